@@ -1,0 +1,59 @@
+/* Who a connection comes from, and how much of that address is "one client".
+ *
+ * Every address is kept in the 16-byte form of RFC 4291, IPv4 as ::ffff:a.b.c.d, so that a peer seen through an IPv4 socket
+ * and the same peer seen through a dual-stack IPv6 socket are one client.
+ *
+ * All functions here are async-signal-safe and thread-safe: they touch only their arguments. */
+#ifndef CONNLIMIT_ADDRESS_H
+#define CONNLIMIT_ADDRESS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct address {
+	uint8_t bytes[16];
+};
+
+/* One end of a connection. */
+struct endpoint {
+	struct address address;
+	uint16_t port;      /* host byte order */
+	uint32_t interface; /* scope of a link-local address, else 0 */
+};
+
+/* A network: the address's first `prefix` bits, 0..128; an IPv4 prefix of n is 96 + n here. */
+struct network {
+	struct address address;
+	uint8_t prefix;
+};
+
+/* Longest text that address_format and network_format write, with the NUL. */
+enum { ADDRESS_TEXT = INET6_ADDRSTRLEN, NETWORK_TEXT = INET6_ADDRSTRLEN + 4 };
+
+bool address_is_ipv4(const struct address *address);
+
+/* Reads the endpoint out of what accept, getpeername or getsockname wrote. False if it is not an internet address
+ * (Unix sockets, or a length too short to hold one). */
+bool endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *address, socklen_t length);
+
+/* Keeps the first `prefix` bits (0..128) and clears the rest. */
+struct address address_masked(struct address address, unsigned prefix);
+
+/* Whether `address` lies in `network`. */
+bool network_contains(const struct network *network, const struct address *address);
+
+/* Writes "192.0.2.1" or "2001:db8::1"; no brackets, no port. `text` holds at least ADDRESS_TEXT bytes. */
+void address_format(char *text, const struct address *address);
+
+/* As address_format, with "/n" appended unless the network is one address; IPv4 prefixes are written 0..32. */
+void network_format(char *text, const struct network *network);
+
+/* Reads "192.0.2.1", "192.0.2.0/24", "2001:db8::/32", "::ffff:192.0.2.1" (which is 192.0.2.1) or "[2001:db8::1]/64" from
+ * exactly `length` bytes. Host bits set past the prefix are an error, as in 10.0.0.1/8: it is more often a mistyped network
+ * than meant. Returns true, or false with *error at a constant sentence and *position at the offending byte. */
+bool network_parse(struct network *network, const char *text, size_t length, const char **error, size_t *position);
+
+#endif

@@ -1,0 +1,27 @@
+/* Before anyone is refused: are the client's connections really open? */
+#ifndef CONNLIMIT_CHECK_H
+#define CONNLIMIT_CHECK_H
+
+#include "table.h"
+
+enum checked {
+	CHECK_FREED,	  /* something was dead or miscounted: decide again */
+	CHECK_NOTHING,	  /* all of it is open: the count is right */
+	CHECK_BACKED_OFF, /* a check found nothing moments ago and is not repeated yet */
+	CHECK_BLIND,	  /* the kernel could not be asked: only the table's word is there */
+};
+
+/* Checks one client's records, on account of `control`, a connection known to be open at this moment. A check that finds nothing
+ * keeps others for this client off for 1 ms at first, doubling up to CHECK_WAIT_MOST, and for 50 times as long as it took, so that all
+ * checks together stay under 2 % of one CPU; one that finds something is free to repeat at once. */
+enum { CHECK_WAIT_MOST = 50 /* ms */ };
+enum checked check_client(struct table *table, uint32_t entry, const struct connection *control);
+
+/* Goes over the whole table: asks the kernel about every record, frees what is gone and what the dead left half done, and mends the
+ * counts. For a process in the daemon's network namespace, which the caller answers for. Returns the records freed. */
+uint32_t check_all(struct table *table);
+
+/* Lowers the count to the number of slots if it stands too high and nothing moves. True if it did. */
+bool check_count(struct table *table, uint32_t entry);
+
+#endif

@@ -1,0 +1,26 @@
+/* Time as the table keeps it: the same clock in every process, unmoved by settimeofday and by network time. */
+#ifndef CONNLIMIT_CLOCK_H
+#define CONNLIMIT_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+/* Milliseconds of CLOCK_MONOTONIC, at the resolution of a kernel tick (1..10 ms); a few nanoseconds to read. Async-signal-safe. */
+static inline uint64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Microseconds of the same clock, exactly. Async-signal-safe. */
+static inline uint64_t clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+#endif

@@ -1,0 +1,274 @@
+#include "kernel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static _Atomic int way;
+
+enum kernel_way kernel_way(void)
+{
+	return (enum kernel_way)atomic_load_explicit(&way, memory_order_relaxed);
+}
+
+/* A socket in one of these states has left its process, or never had one: TCP_LISTEN is what an exact lookup falls back to when
+ * only the listener is there (inet_lookup). */
+static bool held(unsigned state, uint32_t inode)
+{
+	return inode != 0 && state != TCP_LISTEN && state != TCP_TIME_WAIT && state != TCP_CLOSE;
+}
+
+/* ---- sock_diag ---- */
+
+struct request {
+	struct nlmsghdr header;
+	struct inet_diag_req_v2 body;
+};
+
+static void address_to_diag(__be32 *words, const struct address *address)
+{
+	if (address_is_ipv4(address))
+		memcpy(words, address->bytes + 12, 4);
+	else
+		memcpy(words, address->bytes, 16);
+}
+
+static void write_request(struct request *request, const struct connection *connection, uint32_t sequence)
+{
+	bool ipv4 = address_is_ipv4(&connection->peer.address);
+
+	memset(request, 0, sizeof(*request));
+	request->header.nlmsg_len = sizeof(*request);
+	request->header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	request->header.nlmsg_flags = NLM_F_REQUEST;
+	request->header.nlmsg_seq = sequence;
+	/* Connections of an IPv6 socket with an IPv4 peer are found as IPv4: the kernel keeps both addresses of such a socket. */
+	request->body.sdiag_family = ipv4 ? AF_INET : AF_INET6;
+	request->body.sdiag_protocol = IPPROTO_TCP;
+	request->body.idiag_states = ~0U;
+	request->body.id.idiag_sport = htons(connection->local.port);
+	request->body.id.idiag_dport = htons(connection->peer.port);
+	address_to_diag(request->body.id.idiag_src, &connection->local.address);
+	address_to_diag(request->body.id.idiag_dst, &connection->peer.address);
+	request->body.id.idiag_if = connection->peer.interface;
+	request->body.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
+	request->body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+}
+
+/* Reads the replies in one datagram. */
+static void read_replies(const char *buffer, size_t length, struct question *questions, size_t number)
+{
+	while (length >= sizeof(struct nlmsghdr)) {
+		struct nlmsghdr header;
+
+		memcpy(&header, buffer, sizeof(header));
+		if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > length)
+			return;
+		/* Sequence 0 is never ours. */
+		if (header.nlmsg_seq != 0 && header.nlmsg_seq <= number) {
+			struct question *question = &questions[header.nlmsg_seq - 1];
+			const char *body = buffer + NLMSG_HDRLEN;
+			size_t left = header.nlmsg_len - sizeof(header);
+
+			if (header.nlmsg_type == NLMSG_ERROR && left >= sizeof(struct nlmsgerr)) {
+				struct nlmsgerr error;
+				memcpy(&error, body, sizeof(error));
+				if (error.error == -ENOENT)
+					question->answer = ANSWER_GONE;
+			} else if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY && left >= sizeof(struct inet_diag_msg)) {
+				struct inet_diag_msg message;
+				memcpy(&message, body, sizeof(message));
+				question->answer = held(message.idiag_state, message.idiag_inode) ? ANSWER_OPEN : ANSWER_GONE;
+			}
+		}
+		size_t step = NLMSG_ALIGN(header.nlmsg_len);
+		if (step >= length)
+			return;
+		buffer += step;
+		length -= step;
+	}
+}
+
+static bool ask_sock_diag(struct question *questions, size_t number)
+{
+	struct request requests[QUESTIONS_MOST];
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	_Alignas(struct nlmsghdr) char buffer[8192];
+	bool answered = false;
+
+	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+	if (descriptor < 0)
+		return false;
+	for (size_t i = 0; i < number; i++)
+		write_request(&requests[i], &questions[i].connection, (uint32_t)i + 1);
+	/* The kernel answers within sendto: every reply is in our queue when it returns. */
+	size_t bytes = number * sizeof(requests[0]);
+	if (sendto(descriptor, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) == (ssize_t)bytes) {
+		for (size_t replies = 0; replies < number; replies++) {
+			struct sockaddr_nl from;
+			socklen_t from_length = sizeof(from);
+			ssize_t length = recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+			if (length <= 0)
+				break;
+			if (from_length != sizeof(from) || from.nl_pid != 0)
+				continue;
+			read_replies(buffer, (size_t)length, questions, number);
+			answered = true;
+		}
+	}
+	close(descriptor);
+	return answered;
+}
+
+/* ---- /proc/net/tcp ---- */
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static const char *read_hex(const char *at, const char *end, unsigned digits, uint32_t *value)
+{
+	*value = 0;
+	for (unsigned i = 0; i < digits; i++, at++) {
+		if (at >= end || hex_digit(*at) < 0)
+			return NULL;
+		*value = *value << 4 | (uint32_t)hex_digit(*at);
+	}
+	return at;
+}
+
+/* "0100007F:1F90" or four such words before the colon; each word is in host order as the kernel printed it. */
+static const char *read_endpoint(const char *at, const char *end, bool ipv6, struct endpoint *endpoint)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+	uint32_t word;
+	uint32_t port;
+
+	memset(endpoint, 0, sizeof(*endpoint));
+	if (!ipv6)
+		memcpy(endpoint->address.bytes, mapped, sizeof(mapped));
+	for (unsigned i = ipv6 ? 0 : 12; i < 16; i += 4) {
+		at = read_hex(at, end, 8, &word);
+		if (at == NULL)
+			return NULL;
+		memcpy(endpoint->address.bytes + i, &word, 4);
+	}
+	if (at >= end || *at++ != ':')
+		return NULL;
+	at = read_hex(at, end, 4, &port);
+	endpoint->port = (uint16_t)port;
+	return at;
+}
+
+static const char *skip_fields(const char *at, const char *end, unsigned fields)
+{
+	while (at < end && *at == ' ')
+		at++;
+	while (fields-- > 0) {
+		while (at < end && *at != ' ')
+			at++;
+		while (at < end && *at == ' ')
+			at++;
+	}
+	return at;
+}
+
+static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
+}
+
+/* proc_pid_net(5): sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode */
+static void read_proc_line(const char *line, const char *end, bool ipv6, struct question *questions, size_t number)
+{
+	struct connection found;
+	uint32_t state;
+	uint32_t inode = 0;
+	const char *at = skip_fields(line, end, 1);
+
+	if ((at = read_endpoint(at, end, ipv6, &found.local)) == NULL)
+		return;
+	at = skip_fields(at, end, 1);
+	at = skip_fields(at, end, 0);
+	if ((at = read_endpoint(at, end, ipv6, &found.peer)) == NULL)
+		return;
+	at = skip_fields(at, end, 1);
+	if ((at = read_hex(at, end, 2, &state)) == NULL)
+		return;
+	at = skip_fields(at, end, 6);
+	for (; at < end && *at >= '0' && *at <= '9'; at++)
+		inode = inode * 10 + (uint32_t)(*at - '0');
+	if (!held(state, inode))
+		return;
+	for (size_t i = 0; i < number; i++)
+		if (same_endpoint(&questions[i].connection.local, &found.local) && same_endpoint(&questions[i].connection.peer, &found.peer))
+			questions[i].answer = ANSWER_OPEN;
+}
+
+static bool read_proc(const char *path, bool ipv6, struct question *questions, size_t number)
+{
+	char buffer[4096];
+	size_t filled = 0;
+	bool header = true;
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (descriptor < 0)
+		return false;
+	for (;;) {
+		ssize_t length = read(descriptor, buffer + filled, sizeof(buffer) - filled);
+		if (length <= 0)
+			break;
+		filled += (size_t)length;
+		const char *line = buffer;
+		const char *end;
+		while ((end = memchr(line, '\n', filled - (size_t)(line - buffer))) != NULL) {
+			if (!header)
+				read_proc_line(line, end, ipv6, questions, number);
+			header = false;
+			line = end + 1;
+		}
+		filled -= (size_t)(line - buffer);
+		memmove(buffer, line, filled);
+		if (filled == sizeof(buffer))
+			break; /* no line is this long: not the file that we know */
+	}
+	close(descriptor);
+	return !header;
+}
+
+static bool ask_proc(struct question *questions, size_t number)
+{
+	bool ipv4 = read_proc("/proc/net/tcp", false, questions, number);
+	bool ipv6 = read_proc("/proc/net/tcp6", true, questions, number);
+
+	if (!ipv4 && !ipv6)
+		return false;
+	for (size_t i = 0; i < number; i++)
+		if (questions[i].answer == ANSWER_NONE)
+			questions[i].answer = ANSWER_GONE;
+	return true;
+}
+
+bool kernel_ask(struct question *questions, size_t number)
+{
+	enum kernel_way found = KERNEL_UNREACHABLE;
+
+	if (number > QUESTIONS_MOST)
+		number = QUESTIONS_MOST;
+	for (size_t i = 0; i < number; i++)
+		questions[i].answer = ANSWER_NONE;
+	if (ask_sock_diag(questions, number))
+		found = KERNEL_SOCK_DIAG;
+	else if (ask_proc(questions, number))
+		found = KERNEL_PROC;
+	atomic_store_explicit(&way, found, memory_order_relaxed);
+	return found != KERNEL_UNREACHABLE;
+}

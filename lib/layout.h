@@ -1,0 +1,160 @@
+/* What lies in the shared memory of a table, and who may change what.
+ *
+ * Everything here can be read and written by every process of the daemon, those that dropped privileges included, so nothing
+ * here is believed: there are no pointers, sizes and places come from the process's own `struct table`, every index read from
+ * here is compared with them, every walk has an end. There are no locks: each change is one atomic instruction on one word (or
+ * one 16-byte pair), and a process that dies or is stopped between two of them leaves one of the states below.
+ *
+ * The invariant that everything keeps:
+ *
+ *     a client's count >= its slots (the entries of owner[] that name it) >= its open connections that we track
+ *
+ * An admission raises the count first and takes the slot after; a release frees the slot first and lowers the count after. So
+ * a death in between leaves a count too high, never too low, and nobody is admitted past the limit. A count too high refuses
+ * no one, because before a refusal check.c compares the count with the slots, and the slots with the kernel.
+ */
+#ifndef CONNLIMIT_LAYOUT_H
+#define CONNLIMIT_LAYOUT_H
+
+#include "settings.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define TABLE_MAGIC UINT64_C(0x31746d6c6e6e6f63) /* "connlmt1": the last digit is the layout's version */
+
+/* ---- clients ------------------------------------------------------------------------------------------------------------
+ *
+ * A client is an entry in a bucket of eight, in one of the two buckets that its fingerprint chooses. `fingerprint` 0 is an
+ * entry that was never used. `word` holds, from the low bits:
+ *
+ *     count       24 bits  connections counted
+ *     tentative    1 bit   being added: counts nothing, and anyone may throw it out
+ *     generation  39 bits  raised whenever the entry changes hands or its count is repaired
+ *
+ * States of an entry, and the only ways between them (each one compare-and-swap):
+ *
+ *     unused or count 0   -> tentative for another fingerprint   16-byte swap of both words, generation + 1
+ *     tentative           -> confirmed, count 0                  by the one who added it, after it saw no other entry with the
+ *                                                                same fingerprint
+ *     tentative           -> unused                              by anyone (the adder sees its confirmation fail and retries)
+ *     confirmed, count n  -> n + 1, n - 1                        generation unchanged
+ *     confirmed, count n  -> s, generation + 1                   repair: s slots were found, n > s
+ *
+ * Whoever reads an entry reads `word` before `fingerprint` and acts only by a swap that expects the word it read: as the
+ * fingerprint never changes without the generation, success proves that both belonged together. Entries with count 0 stay (they
+ * hold the client's history) until another client needs the place. */
+struct client_entry {
+	_Atomic uint64_t fingerprint;
+	_Atomic uint64_t word;
+} __attribute__((aligned(16)));
+
+enum { BUCKET = 8 };
+
+#define CLIENT_COUNT UINT64_C(0xffffff)
+#define CLIENT_TENTATIVE UINT64_C(0x1000000)
+#define CLIENT_GENERATION UINT64_C(0x2000000) /* one generation */
+
+/* What is known of a client beside its count. Advice only: it may belong to the entry's former client for a moment, and is
+ * shown only if the address still hashes to the entry's fingerprint. */
+struct client_notes {
+	_Atomic uint64_t address[2]; /* struct address, masked */
+	_Atomic uint32_t prefix;     /* 0..128, as in struct network */
+	_Atomic uint32_t peak;	     /* most connections counted at once */
+	_Atomic uint64_t refused;
+	_Atomic uint32_t check_after; /* ms of clock_ms, low 32 bits: no fruitless check before this */
+	_Atomic uint32_t check_wait;  /* ms that the next fruitless check adds */
+	_Atomic uint32_t check_from;  /* slot where the next check goes on */
+	_Atomic uint32_t limit;	      /* the limit that last applied, LIMIT_NONE for none */
+	_Atomic uint64_t tokens;      /* the rate's bucket */
+	uint64_t reserved;
+};
+
+/* ---- records ------------------------------------------------------------------------------------------------------------
+ *
+ * A connection's record is a slot: owner[slot] and record[slot]. owner is the client's entry + 1, or 0 for nobody; it lies
+ * apart, four bytes a slot, so that all slots of a client are found by running over it. `state` holds, from the low bits:
+ *
+ *     OPEN:     references  15 bits  descriptors known to hold it
+ *               in flight   15 bits  of those, how many no process has in its descriptor map (passed on, kept over exec)
+ *     CLAIMED:  pid         30 bits  of the process that is filling or emptying the slot
+ *     kind       2 bits   FREE, CLAIMED, OPEN
+ *     generation 32 bits  raised by every claim; a reference names slot and generation, so an old one finds nothing
+ *
+ *     FREE -> CLAIMED -> owner set -> fields written -> OPEN          (admission)
+ *     OPEN, last reference -> CLAIMED -> owner cleared -> FREE        (release; also by check.c when the kernel knows it no more)
+ *
+ * A slot found CLAIMED by a pid that no longer exists is set free by check.c. Fields are written only between CLAIMED and OPEN;
+ * the swap to OPEN fails if the slot was taken away meanwhile, and the admission starts anew. */
+struct record {
+	_Atomic uint64_t state;
+	uint32_t since; /* seconds of clock_ms when accepted */
+	uint32_t interface;
+	struct address peer;
+	struct address local;
+	uint16_t peer_port;
+	uint16_t local_port;
+	uint32_t pid;	 /* of the process that accepted it */
+	uint64_t inode;	 /* reserved */
+} __attribute__((aligned(64)));
+
+enum record_kind { RECORD_FREE, RECORD_CLAIMED, RECORD_OPEN };
+
+#define RECORD_REFERENCES UINT64_C(0x7fff)
+#define RECORD_FLIGHT_SHIFT 15
+#define RECORD_FLIGHT (UINT64_C(0x7fff) << RECORD_FLIGHT_SHIFT)
+#define RECORD_PID UINT64_C(0x3fffffff)
+#define RECORD_KIND_SHIFT 30
+#define RECORD_GENERATION_SHIFT 32
+
+_Static_assert(sizeof(struct client_entry) == 16, "both words are swapped at once");
+_Static_assert(sizeof(struct client_notes) == 64, "one cache line");
+_Static_assert(sizeof(struct record) == 64, "one cache line");
+
+/* ---- limits -------------------------------------------------------------------------------------------------------------
+ *
+ * Limits are published whole. `current` in the header holds (sequence << 2 | block). A reload takes its sequence before it reads
+ * the file, claims a block that is not current, writes it, and swaps `current` only if its sequence is still the newest: so an
+ * older file never overtakes a newer one, and readers see all of the old or all of the new. A reader copies the block and
+ * looks at `current` again. A writer that dies leaves a block claimed by a dead pid, which the next one takes over. */
+enum { LIMIT_BLOCKS = 4 };
+
+struct limit_block {
+	_Atomic uint32_t writer; /* pid, 0 for none */
+	uint32_t reserved[15];
+	struct settings settings;
+} __attribute__((aligned(4096)));
+
+/* ---- header -------------------------------------------------------------------------------------------------------------
+ *
+ * Written by whoever maps the segment first; each word is set by a swap from 0, so that two at once agree without waiting, and
+ * `magic` last. */
+struct table_header {
+	_Atomic uint64_t magic;
+	_Atomic uint64_t secret[2];
+	_Atomic uint64_t born; /* ms of clock_ms */
+	_Atomic uint64_t network; /* inode of the maker's network namespace, 0 if /proc did not say */
+	_Atomic uint32_t maker;	  /* pid */
+	char name[TABLE_NAME_MOST + 1];
+	char program[64]; /* basename of what made it, for people */
+
+	_Alignas(64) _Atomic uint64_t current; /* limits: sequence << 2 | block */
+	_Atomic uint64_t sequence;	       /* last one taken */
+	_Atomic uint64_t reloaded;	       /* ms of the last reload, 0 if there was none */
+	_Atomic uint64_t failed;	       /* ms of the last reload that failed, 0 if there was none */
+	char failure[256];		       /* what it said */
+
+	_Alignas(64) _Atomic uint32_t extent; /* slots in use lie below this */
+
+	/* Totals of rare events; the frequent one, admissions, is counted in `admitted`, spread so that processes do not share lines. */
+	_Alignas(64) _Atomic uint64_t refused;
+	_Atomic uint64_t observed;   /* would have been refused, mode observe */
+	_Atomic uint64_t uncounted;  /* admitted without a record: table full or no time */
+	_Atomic uint64_t unverified; /* refused on the table's word, the kernel could not be asked */
+	_Atomic uint64_t checks;
+	_Atomic uint64_t check_us;  /* time spent in them */
+	_Atomic uint64_t check_gone; /* records they dropped */
+	_Atomic uint64_t repaired;  /* counts they lowered */
+};
+
+#endif

@@ -1,0 +1,154 @@
+/* The limits in force: published to all processes at once, read by each without waiting. */
+#include "clock.h"
+#include "point.h"
+#include "table.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+
+enum { READS = 4 }; /* copies tried before we take what we have: a publication would have to end within each */
+
+static const struct settings *block_of(const struct table *table, uint64_t current)
+{
+	return &table->blocks[current % LIMIT_BLOCKS].settings;
+}
+
+static uint64_t version_of(const struct table *table)
+{
+	return atomic_load_explicit(&table->header->current, memory_order_acquire);
+}
+
+static bool unchanged(const struct table *table, uint64_t current)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&table->header->current, memory_order_relaxed) == current;
+}
+
+void limits_read(const struct table *table, struct limits *limits)
+{
+	for (int attempt = 0; attempt < READS; attempt++) {
+		uint64_t current = version_of(table);
+		const volatile struct settings *from = block_of(table, current);
+
+		limits->version = current;
+		limits->per_ip = from->per_ip;
+		limits->total = from->total;
+		limits->per_uid = from->per_uid;
+		limits->rate.every_us = from->rate.every_us;
+		limits->rate.burst = from->rate.burst;
+		limits->rules = from->rules;
+		limits->ipv4_prefix = from->ipv4_prefix;
+		limits->ipv6_prefix = from->ipv6_prefix;
+		limits->refuse = from->refuse;
+		limits->mode = from->mode;
+		limits->log = from->log;
+		if (unchanged(table, current))
+			break;
+	}
+	/* Shared memory is not believed: out of range is cut off. */
+	if (limits->ipv4_prefix > 32)
+		limits->ipv4_prefix = 32;
+	if (limits->ipv6_prefix > 128)
+		limits->ipv6_prefix = 128;
+	if (limits->rules > RULES_MOST)
+		limits->rules = 0;
+}
+
+uint64_t limits_turn(struct table *table)
+{
+	return atomic_fetch_add(&table->header->sequence, 1) + 1;
+}
+
+static bool alive(uint32_t pid)
+{
+	int kept = errno;
+	bool there = kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+
+	errno = kept;
+	return there;
+}
+
+/* A block that is not the current one, claimed for us. */
+static struct limit_block *claim_block(struct table *table)
+{
+	for (unsigned i = 0; i < LIMIT_BLOCKS; i++) {
+		struct limit_block *block = &table->blocks[i];
+		uint32_t writer = atomic_load(&block->writer);
+
+		if (i == version_of(table) % LIMIT_BLOCKS)
+			continue;
+		if (writer != 0 && writer != table->pid && alive(writer))
+			continue;
+		if (!atomic_compare_exchange_strong(&block->writer, &writer, table->pid))
+			continue;
+		/* It may have become the current one between the two looks. */
+		if (i != version_of(table) % LIMIT_BLOCKS)
+			return block;
+		atomic_store(&block->writer, 0);
+	}
+	return NULL;
+}
+
+/* What of the settings is in use: the rules come last and are mostly few. */
+static size_t bytes_in_use(uint32_t rules)
+{
+	return offsetof(struct settings, rule) + sizeof(struct rule) * (rules <= RULES_MOST ? rules : 0);
+}
+
+bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings)
+{
+	struct limit_block *block = claim_block(table);
+
+	if (block == NULL)
+		return false;
+	point_reached(POINT_LIMITS_CLAIMED);
+	memcpy(&block->settings, settings, bytes_in_use(settings->rules));
+	point_reached(POINT_LIMITS_WRITTEN);
+	uint64_t current = version_of(table);
+	uint64_t next = turn << 2 | (uint64_t)(block - table->blocks);
+	while (current >> 2 < turn && !atomic_compare_exchange_weak(&table->header->current, &current, next))
+		;
+	atomic_store(&block->writer, 0);
+	atomic_store(&table->header->reloaded, clock_ms());
+	return true;
+}
+
+void limits_failed(struct table *table, const char *why)
+{
+	strncpy(table->header->failure, why, sizeof(table->header->failure) - 1);
+	atomic_store(&table->header->failed, clock_ms());
+}
+
+bool limits_copy(const struct table *table, struct settings *settings)
+{
+	for (int attempt = 0; attempt < READS; attempt++) {
+		uint64_t current = version_of(table);
+		const struct settings *from = block_of(table, current);
+
+		memcpy(settings, from, bytes_in_use(((const volatile struct settings *)from)->rules));
+		if (settings->rules > RULES_MOST)
+			settings->rules = 0;
+		settings->refuse_text[REFUSE_TEXT_MOST] = '\0';
+		settings->file[PATH_MOST] = '\0';
+		settings->table[TABLE_NAME_MOST] = '\0';
+		if (unchanged(table, current))
+			return true;
+	}
+	return false;
+}
+
+struct network limits_client(const struct limits *limits, const struct address *address)
+{
+	unsigned prefix = address_is_ipv4(address) ? 96U + limits->ipv4_prefix : limits->ipv6_prefix;
+
+	return (struct network){.address = address_masked(*address, prefix), .prefix = (uint8_t)prefix};
+}
+
+uint32_t limits_for(const struct table *table, const struct limits *limits, const struct connection *connection)
+{
+	(void)table;
+	(void)connection;
+	return limits->per_ip;
+}

@@ -1,0 +1,209 @@
+#include "records.h"
+
+#include "clock.h"
+#include "clients.h"
+#include "point.h"
+
+#include <string.h>
+
+enum {
+	GROUP = 16, /* slots whose owners share a cache line */
+	NEARBY = 2, /* groups tried one after the other before we jump */
+	GROW_AFTER = 8,
+	GIVE_UP_AFTER = 64,
+};
+
+/* Where this thread looks first: the slot it freed last (still in its cache), then around where it last found one. Threads start
+ * apart, so that they rarely meet in one cache line. */
+static _Thread_local uint32_t freed_last; /* slot + 1 */
+static _Thread_local uint32_t look_at;
+static _Thread_local uint32_t dice;
+
+static uint32_t roll(void)
+{
+	if (dice == 0)
+		dice = (uint32_t)((uintptr_t)&dice >> 4) ^ (uint32_t)clock_us() ^ 0x9e3779b9U;
+	dice ^= dice << 13;
+	dice ^= dice >> 17;
+	dice ^= dice << 5;
+	return dice;
+}
+
+uint32_t record_extent(const struct table *table)
+{
+	uint32_t extent = atomic_load_explicit(&table->header->extent, memory_order_relaxed);
+
+	return extent < GROUP ? GROUP : extent <= table->capacity ? extent / GROUP * GROUP : table->capacity;
+}
+
+static void grow_extent(struct table *table, uint32_t from)
+{
+	uint32_t seen = atomic_load_explicit(&table->header->extent, memory_order_relaxed);
+	uint32_t wanted = from < table->capacity / 2 ? from * 2 : table->capacity;
+
+	while (seen < wanted && !atomic_compare_exchange_weak(&table->header->extent, &seen, wanted))
+		;
+}
+
+static bool try_claim(struct table *table, uint32_t slot, uint64_t *claimed)
+{
+	if (atomic_load_explicit(&table->owner[slot], memory_order_relaxed) != 0)
+		return false;
+	uint64_t state = atomic_load_explicit(&table->record[slot].state, memory_order_relaxed);
+	if (record_kind(state) != RECORD_FREE)
+		return false;
+	*claimed = record_state(record_generation(state) + 1, RECORD_CLAIMED, table->pid & RECORD_PID);
+	return atomic_compare_exchange_strong(&table->record[slot].state, &state, *claimed);
+}
+
+static bool claim_in_group(struct table *table, uint32_t group, uint32_t *slot, uint64_t *claimed)
+{
+	for (uint32_t i = group; i < group + GROUP; i++) {
+		if (try_claim(table, i, claimed)) {
+			*slot = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The last resort of a nearly full table: every group once. */
+static bool claim_anywhere(struct table *table, uint32_t *slot, uint64_t *claimed)
+{
+	for (uint32_t group = 0; group < table->capacity; group += GROUP)
+		if (claim_in_group(table, group, slot, claimed))
+			return true;
+	return false;
+}
+
+bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
+{
+	static _Thread_local uint64_t full_since; /* ms: a full table is not run over for every connection */
+
+	if (freed_last != 0 && freed_last <= table->capacity && try_claim(table, freed_last - 1, claimed)) {
+		*slot = freed_last - 1;
+		freed_last = 0;
+		point_reached(POINT_SLOT_CLAIMED);
+		return true;
+	}
+	uint32_t extent = record_extent(table);
+	uint32_t group = dice == 0 ? roll() % (extent / GROUP) * GROUP : look_at;
+	for (int tried = 0; tried < GIVE_UP_AFTER; tried++) {
+		if (group >= extent)
+			group = 0;
+		if (claim_in_group(table, group, slot, claimed)) {
+			look_at = group;
+			point_reached(POINT_SLOT_CLAIMED);
+			return true;
+		}
+		if (tried == GROW_AFTER && extent < table->capacity) {
+			group = extent;
+			grow_extent(table, extent);
+			extent = record_extent(table);
+			tried = 0;
+		} else if (tried < NEARBY) {
+			group += GROUP;
+		} else {
+			group = roll() % (extent / GROUP) * GROUP;
+		}
+	}
+	uint64_t now = clock_ms();
+	if (full_since == now)
+		return false;
+	full_since = now;
+	if (claim_anywhere(table, slot, claimed)) {
+		point_reached(POINT_SLOT_CLAIMED);
+		return true;
+	}
+	return false;
+}
+
+void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed)
+{
+	atomic_store_explicit(&table->owner[slot], 0, memory_order_relaxed);
+	atomic_compare_exchange_strong(&table->record[slot].state, &claimed,
+				       record_state(record_generation(claimed), RECORD_FREE, 0));
+}
+
+bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32_t entry, const struct connection *connection,
+		    reference *held)
+{
+	struct record *record = &table->record[slot];
+	uint32_t generation = record_generation(claimed);
+
+	atomic_store_explicit(&table->owner[slot], entry + 1, memory_order_release);
+	point_reached(POINT_SLOT_OWNED);
+	record->since = (uint32_t)(clock_ms() / 1000);
+	record->interface = connection->peer.interface;
+	record->peer = connection->peer.address;
+	record->local = connection->local.address;
+	record->peer_port = connection->peer.port;
+	record->local_port = connection->local.port;
+	record->pid = table->pid;
+	point_reached(POINT_SLOT_WRITTEN);
+	if (!atomic_compare_exchange_strong(&record->state, &claimed, record_state(generation, RECORD_OPEN, 1)))
+		return false;
+	point_reached(POINT_PUBLISHED);
+	*held = (reference)generation << 32 | (slot + 1);
+	return true;
+}
+
+bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry)
+{
+	uint32_t generation = record_generation(state);
+	uint64_t claimed = record_state(generation, RECORD_CLAIMED, table->pid & RECORD_PID);
+	struct record *record = &table->record[slot];
+
+	if (!atomic_compare_exchange_strong(&record->state, &state, claimed))
+		return false;
+	point_reached(POINT_RELEASE_CLAIMED);
+	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
+	*entry = owner != 0 && owner <= table->entries ? owner - 1 : table->entries;
+	atomic_store_explicit(&table->owner[slot], 0, memory_order_relaxed);
+	point_reached(POINT_RELEASE_DISOWNED);
+	atomic_compare_exchange_strong(&record->state, &claimed, record_state(generation, RECORD_FREE, 0));
+	point_reached(POINT_RELEASE_FREED);
+	freed_last = slot + 1;
+	return true;
+}
+
+uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end)
+{
+	/* Plain reads, so that the compiler may take many at a time: an owner that changes under us is found or not found, and
+	 * whoever acts on a slot checks its state by compare-and-swap. */
+	const uint32_t *owner = (const uint32_t *)(const void *)table->owner;
+	uint32_t wanted = entry + 1;
+
+	while (from < end && from % GROUP != 0) {
+		if (owner[from] == wanted)
+			return from;
+		from++;
+	}
+	for (; from + GROUP <= end; from += GROUP) {
+		uint32_t found = 0;
+		for (uint32_t i = 0; i < GROUP; i++)
+			found |= owner[from + i] == wanted ? 1U : 0U;
+		if (found != 0)
+			break;
+	}
+	for (; from < end; from++)
+		if (owner[from] == wanted)
+			return from;
+	return end;
+}
+
+bool record_read(const struct table *table, uint32_t slot, uint64_t *state, struct connection *connection)
+{
+	const struct record *record = &table->record[slot];
+
+	*state = atomic_load_explicit(&record->state, memory_order_acquire);
+	if (record_kind(*state) != RECORD_OPEN)
+		return false;
+	*connection = (struct connection){
+		.peer = {.address = record->peer, .port = record->peer_port, .interface = record->interface},
+		.local = {.address = record->local, .port = record->local_port, .interface = record->interface},
+	};
+	atomic_thread_fence(memory_order_acquire);
+	uint64_t after = atomic_load_explicit(&record->state, memory_order_relaxed);
+	return record_kind(after) == RECORD_OPEN && record_generation(after) == record_generation(*state);
+}

@@ -1,0 +1,153 @@
+#include "segment.h"
+
+#include "fingerprint.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { KEYS = 8 }; /* keys tried for one name: some may be taken by strangers */
+
+static key_t key_of(const char *name, unsigned attempt)
+{
+	static const uint64_t well_known[2] = {0x636f6e6e6c696d69, 0x7461626c656e616d};
+	uint64_t hash = ((uint64_t)geteuid() << 8) | attempt;
+
+	for (; *name != '\0'; name++)
+		hash = fingerprint(well_known, hash, (unsigned char)*name, 0);
+	/* Key 0 is IPC_PRIVATE; the sign bit is left alone because ipcs prints keys in hexadecimal without it. */
+	key_t key = (key_t)(hash & 0x7fffffff);
+	return key != 0 ? key : 1;
+}
+
+static bool ours(int id, size_t *size)
+{
+	struct shmid_ds facts;
+
+	if (shmctl(id, IPC_STAT, &facts) != 0)
+		return false;
+	/* Someone else who made it first, or who gave it to us, could still write to it. */
+	if (facts.shm_perm.uid != geteuid() || facts.shm_perm.cuid != geteuid() || (facts.shm_perm.mode & 0077) != 0)
+		return false;
+	*size = facts.shm_segsz;
+	return true;
+}
+
+static bool attach(struct segment *segment, int id, size_t size, int flags)
+{
+	void *base = shmat(id, NULL, flags);
+
+	if (base == (void *)-1) // NOLINT(performance-no-int-to-ptr): what shmat(2) says it returns
+		return false;
+	*segment = (struct segment){.id = id, .base = base, .size = size};
+	return true;
+}
+
+bool segment_attach(struct segment *segment, const char *name, size_t size, segment_fits *fits, bool *made)
+{
+	for (unsigned attempt = 0; attempt < KEYS; attempt++) {
+		key_t key = key_of(name, attempt);
+		int id = shmget(key, 0, 0);
+		size_t found = 0;
+
+		*made = false;
+		if (id < 0 && errno == ENOENT) {
+			if (size == 0)
+				return false;
+			id = shmget(key, size, IPC_CREAT | IPC_EXCL | 0600);
+			if (id >= 0) {
+				*made = true;
+				found = size;
+			} else if (errno == EEXIST) {
+				id = shmget(key, 0, 0); /* made by another process of ours between the two calls, or a stranger's */
+			} else {
+				return false;
+			}
+		}
+		if (id < 0 || (!*made && !ours(id, &found)))
+			continue;
+		if (!attach(segment, id, found, 0)) {
+			if (errno == EACCES || errno == EINVAL || errno == EIDRM)
+				continue;
+			return false;
+		}
+		if (*made || fits(segment->base, segment->size, name))
+			return true;
+		segment_detach(segment, false);
+	}
+	errno = EACCES;
+	return false;
+}
+
+bool segment_anonymous(struct segment *segment, size_t size)
+{
+	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (base == MAP_FAILED)
+		return false;
+	*segment = (struct segment){.id = -1, .base = base, .size = size};
+	return true;
+}
+
+bool segment_attach_id(struct segment *segment, int id, bool read_only)
+{
+	struct shmid_ds facts;
+
+	return shmctl(id, IPC_STAT, &facts) == 0 && attach(segment, id, facts.shm_segsz, read_only ? SHM_RDONLY : 0);
+}
+
+void segment_detach(struct segment *segment, bool last_removes)
+{
+	struct shmid_ds facts;
+
+	if (segment->base == NULL)
+		return;
+	if (segment->id < 0) {
+		munmap(segment->base, segment->size);
+	} else {
+		/* Marked for removal while we still have it mapped: one who attaches in this moment keeps a working segment
+		 * (shmctl(2), IPC_RMID). */
+		if (last_removes && shmctl(segment->id, IPC_STAT, &facts) == 0 && facts.shm_nattch <= 1)
+			shmctl(segment->id, IPC_RMID, NULL);
+		shmdt(segment->base);
+	}
+	segment->base = NULL;
+}
+
+void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), void *with)
+{
+	struct shm_info info;
+	int highest = shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info);
+	time_t now = time(NULL);
+
+	for (int index = 0; index <= highest; index++) {
+		struct shmid_ds found;
+		int id = shmctl(index, SHM_STAT, &found);
+		struct segment_facts facts;
+
+		if (id < 0)
+			continue;
+		time_t changed = found.shm_dtime > found.shm_ctime ? found.shm_dtime : found.shm_ctime;
+		facts = (struct segment_facts){
+			.id = id,
+			.owner = found.shm_perm.uid,
+			.size = found.shm_segsz,
+			.maker = found.shm_cpid,
+			.last = found.shm_lpid,
+			.attached = found.shm_nattch,
+			.detached = now > changed ? now - changed : 0,
+			.readable = found.shm_perm.uid == geteuid() || geteuid() == 0,
+		};
+		if (!visit(&facts, with))
+			return;
+	}
+}
+
+void segment_remove(int id)
+{
+	shmctl(id, IPC_RMID, NULL);
+}

@@ -1,0 +1,232 @@
+/* A table's memory: how it is laid out, made, attached and left. */
+#include "table.h"
+
+#include "clock.h"
+#include "fingerprint.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, CAPACITY_LEAST = 64, CAPACITY_MOST = 1 << 24 };
+
+static uint32_t capacity_rounded(uint32_t capacity)
+{
+	uint32_t rounded = CAPACITY_LEAST;
+
+	while (rounded < capacity && rounded < CAPACITY_MOST)
+		rounded *= 2;
+	return rounded;
+}
+
+static size_t pages(size_t bytes)
+{
+	return (bytes + PAGE - 1) / PAGE * PAGE;
+}
+
+/* Sets our pointers into `base` for so many slots and returns the whole size. With base NULL only the size matters. */
+static size_t lay_out(struct table *table, char *base, uint32_t capacity)
+{
+	size_t at = 0;
+
+	table->capacity = capacity;
+	table->entries = capacity * 2;
+	table->header = (void *)(base + at);
+	at += pages(sizeof(struct table_header));
+	table->blocks = (void *)(base + at);
+	at += pages(sizeof(struct limit_block) * LIMIT_BLOCKS);
+	table->entry = (void *)(base + at);
+	at += pages(sizeof(struct client_entry) * table->entries);
+	table->notes = (void *)(base + at);
+	at += pages(sizeof(struct client_notes) * table->entries);
+	table->owner = (void *)(base + at);
+	at += pages(sizeof(uint32_t) * capacity);
+	table->record = (void *)(base + at);
+	at += pages(sizeof(struct record) * capacity);
+	return at;
+}
+
+size_t table_size(uint32_t capacity)
+{
+	static char nowhere[1];
+	struct table table;
+
+	return lay_out(&table, nowhere, capacity_rounded(capacity));
+}
+
+/* The capacity follows from the segment's size, which the kernel vouches for; the shared memory is not asked. 0 if no
+ * capacity has this size. */
+static uint32_t capacity_of_size(size_t size)
+{
+	for (uint32_t capacity = CAPACITY_LEAST; capacity <= CAPACITY_MOST; capacity *= 2)
+		if (table_size(capacity) == size)
+			return capacity;
+	return 0;
+}
+
+static bool names(const struct table_header *header, const char *name)
+{
+	return strnlen(header->name, sizeof(header->name)) < sizeof(header->name) && strcmp(header->name, name) == 0;
+}
+
+static bool fits(const void *base, size_t size, const char *name)
+{
+	const struct table_header *header = base;
+
+	if (capacity_of_size(size) == 0)
+		return false;
+	uint64_t magic = atomic_load_explicit(&header->magic, memory_order_acquire);
+	/* 0: being made at this moment, or its maker died. Either way we finish it together. */
+	return magic == 0 || (magic == TABLE_MAGIC && names(header, name));
+}
+
+static void set_once(_Atomic uint64_t *word, uint64_t value)
+{
+	uint64_t expected = 0;
+
+	atomic_compare_exchange_strong(word, &expected, value);
+}
+
+static uint64_t random_word(void)
+{
+	static const uint64_t unused_key[2] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9};
+	uint64_t word = 0;
+
+	if (getentropy(&word, sizeof(word)) == 0 && word != 0)
+		return word;
+	/* A kernel that forbids getrandom: AT_RANDOM is 16 bytes that it gave this process at exec. */
+	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
+	return fingerprint(given != NULL ? given : unused_key, clock_us(), (uint64_t)getpid(), (uintptr_t)&word);
+}
+
+static void program_name(char *text, size_t size)
+{
+	const char *name = program_invocation_short_name != NULL ? program_invocation_short_name : "";
+
+	strncpy(text, name, size - 1);
+}
+
+uint64_t network_namespace(void)
+{
+	struct stat facts;
+
+	return stat("/proc/self/ns/net", &facts) == 0 ? facts.st_ino : 0;
+}
+
+static void prepare(struct table *table, const char *name, const struct settings *settings)
+{
+	struct table_header *header = table->header;
+
+	if (atomic_load_explicit(&header->magic, memory_order_acquire) == 0) {
+		set_once(&header->secret[0], random_word());
+		set_once(&header->secret[1], random_word());
+		set_once(&header->born, clock_ms() + 1);
+		set_once(&header->network, network_namespace());
+		uint32_t nobody = 0;
+		atomic_compare_exchange_strong(&header->maker, &nobody, (uint32_t)getpid());
+		strncpy(header->name, name, sizeof(header->name) - 1);
+		program_name(header->program, sizeof(header->program));
+		atomic_store(&header->extent, CAPACITY_LEAST);
+		if (settings != NULL && atomic_load(&header->current) == 0)
+			limits_publish(table, limits_turn(table), settings);
+		atomic_store_explicit(&header->magic, TABLE_MAGIC, memory_order_release);
+	}
+	table->secret[0] = atomic_load(&header->secret[0]);
+	table->secret[1] = atomic_load(&header->secret[1]);
+}
+
+static bool settle(struct table *table, const char *name, const struct settings *settings)
+{
+	uint32_t capacity = capacity_of_size(table->segment.size);
+
+	if (capacity == 0) {
+		segment_detach(&table->segment, false);
+		errno = EINVAL;
+		return false;
+	}
+	lay_out(table, table->segment.base, capacity);
+	table->pid = (uint32_t)getpid();
+	/* A table in a core dump would carry the addresses of every client. */
+	madvise(table->segment.base, table->segment.size, MADV_DONTDUMP);
+	prepare(table, name, settings);
+	return true;
+}
+
+/* Removes tables of this user that nobody has mapped. Not at once: a daemon that executes itself has it unmapped for a moment. */
+enum { ABANDONED_SECONDS = 10 };
+
+static bool remove_abandoned(const struct segment_facts *facts, void *with)
+{
+	struct segment segment;
+
+	(void)with;
+	if (facts->attached != 0 || facts->detached < ABANDONED_SECONDS || (facts->owner != geteuid() && geteuid() != 0) ||
+	    capacity_of_size(facts->size) == 0 || !segment_attach_id(&segment, facts->id, true))
+		return true;
+	bool is_table = atomic_load(&((struct table_header *)segment.base)->magic) == TABLE_MAGIC;
+	segment_detach(&segment, is_table);
+	return true;
+}
+
+void table_remove_abandoned(void)
+{
+	segment_list(remove_abandoned, NULL);
+}
+
+bool table_open(struct table *table, const char *name, const struct settings *settings)
+{
+	bool made = false;
+	size_t size = settings != NULL ? table_size(settings->capacity) : 0;
+	struct segment segment;
+
+	if (!segment_attach(&segment, name, size, fits, &made))
+		return false;
+	table->segment = segment;
+	if (!settle(table, name, settings))
+		return false;
+	if (made)
+		table_remove_abandoned();
+	return true;
+}
+
+bool table_open_anonymous(struct table *table, const char *name, const struct settings *settings)
+{
+	struct segment segment;
+
+	if (!segment_anonymous(&segment, table_size(settings->capacity)))
+		return false;
+	table->segment = segment;
+	return settle(table, name, settings);
+}
+
+bool table_open_id(struct table *table, int id)
+{
+	struct segment segment;
+
+	if (!segment_attach_id(&segment, id, false))
+		return false;
+	uint32_t capacity = capacity_of_size(segment.size);
+	if (capacity == 0 || atomic_load_explicit(&((struct table_header *)segment.base)->magic, memory_order_acquire) != TABLE_MAGIC) {
+		segment_detach(&segment, false);
+		return false;
+	}
+	table->segment = segment;
+	lay_out(table, segment.base, capacity);
+	table->pid = (uint32_t)getpid();
+	table->secret[0] = atomic_load(&table->header->secret[0]);
+	table->secret[1] = atomic_load(&table->header->secret[1]);
+	return true;
+}
+
+void table_leave(struct table *table)
+{
+	segment_detach(&table->segment, true);
+}
+
+void table_look_away(struct table *table)
+{
+	segment_detach(&table->segment, false);
+}

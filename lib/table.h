@@ -1,0 +1,159 @@
+/* The table of one daemon: who holds how many connections, and which.
+ *
+ * `struct table` is a process's own view of the shared memory that layout.h describes. A child made by fork inherits it.
+ *
+ * Unless a function says otherwise it is thread-safe, async-signal-safe, allocates nothing, waits for nobody, and leaves errno
+ * as it was on success. */
+#ifndef CONNLIMIT_TABLE_H
+#define CONNLIMIT_TABLE_H
+
+#include "address.h"
+#include "layout.h"
+#include "segment.h"
+#include "settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct table {
+	struct table_header *header;
+	struct limit_block *blocks;
+	struct client_entry *entry;
+	struct client_notes *notes;
+	_Atomic uint32_t *owner;
+	struct record *record;
+	uint32_t capacity;    /* slots; a power of two */
+	uint32_t entries;     /* client entries; a power of two, twice the slots */
+	uint32_t pid;	      /* of this process, in its own pid namespace */
+	uint64_t secret[2];   /* our copy: changes in the shared one do not concern us */
+	struct segment segment;
+};
+
+/* An established connection, seen from the daemon. */
+struct connection {
+	struct endpoint peer;
+	struct endpoint local;
+};
+
+/* A held reference to a record: slot + 1 and generation. 0 is none. Trivially copied; each copy that is to be dropped on its
+ * own must have been held with table_hold. */
+typedef uint64_t reference;
+
+/* Where a table could not be had as asked. */
+enum table_degraded { TABLE_SHARED, TABLE_ANONYMOUS };
+
+/* Attaches the table `name`, or makes it with `settings` as its first limits. With settings NULL it is only attached. Not
+ * async-signal-safe (shmget, shmat). False with errno as segment_attach. Tables that nobody has mapped any more are removed on
+ * the way when one is made. */
+bool table_open(struct table *table, const char *name, const struct settings *settings);
+
+/* As table_open on memory shared with later children only. */
+bool table_open_anonymous(struct table *table, const char *name, const struct settings *settings);
+
+/* Attaches the table in segment `id` for looking at. False if it is not a table of this layout. */
+bool table_open_id(struct table *table, int id);
+
+/* The network namespace that this process is in, as stat(2) of /proc/self/ns/net gives it (namespaces(7)); 0 if /proc is not there. */
+uint64_t network_namespace(void);
+
+/* Leaves the table; the last process of the daemon that leaves removes it, if its user may. An onlooker must not: the daemon may be
+ * between two programs. */
+void table_leave(struct table *table);
+void table_look_away(struct table *table);
+
+/* Removes tables of this user (all, for root) that nobody has had mapped for ten seconds. */
+void table_remove_abandoned(void);
+
+/* Bytes of shared memory for so many slots (rounded up to a power of two). Only pages in use become resident. */
+size_t table_size(uint32_t capacity);
+
+/* ---- limits ---- */
+
+/* The limits in force, without the rules. */
+struct limits {
+	uint64_t version; /* changes with every publication */
+	uint32_t per_ip;
+	uint32_t total;
+	uint32_t per_uid;
+	struct rate rate;
+	uint32_t rules;
+	uint8_t ipv4_prefix;
+	uint8_t ipv6_prefix;
+	uint8_t refuse;
+	uint8_t mode;
+	uint8_t log;
+};
+
+/* A consistent copy of the limits in force. */
+void limits_read(const struct table *table, struct limits *limits);
+
+/* Takes a place in the order of reloads; to be taken before the file is read, so that an older file never overtakes. */
+uint64_t limits_turn(struct table *table);
+
+/* Publishes settings to every process at once, unless a later turn was published already (true: nothing to do). False when no
+ * block could be had because others are publishing right now. */
+bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings);
+
+/* Notes for `status` that a reload failed, and why. */
+void limits_failed(struct table *table, const char *why);
+
+/* Copies the whole settings in force. False if they changed under us each time. */
+bool limits_copy(const struct table *table, struct settings *settings);
+
+/* The part of an address that is one client, and its length in bits (0..128). */
+struct network limits_client(const struct limits *limits, const struct address *address);
+
+/* The limit that applies to a connection: a count, LIMIT_DENY or LIMIT_NONE. */
+uint32_t limits_for(const struct table *table, const struct limits *limits, const struct connection *connection);
+
+/* ---- admission ---- */
+
+enum verdict {
+	VERDICT_ADMITTED,  /* counted; *held is a reference */
+	VERDICT_UNCOUNTED, /* admitted, but not recorded: no room in the table, or mode off; *held is 0 */
+	VERDICT_REFUSED,
+};
+
+/* Decides on a connection that is open now. The kernel is asked before anyone is refused (check.h), for which this may open,
+ * use and close a descriptor; otherwise it makes no system call. errno may change. */
+enum verdict table_admit(struct table *table, const struct connection *connection, reference *held);
+
+/* One more descriptor holds what `held` holds. False if the record is gone (then there is nothing to drop either). */
+bool table_hold(struct table *table, reference held);
+
+/* A descriptor lets go. The client's count falls with the last. */
+void table_drop(struct table *table, reference held);
+
+/* A descriptor lets go to someone whom we may never hear of: a receiver of SCM_RIGHTS, a program started by exec. The reference
+ * stays, in flight, until it is adopted or the kernel knows the connection no more. */
+void table_let_fly(struct table *table, reference held);
+
+/* Drops one, but not the last: false then. For what may have to be taken back. */
+bool table_drop_unless_last(struct table *table, reference held);
+
+/* Takes one back from the air, for when an exec or a sending failed. False if none is there. */
+bool table_land(struct table *table, reference held);
+
+/* A descriptor for this connection turned up in this process. Takes over a reference in flight, or adds one. 0 if the
+ * connection is not in the table. */
+reference table_adopt(struct table *table, const struct connection *connection);
+
+/* ---- looking ---- */
+
+/* Connections counted for the client that `address` belongs to. */
+uint32_t table_count(const struct table *table, const struct address *address);
+
+struct client_facts {
+	struct network network;
+	uint32_t open;
+	uint32_t limit; /* LIMIT_NONE for none */
+	uint32_t peak;
+	uint64_t refused;
+	uint32_t entry;
+};
+
+/* Reads entry 0..entries-1; false if no client is there or its address is not known. */
+bool table_client(const struct table *table, uint32_t entry, struct client_facts *facts);
+
+#endif

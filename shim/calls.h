@@ -1,0 +1,56 @@
+/* Every call that we interpose, once. The table of real calls, the list of exported symbols and the test of both are made from
+ * this list, so that they cannot drift apart.
+ *
+ *     CALL(result, name, (parameters), (arguments))                                                                        */
+#ifndef CONNLIMIT_CALLS_H
+#define CONNLIMIT_CALLS_H
+
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/* clang-format off */
+#define INTERPOSED_CALLS(CALL) \
+	CALL(int, listen, (int listener, int backlog)) \
+	CALL(int, accept, (int listener, struct sockaddr *address, socklen_t *length)) \
+	CALL(int, accept4, (int listener, struct sockaddr *address, socklen_t *length, int flags)) \
+	CALL(int, close, (int descriptor)) \
+	CALL(int, close_range, (unsigned first, unsigned last, int flags)) \
+	CALL(void, closefrom, (int first)) \
+	CALL(int, fclose, (FILE *stream)) \
+	CALL(int, dup, (int descriptor)) \
+	CALL(int, dup2, (int descriptor, int wanted)) \
+	CALL(int, dup3, (int descriptor, int wanted, int flags)) \
+	CALL(int, fcntl, (int descriptor, int command, ...)) \
+	CALL(int, fcntl64, (int descriptor, int command, ...)) \
+	CALL(pid_t, fork, (void)) \
+	CALL(pid_t, _Fork, (void)) \
+	CALL(pid_t, vfork, (void)) \
+	CALL(int, execve, (const char *path, char *const arguments[], char *const environment[])) \
+	CALL(int, execv, (const char *path, char *const arguments[])) \
+	CALL(int, execvp, (const char *file, char *const arguments[])) \
+	CALL(int, execvpe, (const char *file, char *const arguments[], char *const environment[])) \
+	CALL(int, execl, (const char *path, const char *argument, ...)) \
+	CALL(int, execlp, (const char *file, const char *argument, ...)) \
+	CALL(int, execle, (const char *path, const char *argument, ...)) \
+	CALL(int, fexecve, (int descriptor, char *const arguments[], char *const environment[])) \
+	CALL(int, execveat, (int directory, const char *path, char *const arguments[], char *const environment[], int flags)) \
+	CALL(int, posix_spawn, (pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, \
+				const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])) \
+	CALL(int, posix_spawnp, (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, \
+				 const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])) \
+	CALL(void, _exit, (int status)) \
+	CALL(void, _Exit, (int status)) \
+	CALL(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old)) \
+	CALL(sighandler_t, signal, (int signal, sighandler_t handler)) \
+	CALL(int, sigwait, (const sigset_t *set, int *signal)) \
+	CALL(int, sigwaitinfo, (const sigset_t *set, siginfo_t *info)) \
+	CALL(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout)) \
+	CALL(ssize_t, sendmsg, (int descriptor, const struct msghdr *message, int flags)) \
+	CALL(ssize_t, recvmsg, (int descriptor, struct msghdr *message, int flags)) \
+	CALL(long, syscall, (long number, ...))
+/* clang-format on */
+
+#endif

@@ -1,0 +1,67 @@
+/* close: what the descriptor held is taken before the real call, because its number may be somebody else's right after, and dropped
+ * behind it, because until then the connection is open. */
+#include "descriptors.h"
+#include "limiter.h"
+#include "real.h"
+#include "vfork.h"
+
+#include <errno.h>
+#include <linux/close_range.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+INTERPOSE int close(int descriptor)
+{
+	if (__builtin_expect(descriptor_held(descriptor) == 0, 1) || in_vfork_child())
+		return REAL(close)(descriptor);
+	reference held = descriptor_take(descriptor);
+	int result = REAL(close)(descriptor);
+	int kept = errno;
+	table_drop(limiter_table(), held);
+	errno = kept;
+	return result;
+}
+
+INTERPOSE int fclose(FILE *stream)
+{
+	int kept = errno;
+	int descriptor = stream != NULL ? fileno(stream) : -1;
+
+	errno = kept;
+	if (descriptor_held(descriptor) == 0 || in_vfork_child())
+		return REAL(fclose)(stream);
+	reference held = descriptor_take(descriptor);
+	int result = REAL(fclose)(stream);
+	kept = errno;
+	table_drop(limiter_table(), held);
+	errno = kept;
+	return result;
+}
+
+static void drop_closed(int descriptor, reference held)
+{
+	(void)held;
+	table_drop(limiter_table(), descriptor_take(descriptor));
+}
+
+INTERPOSE int close_range(unsigned first, unsigned last, int flags)
+{
+	int result = REAL(close_range) != NULL ? REAL(close_range)(first, last, flags) : (int)syscall(SYS_close_range, first, last, flags);
+	int kept = errno;
+
+	if (result == 0 && (flags & (int)CLOSE_RANGE_CLOEXEC) == 0 && limiter_is_open() && !in_vfork_child())
+		descriptor_each(first, last, drop_closed);
+	errno = kept;
+	return result;
+}
+
+INTERPOSE void closefrom(int first)
+{
+	int kept = errno;
+
+	REAL(closefrom)(first);
+	if (limiter_is_open() && !in_vfork_child())
+		descriptor_each(first > 0 ? (unsigned)first : 0, ~0U, drop_closed);
+	errno = kept;
+}

@@ -1,0 +1,94 @@
+/* dup and its kin: one more descriptor holds the same connection; and for dup2 and dup3, what was at the wanted number is closed. */
+#include "descriptors.h"
+#include "limiter.h"
+#include "real.h"
+#include "vfork.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+/* Held before the call, so that another thread's close of the original cannot free the record in between. */
+static reference hold_for_copy(int descriptor)
+{
+	reference held = descriptor_held(descriptor);
+
+	if (__builtin_expect(held == 0, 1) || in_vfork_child())
+		return 0;
+	return table_hold(limiter_table(), held) ? held : 0;
+}
+
+static int settle_copy(int copy, reference held)
+{
+	if (__builtin_expect(held == 0, 1))
+		return copy;
+	int kept = errno;
+	if (copy >= 0)
+		descriptor_put(copy, held);
+	else
+		table_drop(limiter_table(), held);
+	errno = kept;
+	return copy;
+}
+
+INTERPOSE int dup(int descriptor)
+{
+	reference held = hold_for_copy(descriptor);
+
+	return settle_copy(REAL(dup)(descriptor), held);
+}
+
+/* What the wanted number held is let go when the call has closed it. */
+static int settle_replacement(int result, int wanted, reference held, reference replaced)
+{
+	int kept = errno;
+
+	if (result < 0) {
+		descriptor_put(wanted, replaced);
+	} else if (replaced != 0) {
+		table_drop(limiter_table(), replaced);
+	}
+	errno = kept;
+	return settle_copy(result, held);
+}
+
+static reference take_replaced(int descriptor, int wanted)
+{
+	return descriptor == wanted || in_vfork_child() ? 0 : descriptor_take(wanted);
+}
+
+INTERPOSE int dup2(int descriptor, int wanted)
+{
+	if (descriptor == wanted)
+		return REAL(dup2)(descriptor, wanted);
+	reference held = hold_for_copy(descriptor);
+	reference replaced = take_replaced(descriptor, wanted);
+	return settle_replacement(REAL(dup2)(descriptor, wanted), wanted, held, replaced);
+}
+
+INTERPOSE int dup3(int descriptor, int wanted, int flags)
+{
+	if (descriptor == wanted)
+		return REAL(dup3)(descriptor, wanted, flags);
+	reference held = hold_for_copy(descriptor);
+	reference replaced = take_replaced(descriptor, wanted);
+	return settle_replacement(REAL(dup3)(descriptor, wanted, flags), wanted, held, replaced);
+}
+
+/* fcntl(2): the third argument is an int, a pointer, or absent; one word carries each of them. */
+#define FCNTL(name)                                                                                                            \
+	INTERPOSE int name(int descriptor, int command, ...)                                                                   \
+	{                                                                                                                      \
+		va_list arguments;                                                                                             \
+		va_start(arguments, command);                                                                                  \
+		void *argument = va_arg(arguments, void *);                                                                    \
+		va_end(arguments);                                                                                             \
+		if (command != F_DUPFD && command != F_DUPFD_CLOEXEC)                                                          \
+			return REAL(name)(descriptor, command, argument);                                                      \
+		reference held = hold_for_copy(descriptor);                                                                    \
+		return settle_copy(REAL(name)(descriptor, command, argument), held);                                           \
+	}
+
+FCNTL(fcntl)
+FCNTL(fcntl64)

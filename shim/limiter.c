@@ -1,0 +1,137 @@
+#include "limiter.h"
+
+#include "adopt.h"
+#include "real.h"
+#include "reload.h"
+#include "report.h"
+#include "signals.h"
+
+#include "../lib/clock.h"
+#include "../lib/fingerprint.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+extern char **environ;
+
+struct table limiter_of_process;
+_Atomic int limiter_state;
+
+static struct settings start_settings; /* what the environment said */
+static _Atomic bool started;
+static char name[TABLE_NAME_MOST + 1];
+
+const struct settings *limiter_settings(void)
+{
+	return &start_settings;
+}
+
+const char *limiter_name(void)
+{
+	return name;
+}
+
+void limiter_in_child(void)
+{
+	limiter_of_process.pid = (uint32_t)getpid();
+}
+
+/* A name that no other start has: pid, time, and bytes that the kernel gave this program. */
+static void make_name(void)
+{
+	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+	static const uint64_t no_key[2] = {1, 2};
+	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
+	uint64_t word = fingerprint(given != NULL ? given : no_key, clock_us(), (uint64_t)getpid(), (uintptr_t)&word);
+	char *at = name;
+
+	*at++ = '@';
+	for (int i = 0; i < 12; i++, word /= 36)
+		*at++ = digits[word % 36];
+	*at = '\0';
+}
+
+static void opened(void)
+{
+	atomic_store_explicit(&limiter_state, LIMITER_OPEN, memory_order_release);
+	reload_arm();
+}
+
+bool limiter_open_table(void)
+{
+	int state = LIMITER_UNOPENED;
+	int kept = errno;
+
+	if (!atomic_load(&started))
+		return false; /* before our constructor: a call from another object's; nothing is being served yet */
+	if (!atomic_compare_exchange_strong(&limiter_state, &state, LIMITER_OPENING)) {
+		/* Another thread is at it. It makes a few system calls; a signal handler that interrupted it in this thread
+		 * must not wait for it, hence the bound. */
+		for (int i = 0; i < 1000 && atomic_load(&limiter_state) == LIMITER_OPENING; i++)
+			sched_yield();
+		return limiter_is_open();
+	}
+	static struct settings settings;
+	struct settings_error error;
+
+	settings = start_settings;
+	if (settings.file[0] != '\0' && !reload_read(&settings, &error))
+		report("limits from the environment only: ", error.text, NULL);
+	if (table_open(&limiter_of_process, name, &settings)) {
+		opened();
+	} else {
+		int why = errno;
+
+		if (table_open_anonymous(&limiter_of_process, name, &settings)) {
+			opened();
+			report("no shared memory segment to be had (", strerrorname_np(why),
+			       "): the table is shared with forked processes only and not seen by status", NULL);
+		} else {
+			atomic_store(&limiter_state, LIMITER_OUT);
+			report("no shared memory to be had (", strerrorname_np(errno), "): connections are NOT limited", NULL);
+		}
+	}
+	errno = kept;
+	return limiter_is_open();
+}
+
+static void refuse_to_start(const char *why)
+{
+	report(why, NULL);
+	REAL(_exit)(EX_CONFIG);
+}
+
+/* A mistyped limit must not run as no limit, so the daemon does not start. A program that the running daemon executes is another
+ * matter: its limits are in the table, and a file that has gone bad since must not keep it from starting. */
+__attribute__((constructor)) static void start(void)
+{
+	struct settings_error error;
+
+	real_find();
+	settings_default(&start_settings);
+	bool good = settings_from_environment(&start_settings, environ, &error);
+	if (good && start_settings.table[0] != '\0')
+		memcpy(name, start_settings.table, sizeof(name));
+	else
+		make_name();
+	atomic_store(&started, true);
+	if (good && start_settings.table[0] != '\0' && table_open(&limiter_of_process, name, NULL)) {
+		opened();
+		adopt_inherited();
+		return;
+	}
+	if (!good)
+		refuse_to_start(error.text);
+	if (start_settings.file[0] != '\0') {
+		static struct settings checked;
+
+		checked = start_settings;
+		if (!reload_read(&checked, &error))
+			refuse_to_start(error.text);
+	}
+}

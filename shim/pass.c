@@ -1,0 +1,70 @@
+/* Descriptors that travel over Unix sockets (unix(7), SCM_RIGHTS): while one is under way, and when its receiver is a stranger, the
+ * connection is still open although nobody here holds it. */
+#include "adopt.h"
+#include "descriptors.h"
+#include "limiter.h"
+#include "real.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void each_passed(const struct msghdr *message, void (*visit)(int descriptor))
+{
+	/* CMSG_NXTHDR takes the message as not const, but only reads it. */
+	struct msghdr *walked = (struct msghdr *)(uintptr_t)message;
+
+	for (struct cmsghdr *part = CMSG_FIRSTHDR(walked); part != NULL; part = CMSG_NXTHDR(walked, part)) {
+		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS || part->cmsg_len < CMSG_LEN(0))
+			continue;
+		size_t number = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < number; i++) {
+			int descriptor;
+			memcpy(&descriptor, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
+			visit(descriptor);
+		}
+	}
+}
+
+static void send_off(int descriptor)
+{
+	reference held = descriptor_held(descriptor);
+
+	if (held != 0 && table_hold(limiter_table(), held))
+		table_let_fly(limiter_table(), held);
+}
+
+static void call_back(int descriptor)
+{
+	reference held = descriptor_held(descriptor);
+
+	if (held != 0) {
+		table_land(limiter_table(), held);
+		table_drop(limiter_table(), held);
+	}
+}
+
+INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
+{
+	if (__builtin_expect(message == NULL || !limiter_is_open() || message->msg_controllen == 0, 1))
+		return REAL(sendmsg)(descriptor, message, flags);
+	each_passed(message, send_off);
+	ssize_t sent = REAL(sendmsg)(descriptor, message, flags);
+	if (sent < 0) {
+		int kept = errno;
+		each_passed(message, call_back);
+		errno = kept;
+	}
+	return sent;
+}
+
+INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
+{
+	ssize_t received = REAL(recvmsg)(descriptor, message, flags);
+
+	if (__builtin_expect(received < 0 || message->msg_controllen == 0 || !limiter_is_open(), 1))
+		return received;
+	int kept = errno;
+	each_passed(message, adopt);
+	errno = kept;
+	return received;
+}

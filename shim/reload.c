@@ -1,0 +1,66 @@
+#include "reload.h"
+
+#include "limiter.h"
+#include "report.h"
+#include "signals.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+static struct settings read_settings; /* too large for a signal stack */
+static struct settings work;
+static char file_text[SETTINGS_FILE_MOST + 1];
+
+static atomic_flag reading = ATOMIC_FLAG_INIT;
+static _Atomic int asked;
+
+bool reload_read(struct settings *settings, struct settings_error *error)
+{
+	char path[PATH_MOST + 1];
+
+	if (atomic_flag_test_and_set(&reading)) {
+		static const char busy[] = "the file is being read by another thread";
+		memcpy(error->text, busy, sizeof(busy));
+		return false;
+	}
+	memcpy(path, settings->file, sizeof(path));
+	bool good = settings_from_file(settings, &work, file_text, path, error);
+	atomic_flag_clear(&reading);
+	return good;
+}
+
+static void reload_once(void)
+{
+	struct table *table = limiter_table();
+	struct settings_error error;
+	uint64_t turn = limits_turn(table);
+
+	read_settings = *limiter_settings();
+	if (!reload_read(&read_settings, &error)) {
+		limits_failed(table, error.text);
+		report("reload failed, the old limits stand: ", error.text, NULL);
+		return;
+	}
+	if (!limits_publish(table, turn, &read_settings))
+		report("reload failed, the old limits stand: others are publishing at this moment", NULL);
+}
+
+void reload_now(void)
+{
+	if (!limiter_is_open())
+		return;
+	/* Whoever raises it from 0 does the work, and does it again for those who came meanwhile. */
+	if (atomic_fetch_add(&asked, 1) != 0)
+		return;
+	int seen;
+	do {
+		seen = atomic_load(&asked);
+		reload_once();
+	} while (!atomic_compare_exchange_strong(&asked, &seen, 0));
+}
+
+void reload_arm(void)
+{
+	if (limiter_settings()->file[0] != '\0')
+		signals_arm(limiter_settings()->signal);
+}

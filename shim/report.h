@@ -1,0 +1,9 @@
+/* Saying something, without ever being the reason that a daemon stops: no blocking, no SIGPIPE, no line to a client. */
+#ifndef CONNLIMIT_REPORT_H
+#define CONNLIMIT_REPORT_H
+
+/* Writes "connlimit: " and the parts, NULL-terminated, as one line to standard error. Skipped if standard error is closed, full, or
+ * a client's connection (inetd hands those on as 0, 1 and 2). Async-signal-safe; errno is kept. */
+void report(const char *part, ...) __attribute__((sentinel));
+
+#endif
