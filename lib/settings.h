@@ -114,8 +114,8 @@ bool settings_from_environment(struct settings *settings, char *const environmen
 /* Reads an environment file (systemd.exec(5) EnvironmentFile=: NAME=VALUE lines, # and ; comments, quotes, a backslash at a
  * line's end goes on). The whole text is checked before any of it is used: on error *settings is unchanged, so the caller passes
  * `work`, which it need not initialise. Names that do not start with CONNLIMIT_ are not ours and are passed over. A name that is
- * given twice is taken from its last line, as systemd does. `path` only names the file in errors. */
-bool settings_from_text(struct settings *settings, struct settings *work, const char *path, const char *text, size_t length,
+ * given twice is taken from its last line, as systemd does. `path` only names the file in errors. The text is written over. */
+bool settings_from_text(struct settings *settings, struct settings *work, const char *path, char *text, size_t length,
 			struct settings_error *error);
 
 /* Opens, checks and reads the file `path` into settings. It must be a regular file of at most SETTINGS_FILE_MOST bytes, owned by root

@@ -1,0 +1,245 @@
+#include "address.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+bool address_is_ipv4(const struct address *address)
+{
+	return memcmp(address->bytes, mapped, sizeof(mapped)) == 0;
+}
+
+static bool is_link_local(const struct address *address)
+{
+	return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
+}
+
+bool endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *address, socklen_t length)
+{
+	if (length >= sizeof(struct sockaddr_in) && address->sa_family == AF_INET) {
+		struct sockaddr_in ipv4;
+
+		memcpy(&ipv4, address, sizeof(ipv4));
+		memcpy(endpoint->address.bytes, mapped, sizeof(mapped));
+		memcpy(endpoint->address.bytes + sizeof(mapped), &ipv4.sin_addr, 4);
+		endpoint->port = ntohs(ipv4.sin_port);
+		endpoint->interface = 0;
+		return true;
+	}
+	if (length >= sizeof(struct sockaddr_in6) && address->sa_family == AF_INET6) {
+		struct sockaddr_in6 ipv6;
+
+		memcpy(&ipv6, address, sizeof(ipv6));
+		memcpy(endpoint->address.bytes, &ipv6.sin6_addr, 16);
+		endpoint->port = ntohs(ipv6.sin6_port);
+		endpoint->interface = is_link_local(&endpoint->address) ? ipv6.sin6_scope_id : 0;
+		return true;
+	}
+	return false;
+}
+
+struct address address_masked(struct address address, unsigned prefix)
+{
+	if (prefix >= 128)
+		return address;
+	unsigned whole = prefix / 8;
+	if (prefix % 8 != 0) {
+		address.bytes[whole] &= (uint8_t)(0xff00U >> (prefix % 8));
+		whole++;
+	}
+	memset(address.bytes + whole, 0, 16 - whole);
+	return address;
+}
+
+bool network_contains(const struct network *network, const struct address *address)
+{
+	struct address masked = address_masked(*address, network->prefix);
+
+	return memcmp(&masked, &network->address, sizeof(masked)) == 0;
+}
+
+/* inet_ntop(3) is async-signal-safe in glibc in practice, but not by POSIX's list; addresses are formatted by the command only. */
+void address_format(char *text, const struct address *address)
+{
+	bool ipv4 = address_is_ipv4(address);
+
+	if (inet_ntop(ipv4 ? AF_INET : AF_INET6, address->bytes + (ipv4 ? 12 : 0), text, ADDRESS_TEXT) == NULL)
+		text[0] = '\0';
+}
+
+void network_format(char *text, const struct network *network)
+{
+	bool ipv4 = address_is_ipv4(&network->address) && network->prefix >= 96;
+	char *at = text;
+
+	address_format(text, &network->address);
+	if (network->prefix >= 128)
+		return;
+	at += strlen(text);
+	unsigned shown = network->prefix - (ipv4 ? 96U : 0U);
+	*at++ = '/';
+	if (shown >= 100)
+		*at++ = '1';
+	if (shown >= 10)
+		*at++ = (char)('0' + shown / 10 % 10);
+	*at++ = (char)('0' + shown % 10);
+	*at = '\0';
+}
+
+/* ---- reading ---- */
+
+static bool parse_ipv4(uint8_t bytes[4], const char *text, size_t length, size_t *bad)
+{
+	size_t at = 0;
+
+	for (int part = 0; part < 4; part++) {
+		unsigned value = 0;
+		size_t digits = 0;
+
+		if (part > 0 && (at >= length || text[at++] != '.')) {
+			*bad = at > 0 ? at - 1 : 0;
+			return false;
+		}
+		for (; at < length && text[at] >= '0' && text[at] <= '9' && digits < 4; at++, digits++)
+			value = value * 10 + (unsigned)(text[at] - '0');
+		/* A leading 0 reads as octal elsewhere (inet_aton(3)): refused, so that nobody is limited by mistake. */
+		if (digits == 0 || value > 255 || (digits > 1 && text[at - digits] == '0')) {
+			*bad = at - digits;
+			return false;
+		}
+		bytes[part] = (uint8_t)value;
+	}
+	*bad = at;
+	return at == length;
+}
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* RFC 4291, 2.2: up to eight groups, "::" once for the zeros between, an IPv4 tail allowed. */
+static bool parse_ipv6(uint8_t bytes[16], const char *text, size_t length, size_t *bad)
+{
+	uint8_t read[16] = {0};
+	size_t filled = 0;
+	size_t gap = 17; /* where "::" stood */
+	size_t at = 0;
+
+	if (length >= 2 && text[0] == ':' && text[1] == ':') {
+		gap = 0;
+		at = 2;
+	}
+	while (at < length) {
+		size_t start = at;
+		unsigned value = 0;
+
+		for (; at < length && hex_digit(text[at]) >= 0 && at - start < 5; at++)
+			value = value << 4 | (unsigned)hex_digit(text[at]);
+		*bad = start;
+		if (at < length && text[at] == '.' && filled <= 12) {
+			size_t bad_tail = 0;
+			if (!parse_ipv4(read + filled, text + start, length - start, &bad_tail)) {
+				*bad = start + bad_tail;
+				return false;
+			}
+			filled += 4;
+			at = length;
+			break;
+		}
+		if (at == start || at - start > 4 || filled > 14)
+			return false;
+		read[filled++] = (uint8_t)(value >> 8);
+		read[filled++] = (uint8_t)value;
+		if (at == length)
+			break;
+		*bad = at;
+		if (text[at++] != ':')
+			return false;
+		if (at < length && text[at] == ':') {
+			if (gap != 17)
+				return false;
+			gap = filled;
+			at++;
+		} else if (at == length) {
+			return false;
+		}
+	}
+	*bad = at;
+	if (gap == 17 ? filled != 16 : filled > 14)
+		return false;
+	if (gap == 17)
+		gap = filled;
+	memset(bytes, 0, 16);
+	memcpy(bytes, read, gap);
+	memcpy(bytes + 16 - (filled - gap), read + gap, filled - gap);
+	return true;
+}
+
+static bool parse_prefix(unsigned *prefix, unsigned most, const char *text, size_t length)
+{
+	unsigned value = 0;
+
+	if (length == 0 || length > 3 || (length > 1 && text[0] == '0'))
+		return false;
+	for (size_t i = 0; i < length; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		value = value * 10 + (unsigned)(text[i] - '0');
+	}
+	*prefix = value;
+	return value <= most;
+}
+
+bool network_parse(struct network *network, const char *text, size_t length, const char **error, size_t *position)
+{
+	const char *slash = memchr(text, '/', length);
+	size_t host = slash != NULL ? (size_t)(slash - text) : length;
+	size_t start = 0;
+	bool ipv6 = memchr(text, ':', host) != NULL;
+	size_t bad = 0;
+	unsigned prefix;
+
+	*position = 0;
+	if (host >= 2 && text[0] == '[' && text[host - 1] == ']') {
+		start = 1;
+		host--;
+		ipv6 = true;
+	}
+	struct network read;
+	if (ipv6) {
+		if (!parse_ipv6(read.address.bytes, text + start, host - start, &bad)) {
+			*error = "is not an IPv6 address";
+			*position = start + bad;
+			return false;
+		}
+	} else {
+		memcpy(read.address.bytes, mapped, sizeof(mapped));
+		if (!parse_ipv4(read.address.bytes + 12, text, host, &bad)) {
+			*error = "is not an IPv4 address (four numbers 0 to 255 with dots, no leading zeros)";
+			*position = bad;
+			return false;
+		}
+	}
+	bool short_form = !ipv6;
+	prefix = short_form ? 32 : 128;
+	if (slash != NULL) {
+		size_t at = (size_t)(slash - text) + 1;
+		if (!parse_prefix(&prefix, short_form ? 32 : 128, text + at, length - at)) {
+			*error = short_form ? "has no prefix length from 0 to 32 after '/'" : "has no prefix length from 0 to 128 after '/'";
+			*position = at;
+			return false;
+		}
+	}
+	read.prefix = (uint8_t)(short_form ? prefix + 96 : prefix);
+	struct address masked = address_masked(read.address, read.prefix);
+	if (memcmp(&masked, &read.address, sizeof(masked)) != 0) {
+		*error = "has bits set behind its prefix length";
+		*position = 0;
+		return false;
+	}
+	*network = read;
+	return true;
+}

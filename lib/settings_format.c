@@ -1,0 +1,113 @@
+/* Writing settings as a person would. */
+#include "settings.h"
+#include "text.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <string.h>
+
+static void add_count(struct text *text, uint32_t count)
+{
+	if (count == LIMIT_NONE)
+		text_add(text, "unlimited");
+	else
+		text_add_number(text, count);
+}
+
+static void add_rate(struct text *text, const struct rate *rate)
+{
+	static const struct {
+		uint64_t us;
+		const char *unit;
+	} periods[] = {{1000000, "/s"}, {60000000, "/m"}, {UINT64_C(3600000000), "/h"}};
+
+	if (rate->every_us == 0) {
+		text_add(text, "0");
+		return;
+	}
+	int which = 0;
+	while (which < 2 && periods[which].us % rate->every_us != 0)
+		which++;
+	text_add_number(text, periods[which].us / rate->every_us);
+	text_add(text, periods[which].unit);
+	text_add(text, " burst=");
+	text_add_number(text, rate->burst);
+}
+
+static void add_rule(struct text *text, const struct rule *rule)
+{
+	char network[NETWORK_TEXT];
+	bool ipv6 = !address_is_ipv4(&rule->network.address) && rule->network.prefix > 0;
+
+	if (rule->network.prefix > 0) {
+		network_format(network, &rule->network);
+		text_add(text, ipv6 && rule->port != 0 ? "[" : "");
+		text_add(text, network);
+		text_add(text, ipv6 && rule->port != 0 ? "]" : "");
+	}
+	if (rule->port != 0 || rule->network.prefix == 0) {
+		text_add(text, rule->port != 0 ? ":" : "::/0");
+		if (rule->port != 0)
+			text_add_number(text, rule->port);
+	}
+	text_add(text, "=");
+	if (rule->limit == LIMIT_DENY)
+		text_add(text, "deny");
+	else
+		add_count(text, rule->limit);
+}
+
+static void add_refuse(struct text *text, const struct settings *settings)
+{
+	static const char *const ways[] = {"reset", "close", "http", "text:"};
+
+	text_add(text, settings->refuse <= REFUSE_TEXT ? ways[settings->refuse] : "?");
+	if (settings->refuse != REFUSE_TEXT)
+		return;
+	for (const char *c = settings->refuse_text; *c != '\0' && c < settings->refuse_text + REFUSE_TEXT_MOST; c++) {
+		char one[2] = {*c, '\0'};
+		text_add(text, *c == '\n' ? "\\n" : *c == '\r' ? "\\r" : *c == '\t' ? "\\t" : *c == '\\' ? "\\\\" : one);
+	}
+}
+
+static void add_signal(struct text *text, int signal)
+{
+	const char *name = sigabbrev_np(signal);
+
+	if (name != NULL) {
+		text_add(text, name);
+	} else {
+		text_add(text, "RTMIN+");
+		text_add_number(text, signal >= SIGRTMIN ? (uint64_t)(signal - SIGRTMIN) : 0);
+	}
+}
+
+void settings_format(char *buffer, size_t size, const struct settings *settings, enum setting_id id)
+{
+	static const char *const modes[] = {"enforce", "observe", "off"};
+	static const char *const logs[] = {"stderr", "syslog", "off"};
+	struct text text = text_begin(buffer, size);
+
+	switch (id) {
+	case SETTING_PER_IP: add_count(&text, settings->per_ip); break;
+	case SETTING_TOTAL: add_count(&text, settings->total); break;
+	case SETTING_PER_UID: add_count(&text, settings->per_uid); break;
+	case SETTING_RATE: add_rate(&text, &settings->rate); break;
+	case SETTING_IPV4_PREFIX: text_add_number(&text, settings->ipv4_prefix); break;
+	case SETTING_IPV6_PREFIX: text_add_number(&text, settings->ipv6_prefix); break;
+	case SETTING_RULES:
+		for (uint32_t i = 0; i < settings->rules && i < RULES_MOST && text.left > 1; i++) {
+			text_add(&text, i > 0 ? " " : "");
+			add_rule(&text, &settings->rule[i]);
+		}
+		break;
+	case SETTING_REFUSE: add_refuse(&text, settings); break;
+	case SETTING_MODE: text_add(&text, settings->mode <= MODE_OFF ? modes[settings->mode] : "?"); break;
+	case SETTING_LOG: text_add(&text, settings->log <= LOG_TO_NOWHERE ? logs[settings->log] : "?"); break;
+	case SETTING_FILE: text_add(&text, settings->file); break;
+	case SETTING_TABLE: text_add(&text, settings->table); break;
+	case SETTING_CAPACITY: text_add_number(&text, settings->capacity); break;
+	case SETTING_SIGNAL: add_signal(&text, settings->signal); break;
+	case SETTINGS: break;
+	}
+}

@@ -1,0 +1,9 @@
+/* The subcommands of `connlimit`. Each gets its own arguments, with its name first, and returns the exit status. */
+#ifndef CONNLIMIT_COMMAND_H
+#define CONNLIMIT_COMMAND_H
+
+int command_run(int argc, char **argv);
+int command_check(int argc, char **argv);
+int command_status(int argc, char **argv);
+
+#endif
