@@ -13,8 +13,8 @@ static bool file_wrong(struct settings_error *error, const char *path, unsigned 
 	struct settings_error said;
 	struct text text;
 
-	memcpy(said.text, problem, strnlen(problem, sizeof(said.text) - 1));
-	said.text[strnlen(problem, sizeof(said.text) - 1)] = '\0';
+	text = text_begin(said.text, sizeof(said.text));
+	text_add(&text, problem); /* a copy: it may be in *error */
 	text = text_begin(error->text, sizeof(error->text));
 	text_add(&text, path);
 	if (line > 0) {

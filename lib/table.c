@@ -28,8 +28,9 @@ static size_t pages(size_t bytes)
 }
 
 /* Sets our pointers into `base` for so many slots and returns the whole size. With base NULL only the size matters. */
-static size_t lay_out(struct table *table, char *base, uint32_t capacity)
+static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 {
+	uintptr_t base = (uintptr_t)start; /* NULL has no members; numbers may be added to it */
 	size_t at = 0;
 
 	table->capacity = capacity;
@@ -51,10 +52,9 @@ static size_t lay_out(struct table *table, char *base, uint32_t capacity)
 
 size_t table_size(uint32_t capacity)
 {
-	static char nowhere[1];
 	struct table table;
 
-	return lay_out(&table, nowhere, capacity_rounded(capacity));
+	return lay_out(&table, NULL, capacity_rounded(capacity));
 }
 
 /* The capacity follows from the segment's size, which the kernel vouches for; the shared memory is not asked. 0 if no

@@ -1,0 +1,217 @@
+/* connlimit run [OPTIONS] -- COMMAND...: checks everything that can be checked before, then becomes the command. */
+#include "command.h"
+#include "program.h"
+
+#include "../../lib/settings.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { USAGE = 2, CANNOT_EXECUTE = 126, OPTION_FIRST = 256, PRELOAD_PATH = 4096 };
+
+static struct settings settings;
+static struct settings work;
+static char file_text[SETTINGS_FILE_MOST + 1];
+
+static void option_name(char *option, const char *name)
+{
+	for (; *name != '\0'; name++)
+		*option++ = *name == '_' ? '-' : *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+	*option = '\0';
+}
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: connlimit run [OPTION]... [--] COMMAND [ARGUMENT]...\n\nStarts COMMAND under these limits:\n\n");
+	for (int id = 0; id < SETTINGS; id++) {
+		char option[64];
+		char left[96];
+		option_name(option, settings_table[id].name);
+		snprintf(left, sizeof(left), "--%s=%s", option, settings_table[id].form);
+		fprintf(to, "  %-25s %s\n", left, settings_table[id].help);
+	}
+	fprintf(to, "\nEach is also CONNLIMIT_NAME in the environment and in the file, which wins, and is read again on SIGHUP.\n");
+}
+
+static int bad(const char *what)
+{
+	fprintf(stderr, "connlimit: %s\nTry 'connlimit run --help'.\n", what);
+	return USAGE;
+}
+
+/* A daemon changes its directory, and reads the file again later. */
+static bool absolute(const char *path, char *whole, size_t size)
+{
+	char directory[PATH_MAX];
+
+	if (path[0] == '/' || path[0] == '\0')
+		return snprintf(whole, size, "%s", path) < (int)size;
+	return getcwd(directory, sizeof(directory)) != NULL && snprintf(whole, size, "%s/%s", directory, path) < (int)size;
+}
+
+/* Options go into the environment, where the preload object reads them as it would without us. */
+static bool take_option(enum setting_id id, const char *value, struct settings_error *error)
+{
+	char variable[64];
+	char path[PATH_MOST + 1];
+
+	if (id == SETTING_FILE) {
+		if (!absolute(value, path, sizeof(path))) {
+			snprintf(error->text, sizeof(error->text), "--file: the path is too long");
+			return false;
+		}
+		value = path;
+	}
+	if (!settings_set(&settings, id, value, strlen(value), FROM_COMMAND, error))
+		return false;
+	snprintf(variable, sizeof(variable), "CONNLIMIT_%s", settings_table[id].name);
+	return setenv(variable, value, 1) == 0;
+}
+
+/* Reads options up to the command. Returns its place in argv, or -1 with the exit status. */
+static int read_options(int argc, char **argv, int *status)
+{
+	struct option options[SETTINGS + 2] = {0};
+	static char names[SETTINGS][64];
+	struct settings_error error;
+	int option;
+
+	for (int id = 0; id < SETTINGS; id++) {
+		option_name(names[id], settings_table[id].name);
+		options[id] = (struct option){names[id], required_argument, NULL, OPTION_FIRST + id};
+	}
+	options[SETTINGS] = (struct option){"help", no_argument, NULL, 'h'};
+	opterr = 0;
+	optind = 1;
+	*status = USAGE;
+	while ((option = getopt_long(argc, argv, "+:h", options, NULL)) != -1) {
+		if (option == 'h') {
+			usage(stdout);
+			*status = 0;
+			return -1;
+		}
+		if (option == ':') {
+			fprintf(stderr, "connlimit: %s needs a value\n", argv[optind - 1]);
+			return -1;
+		}
+		if (option == '?') {
+			const char *given = argv[optind - 1] + strspn(argv[optind - 1], "-");
+			if (settings_find(given, strcspn(given, "="), &error) == SETTINGS)
+				fprintf(stderr, "connlimit: %s\n", error.text);
+			else
+				fprintf(stderr, "connlimit: unknown option %s\n", argv[optind - 1]);
+			return -1;
+		}
+		if (!take_option((enum setting_id)(option - OPTION_FIRST), optarg, &error)) {
+			fprintf(stderr, "connlimit: %s\n", error.text);
+			*status = EX_CONFIG;
+			return -1;
+		}
+	}
+	return optind;
+}
+
+/* Beside this command, as built; where it is installed relative to it; where it was configured to go. */
+static bool find_preload(char *path, size_t size)
+{
+	static const char *const places[] = {"", "../lib/", "../lib/x86_64-linux-gnu/", "../lib/aarch64-linux-gnu/"};
+	static const char name[] = "libconnlimit_preload.so";
+	char own[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
+
+	if (length > 0) {
+		own[length] = '\0';
+		*(strrchr(own, '/') + 1) = '\0';
+		for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+			char candidate[2 * PATH_MAX];
+			snprintf(candidate, sizeof(candidate), "%s%s%s", own, places[i], name);
+			char *whole = access(candidate, R_OK) == 0 ? realpath(candidate, NULL) : NULL;
+			if (whole != NULL) {
+				snprintf(path, size, "%s", whole);
+				free(whole);
+				return true;
+			}
+		}
+	}
+	snprintf(path, size, "%s/%s", CONNLIMIT_LIBDIR, name);
+	return access(path, R_OK) == 0;
+}
+
+static bool set_preload(void)
+{
+	char path[PRELOAD_PATH];
+	const char *others = getenv("LD_PRELOAD");
+
+	if (!find_preload(path, sizeof(path))) {
+		fprintf(stderr, "connlimit: libconnlimit_preload.so is neither beside this command nor in %s\n", CONNLIMIT_LIBDIR);
+		return false;
+	}
+	if (strpbrk(path, " :") != NULL) {
+		fprintf(stderr, "connlimit: %s: a path with a blank or colon cannot be preloaded (ld.so(8))\n", path);
+		return false;
+	}
+	if (others != NULL && others[0] != '\0') {
+		size_t length = strlen(path);
+		snprintf(path + length, sizeof(path) - length, ":%s", others);
+	}
+	return setenv("LD_PRELOAD", path, 1) == 0;
+}
+
+static bool limits_are_valid(struct settings_error *error)
+{
+	char file[PATH_MOST + 1];
+
+	memcpy(file, settings.file, sizeof(file));
+	return file[0] == '\0' || settings_from_file(&settings, &work, file_text, file, error);
+}
+
+int command_run(int argc, char **argv)
+{
+	struct settings_error error;
+	struct program program;
+	char path[sizeof(program.path)];
+	int status;
+
+	settings_default(&settings);
+	const char *relative = getenv("CONNLIMIT_FILE");
+	if (relative != NULL && absolute(relative, path, sizeof(path)))
+		setenv("CONNLIMIT_FILE", path, 1);
+	if (!settings_from_environment(&settings, environ, &error)) {
+		fprintf(stderr, "connlimit: %s\n", error.text);
+		return EX_CONFIG;
+	}
+	int command = read_options(argc, argv, &status);
+	if (command < 0)
+		return status;
+	if (command >= argc)
+		return bad("no command to run");
+	if (!limits_are_valid(&error)) {
+		fprintf(stderr, "connlimit: %s\n", error.text);
+		return EX_CONFIG;
+	}
+	status = program_find(argv[command], path, sizeof(path));
+	if (status != 0) {
+		fprintf(stderr, "connlimit: %s: %s\n", argv[command], status == 127 ? "command not found" : "not an executable file");
+		return status;
+	}
+	program_examine(&program, path);
+	for (size_t i = 0; i < program.findings; i++)
+		fprintf(stderr, "connlimit: %s: %s%s\n", path, program.finding[i].fatal ? "cannot be limited: " : "note: ",
+			program.finding[i].text);
+	if (!program_can_be_limited(&program))
+		return CANNOT_EXECUTE;
+	if (!set_preload())
+		return CANNOT_EXECUTE;
+	execvp(argv[command], argv + command);
+	status = errno == ENOENT ? 127 : CANNOT_EXECUTE;
+	fprintf(stderr, "connlimit: %s: %s\n", argv[command], strerror(errno));
+	return status;
+}
