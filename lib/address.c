@@ -69,11 +69,33 @@ void address_format(char *text, const struct address *address)
 		text[0] = '\0';
 }
 
+static void format_uid(char *text, const struct address *address)
+{
+	uint32_t uid;
+	char digits[10];
+	size_t n = 0;
+
+	memcpy(&uid, address->bytes, sizeof(uid));
+	do {
+		digits[n++] = (char)('0' + uid % 10);
+		uid /= 10;
+	} while (uid > 0);
+	memcpy(text, "uid ", 4);
+	text += 4;
+	while (n > 0)
+		*text++ = digits[--n];
+	*text = '\0';
+}
+
 void network_format(char *text, const struct network *network)
 {
 	bool ipv4 = address_is_ipv4(&network->address) && network->prefix >= 96;
 	char *at = text;
 
+	if (network->prefix == NETWORK_UID) {
+		format_uid(text, &network->address);
+		return;
+	}
 	address_format(text, &network->address);
 	if (network->prefix >= 128)
 		return;

@@ -30,6 +30,9 @@ struct network {
 	uint8_t prefix;
 };
 
+/* In a network's place, a local user: `prefix` is this, and the address holds the user id in its first four bytes, in host order. */
+enum { NETWORK_UID = 255 };
+
 /* Longest text that address_format and network_format write, with the NUL. */
 enum { ADDRESS_TEXT = INET6_ADDRSTRLEN, NETWORK_TEXT = INET6_ADDRSTRLEN + 4 };
 

@@ -3,7 +3,9 @@
 #include "clients.h"
 #include "clock.h"
 #include "point.h"
+#include "rate.h"
 #include "records.h"
+#include "total.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,32 +25,84 @@ static uint32_t generation_of(reference held)
 	return (uint32_t)(held >> 32);
 }
 
-/* Counts and records. COUNT_LOST: start anew. */
-static enum counted record_under(struct table *table, const struct connection *connection, uint32_t entry, uint64_t fingerprint,
-				 uint64_t word, uint32_t limit, reference *held)
+/* One attempt to admit, and how far it got. */
+struct attempt {
+	const struct connection *connection;
+	struct limits limits;
+	struct network network;
+	uint64_t fingerprint;
+	uint32_t limit;
+	uint32_t total;
+	struct rate rate;
+	bool paid; /* the rate's token is taken */
+	uint32_t entry;
+	enum refusal_reason reason;
+};
+
+static enum refusal_reason reason_of_limit(const struct attempt *attempt)
 {
-	uint64_t generation;
+	if (connection_is_unix(attempt->connection))
+		return REFUSED_PER_UID;
+	return attempt->limit == attempt->limits.per_ip ? REFUSED_PER_IP : REFUSED_RULE;
+}
+
+/* Takes a slot for a connection that is counted. False: start anew. With *held 0 there was no room for a record. */
+static bool record_counted(struct table *table, const struct attempt *attempt, uint64_t generation, uint64_t total, reference *held)
+{
+	uint32_t entry = attempt->entry;
 	uint64_t claimed;
 	uint32_t slot;
 
-	enum counted counted = client_count(table, entry, fingerprint, word, limit, &generation);
+	if (!record_claim(table, &slot, &claimed)) {
+		client_uncount(table, entry, generation);
+		total_uncount(table, total);
+		return true;
+	}
+	if (!record_publish(table, slot, claimed, entry, attempt->connection, held))
+		return false;
+	/* If a count was mended between our two steps, it may not include us: give the slot back and ask again. The one that
+	 * was not mended still includes us. And limits that were replaced meanwhile decide no more: others may have been counted
+	 * under the new ones, with no room for us. */
+	bool client_stands = client_generation(atomic_load(&table->entry[entry].word)) == generation;
+	bool total_stands = total_generation(table) == total;
+	if (client_stands && total_stands && atomic_load(&table->header->current) == attempt->limits.version)
+		return true;
+	record_free(table, slot, record_state(record_generation(claimed), RECORD_OPEN, 1), &entry);
+	client_uncount(table, attempt->entry, generation);
+	total_uncount(table, total);
+	*held = 0;
+	return false;
+}
+
+/* Counts and records. COUNT_LOST: start anew. COUNT_FULL: attempt->reason tells which limit was reached. */
+static enum counted try_admit(struct table *table, struct attempt *attempt, uint64_t word, reference *held)
+{
+	uint64_t generation;
+	uint64_t total;
+
+	*held = 0;
+	attempt->reason = REFUSED_NOT;
+	enum counted counted = client_count(table, attempt->entry, attempt->fingerprint, word, attempt->limit, &generation);
+	if (counted == COUNT_FULL)
+		attempt->reason = reason_of_limit(attempt);
 	if (counted != COUNTED)
 		return counted;
 	point_reached(POINT_COUNTED);
-	*held = 0;
-	if (!record_claim(table, &slot, &claimed)) {
-		client_uncount(table, entry, generation);
-		return COUNTED;
+	if (total_count(table, attempt->total, &total) != COUNTED) {
+		client_uncount(table, attempt->entry, generation);
+		attempt->reason = REFUSED_TOTAL;
+		return COUNT_FULL;
 	}
-	if (!record_publish(table, slot, claimed, entry, connection, held))
-		return COUNT_LOST;
-	/* If the count was mended between our two steps, it may not include us: give the slot back and ask again. */
-	if (client_generation(atomic_load(&table->entry[entry].word)) != generation) {
-		record_free(table, slot, record_state(record_generation(claimed), RECORD_OPEN, 1), &entry);
-		*held = 0;
-		return COUNT_LOST;
+	if (attempt->rate.every_us != 0 && !attempt->paid) {
+		if (!rate_take(&table->notes[attempt->entry].tokens, &attempt->rate, clock_us())) {
+			client_uncount(table, attempt->entry, generation);
+			total_uncount(table, total);
+			attempt->reason = REFUSED_RATE;
+			return COUNT_FULL;
+		}
+		attempt->paid = true;
 	}
-	return COUNTED;
+	return record_counted(table, attempt, generation, total, held) ? COUNTED : COUNT_LOST;
 }
 
 static void note_limit(struct table *table, uint32_t entry, uint32_t limit)
@@ -59,53 +113,113 @@ static void note_limit(struct table *table, uint32_t entry, uint32_t limit)
 		atomic_store_explicit(noted, limit, memory_order_relaxed);
 }
 
-enum verdict table_admit(struct table *table, const struct connection *connection, reference *held)
+/* Before a refusal: is it by connections that are gone? */
+static enum checked check_reason(struct table *table, const struct attempt *attempt)
 {
-	struct limits limits;
-	enum checked checked = CHECK_FREED;
+	if (attempt->reason == REFUSED_RATE || (attempt->reason == REFUSED_RULE && attempt->limit == LIMIT_DENY))
+		return CHECK_NOTHING;
+	if (attempt->reason == REFUSED_TOTAL)
+		return check_total(table, attempt->connection);
+	return check_client(table, attempt->entry, attempt->connection);
+}
+
+static void note_refusal(struct table *table, const struct attempt *attempt, struct refusal *refusal)
+{
+	struct table_header *header = table->header;
+
+	refusal->reason = attempt->reason;
+	refusal->client = attempt->network;
+	refusal->entry = attempt->entry;
+	refusal->limit = attempt->reason == REFUSED_TOTAL ? attempt->total : attempt->reason == REFUSED_RATE ? 0 : attempt->limit;
+	refusal->how = attempt->limits.refuse;
+	refusal->log = attempt->limits.log;
+	refusal->observed = attempt->limits.mode == MODE_OBSERVE;
+	atomic_fetch_add_explicit(refusal->observed ? &header->observed : &header->refused, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&header->refused_for[attempt->reason], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&table->notes[attempt->entry].refused, 1, memory_order_relaxed);
+}
+
+static void begin(const struct table *table, struct attempt *attempt, const struct connection *connection)
+{
+	attempt->connection = connection;
+	attempt->paid = false;
+	attempt->limit = limits_apply(table, &attempt->limits, connection);
+	attempt->total = attempt->limits.total;
+	attempt->rate = attempt->limits.rate;
+	attempt->network = limits_client_of(&attempt->limits, connection);
+	attempt->fingerprint = client_fingerprint(table, &attempt->network);
+}
+
+/* After a mend or a reload came between. What we took back may have been counted by a mend all the same, so the counts are to be
+ * compared with the slots again before they refuse anyone, us for one. */
+static void start_anew(struct table *table, struct attempt *attempt, bool under_new_limits)
+{
+	uint64_t current = atomic_load(&table->header->current);
+
+	atomic_store_explicit(&table->notes[attempt->entry].pace.after, 0, memory_order_relaxed);
+	atomic_store_explicit(&table->header->total_pace.after, 0, memory_order_relaxed);
+	if (under_new_limits && attempt->limits.version != current)
+		begin(table, attempt, attempt->connection);
+	else
+		attempt->limits.version = current;
+}
+
+enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal)
+{
+	struct attempt attempt;
 	int checks = 0;
 
 	*held = 0;
-	limits_read(table, &limits);
-	if (limits.mode == MODE_OFF)
+	*refusal = (struct refusal){0};
+	begin(table, &attempt, connection);
+	if (attempt.limits.mode == MODE_OFF)
 		return VERDICT_UNCOUNTED;
-	struct network network = limits_client(&limits, &connection->peer.address);
-	uint32_t limit = limits_for(table, &limits, connection);
-	uint64_t fingerprint = client_fingerprint(table, &network);
-
 	for (int tries = 0; tries < TRIES; tries++) {
-		uint32_t entry;
+		enum checked checked = CHECK_BACKED_OFF;
 		uint64_t word;
 
-		if (!client_find_or_add(table, fingerprint, &network, &entry, &word))
+		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
 			break;
-		note_limit(table, entry, limit);
-		enum counted counted = record_under(table, connection, entry, fingerprint, word, limit, held);
+		note_limit(table, attempt.entry, attempt.limit);
+		enum counted counted = try_admit(table, &attempt, word, held);
 		if (counted == COUNTED) {
 			if (*held != 0)
 				return VERDICT_ADMITTED;
 			break;
 		}
-		if (counted == COUNT_LOST)
-			continue;
-		if (limits.mode == MODE_OBSERVE) {
-			atomic_fetch_add_explicit(&table->header->observed, 1, memory_order_relaxed);
-			atomic_fetch_add_explicit(&table->notes[entry].refused, 1, memory_order_relaxed);
-			limit = LIMIT_NONE;
+		if (counted == COUNT_LOST) {
+			start_anew(table, &attempt, refusal->reason == REFUSED_NOT);
 			continue;
 		}
-		if (limit != LIMIT_DENY && checks++ < CHECKS && (checked = check_client(table, entry, connection)) == CHECK_FREED) {
+		if (attempt.reason == REFUSED_TOTAL && total_is_unknown(table)) {
+			if (!check_total_unknown(table))
+				break;
+			continue;
+		}
+		if (checks++ < CHECKS && (checked = check_reason(table, &attempt)) == CHECK_FREED) {
 			tries = 0;
 			continue;
 		}
 		if (checked == CHECK_BLIND)
 			atomic_fetch_add_explicit(&table->header->unverified, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&table->header->refused, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&table->notes[entry].refused, 1, memory_order_relaxed);
-		return VERDICT_REFUSED;
+		note_refusal(table, &attempt, refusal);
+		if (!refusal->observed)
+			return VERDICT_REFUSED;
+		/* Counted all the same, so that what would be refused next is known. */
+		attempt.limit = LIMIT_NONE;
+		attempt.total = attempt.total == LIMIT_NONE ? LIMIT_NONE : LIMIT_MOST;
+		attempt.paid = true;
+		tries = 0;
 	}
 	atomic_fetch_add_explicit(&table->header->uncounted, 1, memory_order_relaxed);
 	return VERDICT_UNCOUNTED;
+}
+
+enum verdict table_admit(struct table *table, const struct connection *connection, reference *held)
+{
+	struct refusal refusal;
+
+	return table_decide(table, connection, held, &refusal);
 }
 
 /* The state of a held record. False if it is gone. */
@@ -145,18 +259,8 @@ void table_drop(struct table *table, reference held)
 				return;
 			continue;
 		}
-		uint32_t owner = atomic_load_explicit(&table->owner[slot_of(held)], memory_order_acquire);
-		if (owner == 0 || owner > table->entries)
+		if (record_release(table, slot_of(held), state) || atomic_load(&table->record[slot_of(held)].state) == state)
 			return;
-		/* Read before the slot is freed: a mend that comes between has counted the slot or not, and by the changed
-		 * generation we know that the count is its business. */
-		uint64_t generation = client_generation(atomic_load(&table->entry[owner - 1].word));
-		uint32_t entry;
-		if (record_free(table, slot_of(held), state, &entry)) {
-			if (entry == owner - 1)
-				client_uncount(table, entry, generation);
-			return;
-		}
 	}
 }
 
@@ -213,7 +317,7 @@ reference table_adopt(struct table *table, const struct connection *connection)
 	uint64_t word;
 
 	limits_read(table, &limits);
-	struct network network = limits_client(&limits, &connection->peer.address);
+	struct network network = limits_client_of(&limits, connection);
 	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
 		return 0;
 	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent; slot = record_next(table, entry, slot + 1, extent)) {
@@ -266,5 +370,5 @@ bool table_client(const struct table *table, uint32_t entry, struct client_facts
 	facts->refused = atomic_load_explicit(&notes->refused, memory_order_relaxed);
 	facts->entry = entry;
 	/* The notes are advice: they belong to this entry only if the address is the one that the fingerprint was made of. */
-	return facts->network.prefix <= 128 && client_fingerprint(table, &facts->network) == fingerprint;
+	return (facts->network.prefix <= 128 || facts->network.prefix == NETWORK_UID) && client_fingerprint(table, &facts->network) == fingerprint;
 }

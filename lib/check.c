@@ -3,7 +3,9 @@
 #include "clients.h"
 #include "clock.h"
 #include "kernel.h"
+#include "point.h"
 #include "records.h"
+#include "total.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -13,6 +15,7 @@ enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
 	COST_FACTOR = 50,    /* a fruitless check may be repeated after so many times its own length: 2 % of the time */
 	LOOKS = 3,	     /* before a count is mended: others get this often the chance to end what they are at */
+	UNKNOWN_TRIES = 64,  /* times that the total is counted anew when others change it meanwhile */
 };
 
 static bool exists(uint32_t pid)
@@ -20,7 +23,17 @@ static bool exists(uint32_t pid)
 	return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
-/* Slots that a client's owner[] entries name, on the way freeing those whose claimer died. */
+/* Takes a slot out of the hands of a dead claimer, or of one that left its client's name on a free slot, and frees it. First the slot
+ * is claimed, so that of several who find it one acts, and nobody is given it meanwhile. */
+static void clear_slot(struct table *table, uint32_t slot, uint64_t state)
+{
+	uint64_t claimed = record_state(record_generation(state) + 1, RECORD_CLAIMED, table->pid & RECORD_PID);
+
+	if (atomic_compare_exchange_strong(&table->record[slot].state, &state, claimed))
+		record_unclaim(table, slot, claimed);
+}
+
+/* Slots that owner[] gives to a client, or to any, on the way freeing those whose claimer died. */
 static uint32_t count_slots(struct table *table, uint32_t entry)
 {
 	uint32_t extent = record_extent(table);
@@ -29,63 +42,59 @@ static uint32_t count_slots(struct table *table, uint32_t entry)
 	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent; slot = record_next(table, entry, slot + 1, extent)) {
 		uint64_t state = atomic_load(&table->record[slot].state);
 
-		if (record_kind(state) == RECORD_CLAIMED && !exists((uint32_t)(state & RECORD_PID))) {
-			record_unclaim(table, slot, state);
-			continue;
-		}
-		/* FREE with an owner: a claimer that was thrown out, or a hostile write. It counts for nothing. */
-		if (record_kind(state) == RECORD_FREE) {
-			uint32_t owner = entry + 1;
-			atomic_compare_exchange_strong(&table->owner[slot], &owner, 0);
-			continue;
-		}
-		slots++;
+		if (record_kind(state) == RECORD_FREE ||
+		    (record_kind(state) == RECORD_CLAIMED && !exists((uint32_t)(state & RECORD_PID))))
+			clear_slot(table, slot, state);
+		else
+			slots++;
 	}
 	return slots;
 }
 
-/* The count can exceed the slots because an admission or a release is between its two steps, or because one died there. The first
- * is over in less than the looks below take, unless it was stopped; lowering the count raises the generation, by which the one that
- * was stopped notices and starts anew (client_uncount, table_admit). So the mend is right in every case, and waiting only spares
- * work. */
-bool check_count(struct table *table, uint32_t entry)
+/* A count can exceed the slots because an admission or a release is between its two steps, or because one died there. The first
+ * is over in less than the looks below take, unless it was stopped; so at first we only look. Then the count is mended as layout.h
+ * says, which is right whoever is under way. True if the count fell, by us or by others. */
+static bool mend(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 {
-	_Atomic uint64_t *word = &table->entry[entry].word;
 	uint64_t seen = atomic_load(word);
 
-	for (int look = 0;; look++) {
+	for (int look = 0; look < LOOKS; look++) {
 		uint32_t slots = count_slots(table, entry);
 
-		if ((seen & CLIENT_TENTATIVE) != 0 || slots >= (seen & CLIENT_COUNT))
+		if (slots >= (seen & CLIENT_COUNT))
 			return false;
-		if (look == LOOKS) {
-			uint64_t mended = client_generation(seen) + CLIENT_GENERATION + slots;
-			if (!atomic_compare_exchange_strong(word, &seen, mended))
-				return false;
-			atomic_fetch_add_explicit(&table->header->repaired, 1, memory_order_relaxed);
-			return true;
-		}
-		sched_yield();
 		uint64_t now = atomic_load(word);
 		if (now != seen)
 			return (now & CLIENT_COUNT) < (seen & CLIENT_COUNT);
+		sched_yield();
 	}
+	uint64_t marked = (client_generation(seen) + CLIENT_GENERATION) | (seen & (CLIENT_COUNT | CLIENT_TENTATIVE)) | CLIENT_MENDING;
+	if (!atomic_compare_exchange_strong(word, &seen, marked))
+		return (seen & CLIENT_COUNT) < (marked & CLIENT_COUNT);
+	point_reached(POINT_MEND_MARKED);
+	uint32_t slots = count_slots(table, entry);
+	if (slots >= (marked & CLIENT_COUNT))
+		return false;
+	uint64_t mended = (client_generation(marked) + CLIENT_GENERATION) | (marked & CLIENT_TENTATIVE) | slots;
+	uint64_t expected = marked;
+	if (!atomic_compare_exchange_strong(word, &expected, mended))
+		return (expected & CLIENT_COUNT) < (marked & CLIENT_COUNT);
+	atomic_fetch_add_explicit(&table->header->repaired, 1, memory_order_relaxed);
+	return true;
 }
 
-/* Drops a record that the kernel knows no more, if nobody changed it since we asked. */
-static bool drop_gone(struct table *table, uint32_t slot, uint64_t state)
+bool check_count(struct table *table, uint32_t entry)
 {
-	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
-	uint32_t entry;
+	_Atomic uint64_t *word = &table->entry[entry].word;
 
-	if (owner == 0 || owner > table->entries)
-		return false;
-	uint64_t generation = client_generation(atomic_load(&table->entry[owner - 1].word));
-	if (!record_free(table, slot, state, &entry))
-		return false;
-	if (entry == owner - 1)
-		client_uncount(table, entry, generation);
-	return true;
+	return (atomic_load(word) & CLIENT_TENTATIVE) == 0 && mend(table, word, entry);
+}
+
+bool check_total_unknown(struct table *table)
+{
+	for (int attempt = 0; attempt < UNKNOWN_TRIES && total_is_unknown(table); attempt++)
+		mend(table, &table->header->total, ANY_CLIENT);
+	return !total_is_unknown(table);
 }
 
 struct batch {
@@ -102,10 +111,11 @@ static int ask_and_drop(struct table *table, struct batch *batch, bool controlle
 
 	if (!kernel_ask(batch->question, batch->number))
 		return -1;
-	if (controlled && batch->question[0].answer != ANSWER_OPEN)
+	/* Unix connections need no control of ours: kernel_ask has its own for them. */
+	if (controlled && batch->question[0].answer != ANSWER_OPEN && !connection_is_unix(&batch->question[0].connection))
 		return -1;
 	for (size_t i = controlled ? 1 : 0; i < batch->number; i++)
-		if (batch->question[i].answer == ANSWER_GONE && drop_gone(table, batch->slot[i], batch->state[i]))
+		if (batch->question[i].answer == ANSWER_GONE && record_release(table, batch->slot[i], batch->state[i]))
 			dropped++;
 	atomic_fetch_add_explicit(&table->header->check_gone, (uint64_t)dropped, memory_order_relaxed);
 	return dropped;
@@ -144,55 +154,66 @@ static int check_range(struct table *table, uint32_t entry, const struct connect
 	return 0;
 }
 
-static bool too_soon(const struct client_notes *notes, uint32_t now)
+static bool too_soon(const struct check_pace *pace, uint32_t now)
 {
-	uint32_t after = atomic_load_explicit(&notes->check_after, memory_order_relaxed);
+	uint32_t after = atomic_load_explicit(&pace->after, memory_order_relaxed);
 	uint32_t left = after - now;
 
 	/* The word is shared and its clock wraps every 49 days: a wait longer than any that is set here is no wait. */
 	return after != 0 && left != 0 && left <= 60000;
 }
 
-static void back_off(struct client_notes *notes, uint32_t now, uint64_t cost_us)
+static void back_off(struct check_pace *pace, uint32_t now, uint64_t cost_us)
 {
-	uint32_t wait = atomic_load_explicit(&notes->check_wait, memory_order_relaxed);
+	uint32_t wait = atomic_load_explicit(&pace->wait, memory_order_relaxed);
 	uint64_t least = cost_us * COST_FACTOR / 1000;
 
 	wait = wait == 0 ? 1 : wait < CHECK_WAIT_MOST / 2 ? wait * 2 : CHECK_WAIT_MOST;
-	atomic_store_explicit(&notes->check_wait, wait, memory_order_relaxed);
+	atomic_store_explicit(&pace->wait, wait, memory_order_relaxed);
 	if (wait < least)
 		wait = least < 60000 ? (uint32_t)least : 60000;
 	uint32_t after = now + wait;
-	atomic_store_explicit(&notes->check_after, after != 0 ? after : 1, memory_order_relaxed);
+	atomic_store_explicit(&pace->after, after != 0 ? after : 1, memory_order_relaxed);
 }
 
-enum checked check_client(struct table *table, uint32_t entry, const struct connection *control)
+/* One client's records, or any's, and the count of them in `word`. */
+static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint64_t *word, struct check_pace *pace,
+			       const struct connection *control)
 {
-	struct client_notes *notes = &table->notes[entry];
 	uint32_t extent = record_extent(table);
 	int most = CHECKED_MOST;
 
-	if (too_soon(notes, (uint32_t)clock_ms()))
+	if (too_soon(pace, (uint32_t)clock_ms()))
 		return CHECK_BACKED_OFF;
 	uint64_t began = clock_us();
 	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
-	uint32_t from = atomic_load_explicit(&notes->check_from, memory_order_relaxed);
+	uint32_t from = atomic_load_explicit(&pace->from, memory_order_relaxed);
 	if (from >= extent)
 		from = 0;
 	uint32_t reached = from;
 	int dropped = check_range(table, entry, control, from, extent, &most, &reached);
 	if (dropped == 0 && reached >= extent && from > 0)
 		dropped = check_range(table, entry, control, 0, from, &most, &reached);
-	atomic_store_explicit(&notes->check_from, reached < extent ? reached : 0, memory_order_relaxed);
-	bool mended = check_count(table, entry);
+	atomic_store_explicit(&pace->from, reached < extent ? reached : 0, memory_order_relaxed);
+	bool mended = mend(table, word, entry);
 	uint64_t cost = clock_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	if (dropped > 0 || mended) {
-		atomic_store_explicit(&notes->check_wait, 0, memory_order_relaxed);
+		atomic_store_explicit(&pace->wait, 0, memory_order_relaxed);
 		return CHECK_FREED;
 	}
-	back_off(notes, (uint32_t)clock_ms(), cost);
+	back_off(pace, (uint32_t)clock_ms(), cost);
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
+}
+
+enum checked check_client(struct table *table, uint32_t entry, const struct connection *control)
+{
+	return check_some(table, entry, &table->entry[entry].word, &table->notes[entry].pace, control);
+}
+
+enum checked check_total(struct table *table, const struct connection *control)
+{
+	return check_some(table, ANY_CLIENT, &table->header->total, &table->header->total_pace, control);
 }
 
 uint32_t check_all(struct table *table)
@@ -208,7 +229,7 @@ uint32_t check_all(struct table *table)
 			uint64_t state = atomic_load(&table->record[slot].state);
 
 			if (record_kind(state) == RECORD_CLAIMED && !exists((uint32_t)(state & RECORD_PID)))
-				record_unclaim(table, slot, state);
+				clear_slot(table, slot, state);
 			else if (record_kind(state) == RECORD_OPEN)
 				add_to_batch(table, &batch, slot);
 		}
@@ -220,5 +241,7 @@ uint32_t check_all(struct table *table)
 	for (uint32_t entry = 0; entry < table->entries; entry++)
 		if ((atomic_load_explicit(&table->entry[entry].word, memory_order_relaxed) & CLIENT_COUNT) != 0)
 			check_count(table, entry);
+	if ((atomic_load(&table->header->total) & TOTAL_COUNTING) != 0)
+		mend(table, &table->header->total, ANY_CLIENT);
 	return freed;
 }

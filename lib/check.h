@@ -17,6 +17,13 @@ enum checked {
 enum { CHECK_WAIT_MOST = 50 /* ms */ };
 enum checked check_client(struct table *table, uint32_t entry, const struct connection *control);
 
+/* The same for the connections of all clients, before one is refused by the limit on the total. At most CHECKED_MOST (check.c) at once; the
+ * next check goes on behind them. */
+enum checked check_total(struct table *table, const struct connection *control);
+
+/* Finds the count of all connections from the slots, after counting was turned on. False if others changed it all the time. */
+bool check_total_unknown(struct table *table);
+
 /* Goes over the whole table: asks the kernel about every record, frees what is gone and what the dead left half done, and mends the
  * counts. For a process in the daemon's network namespace, which the caller answers for. Returns the records freed. */
 uint32_t check_all(struct table *table);

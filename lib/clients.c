@@ -136,8 +136,10 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&notes->prefix, network->prefix, memory_order_relaxed);
 	atomic_store_explicit(&notes->peak, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->refused, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->check_after, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->check_wait, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->pace.after, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->pace.wait, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->shown_refused, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->shown_at, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->limit, LIMIT_NONE, memory_order_relaxed);
 	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
 }
@@ -203,7 +205,7 @@ enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerpr
 		uint32_t count = (uint32_t)(word & CLIENT_COUNT);
 		if (count >= limit)
 			return COUNT_FULL;
-		if (atomic_compare_exchange_weak(&table->entry[entry].word, &word, word + 1)) {
+		if (atomic_compare_exchange_weak(&table->entry[entry].word, &word, (word & ~CLIENT_MENDING) + 1)) {
 			note_peak(table, entry, count + 1);
 			*generation = before;
 			return COUNTED;
@@ -216,6 +218,6 @@ void client_uncount(struct table *table, uint32_t entry, uint64_t generation)
 	uint64_t word = word_of(table, entry);
 
 	while (client_generation(word) == generation && (word & CLIENT_COUNT) != 0 &&
-	       !atomic_compare_exchange_weak(&table->entry[entry].word, &word, word - 1))
+	       !atomic_compare_exchange_weak(&table->entry[entry].word, &word, (word & ~CLIENT_MENDING) - 1))
 		;
 }

@@ -25,7 +25,7 @@ void client_uncount(struct table *table, uint32_t entry, uint64_t generation);
 
 static inline uint64_t client_generation(uint64_t word)
 {
-	return word & ~(CLIENT_COUNT | CLIENT_TENTATIVE);
+	return word & ~(CLIENT_COUNT | CLIENT_TENTATIVE | CLIENT_MENDING);
 }
 
 #endif

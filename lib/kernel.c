@@ -106,12 +106,14 @@ static bool ask_sock_diag(struct question *questions, size_t number)
 	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 	if (descriptor < 0)
 		return false;
+	size_t asked = 0;
 	for (size_t i = 0; i < number; i++)
-		write_request(&requests[i], &questions[i].connection, (uint32_t)i + 1);
+		if (!connection_is_unix(&questions[i].connection))
+			write_request(&requests[asked++], &questions[i].connection, (uint32_t)i + 1);
 	/* The kernel answers within sendto: every reply is in our queue when it returns. */
-	size_t bytes = number * sizeof(requests[0]);
+	size_t bytes = asked * sizeof(requests[0]);
 	if (sendto(descriptor, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) == (ssize_t)bytes) {
-		for (size_t replies = 0; replies < number; replies++) {
+		for (size_t replies = 0; replies < asked; replies++) {
 			struct sockaddr_nl from;
 			socklen_t from_length = sizeof(from);
 			ssize_t length = recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
@@ -251,20 +253,31 @@ static bool ask_proc(struct question *questions, size_t number)
 
 	if (!ipv4 && !ipv6)
 		return false;
-	for (size_t i = 0; i < number; i++)
-		if (questions[i].answer == ANSWER_NONE)
+	for (size_t i = 0; i < number; i++) {
+		const struct connection *connection = &questions[i].connection;
+		if (questions[i].answer == ANSWER_NONE && !connection_is_unix(connection) &&
+		    (address_is_ipv4(&connection->peer.address) ? ipv4 : ipv6))
 			questions[i].answer = ANSWER_GONE;
+	}
 	return true;
 }
 
 bool kernel_ask(struct question *questions, size_t number)
 {
 	enum kernel_way found = KERNEL_UNREACHABLE;
+	size_t unix_sockets = 0;
+	bool unix_answered = false;
 
 	if (number > QUESTIONS_MOST)
 		number = QUESTIONS_MOST;
 	for (size_t i = 0; i < number; i++)
 		questions[i].answer = ANSWER_NONE;
+	for (size_t i = 0; i < number; i++)
+		unix_sockets += connection_is_unix(&questions[i].connection) ? 1 : 0;
+	if (unix_sockets > 0)
+		unix_answered = kernel_ask_unix(questions, number);
+	if (unix_sockets == number)
+		return unix_answered;
 	if (ask_sock_diag(questions, number))
 		found = KERNEL_SOCK_DIAG;
 	else if (ask_proc(questions, number))

@@ -26,6 +26,12 @@ struct question {
 /* Asks about up to QUESTIONS_MOST connections. True if the kernel gave answers. */
 bool kernel_ask(struct question *questions, size_t number);
 
+/* The same for those of the questions that are Unix connections (kernel_ask does it). */
+bool kernel_ask_unix(struct question *questions, size_t number);
+
+/* By what the kernel finds a Unix socket again, for connection_of_unix. */
+bool kernel_unix_identity(int descriptor, uint64_t *inode, uint64_t *cookie);
+
 /* How the last question of this process was asked. */
 enum kernel_way { KERNEL_UNTRIED, KERNEL_SOCK_DIAG, KERNEL_PROC, KERNEL_UNREACHABLE };
 enum kernel_way kernel_way(void);

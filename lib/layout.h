@@ -16,6 +16,7 @@
 #ifndef CONNLIMIT_LAYOUT_H
 #define CONNLIMIT_LAYOUT_H
 
+#include "rules.h"
 #include "settings.h"
 
 #include <stdatomic.h>
@@ -30,7 +31,8 @@
  *
  *     count       24 bits  connections counted
  *     tentative    1 bit   being added: counts nothing, and anyone may throw it out
- *     generation  39 bits  raised whenever the entry changes hands or its count is repaired
+ *     mending      1 bit   somebody compares the count with the slots; every change of the count clears it
+ *     generation  38 bits  raised whenever the entry changes hands, and twice when its count is mended
  *
  * States of an entry, and the only ways between them (each one compare-and-swap):
  *
@@ -39,7 +41,12 @@
  *                                                                same fingerprint
  *     tentative           -> unused                              by anyone (the adder sees its confirmation fail and retries)
  *     confirmed, count n  -> n + 1, n - 1                        generation unchanged
- *     confirmed, count n  -> s, generation + 1                   repair: s slots were found, n > s
+ *     confirmed, count n  -> n, mending, generation + 1          a mend begins, and then counts the slots
+ *     mending, count n    -> s, generation + 1                   it ends: s slots were found, n > s
+ *
+ * A mend raises the generation before it counts slots, so that an admission which counted itself earlier and takes its slot later
+ * finds that out and starts anew; it ends by a swap that any admission or release in between makes fail, as that clears the mark;
+ * and it raises the generation again, so that a release whose slot was no longer found does not lower the count a second time.
  *
  * Whoever reads an entry reads `word` before `fingerprint` and acts only by a swap that expects the word it read: as the
  * fingerprint never changes without the generation, success proves that both belonged together. Entries with count 0 stay (they
@@ -53,21 +60,37 @@ enum { BUCKET = 8 };
 
 #define CLIENT_COUNT UINT64_C(0xffffff)
 #define CLIENT_TENTATIVE UINT64_C(0x1000000)
-#define CLIENT_GENERATION UINT64_C(0x2000000) /* one generation */
+#define CLIENT_MENDING UINT64_C(0x2000000)
+#define CLIENT_GENERATION UINT64_C(0x4000000) /* one generation */
+
+/* All clients together are counted in a word of the same form, `total` in the header; where a client's has `tentative`, it has
+ * `counting`. It is touched only while there is a limit on the total. When one is set, the first admission that sees it turns
+ * counting on with the count unknown (TOTAL_UNKNOWN), and a mend then finds the count from the slots; the first that sees
+ * no limit any more turns it off. Both raise the generation, by which an admission under way notices and starts anew. */
+#define TOTAL_COUNTING CLIENT_TENTATIVE
+#define TOTAL_UNKNOWN CLIENT_COUNT
+
+/* When the kernel is asked next about a client's connections, or about all. */
+struct check_pace {
+	_Atomic uint32_t after; /* ms of clock_ms, low 32 bits: no fruitless check before this */
+	_Atomic uint32_t wait;	/* ms that the next fruitless check adds */
+	_Atomic uint32_t from;	/* slot where the next check goes on */
+};
 
 /* What is known of a client beside its count. Advice only: it may belong to the entry's former client for a moment, and is
  * shown only if the address still hashes to the entry's fingerprint. */
 struct client_notes {
 	_Atomic uint64_t address[2]; /* struct address, masked */
-	_Atomic uint32_t prefix;     /* 0..128, as in struct network */
-	_Atomic uint32_t peak;	     /* most connections counted at once */
 	_Atomic uint64_t refused;
-	_Atomic uint32_t check_after; /* ms of clock_ms, low 32 bits: no fruitless check before this */
-	_Atomic uint32_t check_wait;  /* ms that the next fruitless check adds */
-	_Atomic uint32_t check_from;  /* slot where the next check goes on */
-	_Atomic uint32_t limit;	      /* the limit that last applied, LIMIT_NONE for none */
-	_Atomic uint64_t tokens;      /* the rate's bucket */
-	uint64_t reserved;
+	_Atomic uint64_t tokens; /* the rate's bucket (rate.h) */
+	struct check_pace pace;
+	_Atomic uint32_t peak;		/* most connections counted at once */
+	_Atomic uint32_t limit;		/* the limit that last applied, LIMIT_NONE for none */
+	_Atomic uint32_t shown_refused; /* low bits of `refused` when a refusal was last logged */
+	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
+	_Atomic uint8_t prefix;		/* 0..128, as in struct network, or NETWORK_UID */
+	uint8_t unused;
+	uint32_t reserved;
 };
 
 /* ---- records ------------------------------------------------------------------------------------------------------------
@@ -111,6 +134,17 @@ _Static_assert(sizeof(struct client_entry) == 16, "both words are swapped at onc
 _Static_assert(sizeof(struct client_notes) == 64, "one cache line");
 _Static_assert(sizeof(struct record) == 64, "one cache line");
 
+/* Why a connection is refused. */
+enum refusal_reason {
+	REFUSED_NOT,
+	REFUSED_PER_IP,
+	REFUSED_PER_UID,
+	REFUSED_RULE, /* a rule's number, or deny */
+	REFUSED_TOTAL,
+	REFUSED_RATE,
+	REASONS
+};
+
 /* ---- limits -------------------------------------------------------------------------------------------------------------
  *
  * Limits are published whole. `current` in the header holds (sequence << 2 | block). A reload takes its sequence before it reads
@@ -123,6 +157,7 @@ struct limit_block {
 	_Atomic uint32_t writer; /* pid, 0 for none */
 	uint32_t reserved[15];
 	struct settings settings;
+	struct rules_index rules;
 } __attribute__((aligned(4096)));
 
 /* ---- header -------------------------------------------------------------------------------------------------------------
@@ -144,6 +179,9 @@ struct table_header {
 	_Atomic uint64_t failed;	       /* ms of the last reload that failed, 0 if there was none */
 	char failure[256];		       /* what it said */
 
+	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
+	struct check_pace total_pace;
+
 	_Alignas(64) _Atomic uint32_t extent; /* slots in use lie below this */
 
 	/* Totals of rare events; the frequent one, admissions, is counted in `admitted`, spread so that processes do not share lines. */
@@ -155,6 +193,9 @@ struct table_header {
 	_Atomic uint64_t check_us;  /* time spent in them */
 	_Atomic uint64_t check_gone; /* records they dropped */
 	_Atomic uint64_t repaired;  /* counts they lowered */
+	_Atomic uint64_t refused_for[REASONS]; /* of `refused` and `observed`, by enum refusal_reason */
+	_Atomic uint64_t log_tokens; /* bucket of lines logged about refusals (rate.h) */
+	_Atomic uint64_t log_left_out; /* refusals since the last line that got none of their own */
 };
 
 #endif

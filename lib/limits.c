@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { READS = 4 }; /* copies tried before we take what we have: a publication would have to end within each */
+enum {
+	READS = 4, /* copies tried before we take what we have: a publication would have to end within each */
+	APPLIES = 16,
+};
 
 static const struct settings *block_of(const struct table *table, uint64_t current)
 {
@@ -104,7 +107,10 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 	if (block == NULL)
 		return false;
 	point_reached(POINT_LIMITS_CLAIMED);
-	memcpy(&block->settings, settings, bytes_in_use(settings->rules));
+	uint32_t rules = settings->rules <= RULES_MOST ? settings->rules : 0;
+	memcpy(&block->settings, settings, bytes_in_use(rules));
+	rules_sort(block->settings.rule, rules);
+	rules_build(&block->rules, block->settings.rule, rules);
 	point_reached(POINT_LIMITS_WRITTEN);
 	uint64_t current = version_of(table);
 	uint64_t next = turn << 2 | (uint64_t)(block - table->blocks);
@@ -146,9 +152,46 @@ struct network limits_client(const struct limits *limits, const struct address *
 	return (struct network){.address = address_masked(*address, prefix), .prefix = (uint8_t)prefix};
 }
 
+struct network limits_client_of(const struct limits *limits, const struct connection *connection)
+{
+	if (connection_is_unix(connection))
+		return (struct network){.address = connection->peer.address, .prefix = NETWORK_UID};
+	return limits_client(limits, &connection->peer.address);
+}
+
 uint32_t limits_for(const struct table *table, const struct limits *limits, const struct connection *connection)
 {
-	(void)table;
-	(void)connection;
+	const struct limit_block *block = &table->blocks[limits->version % LIMIT_BLOCKS];
+	uint32_t limit;
+
+	if (connection_is_unix(connection))
+		return limits->per_uid;
+	if (limits->rules != 0 && rules_find(&block->rules, block->settings.rule, limits->rules, &connection->peer.address,
+					     connection->local.port, &limit))
+		return limit;
 	return limits->per_ip;
+}
+
+uint32_t limits_apply(const struct table *table, struct limits *limits, const struct connection *connection)
+{
+	uint32_t limit;
+	int attempt = 0;
+
+	do {
+		limits_read(table, limits);
+		limit = limits_for(table, limits, connection);
+	} while (!unchanged(table, limits->version) && ++attempt < APPLIES);
+	return limit;
+}
+
+void limits_refuse_text(const struct table *table, char text[REFUSE_TEXT_MOST + 1])
+{
+	for (int attempt = 0; attempt < READS; attempt++) {
+		uint64_t current = version_of(table);
+
+		memcpy(text, block_of(table, current)->refuse_text, REFUSE_TEXT_MOST);
+		text[REFUSE_TEXT_MOST] = '\0';
+		if (unchanged(table, current))
+			return;
+	}
 }

@@ -14,6 +14,7 @@ enum point {
 	POINT_RELEASE_CLAIMED,	/* the last reference is gone, the slot still owned */
 	POINT_RELEASE_DISOWNED, /* disowned, not free */
 	POINT_RELEASE_FREED,	/* free, the client counts one too many */
+	POINT_MEND_MARKED,	/* a count is marked as being mended */
 	POINT_LIMITS_CLAIMED,	/* a block of limits is claimed for writing */
 	POINT_LIMITS_WRITTEN,	/* written, not the current one */
 	POINTS

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "clients.h"
 #include "point.h"
+#include "total.h"
 
 #include <string.h>
 
@@ -167,6 +168,32 @@ bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *e
 	return true;
 }
 
+bool record_release(struct table *table, uint32_t slot, uint64_t state)
+{
+	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_acquire);
+	uint32_t entry;
+
+	if (owner == 0 || owner > table->entries)
+		return false;
+	/* Read before the slot is freed: a mend that comes between has counted the slot or not, and by the changed generation we know
+	 * that the count is its business. */
+	uint64_t generation = client_generation(atomic_load(&table->entry[owner - 1].word));
+	uint64_t total = total_generation(table);
+	if (!record_free(table, slot, state, &entry))
+		return false;
+	if (entry == owner - 1)
+		client_uncount(table, entry, generation);
+	total_uncount(table, total);
+	return true;
+}
+
+static uint32_t next_of_any(const uint32_t *owner, uint32_t from, uint32_t end)
+{
+	while (from < end && owner[from] == 0)
+		from++;
+	return from;
+}
+
 uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end)
 {
 	/* Plain reads, so that the compiler may take many at a time: an owner that changes under us is found or not found, and
@@ -174,6 +201,8 @@ uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, u
 	const uint32_t *owner = (const uint32_t *)(const void *)table->owner;
 	uint32_t wanted = entry + 1;
 
+	if (entry == ANY_CLIENT)
+		return next_of_any(owner, from, end);
 	while (from < end && from % GROUP != 0) {
 		if (owner[from] == wanted)
 			return from;

@@ -36,6 +36,12 @@ bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32
  * owner was no client's (a hostile write). */
 bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry);
 
+/* As record_free, and lowers the client's count and the total. True if it was us who freed it. */
+bool record_release(struct table *table, uint32_t slot, uint64_t state);
+
+/* For record_next: any client's slot. */
+#define ANY_CLIENT UINT32_MAX
+
 /* The next slot at or after `from` that belongs to the client, up to `end`; `end` if there is none. */
 uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end);
 

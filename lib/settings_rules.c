@@ -1,4 +1,5 @@
 /* CONNLIMIT_RULES: exceptions by network, by local port, or by both. */
+#include "rules.h"
 #include "settings_values.h"
 
 #include <string.h>
@@ -84,35 +85,90 @@ static bool read_rule(struct rule *rule, const char *text, size_t length, size_t
 	return true;
 }
 
+/* Goes over the rules in a text, calling `found` for each until it returns false. False on an error. */
+static bool each_rule(const char *text, size_t length, bool (*found)(const struct rule *rule, const char *at, size_t length, void *with),
+		      void *with, struct settings_error *error)
+{
+	size_t at = 0;
+
+	while (at < length) {
+		size_t start;
+		size_t bad;
+		const char *problem;
+		struct rule rule;
+
+		if (is_blank(text[at])) {
+			at++;
+			continue;
+		}
+		for (start = at; at < length && !is_blank(text[at]); at++)
+			;
+		if (!read_rule(&rule, text + start, at - start, &bad, &problem))
+			return value_wrong(error, text + start, at - start, start + bad, problem, allowed);
+		if (!found(&rule, text + start, at - start, with))
+			return true;
+	}
+	return true;
+}
+
+static bool count_rule(const struct rule *rule, const char *at, size_t length, void *with)
+{
+	uint32_t *rules = with;
+
+	(void)rule, (void)at, (void)length;
+	return ++*rules <= RULES_MOST;
+}
+
+static bool take_rule(const struct rule *rule, const char *at, size_t length, void *with)
+{
+	struct rule **next = with;
+
+	(void)at, (void)length;
+	*(*next)++ = *rule;
+	return true;
+}
+
+/* Looks for the second that stands in the same place. */
+struct repeated {
+	struct rule rule;
+	const char *at;
+	size_t length;
+	int seen;
+};
+
+static bool find_repeated(const struct rule *rule, const char *at, size_t length, void *with)
+{
+	struct repeated *repeated = with;
+
+	if (!rules_same_place(rule, &repeated->rule))
+		return true;
+	repeated->at = at;
+	repeated->length = length;
+	return ++repeated->seen < 2;
+}
+
 bool read_rules(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
-	/* The first pass checks, the second takes: an error leaves the settings as they were. */
-	for (int taking = 0; taking < 2; taking++) {
-		uint32_t rules = 0;
-		size_t at = 0;
+	uint32_t rules = 0;
 
-		while (at < length) {
-			size_t start;
-			size_t bad;
-			const char *problem;
-			struct rule rule;
-
-			if (is_blank(text[at])) {
-				at++;
-				continue;
-			}
-			for (start = at; at < length && !is_blank(text[at]); at++)
-				;
-			if (!read_rule(&rule, text + start, at - start, &bad, &problem))
-				return value_wrong(error, text + start, at - start, start + bad, problem, allowed);
-			if (rules == RULES_MOST)
-				return value_wrong(error, text + start, at - start, start, "is one rule too many", "at most 10000 rules");
-			if (taking)
-				settings->rule[rules] = rule;
-			rules++;
-		}
-		if (taking)
-			settings->rules = rules;
+	if (!each_rule(text, length, count_rule, &rules, error))
+		return false;
+	if (rules > RULES_MOST)
+		return value_wrong(error, text, length, 0, "has too many rules", "at most 10000 rules");
+	/* Sorted behind the old ones, where there is room for both, so that an error leaves the settings as they were; a file, which
+	 * may well replace thousands by thousands, is read into settings that are thrown away on error. */
+	struct rule *first = settings->rule + (settings->rules + rules <= RULES_MOST ? settings->rules : 0);
+	struct rule *next = first;
+	each_rule(text, length, take_rule, &next, error);
+	rules_sort(first, rules);
+	uint32_t twice = rules_repeated(first, rules);
+	if (twice < rules) {
+		struct repeated repeated = {.rule = first[twice], .at = text};
+		each_rule(text, length, find_repeated, &repeated, error);
+		return value_wrong(error, repeated.at, repeated.length, (size_t)(repeated.at - text),
+				   "names the same network and port as a rule before it", "each network and port once");
 	}
+	memmove(settings->rule, first, rules * sizeof(*first));
+	settings->rules = rules;
 	return true;
 }

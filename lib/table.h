@@ -40,6 +40,16 @@ struct connection {
  * own must have been held with table_hold. */
 typedef uint64_t reference;
 
+/* A connection over a Unix-domain socket has its peer's user id in place of an address and no ports; its local address is the socket's
+ * inode and the cookie of the network namespace that the kernel counts it to (0: not known), by which sock_diag finds it. */
+struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie);
+
+/* An internet connection always has a local port. */
+static inline bool connection_is_unix(const struct connection *connection)
+{
+	return connection->local.port == 0;
+}
+
 /* Where a table could not be had as asked. */
 enum table_degraded { TABLE_SHARED, TABLE_ANONYMOUS };
 
@@ -107,6 +117,15 @@ struct network limits_client(const struct limits *limits, const struct address *
 /* The limit that applies to a connection: a count, LIMIT_DENY or LIMIT_NONE. */
 uint32_t limits_for(const struct table *table, const struct limits *limits, const struct connection *connection);
 
+/* Reads the limits in force and finds the one that applies, both of the same publication. */
+uint32_t limits_apply(const struct table *table, struct limits *limits, const struct connection *connection);
+
+/* The client that a connection belongs to. */
+struct network limits_client_of(const struct limits *limits, const struct connection *connection);
+
+/* The text of CONNLIMIT_REFUSE=text:... */
+void limits_refuse_text(const struct table *table, char text[REFUSE_TEXT_MOST + 1]);
+
 /* ---- admission ---- */
 
 enum verdict {
@@ -118,6 +137,30 @@ enum verdict {
 /* Decides on a connection that is open now. The kernel is asked before anyone is refused (check.h), for which this may open,
  * use and close a descriptor; otherwise it makes no system call. errno may change. */
 enum verdict table_admit(struct table *table, const struct connection *connection, reference *held);
+
+/* As table_admit, and tells why. `refusal` is all zero when nothing stood against the connection; in observe mode it is set for one
+ * that was admitted but would not have been. */
+struct refusal {
+	enum refusal_reason reason;
+	bool observed;
+	struct network client;
+	uint32_t entry;
+	uint32_t limit; /* the count that was reached; 0 for a rate, and for deny */
+	uint8_t how;	/* enum refuse_how */
+	uint8_t log;	/* enum log_to */
+};
+enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal);
+
+/* Whether a line should be logged about this refusal, so that a flood makes few: a client gets one in LOG_CLIENT_SECONDS, all together
+ * LOG_LINES in a second. `client_more` are the refusals of the client since its last line, which was `seconds` ago, not
+ * counting this one; `others` those of clients that got no line since the last. */
+enum { LOG_CLIENT_SECONDS = 10, LOG_LINES = 10 };
+struct refusal_line {
+	uint32_t client_more;
+	uint32_t seconds;
+	uint64_t others;
+};
+bool refusal_to_log(struct table *table, const struct refusal *refusal, struct refusal_line *line);
 
 /* One more descriptor holds what `held` holds. False if the record is gone (then there is nothing to drop either). */
 bool table_hold(struct table *table, reference held);

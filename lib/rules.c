@@ -1,0 +1,172 @@
+#include "rules.h"
+
+#include <string.h>
+
+static int compare(const struct rule *a, const struct rule *b)
+{
+	int order = memcmp(a->network.address.bytes, b->network.address.bytes, sizeof(a->network.address.bytes));
+
+	if (order != 0)
+		return order;
+	if (a->network.prefix != b->network.prefix)
+		return a->network.prefix < b->network.prefix ? -1 : 1;
+	return a->port < b->port ? -1 : a->port > b->port ? 1 : 0;
+}
+
+bool rules_same_place(const struct rule *a, const struct rule *b)
+{
+	return compare(a, b) == 0;
+}
+
+static void sift(struct rule *rule, uint32_t root, uint32_t end)
+{
+	for (;;) {
+		uint32_t child = 2 * root + 1;
+
+		if (child >= end)
+			return;
+		if (child + 1 < end && compare(&rule[child], &rule[child + 1]) < 0)
+			child++;
+		if (compare(&rule[root], &rule[child]) >= 0)
+			return;
+		struct rule moved = rule[root];
+		rule[root] = rule[child];
+		rule[child] = moved;
+		root = child;
+	}
+}
+
+void rules_sort(struct rule *rule, uint32_t rules)
+{
+	uint32_t sorted = 1;
+
+	while (sorted < rules && compare(&rule[sorted - 1], &rule[sorted]) <= 0)
+		sorted++;
+	if (sorted >= rules)
+		return;
+	/* By heap, as it needs no memory and has no bad cases: whatever another process writes into rules that are being sorted in
+	 * shared memory, the steps are counted by us. */
+	for (uint32_t root = rules / 2; root-- > 0;)
+		sift(rule, root, rules);
+	for (uint32_t end = rules - 1; end > 0; end--) {
+		struct rule largest = rule[0];
+		rule[0] = rule[end];
+		rule[end] = largest;
+		sift(rule, 0, end);
+	}
+}
+
+uint32_t rules_repeated(const struct rule *rule, uint32_t rules)
+{
+	for (uint32_t i = 1; i < rules; i++)
+		if (rules_same_place(&rule[i - 1], &rule[i]))
+			return i;
+	return rules;
+}
+
+static bool contains(const struct rules_network *outer, const struct address *address)
+{
+	unsigned whole = outer->prefix / 8U;
+	unsigned bits = outer->prefix % 8U;
+
+	if (whole > 15)
+		return memcmp(outer->address.bytes, address->bytes, 16) == 0;
+	return memcmp(outer->address.bytes, address->bytes, whole) == 0 &&
+	       (bits == 0 || (outer->address.bytes[whole] ^ address->bytes[whole]) >> (8 - bits) == 0);
+}
+
+/* A copy of network `at - 1`, with its numbers within their ranges. False if there is no such network, which for 0 is so. */
+static bool network_at(const struct rules_index *index, uint32_t at, uint32_t rules, struct rules_network *copy)
+{
+	if (at == 0 || at > RULES_MOST)
+		return false;
+	*copy = index->network[at - 1];
+	return copy->prefix <= 128 && copy->rule < rules && copy->rules <= rules - copy->rule;
+}
+
+void rules_build(struct rules_index *index, const struct rule *rule, uint32_t rules)
+{
+	struct rules_network last;
+	uint32_t networks = 0;
+
+	if (rules > RULES_MOST)
+		rules = RULES_MOST;
+	for (uint32_t i = 0; i < rules; i++) {
+		struct rule added = rule[i];
+
+		if (added.network.prefix > 128)
+			continue;
+		if (networks > 0 && last.prefix == added.network.prefix &&
+		    memcmp(&last.address, &added.network.address, sizeof(last.address)) == 0) {
+			last.rules++;
+			index->network[networks - 1].rules = last.rules;
+			continue;
+		}
+		/* In sorted order, what contains this one also contains the one before it, or is the one before it. */
+		uint32_t outer = networks;
+		struct rules_network larger;
+		for (int step = 0; step <= 129 && network_at(index, outer, rules, &larger) && !contains(&larger, &added.network.address);
+		     step++)
+			outer = larger.outer;
+		if (!network_at(index, outer, rules, &larger) || larger.prefix >= added.network.prefix)
+			outer = 0;
+		last = (struct rules_network){.address = added.network.address,
+					      .prefix = added.network.prefix,
+					      .outer = (uint16_t)outer,
+					      .rule = (uint16_t)i,
+					      .rules = 1};
+		index->network[networks++] = last;
+	}
+	index->networks = networks;
+}
+
+/* Of one network's rules, the one for this port, else the one for every port. */
+static bool find_port(const struct rule *rule, const struct rules_network *network, uint16_t port, uint32_t *limit)
+{
+	uint32_t low = network->rule;
+	uint32_t high = low + network->rules;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (rule[middle].port < port)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < (uint32_t)network->rule + network->rules && rule[low].port == port) {
+		*limit = rule[low].limit;
+		return true;
+	}
+	if (network->rules > 0 && rule[network->rule].port == 0) {
+		*limit = rule[network->rule].limit;
+		return true;
+	}
+	return false;
+}
+
+bool rules_find(const struct rules_index *index, const struct rule *rule, uint32_t rules, const struct address *address,
+		uint16_t port, uint32_t *limit)
+{
+	struct rules_network network;
+	uint32_t low = 0;
+	uint32_t high = index->networks <= RULES_MOST ? index->networks : 0;
+
+	/* The networks before `low` start at or before the address. */
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (memcmp(index->network[middle].address.bytes, address->bytes, sizeof(address->bytes)) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	unsigned longest = 129;
+	while (network_at(index, low, rules, &network) && network.prefix < longest) {
+		if (contains(&network, address) && find_port(rule, &network, port, limit))
+			return true;
+		longest = network.prefix;
+		low = network.outer;
+	}
+	return false;
+}

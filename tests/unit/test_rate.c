@@ -1,0 +1,154 @@
+/* Rates: a burst at once, then one token an interval, whoever takes them. */
+#include "clock.h"
+#include "rate.h"
+#include "table.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <string.h>
+
+static void a_burst_and_then_one_each_interval(void **state)
+{
+	const struct rate rate = {.every_us = 50000, .burst = 5};
+	_Atomic uint64_t bucket = 0;
+	uint64_t now = 1000000000;
+
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		assert_true(rate_take(&bucket, &rate, now));
+	assert_false(rate_take(&bucket, &rate, now));
+	assert_false(rate_take(&bucket, &rate, now + 49999));
+	assert_true(rate_take(&bucket, &rate, now + 50000));
+	assert_false(rate_take(&bucket, &rate, now + 50000));
+	/* Long idle: a burst again, not more. */
+	now += 3600 * UINT64_C(1000000);
+	for (int i = 0; i < 5; i++)
+		assert_true(rate_take(&bucket, &rate, now));
+	assert_false(rate_take(&bucket, &rate, now));
+}
+
+static void over_an_hour_no_more_than_the_rate(void **state)
+{
+	const struct rate rate = {.every_us = 600000, .burst = 10}; /* 100 a minute */
+	_Atomic uint64_t bucket = 0;
+	unsigned taken = 0;
+
+	(void)state;
+	for (uint64_t now = 5000000; now < 5000000 + 3600 * UINT64_C(1000000); now += 7001)
+		taken += rate_take(&bucket, &rate, now);
+	assert_in_range(taken, 6000, 6010);
+}
+
+static void what_is_given_back_can_be_taken(void **state)
+{
+	const struct rate rate = {.every_us = 1000000, .burst = 1};
+	_Atomic uint64_t bucket = 0;
+
+	(void)state;
+	assert_true(rate_take(&bucket, &rate, 77000000));
+	assert_false(rate_take(&bucket, &rate, 77000001));
+	rate_give_back(&bucket, &rate);
+	assert_true(rate_take(&bucket, &rate, 77000001));
+}
+
+/* A stranger wrote it, or the burst was lowered: one interval's wait, not for ever. */
+static void a_word_from_far_ahead_waits_one_interval(void **state)
+{
+	const struct rate rate = {.every_us = 1000, .burst = 3};
+	_Atomic uint64_t bucket = UINT64_MAX;
+
+	(void)state;
+	assert_false(rate_take(&bucket, &rate, 5000000));
+	assert_false(rate_take(&bucket, &rate, 5000999));
+	assert_true(rate_take(&bucket, &rate, 5001000));
+	assert_false(rate_take(&bucket, &rate, 5001000));
+}
+
+enum { THREADS = 4, TAKES = 200000, BURST = 1000 };
+
+struct taker {
+	_Atomic uint64_t *bucket;
+	unsigned taken;
+};
+
+static void *take(void *with)
+{
+	static const struct rate rate = {.every_us = 1000, .burst = BURST};
+	struct taker *taker = with;
+
+	for (int i = 0; i < TAKES; i++)
+		taker->taken += rate_take(taker->bucket, &rate, 9000000 + (uint64_t)i);
+	return NULL;
+}
+
+static void threads_share_one_bucket(void **state)
+{
+	_Atomic uint64_t bucket = 0;
+	pthread_t thread[THREADS];
+	struct taker taker[THREADS];
+	unsigned taken = 0;
+
+	(void)state;
+	for (int i = 0; i < THREADS; i++) {
+		taker[i] = (struct taker){.bucket = &bucket};
+		pthread_create(&thread[i], NULL, take, &taker[i]);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(thread[i], NULL);
+		taken += taker[i].taken;
+	}
+	assert_int_equal(taken, BURST + TAKES / 1000 - (TAKES % 1000 == 0 ? 1 : 0));
+}
+
+static void a_refusal_by_rate_leaves_no_trace_in_the_counts(void **state)
+{
+	static struct settings settings;
+	struct table table;
+	struct connection connection = {.peer = {.port = 1}, .local = {.port = 80}};
+	struct refusal refusal;
+	reference held[4];
+	uint32_t open;
+
+	(void)state;
+	settings_default(&settings);
+	settings.capacity = 64;
+	settings.total = 10;
+	settings.rate = (struct rate){.every_us = 3600000000U, .burst = 3};
+	assert_true(table_open_anonymous(&table, "rate", &settings));
+	for (int i = 0; i < 3; i++) {
+		connection.peer.port++;
+		assert_int_equal(table_decide(&table, &connection, &held[i], &refusal), VERDICT_ADMITTED);
+		assert_int_equal(refusal.reason, REFUSED_NOT);
+	}
+	assert_int_equal(table_decide(&table, &connection, &held[3], &refusal), VERDICT_REFUSED);
+	assert_int_equal(refusal.reason, REFUSED_RATE);
+	open = table_count(&table, &connection.peer.address);
+	assert_int_equal(open, 3);
+	assert_int_equal(atomic_load(&table.header->total) & CLIENT_COUNT, 3);
+	/* Closing does not give tokens back. */
+	for (int i = 0; i < 3; i++)
+		table_drop(&table, held[i]);
+	assert_int_equal(atomic_load(&table.header->total) & CLIENT_COUNT, 0);
+	assert_int_equal(table_decide(&table, &connection, &held[3], &refusal), VERDICT_REFUSED);
+	/* Another client has its own. */
+	connection.peer.address.bytes[0] = 0x20;
+	assert_int_equal(table_decide(&table, &connection, &held[3], &refusal), VERDICT_ADMITTED);
+	table_leave(&table);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_burst_and_then_one_each_interval),
+		cmocka_unit_test(over_an_hour_no_more_than_the_rate),
+		cmocka_unit_test(what_is_given_back_can_be_taken),
+		cmocka_unit_test(a_word_from_far_ahead_waits_one_interval),
+		cmocka_unit_test(threads_share_one_bucket),
+		cmocka_unit_test(a_refusal_by_rate_leaves_no_trace_in_the_counts),
+	};
+	return cmocka_run_group_tests_name("rate", tests, NULL, NULL);
+}

@@ -1,0 +1,255 @@
+/* Rules: the index finds what reading every rule would find, whatever the rules are. */
+#include "clock.h"
+#include "rules.h"
+#include "settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct rules_index index_of_rules;
+static struct rule rule[RULES_MOST];
+static uint64_t dice = 0x2545f4914f6cdd1d;
+
+static uint32_t roll(uint32_t sides)
+{
+	dice ^= dice << 13;
+	dice ^= dice >> 7;
+	dice ^= dice << 17;
+	return (uint32_t)(dice >> 33) % sides;
+}
+
+static struct address random_address(unsigned variety)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct address address = {{0}};
+
+	if (roll(2) == 0) {
+		memcpy(address.bytes, mapped, sizeof(mapped));
+		for (int i = 12; i < 16; i++)
+			address.bytes[i] = (uint8_t)roll(variety);
+	} else {
+		for (int i = 0; i < 16; i++)
+			address.bytes[i] = (uint8_t)(roll(3) == 0 ? roll(variety) : 0);
+	}
+	return address;
+}
+
+static struct rule random_rule(unsigned variety)
+{
+	struct rule made = {.limit = roll(1000), .port = (uint16_t)(roll(3) == 0 ? 1 + roll(5) : 0)};
+
+	made.network.prefix = (uint8_t)roll(129);
+	made.network.address = address_masked(random_address(variety), made.network.prefix);
+	return made;
+}
+
+/* What the rules mean, word for word: the longest prefix wins, then a rule with a port over one without. */
+static bool read_them_all(uint32_t rules, const struct address *address, uint16_t port, uint32_t *limit)
+{
+	const struct rule *best = NULL;
+
+	for (uint32_t i = 0; i < rules; i++) {
+		if (!network_contains(&rule[i].network, address) || (rule[i].port != 0 && rule[i].port != port))
+			continue;
+		if (best == NULL || rule[i].network.prefix > best->network.prefix ||
+		    (rule[i].network.prefix == best->network.prefix && rule[i].port > best->port))
+			best = &rule[i];
+	}
+	if (best != NULL)
+		*limit = best->limit;
+	return best != NULL;
+}
+
+/* Random rules, without repeats. */
+static uint32_t make_rules(uint32_t wanted, unsigned variety)
+{
+	uint32_t rules = 0;
+
+	while (rules < wanted) {
+		for (uint32_t i = rules; i < wanted; i++)
+			rule[i] = random_rule(variety);
+		rules_sort(rule, wanted);
+		rules = 0;
+		for (uint32_t i = 0; i < wanted; i++)
+			if (rules == 0 || !rules_same_place(&rule[rules - 1], &rule[i]))
+				rule[rules++] = rule[i];
+	}
+	return rules;
+}
+
+static void compare_with_reading_all(uint32_t rules, unsigned variety, int questions)
+{
+	int found = 0;
+
+	rules_build(&index_of_rules, rule, rules);
+	for (int i = 0; i < questions; i++) {
+		struct address address = random_address(variety);
+		uint16_t port = (uint16_t)roll(8);
+		uint32_t expected = 0;
+		uint32_t limit = 0;
+
+		/* Half of them next to where rules are. */
+		if (rules > 0 && roll(2) == 0) {
+			address = rule[roll(rules)].network.address;
+			address.bytes[roll(16)] ^= (uint8_t)(roll(4) == 0 ? 1U << roll(8) : 0);
+		}
+		bool there = read_them_all(rules, &address, port, &expected);
+		assert_int_equal(rules_find(&index_of_rules, rule, rules, &address, port, &limit), there);
+		assert_int_equal(limit, expected);
+		found += there;
+	}
+	if (rules > 100)
+		assert_true(found > questions / 10);
+}
+
+static void random_rules_of_every_number(void **state)
+{
+	(void)state;
+	for (uint32_t rules = 0; rules < 60; rules++)
+		compare_with_reading_all(make_rules(rules, 1 + rules % 4), 1 + rules % 4, 500);
+	for (unsigned variety = 1; variety <= 256; variety *= 2)
+		compare_with_reading_all(make_rules(300, variety < 2 ? 2 : variety), variety < 2 ? 2 : variety, 3000);
+}
+
+static void ten_thousand_rules(void **state)
+{
+	(void)state;
+	compare_with_reading_all(make_rules(RULES_MOST, 256), 256, 2000);
+	compare_with_reading_all(make_rules(RULES_MOST, 4), 4, 2000);
+}
+
+static void ten_thousand_ports_of_one_network(void **state)
+{
+	struct address address = {{0}};
+	uint32_t limit;
+
+	(void)state;
+	for (uint32_t i = 0; i < RULES_MOST; i++)
+		rule[i] = (struct rule){.port = (uint16_t)(RULES_MOST - 1 - i), .limit = RULES_MOST - 1 - i};
+	rules_sort(rule, RULES_MOST);
+	rules_build(&index_of_rules, rule, RULES_MOST);
+	assert_int_equal(index_of_rules.networks, 1);
+	for (uint32_t port = 1; port < 65536; port++) {
+		assert_true(rules_find(&index_of_rules, rule, RULES_MOST, &address, (uint16_t)port, &limit));
+		assert_int_equal(limit, port < RULES_MOST ? port : 0);
+	}
+}
+
+/* Nested as deep as addresses go: the walk outwards is as long as it can be. */
+static void as_deep_as_addresses_go(void **state)
+{
+	struct address inside;
+	uint32_t limit;
+
+	(void)state;
+	memset(inside.bytes, 0xff, sizeof(inside.bytes));
+	for (unsigned prefix = 0; prefix <= 128; prefix++)
+		rule[prefix] = (struct rule){.network = {.address = address_masked(inside, prefix), .prefix = (uint8_t)prefix},
+					     .port = 80,
+					     .limit = prefix + 1};
+	rules_sort(rule, 129);
+	rules_build(&index_of_rules, rule, 129);
+	for (unsigned bit = 0; bit < 128; bit++) {
+		struct address address = inside;
+		address.bytes[bit / 8] ^= (uint8_t)(0x80U >> (bit % 8));
+		assert_true(rules_find(&index_of_rules, rule, 129, &address, 80, &limit));
+		assert_int_equal(limit, bit + 1);
+		assert_false(rules_find(&index_of_rules, rule, 129, &address, 81, &limit));
+	}
+	assert_true(rules_find(&index_of_rules, rule, 129, &inside, 80, &limit));
+	assert_int_equal(limit, 129);
+}
+
+static void repeats_are_found(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 200; round++) {
+		uint32_t rules = make_rules(1 + roll(100), 8);
+		assert_int_equal(rules_repeated(rule, rules), rules);
+		rule[rules] = rule[roll(rules)];
+		rule[rules].limit++;
+		rules_sort(rule, rules + 1);
+		uint32_t repeated = rules_repeated(rule, rules + 1);
+		assert_true(repeated > 0 && repeated <= rules);
+		assert_true(rules_same_place(&rule[repeated], &rule[repeated - 1]));
+	}
+}
+
+/* Another process may write anything into the index: lookups end, and read nothing outside (a sanitizer would tell). */
+static void garbage_in_shared_memory(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 300; round++) {
+		uint8_t *bytes = (uint8_t *)&index_of_rules;
+		uint32_t rules = make_rules(50, 4);
+		rules_build(&index_of_rules, rule, rules);
+		for (int i = 0; i < 200; i++)
+			bytes[roll(offsetof(struct rules_index, network) + 50 * sizeof(struct rules_network))] = (uint8_t)roll(256);
+		for (int i = 0; i < 50; i++) {
+			struct address address = random_address(4);
+			uint32_t limit;
+			rules_find(&index_of_rules, rule, rules, &address, (uint16_t)roll(6), &limit);
+		}
+	}
+}
+
+static struct settings settings;
+static struct settings_error error;
+
+static bool set_rules(const char *text)
+{
+	return settings_set(&settings, SETTING_RULES, text, strlen(text), FROM_FILE, &error);
+}
+
+static void the_same_place_twice_is_an_error(void **state)
+{
+	(void)state;
+	settings_default(&settings);
+	assert_true(set_rules("10.0.0.0/8=5 :80=7 10.0.0.0/8:80=deny"));
+	assert_int_equal(settings.rules, 3);
+	assert_false(set_rules("192.0.2.1=1 10.0.0.0/8=5 :80=7 10.0.0.0/8=6"));
+	assert_non_null(strstr(error.text, "CONNLIMIT_RULES"));
+	assert_non_null(strstr(error.text, "10.0.0.0/8=6"));
+	assert_non_null(strstr(error.text, "character 32"));
+	assert_false(set_rules("192.0.2.1=1 ::ffff:192.0.2.1=1"));
+	/* What was there stands. */
+	assert_int_equal(settings.rules, 3);
+	assert_int_equal(settings.origin[SETTING_RULES], FROM_FILE);
+	assert_true(set_rules(""));
+	assert_int_equal(settings.rules, 0);
+}
+
+static void ten_thousand_and_one_more(void **state)
+{
+	static char text[RULES_MOST * 32];
+	size_t length = 0;
+
+	(void)state;
+	settings_default(&settings);
+	for (unsigned i = 0; i < RULES_MOST; i++)
+		length += (size_t)sprintf(text + length, "10.%u.%u.0/24=%u\n", i / 256, i % 256, i + 1);
+	assert_true(set_rules(text));
+	assert_int_equal(settings.rules, RULES_MOST);
+	strcpy(text + length, "192.0.2.1=1");
+	assert_false(set_rules(text));
+	assert_int_equal(settings.rules, RULES_MOST);
+	assert_true(set_rules("192.0.2.1=1"));
+	assert_int_equal(settings.rules, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_rules_of_every_number),	  cmocka_unit_test(ten_thousand_rules),
+		cmocka_unit_test(ten_thousand_ports_of_one_network), cmocka_unit_test(as_deep_as_addresses_go),
+		cmocka_unit_test(repeats_are_found),		  cmocka_unit_test(garbage_in_shared_memory),
+		cmocka_unit_test(the_same_place_twice_is_an_error), cmocka_unit_test(ten_thousand_and_one_more),
+	};
+	return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
+}

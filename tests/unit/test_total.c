@@ -1,0 +1,388 @@
+/* The limit on all clients together: exact under any interleaving, also while it is set and unset, and counts that are mended while
+ * others are between their two steps. Built with the numbered points (point.h), so that an interleaving can be chosen. */
+#include "check.h"
+#include "clients.h"
+#include "point.h"
+#include "table.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct settings settings;
+static struct table table;
+
+/* What happens when this thread gets to a point: once. */
+static _Thread_local enum point hooked = POINTS;
+static _Thread_local void (*hook)(void);
+
+void point_reached(enum point point)
+{
+	if (point == hooked) {
+		hooked = POINTS;
+		hook();
+	}
+}
+
+static void at(enum point point, void (*action)(void))
+{
+	hooked = point;
+	hook = action;
+}
+
+static int open_table(void **state)
+{
+	(void)state;
+	settings_default(&settings);
+	settings.capacity = 1024;
+	settings.total = LIMIT_NONE;
+	return table_open_anonymous(&table, "total", &settings) ? 0 : -1;
+}
+
+static int close_table(void **state)
+{
+	(void)state;
+	table_leave(&table);
+	return 0;
+}
+
+static void publish_total(uint32_t total)
+{
+	settings.total = total;
+	assert_true(limits_publish(&table, limits_turn(&table), &settings));
+}
+
+static struct connection connection_of(unsigned client, unsigned port)
+{
+	struct connection connection = {.peer = {.port = (uint16_t)port}, .local = {.port = 80}};
+
+	connection.peer.address.bytes[0] = 0x20;
+	connection.peer.address.bytes[7] = (uint8_t)client;
+	return connection;
+}
+
+static enum verdict admit(unsigned client, unsigned port, reference *held)
+{
+	struct connection connection = connection_of(client, port);
+
+	return table_admit(&table, &connection, held);
+}
+
+static uint32_t total(void)
+{
+	return (uint32_t)(atomic_load(&table.header->total) & CLIENT_COUNT);
+}
+
+static bool counting(void)
+{
+	return (atomic_load(&table.header->total) & TOTAL_COUNTING) != 0;
+}
+
+static void holds_over_all_clients(void **state)
+{
+	reference held[5];
+
+	(void)state;
+	publish_total(4);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(admit(i, 1, &held[i]), VERDICT_ADMITTED);
+	struct connection another = connection_of(9, 1);
+	struct refusal refusal;
+	assert_int_equal(table_decide(&table, &another, &held[4], &refusal), VERDICT_REFUSED);
+	assert_int_equal(refusal.reason, REFUSED_TOTAL);
+	assert_int_equal(refusal.limit, 4);
+	table_drop(&table, held[2]);
+	assert_int_equal(admit(9, 1, &held[2]), VERDICT_ADMITTED);
+	for (unsigned i = 0; i < 4; i++)
+		table_drop(&table, held[i]);
+	assert_int_equal(total(), 0);
+}
+
+static void set_while_connections_are_open(void **state)
+{
+	reference held[10];
+	reference more;
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		assert_int_equal(admit(i, 1, &held[i]), VERDICT_ADMITTED);
+	assert_false(counting());
+	publish_total(8);
+	assert_int_equal(admit(6, 1, &held[6]), VERDICT_ADMITTED);
+	assert_int_equal(total(), 7);
+	assert_int_equal(admit(7, 1, &held[7]), VERDICT_ADMITTED);
+	assert_int_equal(admit(8, 1, &more), VERDICT_REFUSED);
+	/* Unset: nobody counts. Set again: those that came meanwhile are found. */
+	publish_total(LIMIT_NONE);
+	assert_int_equal(admit(8, 1, &held[8]), VERDICT_ADMITTED);
+	assert_false(counting());
+	table_drop(&table, held[0]);
+	publish_total(9);
+	assert_int_equal(admit(9, 1, &held[0]), VERDICT_ADMITTED);
+	assert_int_equal(total(), 9);
+	assert_int_equal(admit(10, 1, &more), VERDICT_REFUSED);
+	/* Lowered under what is open: nobody is closed, nobody admitted until enough have gone. */
+	publish_total(7);
+	for (unsigned i = 0; i < 2; i++) {
+		table_drop(&table, held[i]);
+		assert_int_equal(admit(10, 1, &more), VERDICT_REFUSED);
+	}
+	table_drop(&table, held[2]);
+	assert_int_equal(admit(10, 1, &held[2]), VERDICT_ADMITTED);
+	for (unsigned i = 2; i < 9; i++)
+		table_drop(&table, held[i]);
+	assert_int_equal(total(), 0);
+}
+
+static void set_total_to_one(void)
+{
+	reference held;
+
+	publish_total(1);
+	/* Refused where the one under way has its slot already. */
+	admit(2, 2, &held);
+}
+
+/* A process that saw no limit on the total is between its steps when one is set and used up. */
+static void set_while_an_admission_is_under_way(void **state)
+{
+	const enum point points[] = {POINT_COUNTED, POINT_SLOT_CLAIMED, POINT_SLOT_OWNED, POINT_SLOT_WRITTEN, POINT_PUBLISHED};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		reference held = 0;
+		publish_total(LIMIT_NONE);
+		at(points[i], set_total_to_one);
+		admit(1, 1, &held);
+		unsigned slots = 0;
+		for (uint32_t slot = 0; slot < table.capacity; slot++)
+			slots += atomic_load(&table.owner[slot]) != 0;
+		assert_int_equal(slots, 1);
+		assert_true(total() >= slots || total() == TOTAL_UNKNOWN || !counting());
+		publish_total(1);
+		assert_int_equal(admit(3, 3, &held), VERDICT_REFUSED);
+		close_table(NULL);
+		open_table(NULL);
+	}
+}
+
+static uint32_t entry_of(unsigned client)
+{
+	struct connection connection = connection_of(client, 1);
+	struct network network = {.address = connection.peer.address, .prefix = 64};
+	uint32_t entry;
+	uint64_t word;
+
+	assert_true(client_find(&table, client_fingerprint(&table, &network), &entry, &word));
+	return entry;
+}
+
+/* The kernel knows none of these connections, the control neither: it proves nothing, and only the counts are mended. */
+static void mend_total(void)
+{
+	struct connection control = connection_of(1, 1);
+
+	atomic_store(&table.header->total_pace.after, 0);
+	check_total(&table, &control);
+}
+
+static void mend_both(void)
+{
+	check_count(&table, entry_of(1));
+	mend_total();
+}
+
+/* Counted, the slot not yet taken; the count is mended meanwhile. Afterwards the count must not be lower than the slots. */
+static void mended_while_an_admission_is_under_way(void **state)
+{
+	const enum point points[] = {POINT_COUNTED, POINT_SLOT_CLAIMED, POINT_SLOT_OWNED, POINT_SLOT_WRITTEN, POINT_PUBLISHED};
+
+	(void)state;
+	publish_total(100);
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++) {
+		reference held;
+		at(points[i], mend_both);
+		assert_int_equal(admit(1, (unsigned)i + 1, &held), VERDICT_ADMITTED);
+		check_count(&table, entry_of(1));
+		assert_int_equal(atomic_load(&table.entry[entry_of(1)].word) & CLIENT_COUNT, 1);
+		mend_total();
+		assert_int_equal(total(), 1);
+		table_drop(&table, held);
+		assert_int_equal(total(), 0);
+	}
+}
+
+static reference came_meanwhile;
+static reference went_meanwhile;
+
+static void one_comes(void)
+{
+	assert_int_equal(admit(1, 77, &came_meanwhile), VERDICT_ADMITTED);
+}
+
+static void one_comes_one_goes(void)
+{
+	one_comes();
+	table_drop(&table, went_meanwhile);
+}
+
+/* The mend has begun, and others come and go before it counts, so that the count is as it was. */
+static void others_come_and_go_while_a_count_is_mended(void **state)
+{
+	(void)state;
+	for (int goes = 0; goes < 2; goes++) {
+		_Atomic uint64_t *word;
+		assert_int_equal(admit(1, 1, &went_meanwhile), VERDICT_ADMITTED);
+		word = &table.entry[entry_of(1)].word;
+		atomic_fetch_add(word, 1); /* what one leaves that died after it counted */
+		at(POINT_MEND_MARKED, goes ? one_comes_one_goes : one_comes);
+		check_count(&table, entry_of(1));
+		unsigned slots = goes ? 1 : 2;
+		assert_true((atomic_load(word) & CLIENT_COUNT) >= slots);
+		hooked = POINTS;
+		check_count(&table, entry_of(1));
+		assert_int_equal(atomic_load(word) & CLIENT_COUNT, slots);
+		table_drop(&table, came_meanwhile);
+		if (!goes)
+			table_drop(&table, went_meanwhile);
+		assert_int_equal(atomic_load(word) & CLIENT_COUNT, 0);
+	}
+}
+
+/* ---- processes and threads ---- */
+
+enum { HAMMERS = 4, THREADS = 3, ROUNDS = 15000, MOST = 20 };
+
+struct tally {
+	_Atomic int open;
+	_Atomic int over;
+	_Atomic int uncounted;
+	_Atomic int refused;
+	_Atomic int limited; /* the limit has been in force for all since */
+};
+
+static struct tally *tally;
+
+static void *hammer(void *with)
+{
+	unsigned seed = *(unsigned *)with;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		reference held[3];
+		int holds = 0;
+		for (int n = 0; n < 3; n++) {
+			enum verdict verdict = admit((unsigned)rand_r(&seed) % 32, (unsigned)rand_r(&seed) % 65536, &held[holds]);
+			if (verdict == VERDICT_UNCOUNTED)
+				tally->uncounted++;
+			else if (verdict == VERDICT_REFUSED)
+				tally->refused++;
+			else if (atomic_fetch_add(&tally->open, 1) >= MOST && ++holds)
+				tally->over += tally->limited;
+			else
+				holds++;
+		}
+		if (i % 16 == 0)
+			sched_yield();
+		while (holds > 0) {
+			atomic_fetch_sub(&tally->open, 1);
+			table_drop(&table, held[--holds]);
+		}
+	}
+	return NULL;
+}
+
+static void hammer_in_processes_and_threads(void (*meanwhile)(void))
+{
+	pid_t child[HAMMERS];
+
+	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	tally->limited = meanwhile == NULL;
+	for (int p = 0; p < HAMMERS; p++) {
+		child[p] = fork();
+		if (child[p] != 0)
+			continue;
+		pthread_t thread[THREADS];
+		unsigned seed[THREADS];
+		table.pid = (uint32_t)getpid();
+		for (int t = 0; t < THREADS; t++) {
+			seed[t] = (unsigned)(p * 100 + t);
+			pthread_create(&thread[t], NULL, hammer, &seed[t]);
+		}
+		for (int t = 0; t < THREADS; t++)
+			pthread_join(thread[t], NULL);
+		_exit(0);
+	}
+	if (meanwhile != NULL)
+		meanwhile();
+	for (int p = 0; p < HAMMERS; p++) {
+		int status;
+		assert_int_equal(waitpid(child[p], &status, 0), child[p]);
+		assert_int_equal(status, 0);
+	}
+}
+
+static void never_over_the_total_with_processes_and_threads(void **state)
+{
+	(void)state;
+	publish_total(MOST);
+	hammer_in_processes_and_threads(NULL);
+	assert_int_equal(tally->over, 0);
+	assert_int_equal(tally->uncounted, 0);
+	assert_true(tally->refused > 0);
+	mend_total();
+	assert_int_equal(total(), 0);
+}
+
+static void set_and_unset(void)
+{
+	for (int i = 0; i < 400; i++) {
+		publish_total(i % 2 ? LIMIT_NONE : MOST);
+		usleep(500);
+	}
+}
+
+static void set_and_unset_under_load(void **state)
+{
+	reference held[MOST + 1];
+
+	(void)state;
+	publish_total(LIMIT_NONE);
+	hammer_in_processes_and_threads(set_and_unset);
+	publish_total(MOST);
+	/* Whatever was in the air: now exactly MOST fit. */
+	for (unsigned i = 0; i < MOST; i++)
+		assert_int_equal(admit(i, 1, &held[i]), VERDICT_ADMITTED);
+	assert_int_equal(admit(MOST, 1, &held[MOST]), VERDICT_REFUSED);
+	assert_int_equal(total(), MOST);
+	for (unsigned i = 0; i < MOST; i++)
+		table_drop(&table, held[i]);
+	for (uint32_t entry = 0; entry < table.entries; entry++)
+		check_count(&table, entry);
+	for (uint32_t entry = 0; entry < table.entries; entry++)
+		assert_int_equal(atomic_load(&table.entry[entry].word) & CLIENT_COUNT, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(holds_over_all_clients),
+		TEST(set_while_connections_are_open),
+		TEST(set_while_an_admission_is_under_way),
+		TEST(mended_while_an_admission_is_under_way),
+		TEST(others_come_and_go_while_a_count_is_mended),
+		TEST(never_over_the_total_with_processes_and_threads),
+		TEST(set_and_unset_under_load),
+	};
+	return cmocka_run_group_tests_name("total", tests, NULL, NULL);
+}
