@@ -73,6 +73,7 @@ static bool mend(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 		return (seen & CLIENT_COUNT) < (marked & CLIENT_COUNT);
 	point_reached(POINT_MEND_MARKED);
 	uint32_t slots = count_slots(table, entry);
+	point_reached(POINT_MEND_COUNTED);
 	if (slots >= (marked & CLIENT_COUNT))
 		return false;
 	uint64_t mended = (client_generation(marked) + CLIENT_GENERATION) | (marked & CLIENT_TENTATIVE) | slots;

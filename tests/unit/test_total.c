@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -258,6 +259,85 @@ static void others_come_and_go_while_a_count_is_mended(void **state)
 	}
 }
 
+/* A thread that waits at a point for its turn. */
+struct player {
+	void *(*plays)(void *);
+	pthread_t thread;
+	sem_t arrived;
+	sem_t go;
+};
+
+static struct player mender;
+static struct player leaver;
+static _Thread_local struct player *self;
+
+static void wait_for_turn(void)
+{
+	sem_post(&self->arrived);
+	sem_wait(&self->go);
+}
+
+static void wait_and_wait_again_when_counted(void)
+{
+	wait_for_turn();
+	at(POINT_MEND_COUNTED, wait_for_turn);
+}
+
+static void *mends(void *with)
+{
+	(void)with;
+	self = &mender;
+	at(POINT_MEND_MARKED, wait_and_wait_again_when_counted);
+	check_count(&table, entry_of(1));
+	sem_post(&self->arrived);
+	return NULL;
+}
+
+static void *leaves(void *with)
+{
+	(void)with;
+	self = &leaver;
+	at(POINT_RELEASE_FREED, wait_for_turn);
+	table_drop(&table, went_meanwhile);
+	return NULL;
+}
+
+static void begin_to_play(struct player *player, void *(*plays)(void *))
+{
+	sem_init(&player->arrived, 0, 0);
+	sem_init(&player->go, 0, 0);
+	assert_int_equal(pthread_create(&player->thread, NULL, plays, NULL), 0);
+	sem_wait(&player->arrived);
+}
+
+static void play_on(struct player *player)
+{
+	sem_post(&player->go);
+	sem_wait(&player->arrived);
+}
+
+/* One leaves before the slots are counted and lowers the count behind it, another comes after they are counted: the count reads as it
+ * did when the mend began, but what was counted is no longer true. */
+static void one_leaves_before_and_one_comes_after_the_slots_are_counted(void **state)
+{
+	_Atomic uint64_t *word;
+
+	(void)state;
+	assert_int_equal(admit(1, 1, &went_meanwhile), VERDICT_ADMITTED);
+	word = &table.entry[entry_of(1)].word;
+	atomic_fetch_add(word, 1);
+	begin_to_play(&mender, mends);
+	begin_to_play(&leaver, leaves);
+	play_on(&mender);
+	sem_post(&leaver.go);
+	pthread_join(leaver.thread, NULL);
+	one_comes();
+	play_on(&mender);
+	pthread_join(mender.thread, NULL);
+	assert_true((atomic_load(word) & CLIENT_COUNT) >= 1);
+	table_drop(&table, came_meanwhile);
+}
+
 /* ---- processes and threads ---- */
 
 enum { HAMMERS = 4, THREADS = 3, ROUNDS = 15000, MOST = 20 };
@@ -381,6 +461,7 @@ int main(void)
 		TEST(set_while_an_admission_is_under_way),
 		TEST(mended_while_an_admission_is_under_way),
 		TEST(others_come_and_go_while_a_count_is_mended),
+		TEST(one_leaves_before_and_one_comes_after_the_slots_are_counted),
 		TEST(never_over_the_total_with_processes_and_threads),
 		TEST(set_and_unset_under_load),
 	};
