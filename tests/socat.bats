@@ -1,0 +1,57 @@
+#!/usr/bin/env bats
+# A forking socat: the child serves, the parent closes at once; a blocking listener and a plain loop over accept.
+
+load daemon
+
+request='hello\n'
+
+start_socat() {
+	limited socat "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" EXEC:cat
+}
+
+@test "socat: the limit holds although the parent closes, other clients are not concerned" {
+	limit_is 2
+	start_socat
+	hold 127.0.0.1 served
+	hold 127.0.0.1 served
+	for _ in 1 2 3; do hold 127.0.0.1 refused; done
+	hold 127.0.0.2 served
+	counted_is 127.0.0.1 2
+	agrees 127.0.0.1
+	let_go 127.0.0.1
+	admitted_soon 127.0.0.1
+	hold 127.0.0.1 refused
+}
+
+@test "socat: 100 connections come and go, and nothing is left counted" {
+	limit_is 2
+	start_socat
+	for _ in $(seq 100); do
+		admitted_soon 127.0.0.1
+		let_go 127.0.0.1
+	done
+	until_true nothing_held
+}
+
+@test "socat: a child that is killed frees its client" {
+	limit_is 1
+	start_socat
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	for child in $(pgrep -P "$daemon"); do
+		for grandchild in $(pgrep -P "$child"); do kill -KILL "$grandchild"; done
+		kill -KILL "$child"
+	done
+	admitted_soon 127.0.0.1
+}
+
+@test "socat: SIGHUP reloads, and socat does what it does with it" {
+	limit_is 1
+	start_socat
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	limit_is 2
+	kill -HUP "$daemon"
+	wait "$daemon" || status=$?
+	[ "$status" -eq 129 ] # socat's own handler ends it, as without us
+}
