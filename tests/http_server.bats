@@ -50,7 +50,7 @@ start_server() {
 	admitted_soon 127.0.0.1
 }
 
-limit_shown() { "$CONNLIMIT" status | grep -q "limit *$1 per client"; }
+limit_shown() { own_status | grep -q "limit *$1 per client"; }
 
 @test "http.server: kill -9 leaves no table that status would show" {
 	limit_is 1

@@ -44,7 +44,7 @@ start_nginx() {
 	hold ::1 served
 	hold ::1 refused
 	hold 127.0.0.1 served
-	"$CONNLIMIT" status | grep -q '^ *::/64 *1 *1 *1'
+	own_status | grep -q '^ *::/64 *1 *1 *1'
 }
 
 @test "nginx: 300 connections come and go, and nothing is left counted" {
@@ -82,7 +82,7 @@ start_nginx() {
 	kill -HUP "$daemon"
 	until_true grep -q "old limits stand: $limits:2: CONNLIMIT_TOTAL: 'many' is not a number" "$here/log" # nginx has its standard error there
 	hold 127.0.0.1 refused
-	"$CONNLIMIT" status | grep -q 'reload .*failed'
+	own_status | grep -q 'reload .*failed'
 }
 
 @test "nginx: a worker that is killed frees its clients" {

@@ -29,7 +29,7 @@ stress() { # blocking|nonblocking SECONDS
 	grep -q 'most open 5' "$here/out" # the limit was reached, or nothing was tried
 }
 
-nothing_counted() { [ "$("$CONNLIMIT" status | awk '/^ *127\./ { sum += $2 } END { print sum + 0 }')" -eq 0 ]; }
+nothing_counted() { [ "$(own_status | awk '/^ *127\./ { sum += $2 } END { print sum + 0 }')" -eq 0 ]; }
 
 @test "stress: never over the limit, non-blocking listener" {
 	stress nonblocking "${STRESS_SECONDS:-20}"
