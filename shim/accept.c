@@ -1,6 +1,9 @@
 /* accept: the connection is taken from the kernel first, then decided on. */
 #include "descriptors.h"
 #include "limiter.h"
+#include "linger.h"
+#include "log.h"
+#include "peer.h"
 #include "real.h"
 #include "refuse.h"
 
@@ -62,19 +65,17 @@ static int accept_peer(int listener, struct sockaddr *address, socklen_t *length
 	return descriptor;
 }
 
-static bool decide(int descriptor, const struct sockaddr_storage *peer, socklen_t peer_length)
+static bool decide(int descriptor, const struct sockaddr_storage *peer, socklen_t peer_length, struct refusal *refusal)
 {
 	struct connection connection;
-	struct sockaddr_storage local;
-	socklen_t local_length = sizeof(local);
 	reference held = 0;
 
-	if (!endpoint_from_sockaddr(&connection.peer, (const struct sockaddr *)peer, peer_length))
+	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)peer, peer_length))
 		return true;
-	if (getsockname(descriptor, (struct sockaddr *)&local, &local_length) != 0 ||
-	    !endpoint_from_sockaddr(&connection.local, (struct sockaddr *)&local, local_length))
-		return true;
-	if (table_admit(limiter_table(), &connection, &held) == VERDICT_REFUSED)
+	enum verdict verdict = table_decide(limiter_table(), &connection, &held, refusal);
+	if (__builtin_expect(refusal->reason != REFUSED_NOT, 0))
+		log_refusal(refusal);
+	if (verdict == VERDICT_REFUSED)
 		return false;
 	descriptor_put(descriptor, held);
 	return true;
@@ -87,24 +88,29 @@ static int accept_limited(int listener, struct sockaddr *address, socklen_t *len
 
 	if (!limiter_open())
 		return really_accept(listener, address, length, flags);
+	linger_look();
 	for (int refused = 0;; refused++) {
 		struct sockaddr_storage peer;
+		struct refusal refusal;
 		socklen_t peer_length;
 		int descriptor = accept_peer(listener, address, length, flags, &peer, &peer_length);
 
+		/* The daemon must not run short of descriptors by those that we hold. */
+		if (descriptor < 0 && (errno == EMFILE || errno == ENFILE) && linger_end())
+			descriptor = accept_peer(listener, address, length, flags, &peer, &peer_length);
 		if (descriptor < 0)
 			return descriptor;
 		/* accept is a cancellation point; what we do after it must not be, or the descriptor would leak. */
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-		bool admitted = decide(descriptor, &peer, peer_length);
+		bool admitted = decide(descriptor, &peer, peer_length, &refusal);
 		/* Take the next one only where that cannot block. On a blocking listener, the daemon may have polled and seen just
 		 * this connection: it would hang. An error instead could end one that just loops over accept. What both know
 		 * is a client that connects and resets at once, and so that is what it gets: the descriptor, already reset. */
 		bool next = !admitted && refused < REFUSED_MOST && (REAL(fcntl)(listener, F_GETFL) & O_NONBLOCK) != 0;
 		if (!admitted && next)
-			refuse(descriptor);
+			refuse(descriptor, &refusal);
 		else if (!admitted)
-			refuse_in_place(descriptor);
+			refuse_in_place(descriptor, &refusal);
 		pthread_setcancelstate(cancellable, NULL);
 		errno = kept;
 		if (!next)

@@ -2,27 +2,18 @@
 
 #include "descriptors.h"
 #include "limiter.h"
+#include "peer.h"
 
 #include <poll.h>
 
-static bool connection_of(int descriptor, struct connection *connection)
-{
-	struct sockaddr_storage address;
-	socklen_t length = sizeof(address);
-
-	if (getpeername(descriptor, (struct sockaddr *)&address, &length) != 0 ||
-	    !endpoint_from_sockaddr(&connection->peer, (struct sockaddr *)&address, length))
-		return false;
-	length = sizeof(address);
-	return getsockname(descriptor, (struct sockaddr *)&address, &length) == 0 &&
-	       endpoint_from_sockaddr(&connection->local, (struct sockaddr *)&address, length);
-}
-
 void adopt(int descriptor)
 {
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer);
 	struct connection connection;
 
-	if (connection_of(descriptor, &connection))
+	if (getpeername(descriptor, (struct sockaddr *)&peer, &length) == 0 &&
+	    connection_with_peer(&connection, descriptor, (struct sockaddr *)&peer, length))
 		descriptor_put(descriptor, table_adopt(limiter_table(), &connection));
 }
 

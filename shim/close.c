@@ -2,6 +2,7 @@
  * behind it, because until then the connection is open. */
 #include "descriptors.h"
 #include "limiter.h"
+#include "linger.h"
 #include "real.h"
 #include "vfork.h"
 
@@ -19,6 +20,7 @@ INTERPOSE int close(int descriptor)
 	int result = REAL(close)(descriptor);
 	int kept = errno;
 	table_drop(limiter_table(), held);
+	linger_look();
 	errno = kept;
 	return result;
 }

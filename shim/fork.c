@@ -2,6 +2,7 @@
 
 #include "descriptors.h"
 #include "limiter.h"
+#include "linger.h"
 #include "real.h"
 
 #include <errno.h>
@@ -50,6 +51,7 @@ void fork_begins(void)
 static void in_child(void)
 {
 	limiter_in_child();
+	linger_in_child();
 	/* Another thread of the parent accepted or closed between our count and the fork: which of the references are the child's
 	 * cannot be told. It claims none; those that were added stay until the kernel says otherwise. */
 	if (!shared_out || descriptor_disturbed())

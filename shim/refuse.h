@@ -2,10 +2,12 @@
 #ifndef CONNLIMIT_REFUSE_H
 #define CONNLIMIT_REFUSE_H
 
-/* Refuses and closes. errno may change. */
-void refuse(int descriptor);
+#include "../lib/table.h"
+
+/* Refuses in the way that `refusal` says, and closes. Never blocks. errno may change. */
+void refuse(int descriptor, const struct refusal *refusal);
 
 /* Refuses, and leaves the descriptor open for the daemon as that of a connection which its client has reset. */
-void refuse_in_place(int descriptor);
+void refuse_in_place(int descriptor, const struct refusal *refusal);
 
 #endif

@@ -1,8 +1,11 @@
 #include "report.h"
 
 #include "descriptors.h"
+#include "limiter.h"
+#include "syslog.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,15 +16,37 @@
 
 enum { LINE = 1024, STDERR = 2 };
 
-/* Only a Unix socket can be a log (systemd connects one to the journal); an internet socket is somebody's connection. */
-static bool goes_to_a_client(int descriptor)
+/* What standard error was when this program started. */
+static dev_t first_device;
+static ino_t first_inode;
+
+__attribute__((constructor)) static void look_at_standard_error(void)
+{
+	struct stat facts;
+
+	if (fstat(STDERR, &facts) == 0) {
+		first_device = facts.st_dev;
+		first_inode = facts.st_ino;
+	}
+}
+
+/* Whether number 2 is still a place for messages. A daemon that closed it may have got the number for anything: a client, or a file of
+ * data that a line would destroy. A terminal or a pipe is a place for messages, and so is a file that is appended to. Of sockets
+ * only a Unix socket can be (systemd connects one to the journal); an internet socket is somebody's connection. */
+static bool takes_messages(int descriptor)
 {
 	struct sockaddr_storage address = {0};
 	socklen_t length = sizeof(address);
+	struct stat facts;
 
-	if (descriptor_held(descriptor) != 0)
+	if (descriptor_held(descriptor) != 0 || fstat(descriptor, &facts) != 0)
+		return false;
+	if (S_ISSOCK(facts.st_mode))
+		return getsockname(descriptor, (struct sockaddr *)&address, &length) == 0 && address.ss_family == AF_UNIX;
+	if (!S_ISREG(facts.st_mode) || (facts.st_dev == first_device && facts.st_ino == first_inode))
 		return true;
-	return getsockname(descriptor, (struct sockaddr *)&address, &length) == 0 && address.ss_family != AF_UNIX;
+	int flags = fcntl(descriptor, F_GETFL);
+	return flags >= 0 && (flags & O_APPEND) != 0;
 }
 
 static void write_quietly(int descriptor, const char *line, size_t length)
@@ -45,8 +70,20 @@ static void write_quietly(int descriptor, const char *line, size_t length)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* Before there is a table, a person is waiting for the daemon to start. */
+static enum log_to destination(void)
+{
+	struct limits limits;
+
+	if (!limiter_is_open())
+		return LOG_TO_STDERR;
+	limits_read(limiter_table(), &limits);
+	return (enum log_to)limits.log;
+}
+
 void report(const char *part, ...)
 {
+	enum log_to to = destination();
 	static const char start[] = "connlimit: ";
 	char line[LINE];
 	size_t length = sizeof(start) - 1;
@@ -64,7 +101,10 @@ void report(const char *part, ...)
 	}
 	va_end(parts);
 	line[length++] = '\n';
-	if (!goes_to_a_client(STDERR))
+	if (to == LOG_TO_SYSLOG && syslog_send(line, length - 1))
+		to = LOG_TO_NOWHERE;
+	/* Where there is no syslog, or not any more (chroot), standard error is better than nothing. */
+	if (to != LOG_TO_NOWHERE && takes_messages(STDERR))
 		write_quietly(STDERR, line, length);
 	errno = kept;
 }

@@ -1,0 +1,10 @@
+/* What an operator is told about refusals: one line a client and burst, with how many were left out. */
+#ifndef CONNLIMIT_LOG_H
+#define CONNLIMIT_LOG_H
+
+#include "../lib/table.h"
+
+/* Logs a refusal, or in observe mode what would have been one, if its client had no line lately. errno may change. */
+void log_refusal(const struct refusal *refusal);
+
+#endif

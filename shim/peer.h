@@ -1,0 +1,13 @@
+/* Which connection a descriptor is. */
+#ifndef CONNLIMIT_PEER_H
+#define CONNLIMIT_PEER_H
+
+#include "../lib/table.h"
+
+#include <sys/socket.h>
+
+/* The connection whose peer accept or getpeername gave. False if it is none that we count: neither TCP over IP, nor, while there is
+ * a limit per user, a Unix socket whose peer's user the kernel knows (unix(7), SO_PEERCRED). */
+bool connection_with_peer(struct connection *connection, int descriptor, const struct sockaddr *peer, socklen_t length);
+
+#endif

@@ -1,0 +1,13 @@
+/* A line to the system's log, past libc's syslog(3): that has one connection and identity for the whole process, which are the
+ * daemon's, takes a lock, and allocates. */
+#ifndef CONNLIMIT_SYSLOG_H
+#define CONNLIMIT_SYSLOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Sends "connlimit: ..." as a warning of facility daemon, in one datagram to /dev/log. False if nobody takes it at once.
+ * Async-signal-safe; opens and closes one descriptor. */
+bool syslog_send(const char *line, size_t length);
+
+#endif
