@@ -5,6 +5,7 @@
 #include "point.h"
 #include "rate.h"
 #include "records.h"
+#include "remote.h"
 #include "total.h"
 
 #include <errno.h>
@@ -33,7 +34,9 @@ struct attempt {
 	uint64_t fingerprint;
 	uint32_t limit;
 	uint32_t total;
+	uint32_t fleet; /* what the fleet's limit leaves to this machine; LIMIT_NONE without one */
 	struct rate rate;
+	bool observed; /* would have been refused; goes on without limits */
 	bool paid; /* the rate's token is taken */
 	uint32_t entry;
 	enum refusal_reason reason;
@@ -82,9 +85,10 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 
 	*held = 0;
 	attempt->reason = REFUSED_NOT;
-	enum counted counted = client_count(table, attempt->entry, attempt->fingerprint, word, attempt->limit, &generation);
+	enum counted counted = client_count(table, attempt->entry, attempt->fingerprint, word,
+					    attempt->fleet < attempt->limit ? attempt->fleet : attempt->limit, &generation);
 	if (counted == COUNT_FULL)
-		attempt->reason = reason_of_limit(attempt);
+		attempt->reason = attempt->fleet < attempt->limit ? REFUSED_FLEET : reason_of_limit(attempt);
 	if (counted != COUNTED)
 		return counted;
 	point_reached(POINT_COUNTED);
@@ -116,7 +120,7 @@ static void note_limit(struct table *table, uint32_t entry, uint32_t limit)
 /* Before a refusal: is it by connections that are gone? */
 static enum checked check_reason(struct table *table, const struct attempt *attempt)
 {
-	if (attempt->reason == REFUSED_RATE || (attempt->reason == REFUSED_RULE && attempt->limit == LIMIT_DENY))
+	if (attempt->reason == REFUSED_RATE || (attempt->reason == REFUSED_FLEET && attempt->fleet == 0) || (attempt->reason == REFUSED_RULE && attempt->limit == LIMIT_DENY))
 		return CHECK_NOTHING;
 	if (attempt->reason == REFUSED_TOTAL)
 		return check_total(table, attempt->connection);
@@ -131,6 +135,8 @@ static void note_refusal(struct table *table, const struct attempt *attempt, str
 	refusal->client = attempt->network;
 	refusal->entry = attempt->entry;
 	refusal->limit = attempt->reason == REFUSED_TOTAL ? attempt->total : attempt->reason == REFUSED_RATE ? 0 : attempt->limit;
+	if (attempt->reason == REFUSED_FLEET)
+		refusal->limit = attempt->limits.cluster_per_ip;
 	refusal->how = attempt->limits.refuse;
 	refusal->log = attempt->limits.log;
 	refusal->observed = attempt->limits.mode == MODE_OBSERVE;
@@ -143,6 +149,7 @@ static void begin(const struct table *table, struct attempt *attempt, const stru
 {
 	attempt->connection = connection;
 	attempt->paid = false;
+	attempt->observed = false;
 	attempt->limit = limits_apply(table, &attempt->limits, connection);
 	attempt->total = attempt->limits.total;
 	attempt->rate = attempt->limits.rate;
@@ -181,6 +188,7 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
 		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
 			break;
 		note_limit(table, attempt.entry, attempt.limit);
+		attempt.fleet = attempt.observed ? LIMIT_NONE : remote_leaves(table, &attempt.limits, connection, attempt.limit, attempt.entry);
 		enum counted counted = try_admit(table, &attempt, word, held);
 		if (counted == COUNTED) {
 			if (*held != 0)
@@ -207,6 +215,7 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
 			return VERDICT_REFUSED;
 		/* Counted all the same, so that what would be refused next is known. */
 		attempt.limit = LIMIT_NONE;
+		attempt.observed = true;
 		attempt.total = attempt.total == LIMIT_NONE ? LIMIT_NONE : LIMIT_MOST;
 		attempt.paid = true;
 		tries = 0;

@@ -66,7 +66,15 @@ bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entr
 	return false;
 }
 
-/* The place for a new client: never used before recently used, in the emptier bucket. */
+/* What is lost when a new client takes an entry of count 0: nothing, a client's history, or what the fleet said of one. */
+static unsigned loss(const struct table *table, uint32_t entry, uint64_t fingerprint)
+{
+	if (fingerprint == 0)
+		return 0;
+	return atomic_load_explicit(&table->notes[entry].remote, memory_order_relaxed) == 0 ? 1 : 2;
+}
+
+/* The place for a new client: where least is lost, in the emptier bucket. */
 static bool choose_place(const struct table *table, const uint32_t first[2], uint32_t *place, uint64_t *fingerprint, uint64_t *word)
 {
 	int best = 0;
@@ -76,13 +84,16 @@ static bool choose_place(const struct table *table, const uint32_t first[2], uin
 		uint32_t candidate = 0;
 		uint64_t candidate_word = 0;
 		uint64_t candidate_fingerprint = 0;
+		unsigned least = 3;
 		for (uint32_t i = first[b]; i < first[b] + BUCKET; i++) {
 			uint64_t seen_word = word_of(table, i);
 			uint64_t seen = fingerprint_of(table, i);
 			if ((seen_word & CLIENT_COUNT) != 0)
 				continue;
 			room++;
-			if (room == 1 || (seen == 0 && candidate_fingerprint != 0)) {
+			unsigned lost = loss(table, i, seen);
+			if (lost < least) {
+				least = lost;
 				candidate = i;
 				candidate_word = seen_word;
 				candidate_fingerprint = seen;
@@ -141,6 +152,7 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&notes->shown_refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->shown_at, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->limit, LIMIT_NONE, memory_order_relaxed);
+	atomic_store_explicit(&notes->remote, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
 }
 

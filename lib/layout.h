@@ -90,7 +90,7 @@ struct client_notes {
 	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
 	_Atomic uint8_t prefix;		/* 0..128, as in struct network, or NETWORK_UID */
 	uint8_t unused;
-	uint32_t reserved;
+	_Atomic uint32_t remote; /* connections that other nodes of the fleet hold, while header->remote_until is not past */
 };
 
 /* ---- records ------------------------------------------------------------------------------------------------------------
@@ -142,6 +142,7 @@ enum refusal_reason {
 	REFUSED_RULE, /* a rule's number, or deny */
 	REFUSED_TOTAL,
 	REFUSED_RATE,
+	REFUSED_FLEET, /* by what other machines hold */
 	REASONS
 };
 
@@ -181,6 +182,11 @@ struct table_header {
 
 	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
 	struct check_pace total_pace;
+
+	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies or
+	 * hears nothing leaves a time that passes, and then only the machine's own limits hold. */
+	_Atomic uint64_t remote_until;
+	_Atomic uint64_t remote_heard; /* ms when the fleet was last heard, 0 for never */
 
 	_Alignas(64) _Atomic uint32_t extent; /* slots in use lie below this */
 

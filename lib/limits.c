@@ -39,6 +39,7 @@ void limits_read(const struct table *table, struct limits *limits)
 		limits->per_ip = from->per_ip;
 		limits->total = from->total;
 		limits->per_uid = from->per_uid;
+		limits->cluster_per_ip = from->cluster_per_ip;
 		limits->rate.every_us = from->rate.every_us;
 		limits->rate.burst = from->rate.burst;
 		limits->rules = from->rules;

@@ -11,6 +11,8 @@ const struct setting settings_table[SETTINGS] = {
 	[SETTING_TOTAL] = {"TOTAL", "N", "0", "Connections of all clients together; 0: no limit.", read_total, 0, 0},
 	[SETTING_RATE] = {"RATE", "N/s [burst=N]", "0", "New connections of one client in a second, minute or hour; 0: any.", read_rate, 0, 0},
 	[SETTING_PER_UID] = {"PER_UID", "N", "0", "Connections that one local user may hold open on Unix sockets.", read_per_uid, 0, 0},
+	[SETTING_CLUSTER_PER_IP] = {"CLUSTER_PER_IP", "N", "0", "Connections of one client over all machines joined by `connlimit sync`.",
+				    read_cluster_per_ip, 0, 0},
 	[SETTING_IPV4_PREFIX] = {"IPV4_PREFIX", "BITS", "32", "How much of an IPv4 address is one client.", read_ipv4_prefix, 0, 0},
 	[SETTING_IPV6_PREFIX] = {"IPV6_PREFIX", "BITS", "64", "How much of an IPv6 address is one client.", read_ipv6_prefix, 0, 0},
 	[SETTING_RULES] = {"RULES", "NETWORK=N ...", "", "Exceptions by network, :PORT, or both; the most specific wins.", read_rules, 0, 0},
@@ -31,6 +33,7 @@ void settings_default(struct settings *settings)
 	settings->per_ip = LIMIT_NONE;
 	settings->total = LIMIT_NONE;
 	settings->per_uid = LIMIT_NONE;
+	settings->cluster_per_ip = LIMIT_NONE;
 	settings->ipv4_prefix = 32;
 	settings->ipv6_prefix = 64;
 	settings->capacity = 65536;

@@ -47,6 +47,7 @@ enum setting_id {
 	SETTING_TOTAL,
 	SETTING_RATE,
 	SETTING_PER_UID,
+	SETTING_CLUSTER_PER_IP,
 	SETTING_IPV4_PREFIX,
 	SETTING_IPV6_PREFIX,
 	SETTING_RULES,
@@ -66,6 +67,7 @@ struct settings {
 	uint32_t per_ip;
 	uint32_t total;
 	uint32_t per_uid;
+	uint32_t cluster_per_ip; /* over all machines that `connlimit sync` joins */
 	struct rate rate;
 	uint8_t ipv4_prefix; /* 0..32 */
 	uint8_t ipv6_prefix; /* 0..128 */

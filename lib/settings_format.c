@@ -92,6 +92,7 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 	case SETTING_PER_IP: add_count(&text, settings->per_ip); break;
 	case SETTING_TOTAL: add_count(&text, settings->total); break;
 	case SETTING_PER_UID: add_count(&text, settings->per_uid); break;
+	case SETTING_CLUSTER_PER_IP: add_count(&text, settings->cluster_per_ip); break;
 	case SETTING_RATE: add_rate(&text, &settings->rate); break;
 	case SETTING_IPV4_PREFIX: text_add_number(&text, settings->ipv4_prefix); break;
 	case SETTING_IPV6_PREFIX: text_add_number(&text, settings->ipv6_prefix); break;

@@ -87,6 +87,11 @@ bool read_per_uid(struct settings *settings, const char *text, size_t length, st
 	return read_count(&settings->per_uid, text, length, error);
 }
 
+bool read_cluster_per_ip(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_count(&settings->cluster_per_ip, text, length, error);
+}
+
 /* "20/s", "100/m", "5000/h", and how many at once: "20/s burst=50"; without it, as many as come in one second, at least one. */
 bool read_rate(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {

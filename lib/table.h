@@ -86,6 +86,7 @@ struct limits {
 	uint32_t per_ip;
 	uint32_t total;
 	uint32_t per_uid;
+	uint32_t cluster_per_ip;
 	struct rate rate;
 	uint32_t rules;
 	uint8_t ipv4_prefix;

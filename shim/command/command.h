@@ -5,5 +5,6 @@
 int command_run(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_sync(int argc, char **argv);
 
 #endif

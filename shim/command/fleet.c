@@ -1,5 +1,7 @@
 #include "fleet.h"
 
+#include "../../lib/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,8 +79,7 @@ void fleet_init(struct fleet *fleet, const char *cluster, const char *node, int 
 	snprintf(fleet->node, sizeof(fleet->node), "%s", node);
 }
 
-/* One EVAL in the making. Redis keeps scripts by their hash, but an EVAL of two kilobytes once an interval costs less than the care
- * that a lost script cache would need. */
+/* One EVAL or EVALSHA in the making. A script that Redis has lost is an error, upon which the caller connects anew. */
 struct call {
 	const char *argument[3 + 6 + 4 + 2 * CHANGES_A_SCRIPT];
 	size_t length[3 + 6 + 4 + 2 * CHANGES_A_SCRIPT];
@@ -104,7 +105,7 @@ static void begin(struct call *call, const struct fleet *fleet, const char *scri
 	static const char *const keys[] = {"node:", "totals", "near", "changes", "leases", "incarnations"};
 
 	call->arguments = 0;
-	add_text(call, "EVAL");
+	add_text(call, script == fleet->tell ? "EVALSHA" : "EVAL");
 	add_text(call, script);
 	add_text(call, "6");
 	for (int i = 0; i < 6; i++) {
@@ -203,9 +204,13 @@ bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const
 	size_t done = 0;
 
 	snprintf(error, ERROR, "out of memory");
-	do {
+	uint64_t now = clock_us() / 1000;
+	bool silent = number == 0 && now - fleet->told < (uint64_t)fleet->lease_ms / 4;
+	if (!silent)
+		fleet->told = now;
+	while (!silent) {
 		size_t part = number - done < CHANGES_A_SCRIPT ? number - done : CHANGES_A_SCRIPT;
-		begin(&call, fleet, tell_script, fleet->node);
+		begin(&call, fleet, fleet->tell, fleet->node);
 		add_text(&call, fleet->node);
 		add_text(&call, fleet->incarnation);
 		add_number(&call, 0, fleet->lease_ms);
@@ -219,7 +224,9 @@ bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const
 			return false;
 		hearing.told++;
 		done += part;
-	} while (done < number);
+		if (done >= number)
+			break;
+	}
 	if (!add_read(fleet, redis) || !redis_exchange(redis, wait_ms, hear_exchange, &hearing, error))
 		return false;
 	hearing.told = 0;
@@ -267,6 +274,25 @@ static void hear_last(redisReply *reply, int number, void *with)
 	complain(hearing, reply);
 	if (reply->type == REDIS_REPLY_STRING)
 		snprintf(hearing->fleet->last, sizeof(hearing->fleet->last), "%s", reply->str);
+}
+
+static void hear_hash(redisReply *reply, int number, void *with)
+{
+	struct hearing *hearing = with;
+
+	(void)number;
+	complain(hearing, reply);
+	if (reply->type == REDIS_REPLY_STRING)
+		snprintf(hearing->fleet->tell, sizeof(hearing->fleet->tell), "%s", reply->str);
+}
+
+bool fleet_prepare(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
+{
+	struct hearing hearing = {.fleet = fleet, .error = error, .good = true};
+	const char *arguments[] = {"SCRIPT", "LOAD", tell_script};
+
+	fleet->told = 0;
+	return redis_add(redis, 3, arguments, NULL) && redis_exchange(redis, wait_ms, hear_hash, &hearing, error) && hearing.good;
 }
 
 bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)

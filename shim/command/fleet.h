@@ -35,6 +35,8 @@ struct fleet {
 	char prefix[96];
 	char node[64];
 	char incarnation[32];
+	char tell[48]; /* hash of the script that Redis keeps for us */
+	uint64_t told; /* ms of clock_us when the lease was last renewed */
 	char last[48]; /* last stream entry read */
 	int lease_ms;
 	uint32_t near;
@@ -43,13 +45,16 @@ struct fleet {
 
 void fleet_init(struct fleet *fleet, const char *cluster, const char *node, int lease_ms);
 
+/* To be called for each new connection: has Redis keep the script that is used all the time. */
+bool fleet_prepare(struct fleet *fleet, struct redis *redis, int wait_ms, char *error);
+
 /* Forgets what this node said before, in this or an earlier life, and joins. False with the reason when Redis does not go along. */
 bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, char *error);
 
 /* Says goodbye, so that nobody has to wait for the lease. */
 void fleet_leave(struct fleet *fleet, struct redis *redis, int wait_ms);
 
-/* One exchange: tells `number` clients' new counts, renews the lease, and calls `heard` with each total that changed. fleet->joined
+/* One exchange: tells `number` clients' new counts, renews the lease (with nothing to tell, four times in its length), and calls `heard` with each total that changed. fleet->joined
  * turns false if the fleet does not know us any more: join again and tell everything. */
 typedef void fleet_heard(const unsigned char *key, uint32_t total, void *with);
 bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number,

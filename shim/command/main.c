@@ -10,6 +10,7 @@ static const struct {
 } commands[] = {
 	{"run", command_run, "[OPTION]... -- COMMAND...  start a daemon under limits"},
 	{"status", command_status, "                        who holds what, in each daemon under limits"},
+	{"sync", command_sync, "--redis URL             share counts with other machines, for one limit over all"},
 	{"check", command_check, "COMMAND                 can it be limited, and what will not be"},
 };
 

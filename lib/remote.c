@@ -1,0 +1,56 @@
+#include "remote.h"
+
+#include "clients.h"
+#include "clock.h"
+
+enum { LEASE_MOST = 3600 * 1000 /* shared memory is not believed: no word is good for longer than an hour */ };
+
+static bool is_current(const struct table *table)
+{
+	uint64_t until = atomic_load_explicit(&table->header->remote_until, memory_order_relaxed);
+
+	if (until == 0)
+		return false;
+	uint64_t now = clock_ms();
+	return now < until && until - now <= LEASE_MOST;
+}
+
+uint32_t remote_leaves(const struct table *table, const struct limits *limits, const struct connection *connection, uint32_t limit,
+		       uint32_t entry)
+{
+	if (__builtin_expect(limits->cluster_per_ip == LIMIT_NONE, 1) || connection_is_unix(connection))
+		return LIMIT_NONE;
+	if (limit == LIMIT_NONE && limits->per_ip != LIMIT_NONE)
+		return LIMIT_NONE; /* a rule says unlimited */
+	uint32_t remote = is_current(table) ? atomic_load_explicit(&table->notes[entry].remote, memory_order_relaxed) : 0;
+	return remote < limits->cluster_per_ip ? limits->cluster_per_ip - remote : 0;
+}
+
+bool remote_set(struct table *table, const struct network *network, uint32_t connections)
+{
+	uint64_t fingerprint = client_fingerprint(table, network);
+	uint32_t entry;
+	uint64_t word;
+
+	if (connections == 0 ? !client_find(table, fingerprint, &entry, &word)
+			     : !client_find_or_add(table, fingerprint, network, &entry, &word))
+		return connections == 0;
+	atomic_store_explicit(&table->notes[entry].remote, connections, memory_order_relaxed);
+	return true;
+}
+
+void remote_heard(struct table *table, uint32_t lease_ms)
+{
+	uint64_t now = clock_ms();
+
+	atomic_store_explicit(&table->header->remote_until, now + (lease_ms < LEASE_MOST ? lease_ms : LEASE_MOST), memory_order_relaxed);
+	atomic_store_explicit(&table->header->remote_heard, now, memory_order_relaxed);
+}
+
+void remote_forget(struct table *table)
+{
+	atomic_store_explicit(&table->header->remote_until, 0, memory_order_relaxed);
+	for (uint32_t entry = 0; entry < table->entries; entry++)
+		if (atomic_load_explicit(&table->notes[entry].remote, memory_order_relaxed) != 0)
+			atomic_store_explicit(&table->notes[entry].remote, 0, memory_order_relaxed);
+}
