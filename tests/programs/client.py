@@ -3,6 +3,7 @@
 open ADDRESS       connects from ADDRESS, sends REQUEST, and says served (bytes came), refused (reset or closed before any), or
                    silent (nothing within ten seconds); keeps the connection if it was served
 close ADDRESS      closes the oldest one kept from there: closed, or none
+close_last ADDRESS the newest
 rounds ADDRESS N   opens, is served, closes, N times: says how often it was served
 """
 
@@ -51,6 +52,12 @@ for line in sys.stdin:
     elif word == "close":
         if kept.get(address):
             kept[address].pop(0).close()
+            print("closed", flush=True)
+        else:
+            print("none", flush=True)
+    elif word == "close_last":
+        if kept.get(address):
+            kept[address].pop().close()
             print("closed", flush=True)
         else:
             print("none", flush=True)
