@@ -1,0 +1,268 @@
+/* The public library: connlimit.h over the table. */
+#include "connlimit.h"
+
+#include "settings.h"
+#include "table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct connlimit_config {
+	struct settings settings;
+	struct settings_error error;
+};
+
+struct connlimit {
+	struct table table;
+};
+
+/* ---- configuration ---- */
+
+connlimit_config *connlimit_config_new(void)
+{
+	connlimit_config *config = malloc(sizeof(*config));
+
+	if (config != NULL) {
+		settings_default(&config->settings);
+		config->error.text[0] = '\0';
+	}
+	return config;
+}
+
+void connlimit_config_delete(connlimit_config *config)
+{
+	free(config);
+}
+
+int connlimit_config_set(connlimit_config *config, const char *name, const char *value)
+{
+	enum setting_id id = settings_find(name, strlen(name), &config->error);
+
+	if (id != SETTINGS && settings_set(&config->settings, id, value, strlen(value), FROM_COMMAND, &config->error))
+		return 0;
+	errno = EINVAL;
+	return -1;
+}
+
+int connlimit_config_file(connlimit_config *config, const char *path)
+{
+	struct settings *work = malloc(sizeof(*work));
+	char *buffer = malloc(SETTINGS_FILE_MOST + 1);
+	bool good = false;
+
+	if (work == NULL || buffer == NULL)
+		memcpy(config->error.text, "out of memory", sizeof("out of memory"));
+	else
+		good = settings_from_file(&config->settings, work, buffer, path, &config->error);
+	free(work);
+	free(buffer);
+	if (good)
+		return 0;
+	errno = EINVAL;
+	return -1;
+}
+
+int connlimit_config_get(const connlimit_config *config, const char *name, char *text, size_t size)
+{
+	struct settings_error error;
+	enum setting_id id = settings_find(name, strlen(name), &error);
+
+	if (id == SETTINGS || size == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	settings_format(text, size, &config->settings, id);
+	return 0;
+}
+
+const char *connlimit_config_error(const connlimit_config *config)
+{
+	return config->error.text;
+}
+
+/* ---- limiter ---- */
+
+connlimit *connlimit_open(const connlimit_config *config)
+{
+	connlimit_config *standard = config == NULL ? connlimit_config_new() : NULL;
+	connlimit *limiter = malloc(sizeof(*limiter));
+	bool opened = false;
+
+	if (config == NULL)
+		config = standard;
+	if (limiter != NULL && config != NULL) {
+		const struct settings *settings = &config->settings;
+		opened = settings->table[0] != '\0' ? table_open(&limiter->table, settings->table, settings)
+						    : table_open_anonymous(&limiter->table, "", settings);
+	} else {
+		errno = ENOMEM;
+	}
+	int kept = errno;
+	free(standard);
+	if (opened)
+		return limiter;
+	free(limiter);
+	errno = kept;
+	return NULL;
+}
+
+void connlimit_close(connlimit *limiter)
+{
+	if (limiter == NULL)
+		return;
+	table_leave(&limiter->table);
+	free(limiter);
+}
+
+int connlimit_set_config(connlimit *limiter, const connlimit_config *config)
+{
+	/* The turn is taken first: of two callers at once, the later one wins. */
+	uint64_t turn = limits_turn(&limiter->table);
+	connlimit_config *whole = connlimit_get_config(limiter);
+
+	if (whole == NULL)
+		return -1;
+	/* What is laid down at the start is taken from the limits in force, the rest from the caller. */
+	connlimit_config *wanted = malloc(sizeof(*wanted));
+	if (wanted == NULL) {
+		free(whole);
+		return -1;
+	}
+	*wanted = *config;
+	memcpy(wanted->settings.file, whole->settings.file, sizeof(wanted->settings.file));
+	memcpy(wanted->settings.table, whole->settings.table, sizeof(wanted->settings.table));
+	wanted->settings.capacity = whole->settings.capacity;
+	wanted->settings.signal = whole->settings.signal;
+	free(whole);
+	bool published = limits_publish(&limiter->table, turn, &wanted->settings);
+	free(wanted);
+	if (published)
+		return 0;
+	errno = EAGAIN;
+	return -1;
+}
+
+connlimit_config *connlimit_get_config(connlimit *limiter)
+{
+	connlimit_config *config = connlimit_config_new();
+
+	if (config == NULL)
+		return NULL;
+	if (limits_copy(&limiter->table, &config->settings))
+		return config;
+	free(config);
+	errno = EAGAIN;
+	return NULL;
+}
+
+/* ---- connections ---- */
+
+static int decide(connlimit *limiter, const struct connection *connection, connlimit_handle *handle)
+{
+	reference held;
+	int kept = errno;
+	enum verdict verdict = table_admit(&limiter->table, connection, &held);
+
+	errno = kept;
+	handle->held = held;
+	return verdict == VERDICT_ADMITTED ? CONNLIMIT_ADMITTED : verdict == VERDICT_REFUSED ? CONNLIMIT_REFUSED : CONNLIMIT_UNCOUNTED;
+}
+
+/* A forked child has the limiter too, under its own pid. */
+static void note_pid(connlimit *limiter)
+{
+	uint32_t pid = (uint32_t)getpid();
+
+	if (__atomic_load_n(&limiter->table.pid, __ATOMIC_RELAXED) != pid)
+		__atomic_store_n(&limiter->table.pid, pid, __ATOMIC_RELAXED);
+}
+
+int connlimit_accept(connlimit *limiter, int fd, connlimit_handle *handle)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	struct connection connection = {0};
+
+	handle->held = 0;
+	note_pid(limiter);
+	if (getpeername(fd, (struct sockaddr *)&address, &length) != 0)
+		return -1;
+	if (!endpoint_from_sockaddr(&connection.peer, (struct sockaddr *)&address, length))
+		return CONNLIMIT_UNCOUNTED;
+	length = sizeof(address);
+	if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+		return -1;
+	if (!endpoint_from_sockaddr(&connection.local, (struct sockaddr *)&address, length))
+		return CONNLIMIT_UNCOUNTED;
+	return decide(limiter, &connection, handle);
+}
+
+int connlimit_accept_address(connlimit *limiter, const struct sockaddr *peer, socklen_t peer_length, const struct sockaddr *local,
+			     socklen_t local_length, connlimit_handle *handle)
+{
+	struct connection connection = {0};
+
+	handle->held = 0;
+	note_pid(limiter);
+	if (!endpoint_from_sockaddr(&connection.peer, peer, peer_length) ||
+	    (local != NULL && !endpoint_from_sockaddr(&connection.local, local, local_length))) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	return decide(limiter, &connection, handle);
+}
+
+void connlimit_free(connlimit *limiter, connlimit_handle *handle)
+{
+	uint64_t held = __atomic_exchange_n(&handle->held, 0, __ATOMIC_ACQ_REL);
+	int kept = errno;
+
+	if (held != 0)
+		table_drop(&limiter->table, held);
+	errno = kept;
+}
+
+unsigned connlimit_open_connections(connlimit *limiter, const struct sockaddr *peer, socklen_t length)
+{
+	struct endpoint endpoint;
+
+	return endpoint_from_sockaddr(&endpoint, peer, length) ? table_count(&limiter->table, &endpoint.address) : 0;
+}
+
+/* ---- HTTP ---- */
+
+void connlimit_answer_429(int fd, void *with)
+{
+	static const char answer[] = "HTTP/1.1 429 Too Many Requests\r\n"
+				     "Content-Type: text/plain\r\n"
+				     "Content-Length: 18\r\n"
+				     "Retry-After: 1\r\n"
+				     "Connection: close\r\n"
+				     "\r\n"
+				     "Too Many Requests\n";
+	char away[4096];
+
+	(void)with;
+	for (int i = 0; i < 16 && recv(fd, away, sizeof(away), MSG_DONTWAIT) > 0; i++)
+		;
+	send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	shutdown(fd, SHUT_WR);
+	for (int i = 0; i < 16 && recv(fd, away, sizeof(away), MSG_DONTWAIT) > 0; i++)
+		;
+	close(fd);
+}
+
+int connlimit_http_state(connlimit *limiter, int fd, enum connlimit_http_state state, connlimit_handle *handle, connlimit_refused *refused,
+			 void *with)
+{
+	if (state == CONNLIMIT_HTTP_CLOSED) {
+		connlimit_free(limiter, handle);
+		return CONNLIMIT_ADMITTED;
+	}
+	int verdict = connlimit_accept(limiter, fd, handle);
+	if (verdict == CONNLIMIT_REFUSED)
+		(refused != NULL ? refused : connlimit_answer_429)(fd, with);
+	return verdict;
+}

@@ -1,0 +1,372 @@
+/* libconnlimit as a server uses it: over real connections from several addresses of 127/8. */
+#include "connlimit.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct ends {
+	int client;
+	int server;
+};
+
+static int listener;
+static struct sockaddr_in listening;
+
+static int listen_somewhere(void **state)
+{
+	socklen_t length = sizeof(listening);
+
+	(void)state;
+	listening = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	listener = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&listening, sizeof(listening)), 0);
+	assert_int_equal(listen(listener, 256), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&listening, &length), 0);
+	return 0;
+}
+
+static int stop_listening(void **state)
+{
+	(void)state;
+	return close(listener);
+}
+
+static struct sockaddr_in address_of(unsigned host)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + host)};
+}
+
+static struct ends connect_from(unsigned host)
+{
+	struct sockaddr_in own = address_of(host);
+	struct ends ends = {.client = socket(AF_INET, SOCK_STREAM, 0)};
+
+	assert_int_equal(bind(ends.client, (struct sockaddr *)&own, sizeof(own)), 0);
+	assert_int_equal(connect(ends.client, (struct sockaddr *)&listening, sizeof(listening)), 0);
+	ends.server = accept(listener, NULL, NULL);
+	assert_true(ends.server >= 0);
+	return ends;
+}
+
+static void hang_up(struct ends ends)
+{
+	close(ends.client);
+	close(ends.server);
+}
+
+static connlimit *limiter_of(const char *per_ip)
+{
+	connlimit_config *config = connlimit_config_new();
+
+	assert_int_equal(connlimit_config_set(config, "PER_IP", per_ip), 0);
+	assert_int_equal(connlimit_config_set(config, "CAPACITY", "1024"), 0);
+	connlimit *limiter = connlimit_open(config);
+	connlimit_config_delete(config);
+	assert_non_null(limiter);
+	return limiter;
+}
+
+static unsigned open_from(connlimit *limiter, unsigned host)
+{
+	struct sockaddr_in peer = address_of(host);
+
+	return connlimit_open_connections(limiter, (struct sockaddr *)&peer, sizeof(peer));
+}
+
+static void denies_at_the_limit_and_others_are_unaffected(void **state)
+{
+	connlimit *limiter = limiter_of("3");
+	struct ends ends[5];
+	connlimit_handle handle[5];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		ends[i] = connect_from(1);
+		assert_int_equal(connlimit_accept(limiter, ends[i].server, &handle[i]), CONNLIMIT_ADMITTED);
+	}
+	ends[3] = connect_from(1);
+	assert_int_equal(connlimit_accept(limiter, ends[3].server, &handle[3]), CONNLIMIT_REFUSED);
+	connlimit_free(limiter, &handle[3]); /* holds nothing */
+	assert_int_equal(open_from(limiter, 1), 3);
+	ends[4] = connect_from(2);
+	assert_int_equal(connlimit_accept(limiter, ends[4].server, &handle[4]), CONNLIMIT_ADMITTED);
+	assert_int_equal(open_from(limiter, 2), 1);
+	for (int i = 0; i < 5; i++) {
+		hang_up(ends[i]);
+		connlimit_free(limiter, &handle[i]);
+	}
+	assert_int_equal(open_from(limiter, 1), 0);
+	assert_int_equal(open_from(limiter, 2), 0);
+	connlimit_close(limiter);
+}
+
+static void frees_exactly_once(void **state)
+{
+	connlimit *limiter = limiter_of("2");
+	struct ends one = connect_from(1);
+	struct ends two = connect_from(1);
+	connlimit_handle first;
+	connlimit_handle second;
+
+	(void)state;
+	assert_int_equal(connlimit_accept(limiter, one.server, &first), CONNLIMIT_ADMITTED);
+	assert_int_equal(connlimit_accept(limiter, two.server, &second), CONNLIMIT_ADMITTED);
+	connlimit_handle copy = first;
+	connlimit_free(limiter, &first);
+	connlimit_free(limiter, &first);
+	connlimit_free(limiter, &copy);
+	assert_int_equal(open_from(limiter, 1), 1);
+	connlimit_free(limiter, &second);
+	assert_int_equal(open_from(limiter, 1), 0);
+	hang_up(one);
+	hang_up(two);
+	connlimit_close(limiter);
+}
+
+static void limits_change_while_it_runs(void **state)
+{
+	connlimit *limiter = limiter_of("1");
+	struct ends ends[3] = {connect_from(1), connect_from(1), connect_from(1)};
+	connlimit_handle handle[3];
+	char text[32];
+
+	(void)state;
+	assert_int_equal(connlimit_accept(limiter, ends[0].server, &handle[0]), CONNLIMIT_ADMITTED);
+	assert_int_equal(connlimit_accept(limiter, ends[1].server, &handle[1]), CONNLIMIT_REFUSED);
+	connlimit_config *config = connlimit_get_config(limiter);
+	assert_int_equal(connlimit_config_get(config, "per-ip", text, sizeof(text)), 0);
+	assert_string_equal(text, "1");
+	assert_int_equal(connlimit_config_set(config, "CONNLIMIT_PER_IP", "2"), 0);
+	assert_int_equal(connlimit_set_config(limiter, config), 0);
+	assert_int_equal(connlimit_accept(limiter, ends[1].server, &handle[1]), CONNLIMIT_ADMITTED);
+	assert_int_equal(connlimit_accept(limiter, ends[2].server, &handle[2]), CONNLIMIT_REFUSED);
+	/* Lowering closes nobody, and admits nobody until the count is under. */
+	assert_int_equal(connlimit_config_set(config, "per-ip", "1"), 0);
+	assert_int_equal(connlimit_set_config(limiter, config), 0);
+	connlimit_config_delete(config);
+	assert_int_equal(open_from(limiter, 1), 2);
+	hang_up(ends[0]);
+	connlimit_free(limiter, &handle[0]);
+	assert_int_equal(connlimit_accept(limiter, ends[2].server, &handle[2]), CONNLIMIT_REFUSED);
+	hang_up(ends[1]);
+	connlimit_free(limiter, &handle[1]);
+	assert_int_equal(connlimit_accept(limiter, ends[2].server, &handle[2]), CONNLIMIT_ADMITTED);
+	connlimit_free(limiter, &handle[2]);
+	hang_up(ends[2]);
+	connlimit_close(limiter);
+}
+
+static void a_bad_setting_changes_nothing_and_says_why(void **state)
+{
+	connlimit_config *config = connlimit_config_new();
+	char text[64];
+
+	(void)state;
+	assert_int_equal(connlimit_config_set(config, "PER_IP", "5"), 0);
+	assert_int_equal(connlimit_config_set(config, "PER_IP", "five"), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_non_null(strstr(connlimit_config_error(config), "'five' is not a number; allowed"));
+	assert_int_equal(connlimit_config_set(config, "PER_PI", "5"), -1);
+	assert_non_null(strstr(connlimit_config_error(config), "did you mean"));
+	assert_int_equal(connlimit_config_file(config, "/none"), -1);
+	assert_non_null(strstr(connlimit_config_error(config), "/none: cannot be opened"));
+	assert_int_equal(connlimit_config_get(config, "PER_IP", text, sizeof(text)), 0);
+	assert_string_equal(text, "5");
+	connlimit_config_delete(config);
+}
+
+static void an_error_leaks_nothing(void **state)
+{
+	connlimit *limiter = limiter_of("1");
+	struct sockaddr nowhere = {.sa_family = AF_UNIX};
+	connlimit_handle handle;
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(connlimit_accept(limiter, -1, &handle), -1);
+		assert_int_equal(errno, EBADF);
+		assert_true(handle.held == 0);
+		assert_int_equal(connlimit_accept(limiter, listener, &handle), -1);
+		assert_int_equal(errno, ENOTCONN);
+		assert_int_equal(connlimit_accept_address(limiter, &nowhere, sizeof(nowhere), NULL, 0, &handle), -1);
+		assert_int_equal(errno, EAFNOSUPPORT);
+	}
+	struct ends ends = connect_from(1);
+	assert_int_equal(connlimit_accept(limiter, ends.server, &handle), CONNLIMIT_ADMITTED);
+	connlimit_free(limiter, &handle);
+	hang_up(ends);
+	connlimit_close(limiter);
+}
+
+static void one_who_forgot_to_free_refuses_nobody(void **state)
+{
+	connlimit *limiter = limiter_of("2");
+	connlimit_handle handle;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		struct ends ends = connect_from(1);
+		assert_int_equal(connlimit_accept(limiter, ends.server, &handle), CONNLIMIT_ADMITTED);
+		hang_up(ends);
+	}
+	connlimit_close(limiter);
+}
+
+static void processes_share_one_by_name(void **state)
+{
+	connlimit_config *config = connlimit_config_new();
+	connlimit_handle handle;
+	char name[32];
+	int status;
+
+	(void)state;
+	snprintf(name, sizeof(name), "library-%d", (int)getpid());
+	connlimit_config_set(config, "TABLE", name);
+	connlimit_config_set(config, "PER_IP", "1");
+	connlimit_config_set(config, "CAPACITY", "64");
+	connlimit *limiter = connlimit_open(config);
+	assert_non_null(limiter);
+	struct ends ends = connect_from(1);
+	assert_int_equal(connlimit_accept(limiter, ends.server, &handle), CONNLIMIT_ADMITTED);
+	fflush(NULL);
+	pid_t child = fork();
+	if (child == 0) {
+		connlimit_config_set(config, "PER_IP", "9"); /* not the maker: the limits are there already */
+		connlimit *other = connlimit_open(config);
+		struct ends more = connect_from(1);
+		_exit(other == NULL || connlimit_accept(other, more.server, &handle) != CONNLIMIT_REFUSED || open_from(other, 1) != 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	connlimit_config_delete(config);
+	hang_up(ends);
+	connlimit_free(limiter, &handle);
+	connlimit_close(limiter);
+}
+
+enum { THREADS = 8, ROUNDS = 300, HOSTS = 3, LIMIT = 4 };
+
+struct fuzz {
+	connlimit *limiter;
+	unsigned seed;
+};
+
+static _Atomic int open_now[HOSTS + 1];
+static _Atomic int over;
+static _Atomic int admitted;
+static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER;
+
+static void *fuzz(void *with)
+{
+	struct fuzz *own = with;
+	struct ends held[8];
+	connlimit_handle handle[8];
+	unsigned host[8];
+	int number = 0;
+
+	for (int i = 0; i < ROUNDS || number > 0; i++) {
+		if (i < ROUNDS && number < 8 && rand_r(&own->seed) % 2 == 0) {
+			host[number] = 1 + (unsigned)rand_r(&own->seed) % HOSTS;
+			pthread_mutex_lock(&connecting); /* connect and accept of one connection belong together */
+			held[number] = connect_from(host[number]);
+			pthread_mutex_unlock(&connecting);
+			if (connlimit_accept(own->limiter, held[number].server, &handle[number]) != CONNLIMIT_ADMITTED) {
+				hang_up(held[number]);
+				continue;
+			}
+			admitted++;
+			if (atomic_fetch_add(&open_now[host[number]], 1) >= LIMIT)
+				over++;
+			number++;
+		} else if (number > 0) {
+			number--;
+			open_now[host[number]]--;
+			hang_up(held[number]);
+			connlimit_free(own->limiter, &handle[number]);
+		}
+	}
+	return NULL;
+}
+
+static void never_over_the_limit_from_many_threads(void **state)
+{
+	connlimit *limiter = limiter_of("4");
+	pthread_t thread[THREADS];
+	struct fuzz own[THREADS];
+
+	(void)state;
+	for (unsigned i = 0; i < THREADS; i++) {
+		own[i] = (struct fuzz){.limiter = limiter, .seed = i + 1};
+		pthread_create(&thread[i], NULL, fuzz, &own[i]);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(over, 0);
+	assert_true(admitted > ROUNDS);
+	for (unsigned host = 1; host <= HOSTS; host++)
+		assert_int_equal(open_from(limiter, host), 0);
+	connlimit_close(limiter);
+}
+
+static void own_answer(int fd, void *with)
+{
+	*(int *)with += 1;
+	close(fd);
+}
+
+static void an_http_client_over_the_limit_gets_429_or_the_servers_own_answer(void **state)
+{
+	connlimit *limiter = limiter_of("1");
+	struct ends ends[3] = {connect_from(1), connect_from(1), connect_from(1)};
+	connlimit_handle handle[3];
+	char answer[512] = "";
+	int called = 0;
+
+	(void)state;
+	assert_int_equal(connlimit_http_state(limiter, ends[0].server, CONNLIMIT_HTTP_NEW, &handle[0], NULL, NULL), CONNLIMIT_ADMITTED);
+	send(ends[1].client, "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL);
+	assert_int_equal(connlimit_http_state(limiter, ends[1].server, CONNLIMIT_HTTP_NEW, &handle[1], NULL, NULL), CONNLIMIT_REFUSED);
+	assert_true(recv(ends[1].client, answer, sizeof(answer) - 1, 0) > 0);
+	assert_non_null(strstr(answer, "HTTP/1.1 429 Too Many Requests\r\n"));
+	assert_int_equal(recv(ends[1].client, answer, sizeof(answer), 0), 0);
+	assert_int_equal(connlimit_http_state(limiter, ends[2].server, CONNLIMIT_HTTP_NEW, &handle[2], own_answer, &called), CONNLIMIT_REFUSED);
+	assert_int_equal(called, 1);
+	hang_up(ends[0]);
+	connlimit_http_state(limiter, -1, CONNLIMIT_HTTP_CLOSED, &handle[0], NULL, NULL);
+	connlimit_http_state(limiter, -1, CONNLIMIT_HTTP_CLOSED, &handle[0], NULL, NULL);
+	assert_int_equal(open_from(limiter, 1), 0);
+	close(ends[1].client);
+	close(ends[2].client);
+	connlimit_close(limiter);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, listen_somewhere, stop_listening)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(denies_at_the_limit_and_others_are_unaffected),
+		TEST(frees_exactly_once),
+		TEST(limits_change_while_it_runs),
+		TEST(a_bad_setting_changes_nothing_and_says_why),
+		TEST(an_error_leaks_nothing),
+		TEST(one_who_forgot_to_free_refuses_nobody),
+		TEST(processes_share_one_by_name),
+		TEST(never_over_the_limit_from_many_threads),
+		TEST(an_http_client_over_the_limit_gets_429_or_the_servers_own_answer),
+	};
+	return cmocka_run_group_tests_name("library", tests, NULL, NULL);
+}
