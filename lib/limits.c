@@ -48,6 +48,7 @@ void limits_read(const struct table *table, struct limits *limits)
 		limits->refuse = from->refuse;
 		limits->mode = from->mode;
 		limits->log = from->log;
+		limits->signal = from->signal;
 		if (unchanged(table, current))
 			break;
 	}

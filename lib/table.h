@@ -94,6 +94,7 @@ struct limits {
 	uint8_t refuse;
 	uint8_t mode;
 	uint8_t log;
+	int32_t signal;
 };
 
 /* A consistent copy of the limits in force. */

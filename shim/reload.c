@@ -4,6 +4,7 @@
 #include "report.h"
 #include "signals.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -61,6 +62,13 @@ void reload_now(void)
 
 void reload_arm(void)
 {
-	if (limiter_settings()->file[0] != '\0')
-		signals_arm(limiter_settings()->signal);
+	struct limits limits;
+
+	if (limiter_settings()->file[0] == '\0')
+		return;
+	/* The file may have said which, so it is asked of the table. What that says is believed only if it is a signal that may be. */
+	limits_read(limiter_table(), &limits);
+	bool may_be = limits.signal == SIGHUP || limits.signal == SIGUSR1 || limits.signal == SIGUSR2 || limits.signal == SIGWINCH ||
+		      limits.signal == SIGURG || (limits.signal >= SIGRTMIN && limits.signal <= SIGRTMAX);
+	signals_arm(may_be ? limits.signal : limiter_settings()->signal);
 }

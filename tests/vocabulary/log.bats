@@ -1,0 +1,94 @@
+#!/usr/bin/env bats
+# What an operator is told about refusals and reloads, and where.
+
+load vocabulary
+
+lines() { grep -c "refused $1 " "$here/errors" || true; }
+
+@test "log: one line for a burst, with the limit; the next says how many were left out" {
+	limits PER_IP=1
+	start_blocking_server
+	hold 127.0.0.1 served
+	for _ in $(seq 50); do hold 127.0.0.1 refused; done
+	[[ $(lines 127.0.0.1) -eq 1 ]]
+	grep -qx 'connlimit: refused 127.0.0.1 (limit 1 per client)' "$here/errors"
+	[[ $(refusals 127.0.0.1) -eq 50 ]]
+	until_true says_left_out
+	grep -qxE 'connlimit: refused 127\.0\.0\.1 \(limit 1 per client\); (49|[5-9][0-9]|[1-9][0-9]{2}) more in the last 1[0-9] s not shown' "$here/errors"
+}
+says_left_out() { hold 127.0.0.1 refused; [[ $(lines 127.0.0.1) -eq 2 ]]; }
+
+@test "log: a flood from many addresses makes few lines" {
+	limits PER_IP=1 RULES=127.9.0.0/16=deny
+	start_blocking_server
+	for i in $(seq 200); do hold 127.9.0.$i refused; done
+	[[ $(grep -c 'denied by rule' "$here/errors") -lt 60 ]]
+	[[ $(grep -c 'denied by rule' "$here/errors") -ge 10 ]]
+}
+
+@test "log: off says nothing, and a reload turns it on" {
+	limits PER_IP=1 LOG=off
+	start_blocking_server
+	hold 127.0.0.1 served; hold 127.0.0.1 refused
+	! grep connlimit "$here/errors"
+	limits PER_IP=ten LOG=off
+	kill -"$reload_signal" "$daemon"
+	until_true eval 'own_status | grep -q "reload.*failed.*ten"'
+	! grep connlimit "$here/errors"
+	limits PER_IP=2
+	reload
+	hold 127.0.0.1 served; hold 127.0.0.1 refused
+	until_true grep -q 'refused 127.0.0.1 (limit 2 per client)' "$here/errors"
+}
+
+@test "log: syslog gets a datagram, and standard error nothing; without a syslog, standard error does" {
+	if ! unshare --mount true 2>/dev/null; then skip "no mount namespaces here"; fi
+	limits PER_IP=1 LOG=syslog
+	cat >"$here/start" <<-'SCRIPT'
+		#!/bin/bash
+		# A /dev of our own, so that /dev/log is ours.
+		mount --make-rprivate / && mkdir "$1/dev" && mount -t tmpfs none "$1/dev" &&
+			for node in null zero urandom random; do touch "$1/dev/$node"; mount --bind "/dev/$node" "$1/dev/$node"; done
+		mount --rbind "$1/dev" /dev || exit 1
+		python3 - "$1/log" "$1/ready" <<-'PYTHON' &
+			import socket, sys
+			s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+			s.bind("/dev/log")
+			open(sys.argv[2], "w").close()
+			while True:
+			    line = s.recv(2000)
+			    with open(sys.argv[1], "ab") as f: f.write(line + b"\n")
+		PYTHON
+		receiver=$!
+		until [[ -e $1/ready ]]; do sleep 0.05; done
+		echo "$receiver" >"$1/receiver"
+		shift
+		exec "$@"
+	SCRIPT
+	chmod +x "$here/start"
+	"$CONNLIMIT" run --file "$limits" --table "test-$port" -- true
+	unshare --mount "$here/start" "$here" "$CONNLIMIT" run --file "$limits" --table "test-$port" -- \
+		python3 -m http.server --bind 127.0.0.1 --protocol HTTP/1.1 --directory "$here" "$port" >"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+	pids+=($!)
+	daemon=$!
+	until_true listening
+	hold 127.0.0.1 served; hold 127.0.0.1 refused
+	until_true grep -qE '^<28>connlimit\[[0-9]+\]: refused 127\.0\.0\.1 \(limit 1 per client\)$' "$here/log"
+	! grep '^connlimit: refused' "$here/errors"
+	kill "$(cat "$here/receiver")"
+	until_true eval '[[ $(ps -o stat= -p "$(cat "$here/receiver")") == "" || $(ps -o stat= -p "$(cat "$here/receiver")") == Z* ]]'
+	hold 127.0.0.2 served; hold 127.0.0.2 refused
+	until_true grep -q '^connlimit: refused 127.0.0.2' "$here/errors"
+}
+
+@test "log: a daemon that has something else as number 2 keeps it clean" {
+	limits PER_IP=1
+	limited python3 -u -c '
+import os, sys, http.server
+os.close(2)
+assert os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT) == 2
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), type("H", (http.server.SimpleHTTPRequestHandler,), {"protocol_version": "HTTP/1.1", "log_message": lambda *_: None})).serve_forever()' "$port" "$here/data"
+	hold 127.0.0.1 served; hold 127.0.0.1 refused
+	[[ $(refusals 127.0.0.1) -ge 1 ]]
+	! grep -q connlimit "$here/data"
+}
