@@ -1,10 +1,9 @@
 # What the tests of the settings share.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 
 load ../daemon
 
 # limits NAME=VALUE...: writes the file of limits anew, whole.
-# shellcheck disable=SC2154 # limits and here are set by setup
 limits() {
 	local setting
 	for setting in SIGNAL=$reload_signal "$@"; do printf 'CONNLIMIT_%s\n' "$setting"; done >"$limits.new"
@@ -15,7 +14,6 @@ limits() {
 reload_signal=URG
 
 # Limits that were written are in force when status shows them. PER_IP=N in the file is what is looked for.
-# shellcheck disable=SC2154 # daemon is set by limited
 reload() {
 	kill -"$reload_signal" "$daemon"
 	until_true in_force "$(sed -n 's/^CONNLIMIT_PER_IP=//p' "$limits")"
