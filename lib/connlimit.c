@@ -94,7 +94,7 @@ connlimit *connlimit_open(const connlimit_config *config)
 		config = standard;
 	if (limiter != NULL && config != NULL) {
 		const struct settings *settings = &config->settings;
-		opened = settings->table[0] != '\0' ? table_open(&limiter->table, settings->table, settings)
+		opened = settings->table[0] != '\0' ? table_open(&limiter->table, settings->table, settings, NULL)
 						    : table_open_anonymous(&limiter->table, "", settings);
 	} else {
 		errno = ENOMEM;

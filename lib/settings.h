@@ -79,6 +79,7 @@ struct settings {
 	char refuse_text[REFUSE_TEXT_MOST + 1];
 	char file[PATH_MOST + 1];	 /* "" if there is none */
 	char table[TABLE_NAME_MOST + 1]; /* "" for one made for this start */
+	bool handed_on; /* the table's name came with a '=' before it: from a process of the daemon that executed this program */
 	uint32_t rules;
 	struct rule rule[RULES_MOST];
 };

@@ -238,8 +238,15 @@ bool read_table(struct settings *settings, const char *text, size_t length, stru
 {
 	static const char allowed[] = "1 to 63 of A-Z a-z 0-9 . _ @ : -, not starting with '.' or '-'";
 
+	const char *name = text;
+	bool handed_on = length > 1 && text[0] == '=';
+
+	if (handed_on) {
+		name++;
+		length--;
+	}
 	for (size_t i = 0; i < length; i++) {
-		char c = text[i];
+		char c = name[i];
 		bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '@' || c == ':' ||
 			    (i > 0 && (c == '.' || c == '-'));
 		if (!good)
@@ -247,8 +254,9 @@ bool read_table(struct settings *settings, const char *text, size_t length, stru
 	}
 	if (length == 0 || length > TABLE_NAME_MOST)
 		return value_wrong(error, text, length, 0, "is too long", allowed);
-	memcpy(settings->table, text, length);
+	memcpy(settings->table, name, length);
 	settings->table[length] = '\0';
+	settings->handed_on = handed_on;
 	return true;
 }
 

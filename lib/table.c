@@ -176,7 +176,7 @@ void table_remove_abandoned(void)
 	segment_list(remove_abandoned, NULL);
 }
 
-bool table_open(struct table *table, const char *name, const struct settings *settings)
+bool table_open(struct table *table, const char *name, const struct settings *settings, bool *new)
 {
 	bool made = false;
 	size_t size = settings != NULL ? table_size(settings->capacity) : 0;
@@ -187,6 +187,8 @@ bool table_open(struct table *table, const char *name, const struct settings *se
 	table->segment = segment;
 	if (!settle(table, name, settings))
 		return false;
+	if (new != NULL)
+		*new = made;
 	if (made)
 		table_remove_abandoned();
 	return true;

@@ -53,10 +53,10 @@ static inline bool connection_is_unix(const struct connection *connection)
 /* Where a table could not be had as asked. */
 enum table_degraded { TABLE_SHARED, TABLE_ANONYMOUS };
 
-/* Attaches the table `name`, or makes it with `settings` as its first limits. With settings NULL it is only attached. Not
+/* Attaches the table `name`, or makes it with `settings` as its first limits (`made`, if not NULL, tells). With settings NULL it is only attached. Not
  * async-signal-safe (shmget, shmat). False with errno as segment_attach. Tables that nobody has mapped any more are removed on
  * the way when one is made. */
-bool table_open(struct table *table, const char *name, const struct settings *settings);
+bool table_open(struct table *table, const char *name, const struct settings *settings, bool *made);
 
 /* As table_open on memory shared with later children only. */
 bool table_open_anonymous(struct table *table, const char *name, const struct settings *settings);

@@ -88,8 +88,9 @@ static int program_failed(int result)
 	return result;
 }
 
-/* The program finds its table by CONNLIMIT_TABLE. One that was made for this start is not in the environment, so it is added for
- * programs that will be preloaded. The pointers live in the caller's frame: after vfork, memory from malloc would be the parent's. */
+/* The program finds its table by CONNLIMIT_TABLE, with a '=' before the name that tells it from a new start of the daemon: its limits
+ * are those of the table. Only programs that will be preloaded are told. The pointers live in the caller's frame: after vfork, memory
+ * from malloc would be the parent's. */
 static bool is_set(char *const environment[], const char *variable, size_t length)
 {
 	for (; environment != NULL && *environment != NULL; environment++)
@@ -100,7 +101,7 @@ static bool is_set(char *const environment[], const char *variable, size_t lengt
 
 static bool needs_table(char *const environment[])
 {
-	return limiter_is_open() && is_set(environment, "LD_PRELOAD=", 11) && !is_set(environment, "CONNLIMIT_TABLE=", 16);
+	return limiter_is_open() && is_set(environment, "LD_PRELOAD=", 11) && !is_set(environment, "CONNLIMIT_TABLE==", 17);
 }
 
 static size_t length_of(char *const environment[])
@@ -114,10 +115,15 @@ static size_t length_of(char *const environment[])
 
 static char *const *add_table(char *const environment[], size_t length, char **room, char *text)
 {
-	memcpy(room, environment, length * sizeof(*room));
-	stpcpy(stpcpy(text, "CONNLIMIT_TABLE="), limiter_name());
-	room[length] = text;
-	room[length + 1] = NULL;
+	static const char variable[] = "CONNLIMIT_TABLE=";
+	size_t kept = 0;
+
+	for (size_t i = 0; i < length; i++)
+		if (strncmp(environment[i], variable, sizeof(variable) - 1) != 0)
+			memcpy(&room[kept++], &environment[i], sizeof(room[0]));
+	stpcpy(stpcpy(stpcpy(text, variable), "="), limiter_name());
+	room[kept] = text;
+	room[kept + 1] = NULL;
 	return room;
 }
 
@@ -126,7 +132,7 @@ static char *const *add_table(char *const environment[], size_t length, char **r
 		if (needs_table(environment)) {                                                                                \
 			size_t length = length_of(environment);                                                                \
 			(environment) = add_table(environment, length, alloca((length + 2) * sizeof(char *)),                  \
-						  alloca(sizeof("CONNLIMIT_TABLE=") + TABLE_NAME_MOST));                       \
+						  alloca(sizeof("CONNLIMIT_TABLE==") + TABLE_NAME_MOST));                       \
 		}                                                                                                              \
 	} while (0)
 

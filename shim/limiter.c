@@ -22,7 +22,8 @@ extern char **environ;
 struct table limiter_of_process;
 _Atomic int limiter_state;
 
-static struct settings start_settings; /* what the environment said */
+static struct settings start_settings;	 /* what the environment said */
+static struct settings checked_settings; /* with what the file said at the start */
 static _Atomic bool started;
 static char name[TABLE_NAME_MOST + 1];
 
@@ -78,11 +79,17 @@ bool limiter_open_table(void)
 	}
 	static struct settings settings;
 	struct settings_error error;
+	bool made = false;
 
+	/* The file is read again, for it may have changed since the start; what was read then serves if it cannot be read any more (a
+	 * daemon in a chroot, or under another user). */
 	settings = start_settings;
 	if (settings.file[0] != '\0' && !reload_read(&settings, &error))
-		report("limits from the environment only: ", error.text, NULL);
-	if (table_open(&limiter_of_process, name, &settings)) {
+		settings = checked_settings;
+	if (table_open(&limiter_of_process, name, &settings, &made)) {
+		/* A table of this name was there: an earlier start's that was killed, or one whose last workers are leaving. */
+		if (!made)
+			limits_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings);
 		opened();
 	} else {
 		int why = errno;
@@ -120,18 +127,15 @@ __attribute__((constructor)) static void start(void)
 	else
 		make_name();
 	atomic_store(&started, true);
-	if (good && start_settings.table[0] != '\0' && table_open(&limiter_of_process, name, NULL)) {
+	if (good && start_settings.handed_on && table_open(&limiter_of_process, name, NULL, NULL)) {
+		checked_settings = start_settings;
 		opened();
 		adopt_inherited();
 		return;
 	}
 	if (!good)
 		refuse_to_start(error.text);
-	if (start_settings.file[0] != '\0') {
-		static struct settings checked;
-
-		checked = start_settings;
-		if (!reload_read(&checked, &error))
-			refuse_to_start(error.text);
-	}
+	checked_settings = start_settings;
+	if (start_settings.file[0] != '\0' && !reload_read(&checked_settings, &error))
+		refuse_to_start(error.text);
 }

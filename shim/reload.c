@@ -42,6 +42,13 @@ static void reload_once(void)
 		report("reload failed, the old limits stand: ", error.text, NULL);
 		return;
 	}
+	/* Both were laid down when the table was made. */
+	if (limits_copy(table, &work) && (work.capacity != read_settings.capacity || work.signal != read_settings.signal)) {
+		static const char fixed[] = "CONNLIMIT_CAPACITY and CONNLIMIT_SIGNAL cannot change while the daemon runs";
+		limits_failed(table, fixed);
+		report("reload failed, the old limits stand: ", fixed, NULL);
+		return;
+	}
 	if (!limits_publish(table, turn, &read_settings))
 		report("reload failed, the old limits stand: others are publishing at this moment", NULL);
 }

@@ -35,7 +35,7 @@ static int open_table(void **state)
 	settings_default(&settings);
 	settings.per_ip = 3;
 	settings.capacity = 1024;
-	assert_true(table_open(&fixture.table, name, &settings));
+	assert_true(table_open(&fixture.table, name, &settings, NULL));
 	*state = &fixture;
 	return 0;
 }
@@ -388,7 +388,7 @@ static void another_user_cannot_attach(void **state)
 		struct table other;
 		if (setuid(65534) != 0)
 			_exit(1);
-		_exit(table_open(&other, table->header->name, NULL) || shmat(table->segment.id, NULL, 0) != (void *)-1);
+		_exit(table_open(&other, table->header->name, NULL, NULL) || shmat(table->segment.id, NULL, 0) != (void *)-1);
 	}
 	int status;
 	assert_int_equal(waitpid(child, &status, 0), child);
