@@ -4,6 +4,7 @@
 
 int command_run(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_suggest(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_sync(int argc, char **argv);
 

@@ -9,6 +9,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{"run", command_run, "[OPTION]... -- COMMAND...  start a daemon under limits"},
+	{"suggest", command_suggest, "[TABLE]                which limit would have refused how many clients"},
 	{"status", command_status, "                        who holds what, in each daemon under limits"},
 	{"sync", command_sync, "--redis URL             share counts with other machines, for one limit over all"},
 	{"check", command_check, "COMMAND                 can it be limited, and what will not be"},

@@ -1,0 +1,205 @@
+/* connlimit suggest: from the most connections that each client was seen to hold at once, which limit would have refused whom. */
+#include "command.h"
+
+#include "../../lib/table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct peaks {
+	uint32_t *peak;
+	size_t clients;
+	size_t room;
+	size_t by_rule; /* clients left out, as a rule decides on them */
+	size_t cut_off; /* clients that were refused: they may have wanted more than their peak */
+};
+
+static bool add_peak(struct peaks *peaks, uint32_t peak)
+{
+	if (peaks->clients == peaks->room) {
+		size_t room = peaks->room != 0 ? peaks->room * 2 : 256;
+		uint32_t *larger = realloc(peaks->peak, room * sizeof(*larger));
+
+		if (larger == NULL)
+			return false;
+		peaks->peak = larger;
+		peaks->room = room;
+	}
+	peaks->peak[peaks->clients++] = peak;
+	return true;
+}
+
+static int by_number(const void *left, const void *right)
+{
+	uint32_t a = *(const uint32_t *)left;
+	uint32_t b = *(const uint32_t *)right;
+
+	return a < b ? -1 : a > b ? 1 : 0;
+}
+
+static bool gather(const struct table *table, struct peaks *peaks)
+{
+	struct limits limits;
+
+	limits_read(table, &limits);
+	for (uint32_t entry = 0; entry < table->entries; entry++) {
+		struct client_facts facts;
+
+		if (!table_client(table, entry, &facts) || facts.peak == 0 || facts.network.prefix == NETWORK_UID)
+			continue;
+		if (facts.limit != limits.per_ip && limits.rules != 0) {
+			peaks->by_rule++;
+			continue;
+		}
+		if (facts.refused != 0 && limits.mode == MODE_ENFORCE)
+			peaks->cut_off++;
+		if (!add_peak(peaks, facts.peak))
+			return false;
+	}
+	if (peaks->clients > 0)
+		qsort(peaks->peak, peaks->clients, sizeof(*peaks->peak), by_number);
+	return true;
+}
+
+static size_t clients_over(const struct peaks *peaks, uint32_t limit)
+{
+	size_t low = 0;
+	size_t high = peaks->clients;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (peaks->peak[middle] <= limit)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return peaks->clients - low;
+}
+
+/* The lowest limits that refuse at most so many of a thousand clients. */
+static void print_limits(const struct peaks *peaks)
+{
+	static const unsigned of_thousand[] = {0, 1, 10, 50, 100, 250};
+	uint32_t last = 0;
+
+	printf("  %8s  %s\n", "LIMIT", "CLIENTS THAT IT WOULD HAVE REFUSED");
+	for (size_t i = 0; i < sizeof(of_thousand) / sizeof(of_thousand[0]); i++) {
+		size_t allowed = peaks->clients * of_thousand[i] / 1000;
+		uint32_t limit = peaks->peak[peaks->clients - 1 - allowed];
+		size_t over = clients_over(peaks, limit);
+
+		if (limit == last)
+			continue;
+		last = limit;
+		if (over == 0)
+			printf("  %8" PRIu32 "  none\n", limit);
+		else
+			printf("  %8" PRIu32 "  %zu (%.*f %%)\n", limit, over, of_thousand[i] < 10 ? 2 : 1,
+			       100.0 * (double)over / (double)peaks->clients);
+	}
+}
+
+/* Clients by their peak, in steps that double. */
+static void print_histogram(const struct peaks *peaks)
+{
+	enum { WIDTH = 50 };
+	size_t in_step[33] = {0};
+	size_t most = 1;
+	int last = 0;
+
+	for (size_t i = 0; i < peaks->clients; i++) {
+		int step = 31 - __builtin_clz(peaks->peak[i]);
+		in_step[step]++;
+		if (in_step[step] > most)
+			most = in_step[step];
+		if (step > last)
+			last = step;
+	}
+	printf("\n  %15s  %8s\n", "MOST AT ONCE", "CLIENTS");
+	for (int step = 0; step <= last; step++) {
+		char range[32];
+		char bar[WIDTH + 1];
+		size_t length = (in_step[step] * WIDTH + most - 1) / most;
+
+		if (step == 0)
+			snprintf(range, sizeof(range), "1");
+		else
+			snprintf(range, sizeof(range), "%" PRIu32 "-%" PRIu64, UINT32_C(1) << step, (UINT64_C(2) << step) - 1);
+		memset(bar, '#', length);
+		bar[length] = '\0';
+		printf("  %15s  %8zu%s%s\n", range, in_step[step], length > 0 ? "  " : "", bar);
+	}
+}
+
+/* A name from shared memory: any process of the daemon can write there, and this goes to an operator's terminal. */
+static void print_name(const char *name, size_t size)
+{
+	printf("table ");
+	for (size_t i = 0; i < size && name[i] != '\0'; i++)
+		putchar((unsigned char)name[i] >= ' ' && (unsigned char)name[i] < 127 ? name[i] : '?');
+	putchar('\n');
+}
+
+static void print_table(const struct table *table)
+{
+	struct peaks peaks = {0};
+
+	print_name(table->header->name, sizeof(table->header->name));
+	if (!gather(table, &peaks)) {
+		printf("  out of memory\n");
+	} else if (peaks.clients == 0) {
+		printf("  no client has connected yet\n");
+	} else {
+		printf("  %zu client%s seen\n\n", peaks.clients, peaks.clients == 1 ? "" : "s");
+		print_limits(&peaks);
+		print_histogram(&peaks);
+	}
+	if (peaks.cut_off > 0)
+		printf("\n  %zu of them were refused connections, and may have wanted more: CONNLIMIT_MODE=observe would show it\n",
+		       peaks.cut_off);
+	if (peaks.by_rule > 0)
+		printf("\n  %zu more have a limit by rule and are left out\n", peaks.by_rule);
+	free(peaks.peak);
+}
+
+struct wanted {
+	const char *name; /* NULL: every table */
+	unsigned tables;
+};
+
+static bool visit(const struct segment_facts *segment, void *with)
+{
+	struct wanted *wanted = with;
+	struct table table;
+
+	if (segment->attached == 0 || !segment->readable || !table_open_id(&table, segment->id))
+		return true;
+	if (wanted->name == NULL || strncmp(table.header->name, wanted->name, sizeof(table.header->name)) == 0) {
+		if (wanted->tables++ > 0)
+			putchar('\n');
+		print_table(&table);
+	}
+	table_look_away(&table);
+	return true;
+}
+
+int command_suggest(int argc, char **argv)
+{
+	struct wanted wanted = {.name = argc > 1 ? argv[1] : NULL};
+
+	if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
+		fprintf(stderr, "usage: connlimit suggest [TABLE]\n");
+		return 2;
+	}
+	segment_list(visit, &wanted);
+	if (wanted.tables > 0)
+		return 0;
+	if (wanted.name != NULL) {
+		fprintf(stderr, "connlimit suggest: no daemon has a table '%s'\n", wanted.name);
+		return 1;
+	}
+	printf("no daemon runs under connlimit\n");
+	return 0;
+}
