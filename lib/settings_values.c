@@ -175,7 +175,7 @@ bool read_refuse(struct settings *settings, const char *text, size_t length, str
 {
 	static const char allowed[] = "reset, close, http, or text: and up to 512 characters with \\n, \\r, \\t and \\\\";
 	static const char text_word[] = "text:";
-	char read[REFUSE_TEXT_MOST + 1];
+	char read[REFUSE_TEXT_MOST + 1] = {0}; /* the rest is copied too, into memory that others see */
 	size_t bad = 0;
 
 	if (is_word(text, length, "reset")) {

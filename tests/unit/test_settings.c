@@ -1,0 +1,530 @@
+/* What an operator may write, and what it means or why it is refused: text in, meaning or error out. */
+#include "settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct settings settings;
+static struct settings before;
+static struct settings work;
+static struct settings_error error;
+
+/* ---- values ---- */
+
+struct value {
+	enum setting_id id;
+	const char *text;
+	const char *meaning; /* as settings_format writes it; NULL: it is an error */
+	const char *says;    /* part of the error */
+};
+
+/* clang-format off */
+static const struct value values[] = {
+	{SETTING_PER_IP, "1", "1", NULL},
+	{SETTING_PER_IP, "10", "10", NULL},
+	{SETTING_PER_IP, "16000000", "16000000", NULL},
+	{SETTING_PER_IP, "0", "unlimited", NULL},
+	{SETTING_PER_IP, "unlimited", "unlimited", NULL},
+	{SETTING_PER_IP, "007", "7", NULL},
+	{SETTING_PER_IP, "ten", NULL, "'ten' is not a number; allowed: a number from 0"},
+	{SETTING_PER_IP, "-1", NULL, "'-1' is not a number"},
+	{SETTING_PER_IP, "+1", NULL, "'+1' is not a number"},
+	{SETTING_PER_IP, "16000001", NULL, "'16000001' is out of range"},
+	{SETTING_PER_IP, "99999999999", NULL, "'99999999999' is out of range"},
+	{SETTING_PER_IP, "", NULL, "the value is empty; allowed:"},
+	{SETTING_PER_IP, "1.5", NULL, "'1.5' is not a number"},
+	{SETTING_PER_IP, "0x10", NULL, "'0x10' is not"},
+	{SETTING_PER_IP, "1 ", NULL, "'1 ' is not a number"},
+	{SETTING_PER_IP, " 1", NULL, "' 1' is not"},
+	{SETTING_PER_IP, "1e3", NULL, "'1e3' is not"},
+	{SETTING_PER_IP, "Unlimited", NULL, "'Unlimited' is not"},
+	{SETTING_PER_IP, "10,", NULL, "'10,'"},
+	{SETTING_PER_IP, "18446744073709551617", NULL, "is out of range"},
+	{SETTING_TOTAL, "1", "1", NULL},
+	{SETTING_TOTAL, "10", "10", NULL},
+	{SETTING_TOTAL, "16000000", "16000000", NULL},
+	{SETTING_TOTAL, "0", "unlimited", NULL},
+	{SETTING_TOTAL, "unlimited", "unlimited", NULL},
+	{SETTING_TOTAL, "007", "7", NULL},
+	{SETTING_TOTAL, "ten", NULL, "'ten' is not a number; allowed: a number from 0"},
+	{SETTING_TOTAL, "-1", NULL, "'-1' is not a number"},
+	{SETTING_TOTAL, "+1", NULL, "'+1' is not a number"},
+	{SETTING_TOTAL, "16000001", NULL, "'16000001' is out of range"},
+	{SETTING_TOTAL, "99999999999", NULL, "'99999999999' is out of range"},
+	{SETTING_TOTAL, "", NULL, "the value is empty; allowed:"},
+	{SETTING_TOTAL, "1.5", NULL, "'1.5' is not a number"},
+	{SETTING_TOTAL, "0x10", NULL, "'0x10' is not"},
+	{SETTING_TOTAL, "1 ", NULL, "'1 ' is not a number"},
+	{SETTING_TOTAL, " 1", NULL, "' 1' is not"},
+	{SETTING_TOTAL, "1e3", NULL, "'1e3' is not"},
+	{SETTING_TOTAL, "Unlimited", NULL, "'Unlimited' is not"},
+	{SETTING_TOTAL, "10,", NULL, "'10,'"},
+	{SETTING_TOTAL, "18446744073709551617", NULL, "is out of range"},
+	{SETTING_PER_UID, "1", "1", NULL},
+	{SETTING_PER_UID, "10", "10", NULL},
+	{SETTING_PER_UID, "16000000", "16000000", NULL},
+	{SETTING_PER_UID, "0", "unlimited", NULL},
+	{SETTING_PER_UID, "unlimited", "unlimited", NULL},
+	{SETTING_PER_UID, "007", "7", NULL},
+	{SETTING_PER_UID, "ten", NULL, "'ten' is not a number; allowed: a number from 0"},
+	{SETTING_PER_UID, "-1", NULL, "'-1' is not a number"},
+	{SETTING_PER_UID, "+1", NULL, "'+1' is not a number"},
+	{SETTING_PER_UID, "16000001", NULL, "'16000001' is out of range"},
+	{SETTING_PER_UID, "99999999999", NULL, "'99999999999' is out of range"},
+	{SETTING_PER_UID, "", NULL, "the value is empty; allowed:"},
+	{SETTING_PER_UID, "1.5", NULL, "'1.5' is not a number"},
+	{SETTING_PER_UID, "0x10", NULL, "'0x10' is not"},
+	{SETTING_PER_UID, "1 ", NULL, "'1 ' is not a number"},
+	{SETTING_PER_UID, " 1", NULL, "' 1' is not"},
+	{SETTING_PER_UID, "1e3", NULL, "'1e3' is not"},
+	{SETTING_PER_UID, "Unlimited", NULL, "'Unlimited' is not"},
+	{SETTING_PER_UID, "10,", NULL, "'10,'"},
+	{SETTING_PER_UID, "18446744073709551617", NULL, "is out of range"},
+	{SETTING_RATE, "20/s", "20/s burst=20", NULL},
+	{SETTING_RATE, "100/m", "100/m burst=1", NULL},
+	{SETTING_RATE, "5000/h", "5000/h burst=1", NULL},
+	{SETTING_RATE, "1/s", "1/s burst=1", NULL},
+	{SETTING_RATE, "20/s burst=50", "20/s burst=50", NULL},
+	{SETTING_RATE, "1/h burst=1000000", "1/h burst=1000000", NULL},
+	{SETTING_RATE, "1000000/s", "1000000/s burst=1000000", NULL},
+	{SETTING_RATE, "0", "0", NULL},
+	{SETTING_RATE, "120/m", "2/s burst=2", NULL},
+	{SETTING_RATE, "3600/h burst=7", "1/s burst=7", NULL},
+	{SETTING_RATE, "20", NULL, "'20' is not a rate; allowed: a rate such as 20/s"},
+	{SETTING_RATE, "/s", NULL, "'/s' has no number in range before '/'"},
+	{SETTING_RATE, "0/s", NULL, "'0/s' has no number"},
+	{SETTING_RATE, "-5/s", NULL, "'-5/s' has no number"},
+	{SETTING_RATE, "20/", NULL, "at character 3"},
+	{SETTING_RATE, "20/d", NULL, "(at character 4) has no unit s, m or h"},
+	{SETTING_RATE, "20/sec", NULL, "(at character 5) goes on with what is no burst"},
+	{SETTING_RATE, "20/s burst", NULL, "goes on with"},
+	{SETTING_RATE, "20/s burst=", NULL, "goes on with"},
+	{SETTING_RATE, "20/s burst=0", NULL, "(at character 5) goes on with"},
+	{SETTING_RATE, "20/s burst=x", NULL, "goes on with"},
+	{SETTING_RATE, "20/s  burst=5", NULL, "goes on with"},
+	{SETTING_RATE, "1000001/s", NULL, "has no number in range"},
+	{SETTING_RATE, "20 /s", NULL, "has no number in range"},
+	{SETTING_RATE, "20/s burst=1000001", NULL, "goes on with"},
+	{SETTING_RATE, "", NULL, "the value is empty"},
+	{SETTING_IPV4_PREFIX, "32", "32", NULL},
+	{SETTING_IPV4_PREFIX, "0", "0", NULL},
+	{SETTING_IPV4_PREFIX, "24", "24", NULL},
+	{SETTING_IPV4_PREFIX, "33", NULL, "'33' is out of range; allowed: a number of bits from 0 to 32"},
+	{SETTING_IPV4_PREFIX, "-1", NULL, "is not a number"},
+	{SETTING_IPV4_PREFIX, "/24", NULL, "'/24' is not a number"},
+	{SETTING_IPV4_PREFIX, "", NULL, "the value is empty"},
+	{SETTING_IPV4_PREFIX, "x", NULL, "'x' is not"},
+	{SETTING_IPV6_PREFIX, "64", "64", NULL},
+	{SETTING_IPV6_PREFIX, "0", "0", NULL},
+	{SETTING_IPV6_PREFIX, "128", "128", NULL},
+	{SETTING_IPV6_PREFIX, "56", "56", NULL},
+	{SETTING_IPV6_PREFIX, "129", NULL, "'129' is out of range; allowed: a number of bits from 0 to 128"},
+	{SETTING_IPV6_PREFIX, "-64", NULL, "is not a number"},
+	{SETTING_IPV6_PREFIX, "/64", NULL, "'/64' is not"},
+	{SETTING_IPV6_PREFIX, "", NULL, "the value is empty"},
+	{SETTING_RULES, "", "", NULL},
+	{SETTING_RULES, "   ", "", NULL},
+	{SETTING_RULES, "10.0.0.0/8=100", "10.0.0.0/8=100", NULL},
+	{SETTING_RULES, "127.0.0.1=unlimited", "127.0.0.1=unlimited", NULL},
+	{SETTING_RULES, "192.0.2.0/24=deny", "192.0.2.0/24=deny", NULL},
+	{SETTING_RULES, ":8443=20", ":8443=20", NULL},
+	{SETTING_RULES, "192.0.2.0/24:22=deny", "192.0.2.0/24:22=deny", NULL},
+	{SETTING_RULES, "2001:db8::/32=5", "2001:db8::/32=5", NULL},
+	{SETTING_RULES, "[2001:db8::/32]:443=5", "[2001:db8::/32]:443=5", NULL},
+	{SETTING_RULES, "[2001:db8::1]:443=5", "[2001:db8::1]:443=5", NULL},
+	{SETTING_RULES, "2001:db8::1=5", "2001:db8::1=5", NULL},
+	{SETTING_RULES, "::1=unlimited", "::1=unlimited", NULL},
+	{SETTING_RULES, "::/0=3", "::/0=3", NULL},
+	{SETTING_RULES, "0.0.0.0/0=3", "0.0.0.0/0=3", NULL},
+	{SETTING_RULES, "::ffff:192.0.2.1=4", "192.0.2.1=4", NULL},
+	{SETTING_RULES, "  10.0.0.0/8=1 \t 10.0.0.0/9=2\n", "10.0.0.0/8=1 10.0.0.0/9=2", NULL},
+	{SETTING_RULES, "10.0.0.0/8=1\r\n11.0.0.0/8=2", "10.0.0.0/8=1 11.0.0.0/8=2", NULL},
+	{SETTING_RULES, "11.0.0.0/8=2 10.0.0.0/8=1", "10.0.0.0/8=1 11.0.0.0/8=2", NULL},
+	{SETTING_RULES, "10.0.0.0/8:80=2 10.0.0.0/8=1", "10.0.0.0/8=1 10.0.0.0/8:80=2", NULL},
+	{SETTING_RULES, "10.0.0.0/8=1 10.0.0.0/16=1", "10.0.0.0/8=1 10.0.0.0/16=1", NULL},
+	{SETTING_RULES, "0.0.0.0/0:1=1 :1=2", ":1=2 0.0.0.0/0:1=1", NULL},
+	{SETTING_RULES, "[::1]:65535=16000000", "[::1]:65535=16000000", NULL},
+	{SETTING_RULES, "10.0.0.0/8=16000000", "10.0.0.0/8=16000000", NULL},
+	{SETTING_RULES, "10.0.0.0/8", NULL, "'10.0.0.0/8' has no '=' and limit; allowed: NETWORK=LIMIT"},
+	{SETTING_RULES, "=5", NULL, "names neither a network nor a port"},
+	{SETTING_RULES, "10.0.0.0/8=", NULL, "(at character 12) has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=ten", NULL, "(at character 12) has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=0", NULL, "(at character 12) has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=-1", NULL, "has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=16000001", NULL, "has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=Deny", NULL, "has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=5=6", NULL, "has no such limit"},
+	{SETTING_RULES, "10.0.0.1/8=5", NULL, "'10.0.0.1/8=5' has bits set behind its prefix length"},
+	{SETTING_RULES, "10.0.0/8=5", NULL, "is not an IPv4 address"},
+	{SETTING_RULES, "10.0.0.256=5", NULL, "is not an IPv4 address"},
+	{SETTING_RULES, "10.0.0.0/33=5", NULL, "(at character 10) has no prefix length from 0 to 32"},
+	{SETTING_RULES, "10.0.0.0/=5", NULL, "has no prefix length"},
+	{SETTING_RULES, "10.0.0.0/x=5", NULL, "has no prefix length"},
+	{SETTING_RULES, "010.0.0.0=5", NULL, "is not an IPv4 address"},
+	{SETTING_RULES, "localhost=5", NULL, "is not an IPv4 address"},
+	{SETTING_RULES, "2001:db8::/129=5", NULL, "has no prefix length from 0 to 128"},
+	{SETTING_RULES, "2001:db8::g=5", NULL, "is not an IPv6 address"},
+	{SETTING_RULES, "2001:db8::1/32=5", NULL, "has bits set"},
+	{SETTING_RULES, ":::=5", NULL, "is not an IPv6 address"},
+	{SETTING_RULES, "1::2::3=5", NULL, "is not an IPv6 address"},
+	{SETTING_RULES, ":0=5", NULL, "has no port from 1 to 65535"},
+	{SETTING_RULES, ":65536=5", NULL, "has no port"},
+	{SETTING_RULES, ":http=5", NULL, "has no port"},
+	{SETTING_RULES, "10.0.0.0/8:=5", NULL, "has no port"},
+	{SETTING_RULES, "10.0.0.0/8:99999=5", NULL, "(at character 11) has no port"},
+	{SETTING_RULES, "10.0.0.0/8=1 11.0.0.0/8=x", NULL, "(at character 25) has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=1,11.0.0.0/8=2", NULL, "has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=1 10.0.0.0/8=2", NULL, "'10.0.0.0/8=2' (at character 14) names the same network and port"},
+	{SETTING_RULES, ":80=1 :80=1", NULL, "(at character 7) names the same network and port"},
+	{SETTING_RULES, "::/0:80=1", NULL, "has no prefix length"},
+	{SETTING_RULES, "10.0.0.1=1 ::ffff:10.0.0.1=2", NULL, "names the same network and port"},
+	{SETTING_RULES, "10.0.0.0/8=1 10.0.0.0/8:80=1 [::]:80=1 10.0.0.0/8:80=3", NULL, "'10.0.0.0/8:80=3'"},
+	{SETTING_REFUSE, "reset", "reset", NULL},
+	{SETTING_REFUSE, "close", "close", NULL},
+	{SETTING_REFUSE, "http", "http", NULL},
+	{SETTING_REFUSE, "text:go away", "text:go away", NULL},
+	{SETTING_REFUSE, "text:a\\nb\\t\\\\", "text:a\\nb\\t\\\\", NULL},
+	{SETTING_REFUSE, "text:421 busy\\r\\n", "text:421 busy\\r\\n", NULL},
+	{SETTING_REFUSE, "", NULL, "the value is empty"},
+	{SETTING_REFUSE, "Reset", NULL, "'Reset' is not a way to refuse; allowed: reset, close, http, or text:"},
+	{SETTING_REFUSE, "429", NULL, "'429' is not a way"},
+	{SETTING_REFUSE, "text:", NULL, "'text:' is not a way"},
+	{SETTING_REFUSE, "text", NULL, "is not a way"},
+	{SETTING_REFUSE, "reset ", NULL, "'reset ' is not a way"},
+	{SETTING_REFUSE, "text:a\\x", NULL, "too long or has an unknown escape"},
+	{SETTING_REFUSE, "text:a\\", NULL, "unknown escape"},
+	{SETTING_MODE, "enforce", "enforce", NULL},
+	{SETTING_MODE, "observe", "observe", NULL},
+	{SETTING_MODE, "off", "off", NULL},
+	{SETTING_MODE, "on", NULL, "'on' is not a mode; allowed: enforce, observe or off"},
+	{SETTING_MODE, "", NULL, "the value is empty"},
+	{SETTING_MODE, "Observe", NULL, "'Observe' is not"},
+	{SETTING_MODE, "offf", NULL, "'offf' is not"},
+	{SETTING_MODE, "enforce,observe", NULL, "is not a mode"},
+	{SETTING_LOG, "stderr", "stderr", NULL},
+	{SETTING_LOG, "syslog", "syslog", NULL},
+	{SETTING_LOG, "off", "off", NULL},
+	{SETTING_LOG, "stdout", NULL, "'stdout' is not a place to log to; allowed: stderr, syslog or off"},
+	{SETTING_LOG, "", NULL, "the value is empty"},
+	{SETTING_LOG, "/var/log/x", NULL, "is not a place"},
+	{SETTING_LOG, "none", NULL, "is not a place"},
+	{SETTING_FILE, "/etc/connlimit/nginx.env", "/etc/connlimit/nginx.env", NULL},
+	{SETTING_FILE, "/a b", "/a b", NULL},
+	{SETTING_FILE, "nginx.env", NULL, "'nginx.env' is not absolute; allowed: an absolute path"},
+	{SETTING_FILE, "", NULL, "the value is empty"},
+	{SETTING_FILE, "./x", NULL, "is not absolute"},
+	{SETTING_FILE, "~/x", NULL, "is not absolute"},
+	{SETTING_TABLE, "nginx", "nginx", NULL},
+	{SETTING_TABLE, "a.b-c_d@e:f", "a.b-c_d@e:f", NULL},
+	{SETTING_TABLE, "9", "9", NULL},
+	{SETTING_TABLE, "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", NULL},
+	{SETTING_TABLE, "", NULL, "the value is empty"},
+	{SETTING_TABLE, "a/b", NULL, "'a/b' (at character 2) has a character that is not allowed"},
+	{SETTING_TABLE, "a b", NULL, "(at character 2)"},
+	{SETTING_TABLE, "-a", NULL, "has a character"},
+	{SETTING_TABLE, ".a", NULL, "has a character"},
+	{SETTING_TABLE, "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", NULL, "is too long"},
+	{SETTING_TABLE, "caf\xc3\xa9", NULL, "(at character 4)"},
+	{SETTING_CAPACITY, "64", "64", NULL},
+	{SETTING_CAPACITY, "65536", "65536", NULL},
+	{SETTING_CAPACITY, "16777216", "16777216", NULL},
+	{SETTING_CAPACITY, "100", "100", NULL},
+	{SETTING_CAPACITY, "63", NULL, "'63' is out of range; allowed: a number of connections from 64 to 16777216"},
+	{SETTING_CAPACITY, "16777217", NULL, "is out of range"},
+	{SETTING_CAPACITY, "0", NULL, "is out of range"},
+	{SETTING_CAPACITY, "64k", NULL, "'64k' is not a number"},
+	{SETTING_CAPACITY, "", NULL, "the value is empty"},
+	{SETTING_CAPACITY, "-64", NULL, "is not"},
+	{SETTING_SIGNAL, "HUP", "HUP", NULL},
+	{SETTING_SIGNAL, "SIGHUP", "HUP", NULL},
+	{SETTING_SIGNAL, "1", "HUP", NULL},
+	{SETTING_SIGNAL, "USR1", "USR1", NULL},
+	{SETTING_SIGNAL, "SIGUSR2", "USR2", NULL},
+	{SETTING_SIGNAL, "10", "USR1", NULL},
+	{SETTING_SIGNAL, "WINCH", "WINCH", NULL},
+	{SETTING_SIGNAL, "URG", "URG", NULL},
+	{SETTING_SIGNAL, "RTMIN+0", "RTMIN+0", NULL},
+	{SETTING_SIGNAL, "RTMIN+5", "RTMIN+5", NULL},
+	{SETTING_SIGNAL, "SIGRTMIN+30", "RTMIN+30", NULL},
+	{SETTING_SIGNAL, "40", "RTMIN+6", NULL},
+	{SETTING_SIGNAL, "KILL", NULL, "'KILL' cannot be the reload signal; allowed: HUP, USR1"},
+	{SETTING_SIGNAL, "9", NULL, "'9' cannot be"},
+	{SETTING_SIGNAL, "SEGV", NULL, "cannot be"},
+	{SETTING_SIGNAL, "TERM", NULL, "cannot be"},
+	{SETTING_SIGNAL, "15", NULL, "cannot be"},
+	{SETTING_SIGNAL, "CHLD", NULL, "cannot be"},
+	{SETTING_SIGNAL, "hup", NULL, "'hup' cannot be"},
+	{SETTING_SIGNAL, "SIG", NULL, "cannot be"},
+	{SETTING_SIGNAL, "RTMIN+31", NULL, "cannot be"},
+	{SETTING_SIGNAL, "RTMIN+", NULL, "cannot be"},
+	{SETTING_SIGNAL, "32", NULL, "cannot be"},
+	{SETTING_SIGNAL, "65", NULL, "cannot be"},
+	{SETTING_SIGNAL, "", NULL, "the value is empty"},
+	{SETTING_SIGNAL, "HUP ", NULL, "cannot be"},
+};
+/* clang-format on */
+
+enum { VALUES = sizeof(values) / sizeof(values[0]) };
+
+static int failures;
+
+static void complain(const struct value *value, const char *got)
+{
+	print_message("%s: '%s': got: %s; wanted: %s\n", settings_table[value->id].name, value->text, got,
+		      value->meaning != NULL ? value->meaning : value->says);
+	failures++;
+}
+
+static void try_value(const struct value *value)
+{
+	char meaning[2048];
+	char name[64];
+
+	settings_default(&settings);
+	before = settings;
+	if (!settings_set(&settings, value->id, value->text, strlen(value->text), FROM_FILE, &error)) {
+		snprintf(name, sizeof(name), "CONNLIMIT_%s: ", settings_table[value->id].name);
+		/* Every error names the variable and what is allowed, and leaves the settings alone. */
+		if (value->meaning != NULL || strstr(error.text, value->says) == NULL || strncmp(error.text, name, strlen(name)) != 0 ||
+		    strstr(error.text, "allowed: ") == NULL)
+			complain(value, error.text);
+		if (memcmp(&before, &settings, offsetof(struct settings, rule)) != 0)
+			complain(value, "the settings are changed");
+		return;
+	}
+	settings_format(meaning, sizeof(meaning), &settings, value->id);
+	if (value->meaning == NULL || strcmp(meaning, value->meaning) != 0) {
+		complain(value, meaning);
+		return;
+	}
+	if (settings.origin[value->id] != FROM_FILE)
+		complain(value, "its origin is not noted");
+	/* What is shown can be written, and means the same. */
+	if (!settings_set(&before, value->id, meaning, strlen(meaning), FROM_FILE, &error) ||
+	    memcmp(&before, &settings, offsetof(struct settings, rule)) != 0)
+		if (meaning[0] != '\0')
+			complain(value, "what is shown does not read as the same");
+}
+
+static void every_value(void **state)
+{
+	(void)state;
+	assert_true(VALUES >= 200);
+	for (size_t i = 0; i < VALUES; i++)
+		try_value(&values[i]);
+	assert_int_equal(failures, 0);
+}
+
+/* The text need not end in NUL, and nothing behind its length is read (a sanitizer, or the wrong meaning, would tell). */
+static void values_end_at_their_length(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < VALUES; i++) {
+		size_t length = strlen(values[i].text);
+		char *text = malloc(length + 1);
+		memcpy(text, values[i].text, length);
+		text[length] = '9';
+		settings_default(&settings);
+		bool taken = settings_set(&settings, values[i].id, text, length, FROM_FILE, &error);
+		assert_int_equal(taken, values[i].meaning != NULL);
+		free(text);
+	}
+}
+
+static void defaults_read_as_themselves(void **state)
+{
+	char meaning[2048];
+
+	(void)state;
+	settings_default(&settings);
+	for (int id = 0; id < SETTINGS; id++) {
+		const char *standard = settings_table[id].standard;
+		settings_format(meaning, sizeof(meaning), &settings, (enum setting_id)id);
+		if (strcmp(standard, "0") != 0 || strcmp(meaning, "unlimited") != 0)
+			assert_string_equal(meaning, standard);
+		if (standard[0] != '\0')
+			assert_true(settings_set(&settings, (enum setting_id)id, standard, strlen(standard), FROM_FILE, &error));
+	}
+}
+
+/* ---- names ---- */
+
+static void names(void **state)
+{
+	static const struct {
+		const char *name;
+		enum setting_id id;
+		const char *says;
+	} asked[] = {
+		{"CONNLIMIT_PER_IP", SETTING_PER_IP, NULL},	{"per-ip", SETTING_PER_IP, NULL},
+		{"PER_IP", SETTING_PER_IP, NULL},		{"ipv6-prefix", SETTING_IPV6_PREFIX, NULL},
+		{"CONNLIMIT_RULES", SETTING_RULES, NULL},	{"CONNLIMIT_PERIP", SETTINGS, "did you mean CONNLIMIT_PER_IP?"},
+		{"CONNLIMIT_RULE", SETTINGS, "CONNLIMIT_RULES?"}, {"CONNLIMIT_TOTALS", SETTINGS, "CONNLIMIT_TOTAL?"},
+		{"per-user", SETTINGS, "did you mean per-"},	{"refused", SETTINGS, "did you mean refuse?"},
+		{"CONNLIMIT_", SETTINGS, "unknown setting 'CONNLIMIT_'"}, {"", SETTINGS, "unknown setting"},
+		{"CONNLIMIT_PER_IP_", SETTINGS, "CONNLIMIT_PER_IP?"}, {"CONNLIMIT_IPV6PREFIX", SETTINGS, "CONNLIMIT_IPV6_PREFIX?"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		assert_int_equal(settings_find(asked[i].name, strlen(asked[i].name), &error), asked[i].id);
+		if (asked[i].says != NULL && strstr(error.text, asked[i].says) == NULL)
+			fail_msg("%s: %s", asked[i].name, error.text);
+	}
+}
+
+static void the_environment(void **state)
+{
+	char *good[] = {"PATH=/bin", "CONNLIMIT_PER_IP=7", "CONNLIMITED=x", "CONNLIMIT_MODE=observe", "NOVALUE", NULL};
+	char *unknown[] = {"CONNLIMIT_PER_IP=7", "CONNLIMIT_PER_PI=8", NULL};
+	char *bad[] = {"CONNLIMIT_PER_IP=", NULL};
+
+	(void)state;
+	settings_default(&settings);
+	assert_true(settings_from_environment(&settings, good, &error));
+	assert_int_equal(settings.per_ip, 7);
+	assert_int_equal(settings.mode, MODE_OBSERVE);
+	assert_int_equal(settings.origin[SETTING_PER_IP], FROM_ENVIRONMENT);
+	assert_int_equal(settings.origin[SETTING_TOTAL], FROM_DEFAULT);
+	assert_false(settings_from_environment(&settings, unknown, &error));
+	assert_non_null(strstr(error.text, "CONNLIMIT_PER_IP?"));
+	assert_false(settings_from_environment(&settings, bad, &error));
+	assert_non_null(strstr(error.text, "CONNLIMIT_PER_IP: the value is empty"));
+}
+
+/* ---- files ---- */
+
+struct file {
+	const char *text;
+	enum setting_id id;
+	const char *meaning; /* NULL: an error */
+	const char *says;
+};
+
+/* clang-format off */
+static const struct file files[] = {
+	{"", SETTING_PER_IP, "unlimited", NULL},
+	{"CONNLIMIT_PER_IP=5", SETTING_PER_IP, "5", NULL},
+	{"CONNLIMIT_PER_IP=5\n", SETTING_PER_IP, "5", NULL},
+	{"\n\n  CONNLIMIT_PER_IP=5\n\n", SETTING_PER_IP, "5", NULL},
+	{"# a comment\n; another\nCONNLIMIT_PER_IP=5 \n", SETTING_PER_IP, "5", NULL},
+	{"# CONNLIMIT_PER_IP=4 \\\nCONNLIMIT_PER_IP=5\n", SETTING_PER_IP, "5", NULL},
+	{"CONNLIMIT_PER_IP=\"5\"\n", SETTING_PER_IP, "5", NULL},
+	{"CONNLIMIT_PER_IP='5'\n", SETTING_PER_IP, "5", NULL},
+	{"CONNLIMIT_PER_IP=5\r\nCONNLIMIT_TOTAL=6\r\n", SETTING_PER_IP, "5", NULL},
+	{"CONNLIMIT_PER_IP=5\nCONNLIMIT_PER_IP=6\n", SETTING_PER_IP, "6", NULL},
+	{"OTHER=x\nCONNLIMIT_PER_IP=5\nexport=1\n", SETTING_PER_IP, "5", NULL},
+	{"CONNLIMIT_PER_IP=1\\\n2\n", SETTING_PER_IP, "12", NULL},
+	{"CONNLIMIT_RULES=\"10.0.0.0/8=1\n11.0.0.0/8=2\"\n", SETTING_RULES, "10.0.0.0/8=1 11.0.0.0/8=2", NULL},
+	{"CONNLIMIT_RULES=10.0.0.0/8=1 \\\n 11.0.0.0/8=2\n", SETTING_RULES, "10.0.0.0/8=1 11.0.0.0/8=2", NULL},
+	{"CONNLIMIT_RULES=\n", SETTING_RULES, "", NULL},
+	{"CONNLIMIT_RATE=20/s burst=5\n", SETTING_RATE, "20/s burst=5", NULL},
+	{"CONNLIMIT_REFUSE='text:it''s \\\\ full'\n", SETTING_REFUSE, "text:its \\\\ full", NULL},
+	{"CONNLIMIT_REFUSE=\"text:say \\\"no\\\"\"\n", SETTING_REFUSE, "text:say \"no\"", NULL},
+	{"CONNLIMIT_PER_IP=ten\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_PER_IP: 'ten' is not a number"},
+	{"\n# x\nCONNLIMIT_PER_IP=-1\n", SETTING_PER_IP, NULL, "/f:3: CONNLIMIT_PER_IP: '-1'"},
+	{"CONNLIMIT_PER_IP=5\nCONNLIMIT_TOTAL=x\n", SETTING_PER_IP, NULL, "/f:2: CONNLIMIT_TOTAL"},
+	{"CONNLIMIT_PER_IP=5\nCONNLIMIT_PERIP=6\n", SETTING_PER_IP, NULL, "/f:2: unknown setting 'CONNLIMIT_PERIP'; did you mean CONNLIMIT_PER_IP?"},
+	{"CONNLIMIT_PER_IP\n", SETTING_PER_IP, NULL, "/f:1: a line is NAME=VALUE"},
+	{"export CONNLIMIT_PER_IP=5\n", SETTING_PER_IP, NULL, "no 'export' here"},
+	{"CONNLIMIT_PER_IP=\"5\n", SETTING_PER_IP, NULL, "/f:1: a quote is not closed"},
+	{"CONNLIMIT_FILE=/x\n", SETTING_PER_IP, NULL, "cannot be set in the file"},
+	{"CONNLIMIT_TABLE=x\n", SETTING_PER_IP, NULL, "cannot be set in the file"},
+	{"CONNLIMIT_RULES=\"10.0.0.0/8=1\n10.0.0.0/8=2\"\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_RULES: '10.0.0.0/8=2' (at character 14)"},
+	{"CONNLIMIT_PER_IP=\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_PER_IP: the value is empty"},
+};
+/* clang-format on */
+
+static void every_file(void **state)
+{
+	char meaning[2048];
+	char text[1024];
+
+	(void)state;
+	failures = 0;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		settings_default(&settings);
+		before = settings;
+		strcpy(text, files[i].text);
+		bool taken = settings_from_text(&settings, &work, "/f", text, strlen(text), &error);
+		settings_format(meaning, sizeof(meaning), &settings, files[i].id);
+		if (taken != (files[i].meaning != NULL) || (taken && strcmp(meaning, files[i].meaning) != 0) ||
+		    (!taken && strstr(error.text, files[i].says) == NULL)) {
+			print_message("file %zu: %s\n", i, taken ? meaning : error.text);
+			failures++;
+		}
+		/* Half a file is never used. */
+		if (!taken)
+			assert_memory_equal(&before, &settings, offsetof(struct settings, rule));
+	}
+	assert_int_equal(failures, 0);
+}
+
+static char file_text[SETTINGS_FILE_MOST + 1];
+
+static bool read_file_with(const char *path, mode_t mode, const char *text, size_t length)
+{
+	int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(descriptor >= 0);
+	assert_int_equal(write(descriptor, text, length), length);
+	assert_int_equal(fchmod(descriptor, mode), 0);
+	close(descriptor);
+	settings_default(&settings);
+	return settings_from_file(&settings, &work, file_text, path, &error);
+}
+
+static void only_trusted_files(void **state)
+{
+	char path[] = "/tmp/test-settings-XXXXXX";
+	static char large[SETTINGS_FILE_MOST + 1];
+
+	(void)state;
+	close(mkstemp(path));
+	assert_true(read_file_with(path, 0600, "CONNLIMIT_PER_IP=5\n", 19));
+	assert_int_equal(settings.per_ip, 5);
+	assert_true(read_file_with(path, 0644, "CONNLIMIT_PER_IP=5\n", 19));
+	assert_false(read_file_with(path, 0646, "CONNLIMIT_PER_IP=5\n", 19));
+	assert_non_null(strstr(error.text, "others may write"));
+	assert_int_equal(settings.per_ip, LIMIT_NONE);
+	assert_false(read_file_with(path, 0600, "CONNLIMIT_PER_IP=5\0\n", 20));
+	memset(large, '\n', sizeof(large));
+	assert_true(read_file_with(path, 0600, large, SETTINGS_FILE_MOST));
+	assert_false(read_file_with(path, 0600, large, SETTINGS_FILE_MOST + 1));
+	assert_non_null(strstr(error.text, "larger than"));
+	if (geteuid() == 0) {
+		assert_int_equal(chown(path, 65534, 65534), 0);
+		assert_false(settings_from_file(&settings, &work, file_text, path, &error));
+		assert_non_null(strstr(error.text, "belongs neither to root nor"));
+	}
+	unlink(path);
+	assert_false(settings_from_file(&settings, &work, file_text, path, &error));
+	assert_non_null(strstr(error.text, path));
+	assert_non_null(strstr(error.text, "No such file"));
+	assert_false(settings_from_file(&settings, &work, file_text, "/tmp", &error));
+	assert_non_null(strstr(error.text, "not a regular file"));
+	/* A pipe without a writer is not waited for. */
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_false(settings_from_file(&settings, &work, file_text, path, &error));
+	assert_non_null(strstr(error.text, "not a regular file"));
+	unlink(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_value),	  cmocka_unit_test(values_end_at_their_length), cmocka_unit_test(defaults_read_as_themselves),
+		cmocka_unit_test(names),	  cmocka_unit_test(the_environment),		cmocka_unit_test(every_file),
+		cmocka_unit_test(only_trusted_files),
+	};
+	return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
+}
