@@ -3,6 +3,7 @@
 #include "fingerprint.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -100,19 +101,24 @@ bool segment_attach_id(struct segment *segment, int id, bool read_only)
 	return shmctl(id, IPC_STAT, &facts) == 0 && attach(segment, id, facts.shm_segsz, read_only ? SHM_RDONLY : 0);
 }
 
-void segment_detach(struct segment *segment, bool last_removes)
+/* Marked for removal while we still have it mapped: one who attaches in this moment keeps a working segment (shmctl(2), IPC_RMID). */
+void segment_retire(const struct segment *segment)
 {
 	struct shmid_ds facts;
 
+	if (segment->base != NULL && segment->id >= 0 && shmctl(segment->id, IPC_STAT, &facts) == 0 && facts.shm_nattch <= 1)
+		shmctl(segment->id, IPC_RMID, NULL);
+}
+
+void segment_detach(struct segment *segment, bool last_removes)
+{
 	if (segment->base == NULL)
 		return;
 	if (segment->id < 0) {
 		munmap(segment->base, segment->size);
 	} else {
-		/* Marked for removal while we still have it mapped: one who attaches in this moment keeps a working segment
-		 * (shmctl(2), IPC_RMID). */
-		if (last_removes && shmctl(segment->id, IPC_STAT, &facts) == 0 && facts.shm_nattch <= 1)
-			shmctl(segment->id, IPC_RMID, NULL);
+		if (last_removes)
+			segment_retire(segment);
 		shmdt(segment->base);
 	}
 	segment->base = NULL;
@@ -140,6 +146,7 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 			.last = found.shm_lpid,
 			.attached = found.shm_nattch,
 			.detached = now > changed ? now - changed : 0,
+			.last_lives = found.shm_lpid == 0 || kill(found.shm_lpid, 0) == 0 || errno != ESRCH,
 			.readable = found.shm_perm.uid == geteuid() || geteuid() == 0,
 		};
 		if (!visit(&facts, with))

@@ -38,6 +38,9 @@ bool segment_attach_id(struct segment *segment, int id, bool read_only);
 /* Unmaps; when `last_removes` and nobody else has it mapped, the segment is removed. */
 void segment_detach(struct segment *segment, bool last_removes);
 
+/* Marks the segment for removal if nobody else has it mapped; it stays mapped here. Async-signal-safe. */
+void segment_retire(const struct segment *segment);
+
 /* Visits every segment of the system that this process may read. Stops when `visit` returns false. */
 struct segment_facts {
 	int id;
@@ -47,6 +50,7 @@ struct segment_facts {
 	pid_t last;
 	unsigned long attached;
 	int64_t detached; /* seconds since the last detach, if attached is 0 */
+	bool last_lives;  /* the process that attached or detached last is there, or not in our pid namespace */
 	bool readable;
 };
 void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), void *with);

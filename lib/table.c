@@ -155,15 +155,17 @@ static bool settle(struct table *table, const char *name, const struct settings 
 	return true;
 }
 
-/* Removes tables of this user that nobody has mapped. Not at once: a daemon that executes itself has it unmapped for a moment. */
-enum { ABANDONED_SECONDS = 10 };
+/* Removes tables of this user that nobody has mapped. Not at once: a daemon that executes itself has it unmapped for a moment. In
+ * that moment the process that had it last is alive, unless two of its processes are at it. */
+enum { ABANDONED_SECONDS = 10, ABANDONED_BY_THE_DEAD_SECONDS = 2 };
 
 static bool remove_abandoned(const struct segment_facts *facts, void *with)
 {
 	struct segment segment;
 
 	(void)with;
-	if (facts->attached != 0 || facts->detached < ABANDONED_SECONDS || (facts->owner != geteuid() && geteuid() != 0) ||
+	int64_t after = facts->last_lives ? ABANDONED_SECONDS : ABANDONED_BY_THE_DEAD_SECONDS;
+	if (facts->attached != 0 || facts->detached < after || (facts->owner != geteuid() && geteuid() != 0) ||
 	    capacity_of_size(facts->size) == 0 || !segment_attach_id(&segment, facts->id, true))
 		return true;
 	bool is_table = atomic_load(&((struct table_header *)segment.base)->magic) == TABLE_MAGIC;
@@ -226,6 +228,11 @@ bool table_open_id(struct table *table, int id)
 void table_leave(struct table *table)
 {
 	segment_detach(&table->segment, true);
+}
+
+void table_retire(const struct table *table)
+{
+	segment_retire(&table->segment);
 }
 
 void table_look_away(struct table *table)

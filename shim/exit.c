@@ -20,12 +20,21 @@ static void close_and_drop(int descriptor, reference held)
 		table_drop(limiter_table(), held);
 }
 
+/* The table is removed by the process that made it. A worker must not so much as look whether it is the last: it may have confined
+ * itself (seccomp(2)) to the calls that it needs, and any other would be its end. */
+static bool made_the_table(void)
+{
+	return atomic_load_explicit(&limiter_table()->header->maker, memory_order_relaxed) == limiter_table()->pid;
+}
+
 static void leave(void)
 {
 	if (!limiter_is_open() || in_vfork_child())
 		return;
 	if (__libc_single_threaded)
 		descriptor_each(0, ~0U, close_and_drop);
+	if (made_the_table())
+		table_retire(limiter_table());
 }
 
 /* After every atexit handler and the program's destructors; only libc's own flush of its streams comes later, and since a stream may
@@ -37,10 +46,6 @@ __attribute__((destructor)) static void at_exit(void)
 	if (__libc_single_threaded && descriptor_number(1) > 0)
 		fflush(NULL);
 	leave();
-	if (__libc_single_threaded) {
-		atomic_store(&limiter_state, LIMITER_OUT);
-		table_leave(limiter_table());
-	}
 }
 
 static void at_quick_exit_too(void)

@@ -10,6 +10,7 @@ setup() {
 	limits=$here/limits.env
 	pids=()
 	ulimit -c 0
+	if declare -F setup_more >/dev/null; then setup_more; fi
 }
 
 teardown() {

@@ -85,6 +85,8 @@ start_nginx() {
 	own_status | grep -q 'reload .*failed'
 }
 
+none_established() { [[ $(established 127.0.0.1) == 0 ]]; }
+
 @test "nginx: a worker that is killed frees its clients" {
 	limit_is 2
 	start_nginx
@@ -92,7 +94,7 @@ start_nginx() {
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
 	for worker in $(pgrep -P "$daemon"); do kill -KILL "$worker"; done
-	until_true [ "$(established 127.0.0.1)" -eq 0 ]
+	until_true none_established
 	admitted_soon 127.0.0.1
 	admitted_soon 127.0.0.1
 	hold 127.0.0.1 refused

@@ -1,0 +1,236 @@
+"""A client that speaks a daemon's protocol: python3 client.py PROTOCOL PORT, then commands on standard input, one answer a line.
+
+open ADDRESS       connects from there and asks for service: served, refused (reset or closed before any service), or silent (nothing
+                   within twenty seconds); a connection that is served is kept
+close ADDRESS      ends the oldest one kept from there as the protocol has it, and waits until the kernel knows the daemon's side as
+                   held by no process: closed, lingers (not within ten seconds), or none
+rounds ADDRESS N   open and close, N times: how often it was served and closed
+reset ADDRESS      connects and resets at once, as a port scan does: done
+drop               closes whatever is kept, without a word: dropped
+alive              how many of those kept the daemon has not closed
+"""
+
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+PATIENCE = 20
+
+
+class Refused(Exception):
+    pass
+
+
+def until(s, mark):
+    """Reads until mark was seen; a connection that ends before was refused."""
+    got = b""
+    while mark not in got:
+        more = s.recv(65536)
+        if not more:
+            raise Refused
+        got += more
+    return got
+
+
+def say(s, line, mark):
+    s.sendall(line)
+    until(s, mark)
+
+
+# Each protocol: a greeting that ends with proof of service, and a farewell that has the daemon close.
+
+
+def http(s):
+    say(s, b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", b"hello")
+
+
+def echo(s):
+    say(s, b"hello\n", b"hello\n")
+
+
+def redis(s):
+    say(s, b"PING\r\n", b"+PONG\r\n")
+
+
+def memcached(s):
+    say(s, b"version\r\n", b"VERSION ")
+
+
+def ftp(s):
+    until(s, b"220 ")
+    say(s, b"USER anonymous\r\n", b"331 ")
+    say(s, b"PASS guest\r\n", b"230 ")
+
+
+def banner(s):
+    until(s, b"SSH-2.0-")
+
+
+def postgres(s):
+    startup = b"user\0postgres\0database\0postgres\0\0"
+    s.sendall(struct.pack("!II", 8 + len(startup), 196608) + startup)
+    got = b""
+    while True:
+        while len(got) < 5 or len(got) < 1 + struct.unpack("!I", got[1:5])[0]:
+            more = s.recv(65536)
+            if not more:
+                raise Refused
+            got += more
+        kind, got = got[:1], got[1 + struct.unpack("!I", got[1:5])[0] :]
+        if kind == b"E":
+            raise Refused
+        if kind == b"Z":  # ready for query
+            return
+
+
+FAREWELL = {"ftp": b"QUIT\r\n", "postgres": b"X\0\0\0\4", "redis": b"QUIT\r\n", "memcached": b"quit\r\n"}
+GREETING = {f.__name__: f for f in (http, echo, redis, memcached, ftp, banner, postgres)}
+
+
+# sock_diag(7): one connection, looked up from the daemon's side.
+netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)  # NETLINK_SOCK_DIAG
+
+
+def held(local, peer):
+    """Whether a process has a descriptor for the connection."""
+    family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
+    address = [socket.inet_pton(family, where[0]).ljust(16, b"\0") for where in (local, peer)]
+    request = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF)
+    request += struct.pack("!HH", local[1], peer[1]) + address[0] + address[1] + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+    netlink.send(struct.pack("=IHHII", 16 + len(request), 20, 1, 1, 0) + request)
+    reply = netlink.recv(65536)
+    if struct.unpack_from("=H", reply, 4)[0] != 20:
+        return False
+    state, inode = reply[17], struct.unpack_from("=I", reply, 84)[0]
+    return inode != 0 and state not in (6, 7, 10)  # TIME_WAIT, CLOSE, LISTEN
+
+
+def gone(local, peer):
+    end = time.monotonic() + 10
+    while held(local, peer):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.0005)
+    return True
+
+
+class Stream:
+    def __init__(self, address):
+        self.s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        self.s.settimeout(PATIENCE)
+        self.s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self.s.bind((address, 0))
+            self.s.connect(("::1" if ":" in address else "127.0.0.1", port))
+            GREETING[protocol](self.s)
+        except BaseException:
+            self.s.close()
+            raise
+
+    def end(self):
+        local, peer = self.s.getpeername()[:2], self.s.getsockname()[:2]
+        try:
+            if protocol in FAREWELL:
+                self.s.sendall(FAREWELL[protocol])
+            else:
+                self.s.shutdown(socket.SHUT_WR)
+            while self.s.recv(65536):
+                pass
+        except OSError:
+            pass
+        self.s.close()
+        return gone(local, peer)
+
+    def drop(self):
+        self.s.close()
+
+    def alive(self):
+        ready, _, _ = select.select([self.s], [], [], 0)
+        try:
+            return not ready or bool(self.s.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
+
+class Login:
+    """A real ssh with a real login: SSH_LOGIN has its arguments."""
+
+    def __init__(self, address):
+        command = ["ssh", "-b", address, "-p", str(port), *os.environ["SSH_LOGIN"].split(), "echo served $SSH_CONNECTION; exec cat"]
+        self.p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        ready, _, _ = select.select([self.p.stdout], [], [], PATIENCE)
+        words = self.p.stdout.readline().split() if ready else []
+        if len(words) != 5:
+            self.drop()
+            if not ready:
+                raise TimeoutError
+            raise Refused
+        self.peer = (words[1].decode(), int(words[2]))
+        self.local = (words[3].decode(), int(words[4]))
+
+    def end(self):
+        self.p.stdin.close()
+        self.p.wait()
+        return gone(self.local, self.peer)
+
+    def drop(self):
+        self.p.kill()
+        self.p.wait()
+
+    def alive(self):
+        return self.p.poll() is None
+
+
+def attempt(address):
+    try:
+        return (Login if protocol == "ssh" else Stream)(address), "served"
+    except TimeoutError:
+        return None, "silent"
+    except (OSError, Refused):
+        return None, "refused"
+
+
+def reset(address):
+    s = socket.socket()
+    try:
+        s.bind((address, 0))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.connect(("127.0.0.1", port))
+    except OSError:
+        pass
+    s.close()
+
+
+protocol, port = sys.argv[1], int(sys.argv[2])
+kept = {}
+for line in sys.stdin:
+    word, *rest = line.split()
+    if word == "open":
+        connection, answer = attempt(rest[0])
+        if connection:
+            kept.setdefault(rest[0], []).append(connection)
+    elif word == "close":
+        mine = kept.get(rest[0])
+        answer = "none" if not mine else "closed" if mine.pop(0).end() else "lingers"
+    elif word == "rounds":
+        answer = 0
+        for _ in range(int(rest[1])):
+            connection, _ = attempt(rest[0])
+            if connection and connection.end():
+                answer += 1
+    elif word == "reset":
+        reset(rest[0])
+        answer = "done"
+    elif word == "drop":
+        for mine in kept.values():
+            for connection in mine:
+                connection.drop()
+        kept = {}
+        answer = "dropped"
+    elif word == "alive":
+        answer = sum(connection.alive() for mine in kept.values() for connection in mine)
+    print(answer, flush=True)

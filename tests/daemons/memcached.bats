@@ -1,0 +1,26 @@
+#!/usr/bin/env bats
+# memcached: one thread accepts, others serve; SIGHUP is its own.
+
+load questions
+
+protocol=memcached
+# After a refusal with nothing else waiting, accept says EAGAIN, as accept(2) has it for a connection that went away between epoll and
+# accept. memcached goes on rightly, but names it on standard error.
+known_complaint='^accept4?\(\): (Resource temporarily unavailable|Invalid argument)$'
+
+ready() { needs memcached; }
+version() { memcached -V | awk '{ print $2 }'; }
+
+start() {
+	local user=()
+	((EUID != 0)) || user=(-u nobody)
+	launch memcached "${user[@]}" -l 127.0.0.1 -p "$port" -U 0 -m 16 -c 256 -t 2 -v
+}
+
+@test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
+@test "2. after a close the next is admitted at once" { admits_after_a_close; }
+@test "3. after many rounds the count is zero, and true" { counts_true_after_rounds; }
+@test "4. the limit is raised and lowered by SIGHUP and by connlimit reload" { limit_changes; }
+@test "5. no new complaint in log or exit status" { no_new_complaint; }
+@test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
+@test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }

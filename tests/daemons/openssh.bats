@@ -1,0 +1,53 @@
+#!/usr/bin/env bats
+# OpenSSH: accept, fork, dup2, and the server executes itself for each client; SIGHUP executes the listener anew.
+
+load questions
+
+protocol=ssh
+rounds_asked=40 # each is a login
+
+ready() {
+	as_root_or_skip
+	needs sshd ssh ssh-keygen
+	mkdir -p /run/sshd
+	ssh-keygen -q -t ed25519 -N '' -f "$here/host"
+	ssh-keygen -q -t ed25519 -N '' -f "$here/key"
+	cp "$here/key.pub" "$here/authorized"
+	cat >"$here/none" </dev/null
+	login_as root
+}
+version() { sshd -V 2>&1 | sed -n 's/^OpenSSH_\([^ ,]*\).*/\1/p'; }
+
+login_as() {
+	export SSH_LOGIN="-F none -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i $here/key $1@127.0.0.1"
+}
+
+hung_up() { until_true listening; }
+
+start() {
+	cat >"$here/sshd_config" <<-SSHD
+		Port $port
+		ListenAddress 127.0.0.1
+		HostKey $here/host
+		PidFile $here/pid
+		AuthorizedKeysFile $here/authorized
+		PermitRootLogin yes
+		PasswordAuthentication no
+		StrictModes no
+		UsePAM yes
+		PrintMotd no
+		PrintLastLog no
+		MaxStartups 1000
+		AcceptEnv LANG CONNLIMIT_*
+		LogLevel INFO
+	SSHD
+	launch "$(command -v sshd)" -D -f "$here/sshd_config" -E "$log"
+}
+
+@test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
+@test "2. after a close the next is admitted at once" { admits_after_a_close; }
+@test "3. after many rounds the count is zero, and true" { counts_true_after_rounds; }
+@test "4. the limit is raised and lowered by SIGHUP and by connlimit reload" { limit_changes; }
+@test "5. no new complaint in log or exit status" { no_new_complaint; }
+@test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
+@test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }

@@ -1,0 +1,42 @@
+#!/usr/bin/env bats
+# PostgreSQL: the postmaster accepts, forks a backend and closes; the death of a backend makes it start all of them anew.
+
+load questions
+
+protocol=postgres
+stop_signal=INT # the fast shutdown: TERM waits for the clients to go
+
+newest() { find /usr/lib/postgresql -maxdepth 3 -name "$1" -path '*/bin/*' 2>/dev/null | sort -V | tail -1; }
+
+ready() {
+	as_root_or_skip
+	needs psql setpriv
+	postgres=$(newest postgres)
+	[[ -n $postgres ]] || skip "postgres is not installed"
+	chown postgres: "$here"
+	cp -a "$BATS_FILE_TMPDIR/data" "$here/data"
+	as_user=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+}
+version() { "$(newest postgres)" --version | awk '{ print $3 }'; }
+
+setup_file() {
+	[[ -n $(newest initdb) ]] && ((EUID == 0)) || return 0
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR/file"
+	install -d -o postgres "$BATS_FILE_TMPDIR/data"
+	(cd / && setpriv --reuid=postgres --regid=postgres --clear-groups "$(newest initdb)" -N -A trust -E UTF8 --locale=C \
+		-D "$BATS_FILE_TMPDIR/data" >/dev/null)
+	echo "host all all 127.0.0.0/8 trust" >>"$BATS_FILE_TMPDIR/data/pg_hba.conf"
+}
+
+start() {
+	launch "${as_user[@]}" "$postgres" -D "$here/data" -p "$port" -k "$here" -c listen_addresses=127.0.0.1 \
+		-c shared_buffers=1MB -c fsync=off -c autovacuum=off
+}
+
+@test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
+@test "2. after a close the next is admitted at once" { admits_after_a_close; }
+@test "3. after many rounds the count is zero, and true" { counts_true_after_rounds; }
+@test "4. the limit is raised and lowered by SIGHUP and by connlimit reload" { limit_changes; }
+@test "5. no new complaint in log or exit status" { no_new_complaint; }
+@test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
+@test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }

@@ -1,0 +1,317 @@
+# The questions that every daemon is asked. A daemon's file supplies how it is started and spoken to:
+#
+#   protocol        what client.py speaks with it
+#   ready           a function, if anything is to be made ready (needs PROGRAM..., as_root_or_skip)
+#   start           a function: writes what the daemon needs into $here and calls `launch COMMAND...`
+#   rounds_asked    how many rounds of connect, serve, disconnect (1000)
+#   log             its log, beside its standard output and error
+#   stop_signal     what ends it (TERM)
+#   on_hangup       what SIGHUP does to it: keeps its connections (stays), or ends them by and by (renews), or ends itself (ends)
+#   known_complaint what it says, beside what it does, of an answer of ours that the manual allows: with the reason
+#
+# shellcheck shell=bash disable=SC2034,SC2153,SC2154
+
+load "$SOURCE/tests/daemon"
+
+rounds_asked=1000
+stop_signal=TERM
+on_hangup=stays
+log=
+limited=yes
+named=()
+
+# What is tested is copied to where a daemon that runs as another user can read it, as an installed one could.
+setup_more() {
+	mkdir "$here/bin"
+	cp "$CONNLIMIT" "$PRELOAD" "$here/bin"
+	CONNLIMIT=$here/bin/connlimit
+	log=$here/log
+	if declare -F ready >/dev/null; then ready; fi
+}
+
+teardown_more() {
+	[[ -z ${BATS_TEST_COMPLETED:-} && -z ${BATS_TEST_SKIPPED:-} ]] || return 0
+	tail -n 20 "$here/out" "$here/errors" "$log" 2>/dev/null || true
+}
+
+as_root_or_skip() { ((EUID == 0)) || skip "needs root"; }
+
+needs() {
+	local program
+	for program; do
+		command -v "$program" >/dev/null || skip "$program is not installed"
+	done
+}
+
+# launch COMMAND...: under limits, or without us where the two are compared.
+launch() {
+	launched=$*
+	local command=("$CONNLIMIT" run --file "$limits" "${named[@]}" --)
+	[[ $limited == yes ]] || command=()
+	# In a session of its own: some send signals to their whole process group.
+	setsid "${command[@]}" "$@" >>"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+	daemon=$!
+	pids+=("$daemon")
+	until_true listening
+}
+
+start_client() {
+	coproc CLIENT { exec python3 "$SOURCE/tests/daemons/client.py" "$protocol" "$port" 3>&-; }
+	client_pid=$CLIENT_PID
+	client_in=${CLIENT[1]}
+	client_out=${CLIENT[0]}
+}
+
+# The client says "closed" when the kernel has let go of the daemon's side.
+let_go() {
+	tell_client "close $1"
+	[[ $answer == closed ]] || { echo "from $1: $answer, not closed" >&2; return 1; }
+}
+
+drop_all() {
+	tell_client drop
+	until_true nothing_open
+}
+nothing_open() { [[ $(established) == 0 ]]; }
+
+# This daemon's part of `connlimit status`: other tests may run beside. A table is made for each start, as for most people, or has a name.
+own_status() {
+	"$CONNLIMIT" status | awk -v pid="$daemon" -v table="${named[1]-}" '
+		/^table / { mine = $2 == table; name = $0; if (mine) print; next }
+		table == "" && $0 ~ "started as pid " pid "," { mine = 1; print name }
+		mine'
+}
+limit_in_force_is() { own_status | grep -q "limit  *$1 per client"; }
+status_is_empty() { [[ -z $(own_status) ]]; }
+
+# Processes that hold the daemon's connections from an address.
+serving() { ss -Htnp state established "sport = :$port" "dst = $1" | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u; }
+
+# The daemon's table, as the segment that it has mapped.
+segments() { awk '/\/SYSV/ { print $5 }' "/proc/$daemon/maps" | sort -u; }
+# What a killed process had last is removed by the next to look or start.
+segment_gone() { own_status >/dev/null; ! ipcs -m | grep -q "^0x[0-9a-f]*  *$1 "; }
+
+stop() {
+	local status=0
+	kill -"$stop_signal" "$daemon"
+	until_true ended
+	wait "$daemon" || status=$?
+	stopped_with=$status
+}
+
+# Ends what a test started: the daemon as it is meant to end, and then whatever is left of its session.
+kill_tree() {
+	local tries
+	kill -"$stop_signal" "$1" 2>/dev/null || true
+	for ((tries = 0; tries < 20; tries++)); do
+		[[ $(ps -o stat= -p "$1") == [!Z]* ]] || break
+		sleep 0.05
+	done
+	pkill -KILL -s "$1" 2>/dev/null || true
+	kill -KILL "$1" 2>/dev/null || true
+}
+
+ended() { ! kill -0 "$daemon" 2>/dev/null || [[ $(ps -o stat= -p "$daemon") == Z* ]]; }
+
+full() { # ADDRESS N: that many and no more
+	local i
+	for ((i = 0; i < $2; i++)); do
+		hold "$1" served
+	done
+	hold "$1" refused
+}
+
+# ---- the questions ----
+
+holds_the_limit() {
+	limit_is 3
+	start
+	full 127.0.0.1 3
+	hold 127.0.0.1 refused
+	full 127.0.0.2 3
+	[ "$(counted 127.0.0.1)" -eq 3 ]
+	agrees 127.0.0.1
+	agrees 127.0.0.2
+	tell_client alive
+	[ "$answer" -eq 6 ]
+}
+
+admits_after_a_close() {
+	local i
+	limit_is 2
+	start
+	full 127.0.0.1 2
+	for ((i = 0; i < 5; i++)); do
+		let_go 127.0.0.1
+		hold 127.0.0.1 served
+		hold 127.0.0.1 refused
+	done
+	agrees 127.0.0.1
+}
+
+counts_true_after_rounds() {
+	limit_is 3
+	start
+	rounds 127.0.0.1 "$rounds_asked"
+	echo "served $answer of $rounds_asked" >&2
+	[ "$answer" -eq "$rounds_asked" ]
+	until_true agrees 127.0.0.1
+	[ "$(counted 127.0.0.1)" -eq 0 ]
+	full 127.0.0.1 3
+	agrees 127.0.0.1
+}
+
+limit_changes() {
+	limit_is 2
+	start
+	full 127.0.0.1 2
+	limit_is 4
+	if [[ $on_hangup != ends ]]; then
+		hang_up 4
+		until_true held_up_to 4
+		hold 127.0.0.1 refused
+		limit_is 2
+		hang_up 2
+		if [[ $on_hangup == stays ]]; then
+			tell_client alive # lowering closes nobody
+			[ "$answer" -eq 4 ]
+			hold 127.0.0.1 refused
+		fi
+		drop_all
+		full 127.0.0.1 2
+		drop_all
+	fi
+	limit_is 4
+	"$CONNLIMIT" help 2>&1 | grep -q 'connlimit reload' || return 0
+	"$CONNLIMIT" reload "$daemon"
+	limit_in_force_is 4
+	until_true held_up_to 4
+	hold 127.0.0.1 refused
+	limit_is 2
+	"$CONNLIMIT" reload "$daemon"
+	hold 127.0.0.1 refused
+	let_go 127.0.0.1
+	let_go 127.0.0.1
+	hold 127.0.0.1 refused
+	let_go 127.0.0.1
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+}
+
+hang_up() {
+	local old
+	old=$(pgrep -P "$daemon") || true
+	kill -HUP "$daemon"
+	until_true limit_in_force_is "$1"
+	if declare -F hung_up >/dev/null; then hung_up; fi
+	if [[ $on_hangup == renews ]]; then
+		drop_all
+		until_true none_alive "$old"
+	fi
+}
+
+none_alive() {
+	local pid
+	for pid in $1; do
+		! kill -0 "$pid" 2>/dev/null || [[ $(ps -o stat= -p "$pid") == Z* ]] || return 1
+	done
+}
+
+held_up_to() {
+	local open
+	tell_client alive
+	open=$answer
+	while ((open++ < $1)); do
+		hold 127.0.0.1 served || return 1
+	done
+}
+
+# The same clients with and without us. What the daemon complains of under limits, it also complains of without when a client
+# resets its connection at once: for that is what a refusal looks like to it.
+no_new_complaint() {
+	limit_is 2
+	visit refused
+	mv "$here/complaints" "$here/complaints-limited"
+	limited=no
+	status_limited=$stopped_with
+	visit served
+	echo "exit status $status_limited with, $stopped_with without" >&2
+	[ "$status_limited" -eq "$stopped_with" ]
+	comm -23 "$here/complaints-limited" "$here/complaints" >"$here/new"
+	sed 's/^/new: /' "$here/new" >&2
+	[ ! -s "$here/new" ]
+}
+
+visit() { # WANTED: of the third at once
+	local i
+	: >"$here/errors"
+	: >"$here/out"
+	rm -f "$log"
+	start
+	hold 127.0.0.1 served
+	hold 127.0.0.1 served
+	for i in 1 2 3; do
+		hold 127.0.0.1 "$1"
+		tell_client "reset 127.0.0.1"
+	done
+	hold 127.0.0.2 served
+	let_go 127.0.0.1
+	let_go 127.0.0.2
+	hold 127.0.0.1 served
+	drop_all
+	rounds 127.0.0.1 5
+	stop
+	hold_nothing
+	cat "$here/out" "$here/errors" "$log" 2>/dev/null | grep -v '^connlimit: ' |
+		grep -vE "${known_complaint:-^$}" |
+		grep -iE 'err|fail|warn|crit|alert|emerg|fatal|panic|denied|abort|cannot|can.t|could not|refus|invalid|unable|bad |corrupt|leak|exception|traceback' |
+		sed -E 's/[0-9a-f]*[0-9][0-9a-f]*/N/g' | sort -u >"$here/complaints"
+}
+
+kill_frees_clients() {
+	local pid
+	limit_is 2
+	named=(--table "test-$port") # what is started again finds the table of what was killed
+	start
+	full 127.0.0.1 2
+	for pid in $(serving 127.0.0.1); do
+		kill -KILL "$pid"
+	done
+	until_true nothing_open
+	if gone_with_it; then
+		wait "$daemon" || true
+		start
+	fi
+	admitted_soon 127.0.0.1
+	admitted_soon 127.0.0.1
+	hold 127.0.0.1 refused
+	agrees 127.0.0.1
+}
+
+# The daemon itself was killed, or ends because one of its processes was.
+gone_with_it() {
+	local tries
+	for ((tries = 0; tries < 20; tries++)); do
+		if ended; then return 0; fi
+		sleep 0.05
+	done
+	return 1
+}
+
+leaves_nothing_behind() {
+	local id ids
+	limit_is 2
+	start
+	full 127.0.0.1 2
+	ids=$(segments)
+	[ -n "$ids" ]
+	stop
+	tell_client drop # where a client's process outlives the daemon
+	until_true nothing_open
+	until_true status_is_empty
+	for id in $ids; do until_true segment_gone "$id"; done
+	start
+	full 127.0.0.1 2
+	agrees 127.0.0.1
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env bats
+# socat: a loop over a blocking accept, a child for each client and a program behind it.
+
+load questions
+
+protocol=echo
+on_hangup=ends # its own handler ends it, as without us
+
+ready() { needs socat; }
+version() { socat -V | awk '/^socat version/ { print $3 }'; }
+
+start() { launch socat "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=128" EXEC:cat; }
+
+@test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
+@test "2. after a close the next is admitted at once" { admits_after_a_close; }
+@test "3. after many rounds the count is zero, and true" { counts_true_after_rounds; }
+@test "4. the limit is raised and lowered by SIGHUP and by connlimit reload" { limit_changes; }
+@test "5. no new complaint in log or exit status" { no_new_complaint; }
+@test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
+@test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }

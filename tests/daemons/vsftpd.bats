@@ -1,0 +1,39 @@
+#!/usr/bin/env bats
+# vsftpd: children by raw clone with namespaces of their own; they change root and user, and forbid themselves system calls.
+
+load questions
+
+protocol=ftp
+
+ready() {
+	as_root_or_skip
+	needs vsftpd
+	mkdir -p "$here/ftp" "$here/empty"
+	seq 100000 >"$here/ftp/numbers"
+}
+version() { vsftpd -v 0>&1 2>&1 | sed -n 's/.*version \([0-9.]*\).*/\1/p'; }
+
+start() {
+	cat >"$here/vsftpd.conf" <<-VSFTPD
+		listen=YES
+		listen_address=127.0.0.1
+		listen_port=$port
+		background=NO
+		anonymous_enable=YES
+		local_enable=NO
+		anon_root=$here/ftp
+		secure_chroot_dir=$here/empty
+		vsftpd_log_file=$here/log
+		xferlog_enable=YES
+		pasv_address=127.0.0.1
+	VSFTPD
+	launch vsftpd "$here/vsftpd.conf"
+}
+
+@test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
+@test "2. after a close the next is admitted at once" { admits_after_a_close; }
+@test "3. after many rounds the count is zero, and true" { counts_true_after_rounds; }
+@test "4. the limit is raised and lowered by SIGHUP and by connlimit reload" { limit_changes; }
+@test "5. no new complaint in log or exit status" { no_new_complaint; }
+@test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
+@test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }

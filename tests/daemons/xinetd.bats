@@ -1,0 +1,41 @@
+#!/usr/bin/env bats
+# xinetd: accepts, forks, and executes a program that has the connection as 0, 1 and 2.
+
+load questions
+
+protocol=echo
+
+ready() { as_root_or_skip; needs xinetd; }
+version() { xinetd -version 2>&1 | sed -n 's/.*Version \([0-9.]*\).*/\1/p'; }
+
+start() {
+	cat >"$here/xinetd.conf" <<-XINETD
+		defaults
+		{
+			log_type = FILE $here/log
+			cps = 100000 1
+			instances = UNLIMITED
+			per_source = UNLIMITED
+		}
+		service echoing
+		{
+			type = UNLISTED
+			socket_type = stream
+			protocol = tcp
+			wait = no
+			user = nobody
+			bind = 127.0.0.1
+			port = $port
+			server = /bin/cat
+		}
+	XINETD
+	launch xinetd -dontfork -f "$here/xinetd.conf" -pidfile "$here/pid"
+}
+
+@test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
+@test "2. after a close the next is admitted at once" { admits_after_a_close; }
+@test "3. after many rounds the count is zero, and true" { counts_true_after_rounds; }
+@test "4. the limit is raised and lowered by SIGHUP and by connlimit reload" { limit_changes; }
+@test "5. no new complaint in log or exit status" { no_new_complaint; }
+@test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
+@test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
