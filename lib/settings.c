@@ -40,6 +40,11 @@ void settings_default(struct settings *settings)
 	settings->signal = SIGHUP;
 }
 
+void settings_copy(struct settings *to, const struct settings *from)
+{
+	memcpy(to, from, offsetof(struct settings, rule) + sizeof(struct rule) * (from->rules <= RULES_MOST ? from->rules : 0));
+}
+
 /* Puts "CONNLIMIT_NAME: " before what a reader said. */
 static void name_first(struct settings_error *error, const struct setting *setting)
 {

@@ -104,6 +104,9 @@ extern const struct setting settings_table[SETTINGS];
 /* Sets every default. */
 void settings_default(struct settings *settings);
 
+/* Copies what is in use: room for rules that are not there is not touched, so that its pages are never had. */
+void settings_copy(struct settings *to, const struct settings *from);
+
 /* Takes one value. `length` bytes of text, which need not end in NUL. On error *settings is unchanged. */
 bool settings_set(struct settings *settings, enum setting_id id, const char *text, size_t length, enum origin origin,
 		  struct settings_error *error);

@@ -120,11 +120,6 @@ static bool take(struct settings *work, enum setting_id id, const char *value, s
 	return settings_set(work, id, value, length, FROM_FILE, error);
 }
 
-static void copy_in_use(struct settings *to, const struct settings *from)
-{
-	memcpy(to, from, offsetof(struct settings, rule) + sizeof(struct rule) * from->rules);
-}
-
 /* Values are gathered in the text's own room: undoing quotes never makes them longer, so they are written over what was read. */
 static bool read_text(struct settings *work, const struct settings *standing, const char *path, char *text, size_t length,
 		      struct settings_error *error)
@@ -174,10 +169,10 @@ static bool read_text(struct settings *work, const struct settings *standing, co
 bool settings_from_text(struct settings *settings, struct settings *work, const char *path, char *text, size_t length,
 			struct settings_error *error)
 {
-	copy_in_use(work, settings);
+	settings_copy(work, settings);
 	if (!read_text(work, settings, path, text, length, error))
 		return false;
-	copy_in_use(settings, work);
+	settings_copy(settings, work);
 	return true;
 }
 

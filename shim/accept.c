@@ -2,6 +2,7 @@
 #include "descriptors.h"
 #include "limiter.h"
 #include "linger.h"
+#include "listeners.h"
 #include "log.h"
 #include "peer.h"
 #include "real.h"
@@ -65,12 +66,12 @@ static int accept_peer(int listener, struct sockaddr *address, socklen_t *length
 	return descriptor;
 }
 
-static bool decide(int descriptor, const struct sockaddr_storage *peer, socklen_t peer_length, struct refusal *refusal)
+static bool decide(int listener, int descriptor, const struct sockaddr_storage *peer, socklen_t peer_length, struct refusal *refusal)
 {
 	struct connection connection;
 	reference held = 0;
 
-	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)peer, peer_length))
+	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)peer, peer_length, listener_endpoint(listener)))
 		return true;
 	enum verdict verdict = table_decide(limiter_table(), &connection, &held, refusal);
 	if (__builtin_expect(refusal->reason != REFUSED_NOT, 0))
@@ -102,7 +103,7 @@ static int accept_limited(int listener, struct sockaddr *address, socklen_t *len
 			return descriptor;
 		/* accept is a cancellation point; what we do after it must not be, or the descriptor would leak. */
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-		bool admitted = decide(descriptor, &peer, peer_length, &refusal);
+		bool admitted = decide(listener, descriptor, &peer, peer_length, &refusal);
 		/* Take the next one only where that cannot block. On a blocking listener, the daemon may have polled and seen just
 		 * this connection: it would hang. An error instead could end one that just loops over accept. What both know
 		 * is a client that connects and resets at once, and so that is what it gets: the descriptor, already reset. */
@@ -132,5 +133,8 @@ INTERPOSE int accept4(int listener, struct sockaddr *address, socklen_t *length,
 INTERPOSE int listen(int listener, int backlog)
 {
 	limiter_open();
-	return REAL(listen)(listener, backlog);
+	int result = REAL(listen)(listener, backlog);
+	if (result == 0)
+		listener_learn(listener);
+	return result;
 }

@@ -13,7 +13,7 @@ void adopt(int descriptor)
 	struct connection connection;
 
 	if (getpeername(descriptor, (struct sockaddr *)&peer, &length) == 0 &&
-	    connection_with_peer(&connection, descriptor, (struct sockaddr *)&peer, length))
+	    connection_with_peer(&connection, descriptor, (struct sockaddr *)&peer, length, NULL))
 		descriptor_put(descriptor, table_adopt(limiter_table(), &connection));
 }
 

@@ -5,6 +5,7 @@
  * reused and written to by another one: there the references stay, and the kernel is asked when it matters. */
 #include "descriptors.h"
 #include "limiter.h"
+#include "listeners.h"
 #include "real.h"
 #include "vfork.h"
 
@@ -15,6 +16,8 @@
 
 static void close_and_drop(int descriptor, reference held)
 {
+	if ((uint32_t)held == LISTENER_MARK)
+		return;
 	REAL(close)(descriptor);
 	if (descriptor_take(descriptor) == held)
 		table_drop(limiter_table(), held);

@@ -83,9 +83,9 @@ bool limiter_open_table(void)
 
 	/* The file is read again, for it may have changed since the start; what was read then serves if it cannot be read any more (a
 	 * daemon in a chroot, or under another user). */
-	settings = start_settings;
+	settings_copy(&settings, &start_settings);
 	if (settings.file[0] != '\0' && !reload_read(&settings, &error))
-		settings = checked_settings;
+		settings_copy(&settings, &checked_settings);
 	if (table_open(&limiter_of_process, name, &settings, &made)) {
 		/* A table of this name was there: an earlier start's that was killed, or one whose last workers are leaving. */
 		if (!made)
@@ -128,14 +128,14 @@ __attribute__((constructor)) static void start(void)
 		make_name();
 	atomic_store(&started, true);
 	if (good && start_settings.handed_on && table_open(&limiter_of_process, name, NULL, NULL)) {
-		checked_settings = start_settings;
+		settings_copy(&checked_settings, &start_settings);
 		opened();
 		adopt_inherited();
 		return;
 	}
 	if (!good)
 		refuse_to_start(error.text);
-	checked_settings = start_settings;
+	settings_copy(&checked_settings, &start_settings);
 	if (start_settings.file[0] != '\0' && !reload_read(&checked_settings, &error))
 		refuse_to_start(error.text);
 }

@@ -20,14 +20,24 @@ static bool from_unix(struct connection *connection, int descriptor)
 	return true;
 }
 
-bool connection_with_peer(struct connection *connection, int descriptor, const struct sockaddr *peer, socklen_t length)
+static bool local_of(struct endpoint *endpoint, int descriptor)
 {
 	struct sockaddr_storage local;
-	socklen_t local_length = sizeof(local);
+	socklen_t length = sizeof(local);
 
+	return getsockname(descriptor, (struct sockaddr *)&local, &length) == 0 &&
+	       endpoint_from_sockaddr(endpoint, (struct sockaddr *)&local, length);
+}
+
+bool connection_with_peer(struct connection *connection, int descriptor, const struct sockaddr *peer, socklen_t length,
+			  const struct endpoint *local)
+{
 	if (length >= sizeof(sa_family_t) && peer->sa_family == AF_UNIX)
 		return from_unix(connection, descriptor);
-	return endpoint_from_sockaddr(&connection->peer, peer, length) &&
-	       getsockname(descriptor, (struct sockaddr *)&local, &local_length) == 0 &&
-	       endpoint_from_sockaddr(&connection->local, (struct sockaddr *)&local, local_length);
+	if (!endpoint_from_sockaddr(&connection->peer, peer, length))
+		return false;
+	if (local == NULL)
+		return local_of(&connection->local, descriptor);
+	connection->local = *local;
+	return true;
 }

@@ -36,7 +36,7 @@ static void reload_once(void)
 	struct settings_error error;
 	uint64_t turn = limits_turn(table);
 
-	read_settings = *limiter_settings();
+	settings_copy(&read_settings, limiter_settings());
 	if (!reload_read(&read_settings, &error)) {
 		limits_failed(table, error.text);
 		report("reload failed, the old limits stand: ", error.text, NULL);

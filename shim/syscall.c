@@ -56,6 +56,8 @@ INTERPOSE long connlimit_syscall(long number, long a, long b, long c, long d, lo
 #endif
 	case SYS_accept4:
 		return accept4((int)a, (struct sockaddr *)b, (socklen_t *)c, (int)d);
+	case SYS_listen:
+		return listen((int)a, (int)b);
 	case SYS_dup:
 		return dup((int)a);
 #ifdef SYS_dup2
