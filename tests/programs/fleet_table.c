@@ -1,0 +1,68 @@
+/* A table as of a busy daemon, without the daemon: fleet_table NAME NODE CLIENTS CHANGES SECONDS
+ *
+ * Admits CLIENTS connections, each from an address of its own (every fourth of them the same on all nodes), then for SECONDS closes and
+ * opens CHANGES of them in each tenth of a second. The fleet's limit is 40. */
+#include "table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static struct settings settings;
+
+static struct connection connection_of(unsigned node, unsigned client)
+{
+	struct connection connection = {.peer.port = (uint16_t)(1024 + node), .local.port = 80};
+	unsigned host = client % 4 == 0 ? client : client | (node + 1) << 18;
+
+	connection.peer.address.bytes[10] = connection.peer.address.bytes[11] = 0xff;
+	connection.peer.address.bytes[12] = 10;
+	for (int i = 0; i < 3; i++)
+		connection.peer.address.bytes[13 + i] = (uint8_t)(host >> (16 - 8 * i));
+	connection.peer.address.bytes[12] = (uint8_t)(10 + (host >> 24));
+	return connection;
+}
+
+int main(int argc, char **argv)
+{
+	struct timespec tenth = {.tv_nsec = 100000000};
+	struct table table;
+	unsigned at = 0;
+
+	if (argc != 6)
+		return 2;
+	unsigned node = (unsigned)atoi(argv[2]);
+	unsigned clients = (unsigned)atoi(argv[3]);
+	unsigned changes = (unsigned)atoi(argv[4]);
+	reference *held = calloc(clients, sizeof(*held));
+	settings_default(&settings);
+	settings.cluster_per_ip = 40;
+	settings.capacity = 2 * clients;
+	if (held == NULL || !table_open(&table, argv[1], &settings, NULL)) {
+		perror("fleet_table");
+		return 1;
+	}
+	for (unsigned i = 0; i < clients; i++) {
+		struct connection connection = connection_of(node, i);
+		table_admit(&table, &connection, &held[i]);
+	}
+	printf("ready\n");
+	fflush(stdout);
+	for (int turn = 0; turn < atoi(argv[5]) * 10; turn++) {
+		for (unsigned i = 0; i < changes; i++, at = (at + 7919) % clients) {
+			struct connection connection = connection_of(node, at);
+			if (held[at] != 0) {
+				table_drop(&table, held[at]);
+				held[at] = 0;
+			} else {
+				table_admit(&table, &connection, &held[at]);
+			}
+		}
+		nanosleep(&tenth, NULL);
+	}
+	for (unsigned i = 0; i < clients; i++)
+		table_drop(&table, held[i]);
+	table_leave(&table);
+	return 0;
+}
