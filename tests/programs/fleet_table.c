@@ -29,6 +29,7 @@ int main(int argc, char **argv)
 	struct timespec tenth = {.tv_nsec = 100000000};
 	struct table table;
 	unsigned at = 0;
+	unsigned first = 0;
 
 	if (argc != 6)
 		return 2;
@@ -50,6 +51,10 @@ int main(int argc, char **argv)
 	printf("ready\n");
 	fflush(stdout);
 	for (int turn = 0; turn < atoi(argv[5]) * 10; turn++) {
+		/* What one turn closes, the next opens. */
+		if (turn % 2 == 0)
+			first = at;
+		at = first;
 		for (unsigned i = 0; i < changes; i++, at = (at + 7919) % clients) {
 			struct connection connection = connection_of(node, at);
 			if (held[at] != 0) {
