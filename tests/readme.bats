@@ -1,0 +1,31 @@
+#!/usr/bin/env bats
+# README does not fall behind the program.
+
+@test "every setting is in README's table, with its default" {
+	"$CONNLIMIT" run --help | sed -n 's/^  --\([a-z0-9-]*\)=.*/\1/p' | while read -r option; do
+		name=CONNLIMIT_$(tr 'a-z-' 'A-Z_' <<<"$option")
+		grep -q "^| \`$name=" "$SOURCE/README.md" || { echo "$name is missing"; exit 1; }
+	done
+}
+
+@test "README names no setting that there is not" {
+	grep -o 'CONNLIMIT_[A-Z0-9_]*' "$SOURCE/README.md" | sort -u | while read -r name; do
+		"$CONNLIMIT" run --help | grep -q -- "--$(tr 'A-Z_' 'a-z-' <<<"${name#CONNLIMIT_}")=" || { echo "$name is unknown"; exit 1; }
+	done
+}
+
+@test "the Redis user that README describes can do all that the sidecar does" {
+	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	redis-server --port "$port" --bind 127.0.0.1 --save '' >/dev/null 2>&1 3>&- &
+	redis=$!
+	until redis-cli -p "$port" ping >/dev/null 2>&1; do sleep 0.1; done
+	# shellcheck disable=SC2046
+	redis-cli -p "$port" $(grep '^ACL SETUSER connlimit' "$SOURCE/README.md")
+	REDISCLI_AUTH=secret timeout 3 "$CONNLIMIT" sync --redis "redis://connlimit@127.0.0.1:$port/0" --cluster acl --table none --interval 50 \
+		--lease 500 2>"$BATS_TEST_TMPDIR/errors" || true
+	cat "$BATS_TEST_TMPDIR/errors"
+	denied=$(redis-cli -p "$port" acl log | grep -c reason || true)
+	kill "$redis"
+	[ ! -s "$BATS_TEST_TMPDIR/errors" ]
+	[ "$denied" -eq 0 ]
+}
