@@ -154,6 +154,10 @@ enum refusal_reason {
  * looks at `current` again. A writer that dies leaves a block claimed by a dead pid, which the next one takes over. */
 enum { LIMIT_BLOCKS = 4 };
 
+/* One block more, the last, is never current: it holds what the daemon was started with, without its file, for whoever reads the file again
+ * on its behalf. Written once, before `started` in the header is set. */
+enum { START_BLOCK = LIMIT_BLOCKS };
+
 struct limit_block {
 	_Atomic uint32_t writer; /* pid, 0 for none */
 	uint32_t reserved[15];
@@ -176,6 +180,7 @@ struct table_header {
 
 	_Alignas(64) _Atomic uint64_t current; /* limits: sequence << 2 | block */
 	_Atomic uint64_t sequence;	       /* last one taken */
+	_Atomic uint32_t started;	       /* 1 when the start block is written, 2 while it is */
 	_Atomic uint64_t reloaded;	       /* ms of the last reload, 0 if there was none */
 	_Atomic uint64_t failed;	       /* ms of the last reload that failed, 0 if there was none */
 	char failure[256];		       /* what it said */

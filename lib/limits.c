@@ -123,6 +123,37 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 	return true;
 }
 
+void limits_keep_start(struct table *table, const struct settings *settings)
+{
+	uint32_t before = atomic_load(&table->header->started);
+
+	/* Another process of this start is writing the same. */
+	if (before == 2 || !atomic_compare_exchange_strong(&table->header->started, &before, 2))
+		return;
+	memcpy(&table->blocks[START_BLOCK].settings, settings, bytes_in_use(settings->rules));
+	atomic_store(&table->header->started, 1);
+}
+
+static void end_texts(struct settings *settings)
+{
+	if (settings->rules > RULES_MOST)
+		settings->rules = 0;
+	settings->refuse_text[REFUSE_TEXT_MOST] = '\0';
+	settings->file[PATH_MOST] = '\0';
+	settings->table[TABLE_NAME_MOST] = '\0';
+}
+
+void limits_start(const struct table *table, struct settings *settings)
+{
+	const struct settings *from = &table->blocks[START_BLOCK].settings;
+
+	settings_default(settings);
+	if (atomic_load(&table->header->started) != 1)
+		return;
+	memcpy(settings, from, bytes_in_use(((const volatile struct settings *)from)->rules));
+	end_texts(settings);
+}
+
 void limits_failed(struct table *table, const char *why)
 {
 	strncpy(table->header->failure, why, sizeof(table->header->failure) - 1);
@@ -136,11 +167,7 @@ bool limits_copy(const struct table *table, struct settings *settings)
 		const struct settings *from = block_of(table, current);
 
 		memcpy(settings, from, bytes_in_use(((const volatile struct settings *)from)->rules));
-		if (settings->rules > RULES_MOST)
-			settings->rules = 0;
-		settings->refuse_text[REFUSE_TEXT_MOST] = '\0';
-		settings->file[PATH_MOST] = '\0';
-		settings->table[TABLE_NAME_MOST] = '\0';
+		end_texts(settings);
 		if (unchanged(table, current))
 			return true;
 	}

@@ -38,7 +38,7 @@ static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 	table->header = (void *)(base + at);
 	at += pages(sizeof(struct table_header));
 	table->blocks = (void *)(base + at);
-	at += pages(sizeof(struct limit_block) * LIMIT_BLOCKS);
+	at += pages(sizeof(struct limit_block) * (LIMIT_BLOCKS + 1));
 	table->entry = (void *)(base + at);
 	at += pages(sizeof(struct client_entry) * table->entries);
 	table->notes = (void *)(base + at);

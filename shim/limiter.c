@@ -90,6 +90,7 @@ bool limiter_open_table(void)
 		/* A table of this name was there: an earlier start's that was killed, or one whose last workers are leaving. */
 		if (!made)
 			limits_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings);
+		limits_keep_start(&limiter_of_process, &start_settings);
 		opened();
 	} else {
 		int why = errno;

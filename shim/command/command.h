@@ -5,6 +5,8 @@
 int command_run(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_suggest(int argc, char **argv);
+int command_reload(int argc, char **argv);
+int command_set(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_sync(int argc, char **argv);
 
