@@ -254,7 +254,23 @@ bool table_hold(struct table *table, reference held)
 	return false;
 }
 
-void table_drop(struct table *table, reference held)
+static _Atomic uint32_t *closing_place(struct table *table, reference held)
+{
+	if (held == 0 || slot_of(held) >= table->capacity)
+		return NULL;
+	uint32_t owner = atomic_load_explicit(&table->owner[slot_of(held)], memory_order_relaxed);
+	return owner != 0 ? &table->header->closing[(owner - 1) % CLOSING].slot : NULL;
+}
+
+void table_closing(struct table *table, reference held)
+{
+	_Atomic uint32_t *place = closing_place(table, held);
+
+	if (place != NULL)
+		atomic_store_explicit(place, slot_of(held) + 1, memory_order_release);
+}
+
+static void drop(struct table *table, reference held)
 {
 	uint64_t state;
 
@@ -271,6 +287,16 @@ void table_drop(struct table *table, reference held)
 		if (record_release(table, slot_of(held), state) || atomic_load(&table->record[slot_of(held)].state) == state)
 			return;
 	}
+}
+
+void table_drop(struct table *table, reference held)
+{
+	_Atomic uint32_t *place = closing_place(table, held);
+
+	drop(table, held);
+	/* After the count has fallen, not before. */
+	if (place != NULL && atomic_load_explicit(place, memory_order_relaxed) == slot_of(held) + 1)
+		atomic_store_explicit(place, 0, memory_order_release);
 }
 
 void table_let_fly(struct table *table, reference held)

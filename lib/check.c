@@ -207,9 +207,33 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
 }
 
+/* Whether a connection of the client that is just being closed is gone. One question, asked only in that moment, so it needs no pace. A
+ * hint that helped nobody is taken away: its closer may be dead. */
+static bool check_closing(struct table *table, uint32_t entry, const struct connection *control)
+{
+	_Atomic uint32_t *place = &table->header->closing[entry % CLOSING].slot;
+	uint32_t hint = atomic_load_explicit(place, memory_order_acquire);
+	struct batch batch;
+
+	if (hint == 0 || hint > table->capacity)
+		return false;
+	uint32_t owner = atomic_load_explicit(&table->owner[hint - 1], memory_order_relaxed);
+	if (owner != 0 && owner != entry + 1)
+		return false; /* another client's */
+	batch.question[0].connection = *control;
+	batch.number = 1;
+	bool freed = owner != 0 && add_to_batch(table, &batch, hint - 1) ? ask_and_drop(table, &batch, true) > 0
+									 : mend(table, &table->entry[entry].word, entry);
+	if (!freed)
+		atomic_compare_exchange_strong(place, &hint, 0);
+	return freed;
+}
+
 enum checked check_client(struct table *table, uint32_t entry, const struct connection *control)
 {
-	return check_some(table, entry, &table->entry[entry].word, &table->notes[entry].pace, control);
+	enum checked checked = check_some(table, entry, &table->entry[entry].word, &table->notes[entry].pace, control);
+
+	return checked == CHECK_BACKED_OFF && check_closing(table, entry, control) ? CHECK_FREED : checked;
 }
 
 enum checked check_total(struct table *table, const struct connection *control)

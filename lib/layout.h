@@ -57,6 +57,7 @@ struct client_entry {
 } __attribute__((aligned(16)));
 
 enum { BUCKET = 8 };
+enum { CLOSING = 64 }; /* places for connections being closed, each on a cache line of its own */
 
 #define CLIENT_COUNT UINT64_C(0xffffff)
 #define CLIENT_TENTATIVE UINT64_C(0x1000000)
@@ -207,6 +208,13 @@ struct table_header {
 	_Atomic uint64_t refused_for[REASONS]; /* of `refused` and `observed`, by enum refusal_reason */
 	_Atomic uint64_t log_tokens; /* bucket of lines logged about refusals (rate.h) */
 	_Atomic uint64_t log_left_out; /* refusals since the last line that got none of their own */
+
+	/* Connections being closed at this moment: slot + 1, by client's entry. The kernel lets a connection go before its closer can
+	 * drop the record, and the client may be back before the closer runs again. Only a hint: entries that share a place lose it
+	 * to each other, and a closer that died leaves it behind. */
+	struct {
+		_Alignas(64) _Atomic uint32_t slot;
+	} closing[CLOSING];
 };
 
 #endif

@@ -176,6 +176,10 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 /* One more descriptor holds what `held` holds. False if the record is gone (then there is nothing to drop either). */
 bool table_hold(struct table *table, reference held);
 
+/* A descriptor is about to be closed: from now until table_drop a refusal of the client looks whether this connection is gone, even
+ * while checks are put off. */
+void table_closing(struct table *table, reference held);
+
 /* A descriptor lets go. The client's count falls with the last. */
 void table_drop(struct table *table, reference held);
 

@@ -17,6 +17,7 @@ INTERPOSE int close(int descriptor)
 	if (__builtin_expect(descriptor_held(descriptor) == 0, 1) || in_vfork_child())
 		return REAL(close)(descriptor);
 	reference held = descriptor_take(descriptor);
+	table_closing(limiter_table(), held);
 	int result = REAL(close)(descriptor);
 	int kept = errno;
 	table_drop(limiter_table(), held);
@@ -34,6 +35,7 @@ INTERPOSE int fclose(FILE *stream)
 	if (descriptor_held(descriptor) == 0 || in_vfork_child())
 		return REAL(fclose)(stream);
 	reference held = descriptor_take(descriptor);
+	table_closing(limiter_table(), held);
 	int result = REAL(fclose)(stream);
 	kept = errno;
 	table_drop(limiter_table(), held);

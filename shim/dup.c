@@ -55,7 +55,12 @@ static int settle_replacement(int result, int wanted, reference held, reference 
 
 static reference take_replaced(int descriptor, int wanted)
 {
-	return descriptor == wanted || in_vfork_child() ? 0 : descriptor_take(wanted);
+	if (descriptor == wanted || in_vfork_child())
+		return 0;
+	reference replaced = descriptor_take(wanted);
+	if (replaced != 0)
+		table_closing(limiter_table(), replaced);
+	return replaced;
 }
 
 INTERPOSE int dup2(int descriptor, int wanted)

@@ -18,6 +18,7 @@ static void close_and_drop(int descriptor, reference held)
 {
 	if ((uint32_t)held == LISTENER_MARK)
 		return;
+	table_closing(limiter_table(), held);
 	REAL(close)(descriptor);
 	if (descriptor_take(descriptor) == held)
 		table_drop(limiter_table(), held);

@@ -16,6 +16,7 @@
 static long raw_close(long number, int descriptor)
 {
 	reference held = descriptor_take(descriptor);
+	table_closing(limiter_table(), held);
 	long result = REAL(syscall)(number, descriptor);
 	int kept = errno;
 

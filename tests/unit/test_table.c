@@ -189,6 +189,39 @@ static uint32_t entry_of(struct table *table, const struct connection *connectio
 }
 
 /* One that died after it counted and before it had a slot. */
+/* The kernel has let a connection go, its closer was stopped before it could drop the record, and checks are put off. */
+static void a_client_is_back_before_its_closer(void **state)
+{
+	struct table *table = &((struct fixture *)*state)->table;
+	struct connection connection[4];
+	int end[4][2];
+	reference held[4];
+
+	for (int i = 0; i < 4; i++)
+		connection[i] = real_connection(end[i]);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(table_admit(table, &connection[i], &held[i]), VERDICT_ADMITTED);
+	for (int i = 0; i < 60; i++) {
+		assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_REFUSED);
+		usleep(1000);
+	}
+	table_closing(table, held[0]);
+	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_REFUSED); /* it is not closed yet */
+	table_closing(table, held[0]);
+	close(end[0][1]);
+	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_ADMITTED);
+	table_drop(table, held[0]); /* the closer goes on */
+	assert_int_equal(count_of(table, "127.0.0.1"), 3);
+	for (int i = 1; i < 4; i++)
+		table_drop(table, held[i]);
+	assert_int_equal(count_of(table, "127.0.0.1"), 0);
+	for (int i = 0; i < 4; i++) {
+		close(end[i][0]);
+		if (i > 0)
+			close(end[i][1]);
+	}
+}
+
 static void a_count_without_a_slot_is_mended(void **state)
 {
 	struct table *table = &((struct fixture *)*state)->table;
@@ -404,6 +437,7 @@ int main(void)
 		TEST(counts_by_reference),
 		TEST(adopts_what_is_in_flight),
 		TEST(a_connection_that_the_kernel_forgot_refuses_nobody),
+		TEST(a_client_is_back_before_its_closer),
 		TEST(a_count_without_a_slot_is_mended),
 		TEST(a_slot_claimed_by_the_dead_is_freed),
 		TEST(a_full_table_admits_uncounted),
