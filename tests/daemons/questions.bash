@@ -81,6 +81,7 @@ own_status() {
 		table == "" && $0 ~ "started as pid " pid "," { mine = 1; print name }
 		mine'
 }
+own_table() { own_status | awk '/^table / { print $2; exit }'; }
 limit_in_force_is() { own_status | grep -q "limit  *$1 per client"; }
 status_is_empty() { [[ -z $(own_status) ]]; }
 
@@ -183,13 +184,12 @@ limit_changes() {
 		drop_all
 	fi
 	limit_is 4
-	"$CONNLIMIT" help 2>&1 | grep -q 'connlimit reload' || return 0
-	"$CONNLIMIT" reload "$daemon"
+	"$CONNLIMIT" reload "$(own_table)"
 	limit_in_force_is 4
 	until_true held_up_to 4
 	hold 127.0.0.1 refused
 	limit_is 2
-	"$CONNLIMIT" reload "$daemon"
+	"$CONNLIMIT" reload "$(own_table)"
 	hold 127.0.0.1 refused
 	let_go 127.0.0.1
 	let_go 127.0.0.1
