@@ -1,6 +1,7 @@
 /* The limits in force: published to all processes at once, read by each without waiting. */
 #include "clock.h"
 #include "point.h"
+#include "regroup.h"
 #include "table.h"
 
 #include <errno.h>
@@ -102,13 +103,24 @@ static size_t bytes_in_use(uint32_t rules)
 	return offsetof(struct settings, rule) + sizeof(struct rule) * (rules <= RULES_MOST ? rules : 0);
 }
 
+static void regroup_if_changed(struct table *table, const struct limits *before)
+{
+	struct limits limits;
+
+	limits_read(table, &limits);
+	if (limits.ipv4_prefix != before->ipv4_prefix || limits.ipv6_prefix != before->ipv6_prefix)
+		regroup(table, &limits);
+}
+
 bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings)
 {
 	struct limit_block *block = claim_block(table);
+	struct limits before;
 
 	if (block == NULL)
 		return false;
 	point_reached(POINT_LIMITS_CLAIMED);
+	limits_read(table, &before);
 	uint32_t rules = settings->rules <= RULES_MOST ? settings->rules : 0;
 	memcpy(&block->settings, settings, bytes_in_use(rules));
 	rules_sort(block->settings.rule, rules);
@@ -118,8 +130,11 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 	uint64_t next = turn << 2 | (uint64_t)(block - table->blocks);
 	while (current >> 2 < turn && !atomic_compare_exchange_weak(&table->header->current, &current, next))
 		;
+	bool ours = current >> 2 < turn;
 	atomic_store(&block->writer, 0);
 	atomic_store(&table->header->reloaded, clock_ms());
+	if (ours && before.version != 0)
+		regroup_if_changed(table, &before);
 	return true;
 }
 

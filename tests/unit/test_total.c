@@ -338,6 +338,48 @@ static void one_leaves_before_and_one_comes_after_the_slots_are_counted(void **s
 	table_drop(&table, came_meanwhile);
 }
 
+static void publish_prefix(uint8_t prefix)
+{
+	settings.ipv6_prefix = prefix;
+	assert_true(limits_publish(&table, limits_turn(&table), &settings));
+}
+
+static uint32_t count_of(unsigned client)
+{
+	struct connection connection = connection_of(client, 1);
+
+	return table_count(&table, &connection.peer.address);
+}
+
+/* Clients 0 to 3 are one client by /62, and each its own by /64. */
+static void open_connections_move_when_the_prefix_changes(void **state)
+{
+	reference held[8];
+	reference more;
+
+	(void)state;
+	settings.per_ip = 6;
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(admit(i % 4, i + 1, &held[i]), VERDICT_ADMITTED);
+	assert_int_equal(count_of(1), 2);
+	publish_prefix(62);
+	assert_int_equal(count_of(1), 8);
+	assert_int_equal(admit(1, 99, &more), VERDICT_REFUSED);
+	for (unsigned i = 0; i < 3; i++)
+		table_drop(&table, held[i]);
+	assert_int_equal(count_of(1), 5);
+	assert_int_equal(admit(1, 99, &more), VERDICT_ADMITTED);
+	table_drop(&table, more);
+	publish_prefix(64);
+	assert_int_equal(count_of(0), 1);
+	assert_int_equal(count_of(3), 2);
+	for (unsigned i = 3; i < 8; i++)
+		table_drop(&table, held[i]);
+	for (uint32_t entry = 0; entry < table.entries; entry++)
+		assert_int_equal(atomic_load(&table.entry[entry].word) & CLIENT_COUNT, 0);
+	settings.per_ip = LIMIT_NONE;
+}
+
 /* ---- processes and threads ---- */
 
 enum { HAMMERS = 4, THREADS = 3, ROUNDS = 15000, MOST = 20 };
@@ -451,6 +493,27 @@ static void set_and_unset_under_load(void **state)
 		assert_int_equal(atomic_load(&table.entry[entry].word) & CLIENT_COUNT, 0);
 }
 
+static void change_the_prefix(void)
+{
+	for (int i = 0; i < 400; i++) {
+		publish_prefix(i % 2 ? 62 : 64);
+		usleep(300);
+	}
+	publish_prefix(64);
+}
+
+static void the_prefix_changes_under_load(void **state)
+{
+	(void)state;
+	hammer_in_processes_and_threads(change_the_prefix);
+	for (uint32_t entry = 0; entry < table.entries; entry++)
+		check_count(&table, entry);
+	for (uint32_t entry = 0; entry < table.entries; entry++)
+		assert_int_equal(atomic_load(&table.entry[entry].word) & CLIENT_COUNT, 0);
+	for (uint32_t slot = 0; slot < table.capacity; slot++)
+		assert_int_equal(atomic_load(&table.owner[slot]), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
 
 int main(void)
@@ -462,6 +525,8 @@ int main(void)
 		TEST(mended_while_an_admission_is_under_way),
 		TEST(others_come_and_go_while_a_count_is_mended),
 		TEST(one_leaves_before_and_one_comes_after_the_slots_are_counted),
+		TEST(open_connections_move_when_the_prefix_changes),
+		TEST(the_prefix_changes_under_load),
 		TEST(never_over_the_total_with_processes_and_threads),
 		TEST(set_and_unset_under_load),
 	};

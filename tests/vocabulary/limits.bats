@@ -135,6 +135,23 @@ established_is() { [[ $(established) -eq $1 ]]; }
 	[[ $(counted 127.0.5.0/24) == 2 ]]
 }
 
+@test "prefixes: changed by a reload, they hold for what is open already" {
+	limits PER_IP=3
+	start_nginx
+	for i in 1 2 3 4; do hold 127.0.5.$i served; done
+	limits PER_IP=4 IPV4_PREFIX=24
+	reload
+	counted_is 127.0.5.0/24 4
+	hold 127.0.5.9 refused
+	let_go 127.0.5.2
+	admitted_soon 127.0.5.9
+	limits PER_IP=1 IPV4_PREFIX=32
+	reload
+	hold 127.0.5.1 refused
+	counted_is 127.0.5.9 1
+	hold 127.0.5.7 served
+}
+
 @test "lowering the limit closes nobody, and admits nobody until the count is under it" {
 	limits PER_IP=5
 	start_nginx
