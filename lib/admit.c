@@ -220,6 +220,7 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
 		attempt.paid = true;
 		tries = 0;
 	}
+	refusal->uncounted = true;
 	atomic_fetch_add_explicit(&table->header->uncounted, 1, memory_order_relaxed);
 	return VERDICT_UNCOUNTED;
 }

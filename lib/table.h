@@ -154,6 +154,7 @@ enum verdict table_admit(struct table *table, const struct connection *connectio
 struct refusal {
 	enum refusal_reason reason;
 	bool observed;
+	bool uncounted; /* admitted without a record: no room in the table, or no time */
 	struct network client;
 	uint32_t entry;
 	uint32_t limit; /* the count that was reached; 0 for a rate, and for deny */

@@ -71,11 +71,16 @@ static bool decide(int listener, int descriptor, const struct sockaddr_storage *
 	struct connection connection;
 	reference held = 0;
 
+	/* What the number still holds is of a connection that was closed behind our back. */
+	if (__builtin_expect(descriptor_held(descriptor) != 0, 0))
+		table_drop(limiter_table(), descriptor_take(descriptor));
 	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)peer, peer_length, listener_endpoint(listener)))
 		return true;
 	enum verdict verdict = table_decide(limiter_table(), &connection, &held, refusal);
 	if (__builtin_expect(refusal->reason != REFUSED_NOT, 0))
 		log_refusal(refusal);
+	if (__builtin_expect(refusal->uncounted, 0))
+		log_uncounted();
 	if (verdict == VERDICT_REFUSED)
 		return false;
 	descriptor_put(descriptor, held);

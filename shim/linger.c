@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { READS = 16, READ_BYTES = 4096 };
@@ -18,6 +19,7 @@ enum { READS = 16, READ_BYTES = 4096 };
 struct place {
 	_Atomic reference mark;
 	_Atomic int descriptor;
+	_Atomic uint64_t inode;
 	_Atomic uint64_t until;
 };
 
@@ -42,17 +44,34 @@ void linger_none(int descriptor)
 	setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
+/* 0 if it is not open. */
+static uint64_t inode_of(int descriptor)
+{
+	struct stat facts;
+
+	return fstat(descriptor, &facts) == 0 ? facts.st_ino : 0;
+}
+
+/* Whether the descriptor is still the one that was put here. The mark goes when the daemon closes it by a call that we see; by one that
+ * we do not, the number may be anything by now. */
+static bool still_ours(const struct place *place, int descriptor, reference mark)
+{
+	return descriptor_held(descriptor) == mark && inode_of(descriptor) == atomic_load(&place->inode);
+}
+
 /* Gives the place up and closes its descriptor, if that is still the one. */
 static void end(struct place *place, reference mark, bool reset)
 {
 	int descriptor = atomic_load(&place->descriptor);
+	bool ours = still_ours(place, descriptor, mark);
 
 	if (!atomic_compare_exchange_strong(&place->mark, &mark, 0))
 		return;
 	atomic_fetch_sub(&lingering, 1);
-	if (descriptor_held(descriptor) != mark)
+	if (descriptor_held(descriptor) == mark)
+		descriptor_take(descriptor);
+	if (!ours)
 		return;
-	descriptor_take(descriptor);
 	if (reset)
 		linger_none(descriptor);
 	REAL(close)(descriptor);
@@ -87,7 +106,7 @@ void linger_sweep(void)
 
 		if (mark == 0 || mark == BEING_TAKEN)
 			continue;
-		if (descriptor_held(descriptor) != mark)
+		if (!still_ours(place, descriptor, mark))
 			end(place, mark, false);
 		else if (now >= atomic_load(&place->until))
 			end(place, mark, true);
@@ -115,6 +134,7 @@ static bool settle(struct place *place, int descriptor, reference mark)
 	if (!atomic_compare_exchange_strong(&place->mark, &nobody, BEING_TAKEN))
 		return false;
 	atomic_store(&place->descriptor, descriptor);
+	atomic_store(&place->inode, inode_of(descriptor));
 	atomic_store(&place->until, clock_ms() + LINGER_MS);
 	atomic_store(&place->mark, mark);
 	atomic_fetch_add(&lingering, 1);

@@ -3,6 +3,7 @@
 #include "limiter.h"
 #include "report.h"
 
+#include "../lib/clock.h"
 #include "../lib/text.h"
 
 static const char *what_was_reached(enum refusal_reason reason)
@@ -50,5 +51,23 @@ void log_refusal(const struct refusal *refusal)
 		text_add_number(&text, line.others);
 		text_add(&text, " of other clients not shown");
 	}
+	report(buffer, NULL);
+}
+
+void log_uncounted(void)
+{
+	static _Atomic uint64_t not_before;
+	uint64_t now = clock_ms();
+	uint64_t after = atomic_load(&not_before);
+	const struct table *table = limiter_table();
+	char buffer[256];
+
+	if (now < after || !atomic_compare_exchange_strong(&not_before, &after, now + LOG_CLIENT_SECONDS * 1000))
+		return;
+	struct text text = text_begin(buffer, sizeof(buffer));
+	text_add_number(&text, atomic_load(&table->header->uncounted));
+	text_add(&text, " connections admitted uncounted so far: the table has room for ");
+	text_add_number(&text, table->capacity);
+	text_add(&text, " (CONNLIMIT_CAPACITY)");
 	report(buffer, NULL);
 }

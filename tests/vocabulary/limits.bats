@@ -215,3 +215,12 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.Sim
 	reload
 	in_force 2
 }
+
+@test "capacity: past it, connections are served, and it is said that they are not counted" {
+	limits PER_IP=2 CAPACITY=64
+	start_nginx
+	for i in $(seq 70); do hold 127.0.7.$i served; done
+	grep -q 'connections admitted uncounted so far: the table has room for 64 (CONNLIMIT_CAPACITY)' "$here/log"
+	[[ $(grep -c 'admitted uncounted' "$here/log") -le 2 ]]
+	own_status | grep -q 'admitted uncounted'
+}
