@@ -12,7 +12,7 @@ static const struct {
 	{"suggest", command_suggest, "[TABLE]                which limit would have refused how many clients"},
 	{"reload", command_reload, "[TABLE]                 read a daemon's file of limits again, without a signal"},
 	{"set", command_set, "[TABLE] NAME=VALUE...   change limits until the next reload"},
-	{"status", command_status, "                        who holds what, in each daemon under limits"},
+	{"status", command_status, "[--json] [--watch] [TABLE | PID]  who holds what, in each daemon under limits"},
 	{"sync", command_sync, "--redis URL             share counts with other machines, for one limit over all"},
 	{"check", command_check, "COMMAND                 can it be limited, and what will not be"},
 };

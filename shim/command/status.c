@@ -1,185 +1,187 @@
 /* connlimit status: every table of this machine that we may read, and its clients. Counts are compared with the kernel first. */
 #include "command.h"
+#include "view.h"
+#include "view_json.h"
 
-#include "../../lib/check.h"
-#include "../../lib/clock.h"
-#include "../../lib/table.h"
-
-#include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-struct listing {
-	struct client_facts *client;
-	size_t clients;
-	size_t room;
-};
+/* Colour only on a terminal, and not where the user asked for none (no-color.org). */
+static bool coloured;
 
-struct found {
-	unsigned tables;
-	unsigned unreadable;
-};
-
-static bool add_client(struct listing *listing, const struct client_facts *facts)
+static const char *colour(const char *code)
 {
-	if (listing->clients == listing->room) {
-		size_t room = listing->room != 0 ? listing->room * 2 : 64;
-		struct client_facts *larger = realloc(listing->client, room * sizeof(*larger));
-
-		if (larger == NULL)
-			return false;
-		listing->client = larger;
-		listing->room = room;
-	}
-	listing->client[listing->clients++] = *facts;
-	return true;
+	return coloured ? code : "";
 }
 
-/* Most connections first, then most refusals, then by address. */
-static int by_weight(const void *left, const void *right)
+static void print_span(uint64_t seconds)
 {
-	const struct client_facts *a = left;
-	const struct client_facts *b = right;
-
-	if (a->open != b->open)
-		return a->open < b->open ? 1 : -1;
-	if (a->refused != b->refused)
-		return a->refused < b->refused ? 1 : -1;
-	return memcmp(&a->network.address, &b->network.address, sizeof(a->network.address));
+	if (seconds >= 86400)
+		printf("%" PRIu64 "d %" PRIu64 "h", seconds / 86400, seconds % 86400 / 3600);
+	else if (seconds >= 3600)
+		printf("%" PRIu64 "h %" PRIu64 "m", seconds / 3600, seconds % 3600 / 60);
+	else if (seconds >= 60)
+		printf("%" PRIu64 "m %" PRIu64 "s", seconds / 60, seconds % 60);
+	else
+		printf("%" PRIu64 "s", seconds);
 }
 
-/* A name from shared memory, fit to be printed. */
-static void printable(char *text, const char *from, size_t size)
+/* What was said, and where; defaults are left out, except for the one that everybody asks for. */
+static void print_settings(const struct table_view *view)
 {
-	size_t i = 0;
-
-	for (; i + 1 < size && from[i] != '\0'; i++)
-		text[i] = (unsigned char)from[i] >= ' ' && (unsigned char)from[i] < 127 ? from[i] : '?';
-	text[i] = '\0';
-}
-
-static void print_limits(const struct table *table)
-{
-	struct limits limits;
 	static const char *const modes[] = {"enforce", "observe", "off"};
+	const struct settings *settings = &view->settings;
+	char value[256];
 
-	limits_read(table, &limits);
-	if (limits.per_ip == LIMIT_NONE)
+	if (settings->per_ip == LIMIT_NONE)
 		printf("  limit    none per client");
 	else
-		printf("  limit    %" PRIu32 " per client", limits.per_ip);
-	printf(" (IPv4 /%u, IPv6 /%u), mode %s\n", limits.ipv4_prefix, limits.ipv6_prefix, limits.mode < 3 ? modes[limits.mode] : "?");
-}
-
-static void print_reload(const struct table_header *header)
-{
-	uint64_t failed = atomic_load(&header->failed);
-	uint64_t reloaded = atomic_load(&header->reloaded);
-	uint64_t now = clock_ms();
-	char failure[sizeof(header->failure)];
-
-	if (failed > reloaded && failed <= now) {
-		printable(failure, header->failure, sizeof(failure));
-		printf("  reload   failed %" PRIu64 " s ago, the old limits stand: %s\n", (now - failed) / 1000, failure);
-	} else if (reloaded != 0 && reloaded <= now) {
-		printf("  limits   published %" PRIu64 " s ago\n", (now - reloaded) / 1000);
-	}
-}
-
-static void print_troubles(const struct table *table)
-{
-	uint64_t uncounted = atomic_load(&table->header->uncounted);
-	uint64_t unverified = atomic_load(&table->header->unverified);
-
-	if (uncounted != 0)
-		printf("  warning  %" PRIu64 " connections were admitted uncounted (CONNLIMIT_CAPACITY is %" PRIu32 ")\n", uncounted,
-		       table->capacity);
-	if (unverified != 0)
-		printf("  warning  %" PRIu64 " refusals could not be verified with the kernel\n", unverified);
-}
-
-static void print_clients(const struct listing *listing)
-{
-	char limit[16];
-
-	printf("  %-43s %8s %8s %10s\n", "CLIENT", "OPEN", "LIMIT", "REFUSED");
-	for (size_t i = 0; i < listing->clients; i++) {
-		const struct client_facts *client = &listing->client[i];
-		char network[NETWORK_TEXT];
-
-		network_format(network, &client->network);
-		snprintf(limit, sizeof(limit), "%" PRIu32, client->limit);
-		printf("  %-43s %8" PRIu32 " %8s %10" PRIu64 "\n", network, client->open, client->limit == LIMIT_NONE ? "-" : limit,
-		       client->refused);
-	}
-}
-
-static void print_table(struct table *table, const struct segment_facts *segment)
-{
-	struct listing listing = {0};
-	char name[sizeof(table->header->name)];
-	char program[sizeof(table->header->program)];
-	uint64_t open = 0;
-
-	/* Another network namespace's connections are unknown to ours: there the counts are shown as they are. */
-	bool checked = network_namespace() == atomic_load(&table->header->network);
-	if (checked)
-		check_all(table);
-	for (uint32_t entry = 0; entry < table->entries; entry++) {
-		struct client_facts facts;
-
-		if (!table_client(table, entry, &facts) || (facts.open == 0 && facts.refused == 0))
+		printf("  limit    %" PRIu32 " per client", settings->per_ip);
+	printf(" (IPv4 /%u, IPv6 /%u), mode %s\n", settings->ipv4_prefix, settings->ipv6_prefix,
+	       settings->mode < 3 ? modes[settings->mode] : "?");
+	for (int id = 0; id < SETTINGS; id++) {
+		if (settings->origin[id] == FROM_DEFAULT)
 			continue;
-		open += facts.open;
-		if (!add_client(&listing, &facts))
-			break;
+		settings_format(value, sizeof(value), settings, (enum setting_id)id);
+		printf("  setting  CONNLIMIT_%s=%.180s%s (%s)\n", settings_table[id].name, value, strlen(value) > 180 ? "..." : "",
+		       view_origin(settings->origin[id]));
 	}
-	printable(name, table->header->name, sizeof(name));
-	printable(program, table->header->program, sizeof(program));
-	printf("table %s\n", name);
-	printf("  daemon   %s, started as pid %" PRIu32 ", %lu processes\n", program, atomic_load(&table->header->maker),
-	       segment->attached > 0 ? segment->attached : 0);
-	print_limits(table);
-	print_reload(table->header);
-	printf("  open     %" PRIu64 " connections of at most %" PRIu32 ", refused %" PRIu64 "%s\n", open, table->capacity,
-	       atomic_load(&table->header->refused), checked ? "" : " (not checked: in another network namespace)");
-	print_troubles(table);
-	if (listing.clients > 0) {
-		qsort(listing.client, listing.clients, sizeof(*listing.client), by_weight);
-		print_clients(&listing);
-	}
-	free(listing.client);
 }
 
-static bool visit(const struct segment_facts *segment, void *with)
+static void print_reload(const struct table_view *view)
 {
-	struct found *found = with;
-	struct table table;
+	if (view->failed >= 0)
+		printf("  %sreload   failed %" PRId64 " s ago, the old limits stand: %s%s\n", colour("\033[31m"), view->failed, view->failure,
+		       colour("\033[0m"));
+	else if (view->reloaded >= 0)
+		printf("  limits   published %" PRId64 " s ago\n", view->reloaded);
+}
 
-	/* Nobody has it mapped: what a daemon left that was killed. Its connections are gone with it. */
-	if (segment->attached == 0 || !segment->readable || !table_open_id(&table, segment->id))
-		return true;
-	if (found->tables++ > 0)
-		putchar('\n');
-	print_table(&table, segment);
-	table_look_away(&table);
-	return true;
+static void print_fleet(const struct table_view *view)
+{
+	if (view->settings.cluster_per_ip == LIMIT_NONE)
+		return;
+	if (view->heard < 0)
+		printf("  fleet    never heard (connlimit sync): this machine's own limits hold\n");
+	else
+		printf("  fleet    %s, heard %" PRId64 " s ago\n", view->fleet_current ? "in step" : "not heard: this machine's own limits hold",
+		       view->heard);
+}
+
+static void print_troubles(const struct table_view *view)
+{
+	if (!view->checked)
+		printf("  note     not compared with the kernel: the daemon is in another network namespace\n");
+	if (view->uncounted != 0)
+		printf("  warning  %" PRIu64 " connections were admitted uncounted (CONNLIMIT_CAPACITY is %" PRIu32 ")\n", view->uncounted,
+		       view->capacity);
+	if (view->unverified != 0)
+		printf("  warning  %" PRIu64 " refusals could not be verified with the kernel\n", view->unverified);
+	if (view->covered >= 0 && view->covered < view->in_kernel)
+		printf("  warning  the kernel has %" PRId64 " connections on these ports, the table %" PRId64 "\n", view->in_kernel, view->covered);
+}
+
+static void print_clients(const struct table_view *view)
+{
+	bool fleet = view->settings.cluster_per_ip != LIMIT_NONE;
+
+	printf("  %s%-43s %8s %8s %10s %8s %8s%s%s\n", colour("\033[1m"), "CLIENT", "OPEN", "LIMIT", "REFUSED", "PEAK", "OLDEST",
+	       fleet ? "   REMOTE" : "", colour("\033[0m"));
+	for (size_t i = 0; i < view->clients; i++) {
+		const struct client_view *client = &view->client[i];
+		const struct client_facts *facts = &client->facts;
+		char network[NETWORK_TEXT];
+		char limit[16] = "-";
+		bool full = facts->limit != LIMIT_NONE && facts->open >= facts->limit;
+
+		network_format(network, &facts->network);
+		if (facts->limit != LIMIT_NONE)
+			snprintf(limit, sizeof(limit), "%" PRIu32, facts->limit);
+		printf("  %s%-43s %8" PRIu32 " %8s %10" PRIu64 " %8" PRIu32 " %7" PRIu32 "s", colour(full ? "\033[33m" : ""), network, facts->open,
+		       limit, facts->refused, facts->peak, client->oldest);
+		if (fleet)
+			printf(" %8" PRIu32, client->remote);
+		printf("%s\n", colour("\033[0m"));
+	}
+}
+
+static void print_table(const struct table_view *view)
+{
+	printf("%stable %s%s\n", colour("\033[1m"), view->name, colour("\033[0m"));
+	printf("  daemon   %s, started as pid %" PRIu32 ", %lu processes, up ", view->program, view->maker, view->processes);
+	print_span(view->uptime);
+	printf("\n");
+	print_settings(view);
+	print_reload(view);
+	print_fleet(view);
+	printf("  open     %" PRIu64 " connections of at most %" PRIu32 ", refused %" PRIu64, view->open, view->capacity, view->refused);
+	if (view->observed != 0)
+		printf(", would have been refused %" PRIu64, view->observed);
+	if (view->covered >= 0 && view->in_kernel > 0)
+		printf(", coverage %" PRId64 " of %" PRId64, view->covered, view->in_kernel);
+	printf("\n");
+	print_troubles(view);
+	if (view->clients > 0)
+		print_clients(view);
+}
+
+static int show(const char *which, bool json)
+{
+	struct table_view *views;
+	int number = views_gather(&views, which);
+
+	if (number < 0)
+		return 1;
+	if (json) {
+		view_print_json(views, number);
+	} else {
+		for (int i = 0; i < number; i++) {
+			if (i > 0)
+				putchar('\n');
+			print_table(&views[i]);
+		}
+		if (number == 0)
+			printf("no daemon runs under connlimit\n");
+	}
+	views_free(views, number);
+	return fflush(stdout) == 0 ? 0 : 1;
 }
 
 int command_status(int argc, char **argv)
 {
-	struct found found = {0};
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'}, {"watch", no_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const char usage[] = "usage: connlimit status [--json] [--watch] [TABLE | PID]\n";
+	bool json = false;
+	bool watch = false;
+	int option;
 
-	(void)argv;
-	if (argc > 1) {
-		fprintf(stderr, "connlimit status: takes no arguments\n");
+	optind = 1;
+	while ((option = getopt_long(argc, argv, "jwh", options, NULL)) != -1) {
+		switch (option) {
+		case 'j': json = true; break;
+		case 'w': watch = true; break;
+		case 'h': fputs(usage, stdout); return 0;
+		default: fputs(usage, stderr); return 2;
+		}
+	}
+	if (argc - optind > 1) {
+		fputs(usage, stderr);
 		return 2;
 	}
-	table_remove_abandoned();
-	segment_list(visit, &found);
-	if (found.tables == 0)
-		printf("no daemon runs under connlimit\n");
-	return 0;
+	const char *no_colour = getenv("NO_COLOR");
+	coloured = isatty(STDOUT_FILENO) && (no_colour == NULL || no_colour[0] == '\0');
+	for (;;) {
+		if (watch && isatty(STDOUT_FILENO))
+			printf("\033[H\033[2J");
+		int status = show(optind < argc ? argv[optind] : NULL, json);
+		if (!watch || status != 0)
+			return status;
+		poll(NULL, 0, 2000);
+	}
 }

@@ -1,0 +1,80 @@
+#include "view_json.h"
+
+#include <jansson.h>
+
+static json_t *number_or_null(int64_t number)
+{
+	return number < 0 ? json_null() : json_integer(number);
+}
+
+static json_t *limit_or_null(uint32_t limit)
+{
+	return limit == LIMIT_NONE ? json_null() : json_integer(limit);
+}
+
+static json_t *settings_object(const struct settings *settings)
+{
+	json_t *object = json_object();
+	static char value[1 << 20]; /* ten thousand rules */
+
+	for (int id = 0; id < SETTINGS; id++) {
+		settings_format(value, sizeof(value), settings, (enum setting_id)id);
+		json_object_set_new(object, settings_table[id].name,
+				    json_pack("{s:s, s:s}", "value", value, "origin", view_origin(settings->origin[id])));
+	}
+	return object;
+}
+
+static json_t *client_object(const struct client_view *client)
+{
+	char network[NETWORK_TEXT];
+
+	network_format(network, &client->facts.network);
+	return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:I}", "client", network, "open", (json_int_t)client->facts.open, "limit",
+			 limit_or_null(client->facts.limit), "peak", (json_int_t)client->facts.peak, "refused",
+			 (json_int_t)client->facts.refused, "oldest_seconds", (json_int_t)client->oldest, "remote", (json_int_t)client->remote);
+}
+
+static json_t *table_object(const struct table_view *view)
+{
+	json_t *clients = json_array();
+	json_t *reasons = json_object();
+
+	for (size_t i = 0; i < view->clients; i++)
+		json_array_append_new(clients, client_object(&view->client[i]));
+	for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++)
+		json_object_set_new(reasons, view_reason(reason), json_integer((json_int_t)view->refused_for[reason]));
+	json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "name", view->name, "program", view->program, "pid",
+				   (json_int_t)view->maker, "processes", (json_int_t)view->processes, "uptime_seconds",
+				   (json_int_t)view->uptime, "checked", (int)view->checked, "open", (json_int_t)view->open, "capacity",
+				   (json_int_t)view->capacity, "refused", (json_int_t)view->refused, "observed", (json_int_t)view->observed);
+	json_object_set_new(object, "refused_for", reasons);
+	json_object_set_new(object, "uncounted", json_integer((json_int_t)view->uncounted));
+	json_object_set_new(object, "unverified", json_integer((json_int_t)view->unverified));
+	json_object_set_new(object, "checks",
+			    json_pack("{s:I, s:I, s:I, s:I}", "number", (json_int_t)view->checks, "microseconds", (json_int_t)view->check_us,
+				      "dropped", (json_int_t)view->check_gone, "repaired", (json_int_t)view->repaired));
+	json_object_set_new(object, "coverage",
+			    view->covered < 0 ? json_null()
+					      : json_pack("{s:I, s:I}", "table", (json_int_t)view->covered, "kernel", (json_int_t)view->in_kernel));
+	json_object_set_new(object, "published_seconds_ago", number_or_null(view->reloaded));
+	json_object_set_new(object, "reload_failed_seconds_ago", number_or_null(view->failed));
+	json_object_set_new(object, "reload_failure", view->failed >= 0 ? json_string(view->failure) : json_null());
+	json_object_set_new(object, "fleet_heard_seconds_ago", number_or_null(view->heard));
+	json_object_set_new(object, "fleet_in_step", json_boolean(view->fleet_current));
+	json_object_set_new(object, "settings", settings_object(&view->settings));
+	json_object_set_new(object, "clients", clients);
+	return object;
+}
+
+void view_print_json(const struct table_view *views, int number)
+{
+	json_t *tables = json_array();
+
+	for (int i = 0; i < number; i++)
+		json_array_append_new(tables, table_object(&views[i]));
+	json_t *whole = json_pack("{s:i, s:o}", "version", 1, "tables", tables);
+	json_dumpf(whole, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+	putchar('\n');
+	json_decref(whole);
+}
