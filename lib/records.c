@@ -57,9 +57,13 @@ static bool try_claim(struct table *table, uint32_t slot, uint64_t *claimed)
 	return atomic_compare_exchange_strong(&table->record[slot].state, &state, *claimed);
 }
 
-static bool claim_in_group(struct table *table, uint32_t group, uint32_t *slot, uint64_t *claimed)
+/* The slots of a group, from one of them on. */
+static bool claim_in_group(struct table *table, uint32_t from, uint32_t *slot, uint64_t *claimed)
 {
-	for (uint32_t i = group; i < group + GROUP; i++) {
+	uint32_t group = from / GROUP * GROUP;
+
+	for (uint32_t n = 0; n < GROUP; n++) {
+		uint32_t i = group + (from + n) % GROUP;
 		if (try_claim(table, i, claimed)) {
 			*slot = i;
 			return true;
@@ -93,7 +97,7 @@ bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
 		if (group >= extent)
 			group = 0;
 		if (claim_in_group(table, group, slot, claimed)) {
-			look_at = group;
+			look_at = *slot;
 			point_reached(POINT_SLOT_CLAIMED);
 			return true;
 		}
@@ -103,7 +107,7 @@ bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
 			extent = record_extent(table);
 			tried = 0;
 		} else if (tried < NEARBY) {
-			group += GROUP;
+			group = group / GROUP * GROUP + GROUP;
 		} else {
 			group = roll() % (extent / GROUP) * GROUP;
 		}

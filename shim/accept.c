@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 
 enum {
 	/* Connections refused in one call before a daemon with a non-blocking listener gets control again. */
@@ -107,7 +108,9 @@ static int accept_limited(int listener, struct sockaddr *address, socklen_t *len
 		if (descriptor < 0)
 			return descriptor;
 		/* accept is a cancellation point; what we do after it must not be, or the descriptor would leak. */
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+		bool may_be_cancelled = !__libc_single_threaded;
+		if (may_be_cancelled)
+			pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
 		bool admitted = decide(listener, descriptor, &peer, peer_length, &refusal);
 		/* Take the next one only where that cannot block. On a blocking listener, the daemon may have polled and seen just
 		 * this connection: it would hang. An error instead could end one that just loops over accept. What both know
@@ -117,7 +120,8 @@ static int accept_limited(int listener, struct sockaddr *address, socklen_t *len
 			refuse(descriptor, &refusal);
 		else if (!admitted)
 			refuse_in_place(descriptor, &refusal);
-		pthread_setcancelstate(cancellable, NULL);
+		if (may_be_cancelled)
+			pthread_setcancelstate(cancellable, NULL);
 		errno = kept;
 		if (!next)
 			return descriptor;

@@ -12,9 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-INTERPOSE int close(int descriptor)
+static __attribute__((noinline)) int close_held(int descriptor)
 {
-	if (__builtin_expect(descriptor_held(descriptor) == 0, 1) || in_vfork_child())
+	if (in_vfork_child())
 		return REAL(close)(descriptor);
 	reference held = descriptor_take(descriptor);
 	table_closing(limiter_table(), held);
@@ -24,6 +24,14 @@ INTERPOSE int close(int descriptor)
 	linger_look();
 	errno = kept;
 	return result;
+}
+
+/* Most descriptors are not ours: for them there is no frame, only a look and a jump. */
+INTERPOSE int close(int descriptor)
+{
+	if (__builtin_expect(descriptor_held(descriptor) == 0, 1))
+		return REAL(close)(descriptor);
+	return close_held(descriptor);
 }
 
 INTERPOSE int fclose(FILE *stream)

@@ -63,7 +63,13 @@ void descriptor_put(int descriptor, reference held)
 		atomic_fetch_add(&limiter_table()->header->uncounted, 1);
 		return;
 	}
-	reference stale = atomic_exchange(&(*chunk)[(unsigned)descriptor % CHUNK], held);
+	/* Nobody else enters something for a number that the kernel just gave to us, so an empty place needs no exchange. */
+	_Atomic reference *place = &(*chunk)[(unsigned)descriptor % CHUNK];
+	if (__builtin_expect(atomic_load_explicit(place, memory_order_relaxed) == 0, 1)) {
+		atomic_store_explicit(place, held, memory_order_release);
+		return;
+	}
+	reference stale = atomic_exchange(place, held);
 	if (stale != 0)
 		table_drop(limiter_table(), stale);
 }

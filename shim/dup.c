@@ -32,11 +32,18 @@ static int settle_copy(int copy, reference held)
 	return copy;
 }
 
-INTERPOSE int dup(int descriptor)
+static __attribute__((noinline)) int dup_held(int descriptor)
 {
 	reference held = hold_for_copy(descriptor);
 
 	return settle_copy(REAL(dup)(descriptor), held);
+}
+
+INTERPOSE int dup(int descriptor)
+{
+	if (__builtin_expect(descriptor_held(descriptor) == 0, 1))
+		return REAL(dup)(descriptor);
+	return dup_held(descriptor);
 }
 
 /* What the wanted number held is let go when the call has closed it. */
@@ -53,9 +60,15 @@ static int settle_replacement(int result, int wanted, reference held, reference 
 	return settle_copy(result, held);
 }
 
-static reference take_replaced(int descriptor, int wanted)
+/* Neither of the two is ours, or both are the same: nothing changes for us. */
+static bool concerns_nothing(int descriptor, int wanted)
 {
-	if (descriptor == wanted || in_vfork_child())
+	return descriptor == wanted || (descriptor_held(descriptor) == 0 && descriptor_held(wanted) == 0);
+}
+
+static reference take_replaced(int wanted)
+{
+	if (in_vfork_child())
 		return 0;
 	reference replaced = descriptor_take(wanted);
 	if (replaced != 0)
@@ -65,19 +78,19 @@ static reference take_replaced(int descriptor, int wanted)
 
 INTERPOSE int dup2(int descriptor, int wanted)
 {
-	if (descriptor == wanted)
+	if (__builtin_expect(concerns_nothing(descriptor, wanted), 1))
 		return REAL(dup2)(descriptor, wanted);
 	reference held = hold_for_copy(descriptor);
-	reference replaced = take_replaced(descriptor, wanted);
+	reference replaced = take_replaced(wanted);
 	return settle_replacement(REAL(dup2)(descriptor, wanted), wanted, held, replaced);
 }
 
 INTERPOSE int dup3(int descriptor, int wanted, int flags)
 {
-	if (descriptor == wanted)
+	if (__builtin_expect(concerns_nothing(descriptor, wanted), 1))
 		return REAL(dup3)(descriptor, wanted, flags);
 	reference held = hold_for_copy(descriptor);
-	reference replaced = take_replaced(descriptor, wanted);
+	reference replaced = take_replaced(wanted);
 	return settle_replacement(REAL(dup3)(descriptor, wanted, flags), wanted, held, replaced);
 }
 

@@ -43,10 +43,8 @@ static void call_back(int descriptor)
 	}
 }
 
-INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
+static __attribute__((noinline)) ssize_t send_with_control(int descriptor, const struct msghdr *message, int flags)
 {
-	if (__builtin_expect(message == NULL || !limiter_is_open() || message->msg_controllen == 0, 1))
-		return REAL(sendmsg)(descriptor, message, flags);
 	each_passed(message, send_off);
 	ssize_t sent = REAL(sendmsg)(descriptor, message, flags);
 	if (sent < 0) {
@@ -57,14 +55,28 @@ INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flag
 	return sent;
 }
 
-INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
+INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
+{
+	if (__builtin_expect(message == NULL || !limiter_is_open() || message->msg_controllen == 0, 1))
+		return REAL(sendmsg)(descriptor, message, flags);
+	return send_with_control(descriptor, message, flags);
+}
+
+static __attribute__((noinline)) ssize_t receive_with_control(int descriptor, struct msghdr *message, int flags)
 {
 	ssize_t received = REAL(recvmsg)(descriptor, message, flags);
-
-	if (__builtin_expect(received < 0 || message->msg_controllen == 0 || !limiter_is_open(), 1))
+	if (received < 0 || message->msg_controllen == 0)
 		return received;
 	int kept = errno;
 	each_passed(message, adopt);
 	errno = kept;
 	return received;
+}
+
+INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
+{
+	/* Without room for them no descriptors come. */
+	if (__builtin_expect(message == NULL || !limiter_is_open() || message->msg_controllen == 0, 1))
+		return REAL(recvmsg)(descriptor, message, flags);
+	return receive_with_control(descriptor, message, flags);
 }

@@ -40,11 +40,40 @@ static long raw_fork(long number, long a, long b, long c, long d, long e)
 	return pid;
 }
 
-/* Defined with fixed parameters, which on our architectures arrive exactly as a variadic caller passes them, so that every call which
- * does not concern us is a jump to the real one with nothing in between: the stack is the caller's. */
-long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f) __asm__("syscall");
+/* Looked at first, so that the others go on without a frame of ours. */
+static bool may_concern(long number)
+{
+	switch (number) {
+	case SYS_close:
+#ifdef SYS_accept
+	case SYS_accept:
+#endif
+	case SYS_accept4:
+	case SYS_listen:
+	case SYS_dup:
+#ifdef SYS_dup2
+	case SYS_dup2:
+#endif
+	case SYS_dup3:
+	case SYS_fcntl:
+	case SYS_close_range:
+#ifdef SYS_fork
+	case SYS_fork:
+#endif
+	case SYS_clone:
+	case SYS_clone3:
+	case SYS_execve:
+	case SYS_execveat:
+	case SYS_exit_group:
+	case SYS_sendmsg:
+	case SYS_recvmsg:
+		return true;
+	default:
+		return false;
+	}
+}
 
-INTERPOSE long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f)
+static __attribute__((noinline)) long concerning(long number, long a, long b, long c, long d, long e, long f)
 {
 	switch (number) {
 	case SYS_close:
@@ -103,4 +132,15 @@ INTERPOSE long connlimit_syscall(long number, long a, long b, long c, long d, lo
 		break;
 	}
 	return REAL(syscall)(number, a, b, c, d, e, f);
+}
+
+/* Defined with fixed parameters, which on our architectures arrive exactly as a variadic caller passes them, so that every call which
+ * does not concern us is a jump to the real one with nothing in between: the stack is the caller's. */
+long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f) __asm__("syscall");
+
+INTERPOSE long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (__builtin_expect(!may_concern(number), 1))
+		return REAL(syscall)(number, a, b, c, d, e, f);
+	return concerning(number, a, b, c, d, e, f);
 }

@@ -1,0 +1,49 @@
+#!/usr/bin/env bats
+# What connlimit adds to a call, in instructions of user space over a preload that only passes calls on. Exact and repeatable, where time is
+# neither; so each has a ceiling, and a change that makes a daemon's calls dearer is seen.
+
+setup_file() {
+	command -v valgrind >/dev/null || skip "no valgrind"
+}
+
+# collected PRELOAD THING N: instructions of a run
+collected() {
+	CONNLIMIT_PER_IP=1000 LD_PRELOAD=$1 valgrind --tool=callgrind --callgrind-out-file=/dev/null "$BUILD/tests/repeat" "$2" "$3" 2>&1 |
+		sed -n 's/.*Collected : //p'
+}
+
+# added THING: what one more costs with connlimit over what it costs with the pass-through
+added() {
+	local preload one many each=()
+
+	for preload in "$PRELOAD" "$BUILD/tests/libpassthrough.so"; do
+		one=$(collected "$preload" "$1" 100)
+		many=$(collected "$preload" "$1" 1100)
+		each+=($((many - one)))
+	done
+	echo $(((each[0] - each[1] + 500) / 1000))
+}
+
+# at_most CEILING THING
+at_most() {
+	local instructions
+	instructions=$(added "$2")
+	echo "# $2: $instructions instructions more, at most $1" >&3
+	((instructions <= $1))
+}
+
+@test "a connection accepted and closed costs few instructions more" {
+	at_most 1300 connection
+}
+
+@test "a close that does not concern us costs a look" {
+	at_most 25 untracked
+}
+
+@test "other calls that do not concern us cost a look" {
+	at_most 25 sendmsg
+	at_most 25 recvmsg
+	at_most 40 fcntl
+	at_most 25 dup
+	at_most 35 syscall
+}
