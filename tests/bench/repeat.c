@@ -1,4 +1,4 @@
-/* One thing, so many times, for counting its instructions: repeat connection|untracked|sendmsg|recvmsg|fcntl|dup|syscall N
+/* One thing, so many times, for counting its instructions: repeat FUNCTION N
  *
  * connection: a client of this same process connects, is accepted, and both ends are closed. */
 #include <arpa/inet.h>
@@ -16,7 +16,7 @@ enum { NOBODY = 900 };
 static struct sockaddr_in address = {.sin_family = AF_INET};
 static int listener;
 
-static void connection(void)
+static __attribute__((noinline)) void connection(void)
 {
 	struct sockaddr_storage peer;
 	socklen_t length = sizeof(peer);
@@ -37,37 +37,37 @@ static void connection(void)
 	close(client);
 }
 
-static void untracked(void)
+static __attribute__((noinline)) void untracked(void)
 {
 	close(NOBODY);
 }
 
-static void send_message(void)
+static __attribute__((noinline)) void send_message(void)
 {
 	struct msghdr message = {0};
 
 	sendmsg(NOBODY, &message, 0);
 }
 
-static void receive_message(void)
+static __attribute__((noinline)) void receive_message(void)
 {
 	struct msghdr message = {0};
 
 	recvmsg(NOBODY, &message, 0);
 }
 
-static void get_flags(void)
+static __attribute__((noinline)) void get_flags(void)
 {
 	fcntl(NOBODY, F_GETFL);
 }
 
-static void duplicate(void)
+static __attribute__((noinline)) void duplicate(void)
 {
 	if (dup(NOBODY) >= 0)
 		exit(1);
 }
 
-static void raw(void)
+static __attribute__((noinline)) void raw(void)
 {
 	syscall(SYS_getppid);
 }
@@ -76,8 +76,8 @@ static const struct {
 	const char *name;
 	void (*once)(void);
 } things[] = {
-	{"connection", connection}, {"untracked", untracked}, {"sendmsg", send_message}, {"recvmsg", receive_message},
-	{"fcntl", get_flags},	    {"dup", duplicate},	      {"syscall", raw},
+#define THING(function) {#function, function}
+	THING(connection), THING(untracked), THING(send_message), THING(receive_message), THING(get_flags), THING(duplicate), THING(raw),
 };
 
 int main(int count, char **arguments)
