@@ -3,6 +3,9 @@
 #define CONNLIMIT_COMMAND_H
 
 int command_run(int argc, char **argv);
+int command_clients(int argc, char **argv);
+int command_disconnect(int argc, char **argv);
+int command_metrics(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_suggest(int argc, char **argv);
 int command_reload(int argc, char **argv);

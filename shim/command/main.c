@@ -13,6 +13,9 @@ static const struct {
 	{"reload", command_reload, "[TABLE]                 read a daemon's file of limits again, without a signal"},
 	{"set", command_set, "[TABLE] NAME=VALUE...   change limits until the next reload"},
 	{"status", command_status, "[--json] [--watch] [TABLE | PID]  who holds what, in each daemon under limits"},
+	{"clients", command_clients, "ADDRESS                 a client's connections"},
+	{"disconnect", command_disconnect, "ADDRESS                 end them"},
+	{"metrics", command_metrics, "[--output FILE | --listen PORT]  for Prometheus"},
 	{"sync", command_sync, "--redis URL             share counts with other machines, for one limit over all"},
 	{"check", command_check, "COMMAND                 can it be limited, and what will not be"},
 };

@@ -1,0 +1,74 @@
+#!/usr/bin/env bats
+# Metrics as Prometheus takes them; one client's connections, and their end.
+
+load daemon
+
+request='GET / HTTP/1.1\r\nHost: test\r\n\r\n'
+
+start_server() {
+	limited python3 -u -m http.server --bind 127.0.0.1 --protocol HTTP/1.1 --directory "$here" "$port"
+}
+
+value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") == 1 && index($0, own) && ('"${2:-1}"') { print $NF }'; }
+
+@test "metrics: promtool takes them, and they are so" {
+	limit_is 1
+	start_server
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	"$CONNLIMIT" metrics >"$here/metrics"
+	[ "$(tail -n 1 "$here/metrics")" = "# EOF" ]
+	grep -v '^# EOF' "$here/metrics" | promtool check metrics 2>"$here/said" || {
+		# what promtool lints in the older format is not wrong in OpenMetrics; an error of the format is
+		! grep -i 'error while linting' "$here/said"
+	}
+	[ "$(value connlimit_connections <"$here/metrics")" = 1 ]
+	[ "$(value connlimit_limit_per_client <"$here/metrics")" = 1 ]
+	[ "$(value connlimit_refused_total 'index($0, "reason=\"per-ip\"")' <"$here/metrics")" = 1 ]
+	[ "$(value connlimit_coverage_ratio <"$here/metrics")" = 1 ]
+}
+
+@test "metrics: served on a loopback port, and written whole into a file" {
+	limit_is 1
+	start_server
+	metrics_port=$(free_port)
+	"$CONNLIMIT" metrics --listen "$metrics_port" 3>&- &
+	pids+=("$!")
+	until_true curl -s -o "$here/metrics" "http://127.0.0.1:$metrics_port/metrics"
+	[ "$(value connlimit_connections <"$here/metrics")" = 0 ]
+	curl -si "http://127.0.0.1:$metrics_port/metrics" | grep -qi '^content-type: application/openmetrics-text'
+	[ "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$metrics_port/")" = 404 ]
+	"$CONNLIMIT" metrics --output "$here/file.prom"
+	[ "$(tail -n 1 "$here/file.prom")" = "# EOF" ]
+	run -1 "$CONNLIMIT" metrics --output "$here/none/file.prom"
+	run -2 "$CONNLIMIT" metrics --listen 99999
+}
+
+@test "clients: a client's connections with their ports" {
+	limit_is 3
+	start_server
+	hold 127.0.0.1 served
+	hold 127.0.0.1 served
+	hold 127.0.0.2 served
+	[ "$("$CONNLIMIT" clients 127.0.0.1 | grep -c "test-$port")" -eq 2 ]
+	"$CONNLIMIT" clients 127.0.0.1 | grep -q "^127\.0\.0\.1  *[0-9]*  127\.0\.0\.1  *$port .* $daemon  test-$port"
+	[ "$("$CONNLIMIT" clients 127.0.0.0/8 | grep -c "test-$port")" -eq 3 ]
+	run -2 "$CONNLIMIT" clients nowhere
+	[[ $output == *"'nowhere' is not an IPv4 address"* ]]
+}
+
+@test "disconnect: ends a client's connections, and no other's" {
+	[ "$(id -u)" -eq 0 ] || skip "needs CAP_NET_ADMIN"
+	limit_is 3
+	start_server
+	hold 127.0.0.71 served
+	hold 127.0.0.71 served
+	hold 127.0.0.72 served
+	run "$CONNLIMIT" disconnect 127.0.0.71
+	[[ $output == *"cannot end connections"* ]] && skip "a kernel without CONFIG_INET_DIAG_DESTROY"
+	[ "$status" -eq 0 ]
+	[[ $output == *"2 of 2 connections ended"* ]]
+	until_true counted_is 127.0.0.71 0
+	counted_is 127.0.0.72 1
+	kill -0 "$daemon"
+}
