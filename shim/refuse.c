@@ -67,6 +67,18 @@ void refuse(int descriptor, const struct refusal *refusal)
 	REAL(close)(descriptor);
 }
 
+/* unix(7): a peer that closes with something unread is a reset. */
+static int reset_unix_socket(void)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+		return -1;
+	send_text(pair[0], "", 1);
+	REAL(close)(pair[1]);
+	return pair[0];
+}
+
 /* A socket that is in the state of one which its peer has reset. For TCP: connected to itself, which needs nobody else, and then
  * disconnected, which is a reset; it did not leave the machine. -1 if it cannot be had. */
 static int reset_socket(int like)
@@ -78,6 +90,8 @@ static int reset_socket(int like)
 	socklen_t domain_length = sizeof(domain);
 
 	getsockopt(like, SOL_SOCKET, SO_DOMAIN, &domain, &domain_length);
+	if (domain == AF_UNIX)
+		return reset_unix_socket();
 	int made = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (made < 0)
 		return -1;
@@ -105,8 +119,8 @@ static void copy_flags(int to, int from)
 		REAL(fcntl)(to, F_SETFL, status);
 }
 
-/* Answers through a copy, and puts a dead socket where the daemon expects its connection. */
-static bool answer_through_copy(int descriptor, const struct refusal *refusal)
+/* Refuses a copy, and puts a dead socket where the daemon expects its connection. */
+static bool refuse_copy(int descriptor, const struct refusal *refusal)
 {
 	int close_on_exec = REAL(fcntl)(descriptor, F_GETFD);
 	int dead = reset_socket(descriptor);
@@ -115,7 +129,7 @@ static bool answer_through_copy(int descriptor, const struct refusal *refusal)
 
 	if (copy >= 0) {
 		copy_flags(dead, descriptor);
-		/* Once the client has been answered, the daemon must not speak to it any more. */
+		/* Neither may the daemon speak to a client that has been answered, nor read, and serve, what that has sent. */
 		if (REAL(dup3)(dead, descriptor, (close_on_exec & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0) == descriptor) {
 			refuse(copy, refusal);
 			done = true;
@@ -132,12 +146,8 @@ void refuse_in_place(int descriptor, const struct refusal *refusal)
 {
 	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
-	if (answers(refusal) && answer_through_copy(descriptor, refusal))
+	if ((refusal->how != REFUSE_RESET || is_unix(descriptor)) && refuse_copy(descriptor, refusal))
 		return;
-	if (refusal->how == REFUSE_CLOSE || is_unix(descriptor)) {
-		shutdown(descriptor, SHUT_RDWR);
-		return;
-	}
 	/* connect(2): AF_UNSPEC dissolves the association, which for TCP is a reset. A read gives ECONNRESET, as after the client's own. */
 	linger_none(descriptor);
 	if (connect(descriptor, &nowhere, sizeof(nowhere)) != 0)

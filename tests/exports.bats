@@ -16,6 +16,6 @@
 }
 
 @test "no executable stack and no writable code" {
-	! readelf -lW "$PRELOAD" | grep -E 'GNU_STACK.*RWE|LOAD.*RWE'
-	! readelf -dW "$PRELOAD" | grep TEXTREL
+	[ -z "$(readelf -lW "$PRELOAD" | grep -E 'GNU_STACK.*RWE|LOAD.*RWE')" ]
+	[ -z "$(readelf -dW "$PRELOAD" | grep TEXTREL)" ]
 }

@@ -30,11 +30,11 @@ says_left_out() { hold 127.0.0.1 refused; [[ $(lines 127.0.0.1) -eq 2 ]]; }
 	limits PER_IP=1 LOG=off
 	start_blocking_server
 	hold 127.0.0.1 served; hold 127.0.0.1 refused
-	! grep connlimit "$here/errors"
+	run ! grep connlimit "$here/errors"
 	limits PER_IP=ten LOG=off
 	kill -"$reload_signal" "$daemon"
 	until_true eval 'own_status | grep -q "reload.*failed.*ten"'
-	! grep connlimit "$here/errors"
+	run ! grep connlimit "$here/errors"
 	limits PER_IP=2
 	reload
 	hold 127.0.0.1 served; hold 127.0.0.1 refused
@@ -74,7 +74,7 @@ says_left_out() { hold 127.0.0.1 refused; [[ $(lines 127.0.0.1) -eq 2 ]]; }
 	until_true listening
 	hold 127.0.0.1 served; hold 127.0.0.1 refused
 	until_true grep -qE '^<28>connlimit\[[0-9]+\]: refused 127\.0\.0\.1 \(limit 1 per client\)$' "$here/log"
-	! grep '^connlimit: refused' "$here/errors"
+	run ! grep '^connlimit: refused' "$here/errors"
 	kill "$(cat "$here/receiver")"
 	until_true eval '[[ $(ps -o stat= -p "$(cat "$here/receiver")") == "" || $(ps -o stat= -p "$(cat "$here/receiver")") == Z* ]]'
 	hold 127.0.0.2 served; hold 127.0.0.2 refused
@@ -90,5 +90,5 @@ assert os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT) == 2
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), type("H", (http.server.SimpleHTTPRequestHandler,), {"protocol_version": "HTTP/1.1", "log_message": lambda *_: None})).serve_forever()' "$port" "$here/data"
 	hold 127.0.0.1 served; hold 127.0.0.1 refused
 	[[ $(refusals 127.0.0.1) -ge 1 ]]
-	! grep -q connlimit "$here/data"
+	run ! grep -q connlimit "$here/data"
 }

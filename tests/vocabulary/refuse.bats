@@ -17,7 +17,7 @@ whole_429() {
 	body=$(get | sed '1,/^\r$/d' | wc -c)
 	[[ $promised == "$body" ]]
 	# Nothing of how many are allowed, or held.
-	! sed '1,/^$/d' <<<"$answer" | grep -q '[0-9]'
+	[[ ! $(sed '1,/^$/d' <<<"$answer") =~ [0-9] ]]
 }
 
 @test "refuse http: a whole 429, from a daemon with a non-blocking listener" {
@@ -163,8 +163,35 @@ except ConnectionResetError: print("reset")' "$port") == "$1" ]]
 		hold 127.0.0.1 served
 		for _ in 1 2 3 4 5; do [[ $(status_from 127.0.0.1) == 429 ]]; done
 		until_true eval '[[ $(grep -c checked "$here/out") -ge 5 ]]'
-		! grep -q 'Error' "$here/errors"
+		run ! grep -q 'Error' "$here/errors"
 		kill -0 "$daemon"
+		hold_nothing
+		kill_tree "$daemon"
+		port=$(free_port)
+	done
+}
+
+@test "refused: what a client sent is never served, whatever it gets" {
+	for how in reset close http text:busy; do
+		limits PER_IP=1 "REFUSE=$how"
+		start_blocking_server
+		hold 127.0.0.1 served
+		python3 - "$port" "$daemon" <<-'PYTHON'
+			import os, signal, socket, sys
+			for _ in range(3):
+			    # Stopped, so that the requests have come before the daemon accepts.
+			    os.kill(int(sys.argv[2]), signal.SIGSTOP)
+			    clients = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(4)]
+			    for s in clients: s.send(b"GET /secret HTTP/1.0\r\n\r\n")
+			    os.kill(int(sys.argv[2]), signal.SIGCONT)
+			    for s in clients:
+			        s.settimeout(20)
+			        try:
+			            while s.recv(1000): pass
+			        except OSError as error:
+			            assert not isinstance(error, TimeoutError)
+		PYTHON
+		run ! grep -q secret "$here/errors" "$here/out"
 		hold_nothing
 		kill_tree "$daemon"
 		port=$(free_port)
