@@ -85,13 +85,15 @@ bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
 {
 	static _Thread_local uint64_t full_since; /* ms: a full table is not run over for every connection */
 
-	if (freed_last != 0 && freed_last <= table->capacity && try_claim(table, freed_last - 1, claimed)) {
+	uint32_t extent = record_extent(table);
+
+	/* It may have been another table's: past this one's extent a record would not be found when the client's slots are counted. */
+	if (freed_last != 0 && freed_last <= extent && try_claim(table, freed_last - 1, claimed)) {
 		*slot = freed_last - 1;
 		freed_last = 0;
 		point_reached(POINT_SLOT_CLAIMED);
 		return true;
 	}
-	uint32_t extent = record_extent(table);
 	uint32_t group = dice == 0 ? roll() % (extent / GROUP) * GROUP : look_at;
 	for (int tried = 0; tried < GIVE_UP_AFTER; tried++) {
 		if (group >= extent)

@@ -257,6 +257,43 @@ static void processes_share_one_by_name(void **state)
 	connlimit_close(limiter);
 }
 
+/* What a thread remembers of one limiter's table must not lead it astray in another's. */
+static void two_limiters_in_one_thread_are_apart(void **state)
+{
+	enum { MANY = 200 };
+	static struct ends ends[MANY];
+	static connlimit_handle handle[MANY];
+	connlimit *large = limiter_of("0");
+	connlimit *small = limiter_of("2");
+	struct ends few[3] = {connect_from(1), connect_from(1), connect_from(1)};
+	connlimit_handle kept[3];
+
+	(void)state;
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < MANY; i++) {
+			if (round == 0)
+				ends[i] = connect_from(2);
+			assert_int_equal(connlimit_accept(large, ends[i].server, &handle[i]), CONNLIMIT_ADMITTED);
+		}
+		/* Each of the small one's is preceded by a release in the large one, at a place of its own. */
+		for (int i = 0; i < 3; i++) {
+			connlimit_free(large, &handle[MANY - 1 - (round * 23 + i * 7) % MANY]);
+			assert_int_equal(connlimit_accept(small, few[i].server, &kept[i]), i < 2 ? CONNLIMIT_ADMITTED : CONNLIMIT_REFUSED);
+		}
+		for (int i = 0; i < MANY; i++)
+			connlimit_free(large, &handle[i]);
+		for (int i = 0; i < 3; i++)
+			connlimit_free(small, &kept[i]);
+		assert_int_equal(open_from(small, 1), 0);
+	}
+	for (int i = 0; i < MANY; i++)
+		hang_up(ends[i]);
+	for (int i = 0; i < 3; i++)
+		hang_up(few[i]);
+	connlimit_close(large);
+	connlimit_close(small);
+}
+
 enum { THREADS = 8, ROUNDS = 300, HOSTS = 3, LIMIT = 4 };
 
 struct fuzz {
@@ -365,6 +402,7 @@ int main(void)
 		TEST(an_error_leaks_nothing),
 		TEST(one_who_forgot_to_free_refuses_nobody),
 		TEST(processes_share_one_by_name),
+		TEST(two_limiters_in_one_thread_are_apart),
 		TEST(never_over_the_limit_from_many_threads),
 		TEST(an_http_client_over_the_limit_gets_429_or_the_servers_own_answer),
 	};
