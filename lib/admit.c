@@ -211,8 +211,12 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
 		if (checked == CHECK_BLIND)
 			atomic_fetch_add_explicit(&table->header->unverified, 1, memory_order_relaxed);
 		note_refusal(table, &attempt, refusal);
-		if (!refusal->observed)
+		if (!refusal->observed) {
+			/* The token was taken by an attempt that had to start anew. */
+			if (attempt.paid && attempt.rate.every_us != 0)
+				rate_give_back(&table->notes[attempt.entry].tokens, &attempt.rate);
 			return VERDICT_REFUSED;
+		}
 		/* Counted all the same, so that what would be refused next is known. */
 		attempt.limit = LIMIT_NONE;
 		attempt.observed = true;

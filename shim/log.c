@@ -12,6 +12,7 @@ static const char *what_was_reached(enum refusal_reason reason)
 	case REFUSED_PER_IP: return " per client";
 	case REFUSED_PER_UID: return " per user";
 	case REFUSED_RULE: return " by rule";
+	case REFUSED_FLEET: return " per client over the fleet";
 	case REFUSED_TOTAL: return " for all clients";
 	default: return "";
 	}

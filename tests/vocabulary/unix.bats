@@ -85,6 +85,21 @@ counted_user_is() { [[ $(counted_user "$1") == "$2" ]]; }
 	until_true ask_one open served
 }
 
+@test "per user: a client in another network namespace, whose sockets the kernel does not show us, is not taken for gone" {
+	unshare --net true 2>/dev/null || skip "no network namespaces here"
+	limits PER_UID=1
+	start_unix_server
+	coproc AWAY { exec unshare --net python3 "$here/client.py" "$here/socket" 1003 3>&-; } 2>/dev/null
+	away_in=${AWAY[1]} away_out=${AWAY[0]}
+	pids+=("$AWAY_PID")
+	ask_away() { echo "$1" >&"$away_in"; read -r -t 30 answer <&"$away_out"; [[ $answer == "$2" ]]; }
+	ask_away open served
+	for _ in 1 2 3 4 5; do ask_away open refused; done
+	counted_user_is 1003 1
+	ask_away close closed
+	until_true ask_away open served
+}
+
 @test "per user: without the setting Unix connections are not counted" {
 	limits PER_IP=1
 	start_unix_server
