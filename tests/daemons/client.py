@@ -5,12 +5,14 @@ open ADDRESS       connects from there and asks for service: served, refused (re
 close ADDRESS      ends the oldest one kept from there as the protocol has it, and waits until the kernel knows the daemon's side as
                    held by no process: closed, lingers (not within ten seconds), or none
 rounds ADDRESS N   open and close, N times: how often it was served and closed
+many ADDRESS N     opens up to N and keeps them: how many were served
 reset ADDRESS      connects and resets at once, as a port scan does: done
 drop               closes whatever is kept, without a word: dropped
 alive              how many of those kept the daemon has not closed
 """
 
 import os
+import resource
 import select
 import socket
 import struct
@@ -205,6 +207,7 @@ def reset(address):
     s.close()
 
 
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
 protocol, port = sys.argv[1], int(sys.argv[2])
 kept = {}
 for line in sys.stdin:
@@ -222,6 +225,14 @@ for line in sys.stdin:
             connection, _ = attempt(rest[0])
             if connection and connection.end():
                 answer += 1
+    elif word == "many":
+        answer = 0
+        while answer < int(rest[1]):
+            connection, _ = attempt(rest[0])
+            if not connection:
+                break
+            kept.setdefault(rest[0], []).append(connection)
+            answer += 1
     elif word == "reset":
         reset(rest[0])
         answer = "done"

@@ -35,3 +35,24 @@ start() {
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+
+@test "haproxy: connections outlive a reload in the old worker, and are counted with those of the new one" {
+	limit_is 2
+	start
+	exec {in_transfer}<>"/dev/tcp/127.0.0.1/$port" # half a request keeps the old worker
+	printf 'GET / HTTP/1.1\r\nHost: test\r\n' >&"$in_transfer"
+	until_true counted_is 127.0.0.1 1
+	old=$(pgrep -P "$daemon")
+	kill -USR2 "$daemon"
+	until_true two_workers
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	printf '\r\n' >&"$in_transfer"
+	read -r -t 20 line <&"$in_transfer"
+	[[ $line == *200* ]]
+	exec {in_transfer}>&-
+	until_true none_alive "$old"
+	admitted_soon 127.0.0.1
+	hold 127.0.0.1 refused
+}
+two_workers() { (($(pgrep -cP "$daemon") == 2)) && grep -c 'Loading success' "$here/errors" | grep -qx 2; }

@@ -29,3 +29,36 @@ start() {
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+
+@test "nginx: another binary takes over by USR2, and both count as one" {
+	limit_is 2
+	start
+	stop
+	# Only one that has left its starter can be replaced. It makes the table before that.
+	sed -i 's/daemon off;//' "$here/nginx.conf"
+	named=(--table "test-$port")
+	"$CONNLIMIT" run --file "$limits" "${named[@]}" -- "$(command -v nginx)" -p "$here" -c "$here/nginx.conf" 3>&-
+	until_true listening
+	daemon=$(<"$here/pid")
+	pids+=("$daemon")
+	full 127.0.0.1 2
+	let_go 127.0.0.1
+	kill -USR2 "$daemon"
+	until_true test -s "$here/pid.oldbin"
+	until_true test -s "$here/pid"
+	successor=$(<"$here/pid")
+	pids+=("$successor")
+	[ "$successor" -ne "$daemon" ]
+	kill -WINCH "$daemon" # the old workers go, with the connection that they keep
+	drop_all
+	until_true no_workers
+	full 127.0.0.1 2
+	[ "$(counted 127.0.0.1)" -eq 2 ]
+	kill -QUIT "$daemon"
+	until_true ended
+	hold 127.0.0.1 refused
+	limit_is 3
+	kill -HUP "$successor"
+	until_true limit_in_force_is 3
+}
+no_workers() { [[ $(pgrep -P "$daemon") == "$successor" ]]; }

@@ -51,3 +51,35 @@ start() {
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+
+@test "openssh: ten short sessions in a row under a limit of one" {
+	limit_is 1
+	start
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		hold 127.0.0.1 served
+		let_go 127.0.0.1
+	done
+	# Without the wait for the last one's end that let_go has, as a script would do it:
+	limit_is 2
+	kill -HUP "$daemon"
+	until_true limit_in_force_is 2
+	until_true listening
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		# shellcheck disable=SC2086 # arguments
+		[ "$(ssh -p "$port" $SSH_LOGIN echo "$i")" = "$i" ]
+	done
+}
+
+@test "openssh: the user's shell sees no preload and no variable of ours, but what sshd itself passes on" {
+	limit_is 3
+	start
+	for user in root postgres; do
+		[[ $(getent passwd $user) == *sh ]] || continue
+		login_as $user
+		# shellcheck disable=SC2086 # arguments
+		CONNLIMIT_PASSED=on ssh -p "$port" $SSH_LOGIN -o SendEnv=CONNLIMIT_PASSED 'env; echo; cat /proc/self/maps' >"$here/seen"
+		grep -q "^USER=$user$" "$here/seen"
+		grep -q '^CONNLIMIT_PASSED=on$' "$here/seen" # AcceptEnv lets it through, with us as without
+		fails grep -iE 'LD_PRELOAD|CONNLIMIT_[^P]|libconnlimit' "$here/seen"
+	done
+}

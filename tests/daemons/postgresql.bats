@@ -40,3 +40,20 @@ start() {
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+
+@test "postgresql: psql is served, SIGHUP still reloads its configuration, other backends outlive one that ends" {
+	limit_is 2
+	start
+	sql() { psql -h 127.0.0.1 -p "$port" -U postgres -Atc "$1" 2>&1; }
+	[ "$(sql 'select 6 * 7')" = 42 ]
+	full 127.0.0.1 2
+	fails sql 'select 1' >/dev/null
+	let_go 127.0.0.1
+	[ "$(sql 'show work_mem')" = 4MB ]
+	echo "work_mem = 7MB" >>"$here/data/postgresql.conf"
+	kill -HUP "$daemon"
+	until_true reloaded
+	tell_client alive
+	[ "$answer" -eq 1 ]
+}
+reloaded() { [[ $(sql 'show work_mem') == 7MB ]]; }

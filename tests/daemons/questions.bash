@@ -115,6 +115,9 @@ kill_tree() {
 
 ended() { ! kill -0 "$daemon" 2>/dev/null || [[ $(ps -o stat= -p "$daemon") == Z* ]]; }
 
+# For what must fail: a bare "!" would not end the test.
+fails() { if "$@"; then return 1; fi; }
+
 full() { # ADDRESS N: that many and no more
 	local i
 	for ((i = 0; i < $2; i++)); do

@@ -48,3 +48,33 @@ start() {
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+
+@test "vsftpd: a file comes over a data connection, which is one of the client's" {
+	limit_is 2
+	start
+	fetch() {
+		python3 - "$port" "$here/got" <<-'PYTHON'
+			import ftplib
+			import sys
+
+			ftp = ftplib.FTP(timeout=20)
+			ftp.connect("127.0.0.1", int(sys.argv[1]))
+			ftp.login()
+			with open(sys.argv[2], "wb") as file:
+			    ftp.retrbinary("RETR numbers", file.write)
+			ftp.quit()
+		PYTHON
+	}
+	fetch
+	cmp "$here/got" "$here/ftp/numbers"
+	limit_is 1 # a control connection is all that this leaves
+	kill -HUP "$daemon"
+	until_true limit_in_force_is 1
+	until_true counted_is 127.0.0.1 0
+	fails fetch 2>/dev/null
+	limit_is 2
+	kill -HUP "$daemon"
+	until_true limit_in_force_is 2
+	until_true counted_is 127.0.0.1 0
+	fetch
+}
