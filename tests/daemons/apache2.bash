@@ -1,8 +1,8 @@
 # How apache2 is started, whichever way it serves ($mpm).
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2034,SC2154
 
 ready() { needs apache2; }
-version() { apache2 -v | sed -n 's,.*Apache/\([0-9.]*\).*,\1,p'; }
+program=apache2
 
 start() {
 	mkdir -p "$here/www"

@@ -3,11 +3,12 @@
 
 load questions
 
+note="the death of a worker ends the master, which is started again (6)"
+program=haproxy
 protocol=http
 on_hangup=renews
 
 ready() { needs haproxy; }
-version() { haproxy -v | sed -n '1s/.*version \([0-9.]*\).*/\1/p'; }
 
 start() {
 	cat >"$here/haproxy.cfg" <<-HAPROXY

@@ -3,13 +3,14 @@
 
 load questions
 
+note="one process serves all; killed and started again, it finds its table without the dead (6); it writes a line to standard error for each EAGAIN that follows a refusal (5)"
+program=memcached
 protocol=memcached
 # After a refusal with nothing else waiting, accept says EAGAIN, as accept(2) has it for a connection that went away between epoll and
 # accept. memcached goes on rightly, but names it on standard error.
 known_complaint='^accept4?\(\): (Resource temporarily unavailable|Invalid argument)$'
 
 ready() { needs memcached; }
-version() { memcached -V | awk '{ print $2 }'; }
 
 start() {
 	local user=()

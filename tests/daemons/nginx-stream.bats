@@ -3,6 +3,7 @@
 
 load questions
 
+program=nginx
 protocol=echo
 on_hangup=renews
 
@@ -12,7 +13,6 @@ ready() {
 	socat "UNIX-LISTEN:$here/behind,fork,mode=666" EXEC:cat 3>&- &
 	pids+=("$!")
 }
-version() { nginx -v 2>&1 | sed 's,.*/,,'; }
 
 start() {
 	cat >"$here/nginx.conf" <<-NGINX

@@ -3,11 +3,11 @@
 
 load questions
 
+program=nginx
 protocol=http
 on_hangup=renews
 
 ready() { needs nginx; }
-version() { nginx -v 2>&1 | sed 's,.*/,,'; }
 
 start() {
 	cat >"$here/nginx.conf" <<-NGINX

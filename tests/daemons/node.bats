@@ -3,10 +3,11 @@
 
 load questions
 
+note="one process serves all; killed and started again, it finds its table without the dead (6)"
+program=node
 protocol=http
 
 ready() { needs node; }
-version() { node --version | tr -d v; }
 
 start() {
 	cat >"$here/server.js" <<-NODE

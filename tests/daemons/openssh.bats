@@ -3,6 +3,8 @@
 
 load questions
 
+note="40 rounds, for each is a whole login of more than 50 ms (3)"
+program=sshd
 protocol=ssh
 rounds_asked=40 # each is a login
 
@@ -16,7 +18,6 @@ ready() {
 	cat >"$here/none" </dev/null
 	login_as root
 }
-version() { sshd -V 2>&1 | sed -n 's/^OpenSSH_\([^ ,]*\).*/\1/p'; }
 
 login_as() {
 	export SSH_LOGIN="-F none -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -i $here/key $1@127.0.0.1"

@@ -3,21 +3,21 @@
 
 load questions
 
+note="the death of a backend has it start all backends anew (6)"
 protocol=postgres
 stop_signal=INT # the fast shutdown: TERM waits for the clients to go
 
 newest() { find /usr/lib/postgresql -maxdepth 3 -name "$1" -path '*/bin/*' 2>/dev/null | sort -V | tail -1; }
+program=$(newest postgres)
 
 ready() {
 	as_root_or_skip
 	needs psql setpriv
-	postgres=$(newest postgres)
-	[[ -n $postgres ]] || skip "postgres is not installed"
+	[[ -n $program ]] || skip "postgres is not installed"
 	chown postgres: "$here"
 	cp -a "$BATS_FILE_TMPDIR/data" "$here/data"
 	as_user=(setpriv --reuid=postgres --regid=postgres --clear-groups)
 }
-version() { "$(newest postgres)" --version | awk '{ print $3 }'; }
 
 setup_file() {
 	[[ -n $(newest initdb) ]] && ((EUID == 0)) || return 0
@@ -29,7 +29,7 @@ setup_file() {
 }
 
 start() {
-	launch "${as_user[@]}" "$postgres" -D "$here/data" -p "$port" -k "$here" -c listen_addresses=127.0.0.1 \
+	launch "${as_user[@]}" "$program" -D "$here/data" -p "$port" -k "$here" -c listen_addresses=127.0.0.1 \
 		-c shared_buffers=1MB -c fsync=off -c autovacuum=off
 }
 

@@ -3,10 +3,11 @@
 
 load questions
 
+note="one process serves all; killed and started again, it finds its table without the dead (6)"
+program=/usr/bin/python3
 protocol=echo
 
-ready() { needs python3; }
-version() { python3 --version | awk '{ print $2 }'; }
+ready() { needs /usr/bin/python3; }
 
 start() {
 	cat >"$here/server.py" <<-PYTHON
@@ -24,7 +25,7 @@ start() {
 
 		asyncio.run(main())
 	PYTHON
-	launch python3 "$here/server.py"
+	launch /usr/bin/python3 "$here/server.py"
 }
 
 @test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }

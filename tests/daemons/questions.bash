@@ -1,5 +1,6 @@
 # The questions that every daemon is asked. A daemon's file supplies how it is started and spoken to:
 #
+#   program         what is tested, for the version in scripts/compatibility; note: what is to be said there
 #   protocol        what client.py speaks with it
 #   ready           a function, if anything is to be made ready (needs PROGRAM..., as_root_or_skip)
 #   start           a function: writes what the daemon needs into $here and calls `launch COMMAND...`

@@ -3,10 +3,11 @@
 
 load questions
 
+note="one process serves all; killed and started again, it finds its table without the dead (6)"
+program=redis-server
 protocol=redis
 
 ready() { needs redis-server redis-cli; }
-version() { redis-server --version | sed 's/.* v=\([^ ]*\).*/\1/'; }
 
 start() {
 	launch redis-server --enable-debug-command yes --port "$port" --bind 127.0.0.1 --protected-mode no --dir "$here" --save '' --daemonize no --logfile "$log"

@@ -3,11 +3,12 @@
 
 load questions
 
+note="SIGHUP ends it, as without us; the limit is changed by connlimit reload (4)"
+program=socat
 protocol=echo
 on_hangup=ends # its own handler ends it, as without us
 
 ready() { needs socat; }
-version() { socat -V | awk '/^socat version/ { print $3 }'; }
 
 start() { launch socat "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=128" EXEC:cat; }
 

@@ -3,6 +3,8 @@
 
 load questions
 
+note="a data connection is one more of its client's; it holds a connection for some ms after it has shut it down, and so long it counts (2)"
+program=vsftpd
 protocol=ftp
 
 ready() {
@@ -11,7 +13,6 @@ ready() {
 	mkdir -p "$here/ftp" "$here/empty"
 	seq 100000 >"$here/ftp/numbers"
 }
-version() { vsftpd -v 0>&1 2>&1 | sed -n 's/.*version \([0-9.]*\).*/\1/p'; }
 
 # vsftpd shuts the connection down some time before it closes it: the kernel has it in TIME_WAIT while a process still holds it, and
 # until that ends the client is at its limit. So wait for the end of the one that served.

@@ -3,10 +3,10 @@
 
 load questions
 
+program=xinetd
 protocol=echo
 
 ready() { as_root_or_skip; needs xinetd; }
-version() { xinetd -version 2>&1 | sed -n 's/.*Version \([0-9.]*\).*/\1/p'; }
 
 start() {
 	cat >"$here/xinetd.conf" <<-XINETD
