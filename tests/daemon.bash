@@ -39,8 +39,20 @@ kill_tree() {
 	done
 }
 
+# Below the ports that clients are given (ip_local_port_range): none of theirs can take it before the daemon does.
 free_port() {
-	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+	python3 - <<-'PYTHON'
+		import random, socket
+
+		while True:
+		    port = random.randint(10000, 30000)
+		    try:
+		        socket.create_server(("127.0.0.1", port)).close()
+		        break
+		    except OSError:
+		        pass
+		print(port)
+	PYTHON
 }
 
 # until_true COMMAND...: waits, at most twenty seconds, for it to succeed.
