@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# Real programs run unchanged under the preload: the same output, the same exit status.
+
+setup() {
+	here=$(mktemp -d)
+	cd "$here"
+	printf 'three\none\ntwo\n' >text
+	printf 'int main(void) { return 3; }\n' >three.c
+	printf 'all:\n\t@echo made\n' >Makefile
+	export LC_ALL=C
+}
+
+teardown() { rm -rf "$here"; }
+
+# same COMMAND...: with and without.
+same() {
+	local status_without=0 status_with=0
+	timeout 60 "$@" >without 2>&1 </dev/null || status_without=$?
+	CONNLIMIT_PER_IP=3 LD_PRELOAD=$PRELOAD timeout 60 "$@" >with 2>&1 </dev/null || status_with=$?
+	diff without with || { echo "differs: $*"; return 1; }
+	[ "$status_without" -eq "$status_with" ] || { echo "status $status_without, then $status_with: $*"; return 1; }
+	rm -f without with
+}
+
+@test "programs: of every day" {
+	same ls -l /usr
+	same cat text
+	same sort text
+	same grep -c o text
+	same sed s/o/0/ text
+	same awk '{ print NF, $1 }' text
+	same find /etc -maxdepth 1 -name 'host*'
+	same date -u -d @0
+	same tar -cf - --mtime=@0 --owner=0 --group=0 text
+	same gzip -nc text
+	same xz -c text
+	same sha256sum text
+	same ps -o comm= -p 1
+	same ls /no-such-file
+	same false
+}
+
+@test "programs: shells, with pipes, background jobs and traps" {
+	same bash -c 'for i in 1 2 3; do echo $i | tr 1-3 a-c; done; (exit 7)'
+	same sh -c 'sleep 0.1 & wait; echo "$(echo nested $(echo deep))"; trap "echo bye" EXIT; exit 4'
+	same bash -c 'kill -HUP $$; echo not reached'
+	same bash -c 'exec 5<text; read -u 5 line; exec 5<&-; echo "$line"; cat <(echo substituted)'
+}
+
+@test "programs: interpreters and compilers" {
+	same python3 -c 'import subprocess, threading; t = threading.Thread(target=lambda: print(subprocess.check_output(["echo", "hi"]))); t.start(); t.join()'
+	same python3 -c 'import os; p = os.fork(); p or os._exit(5); print(os.waitpid(p, 0)[1])'
+	same python3 -c 'import multiprocessing as m; m.set_start_method("fork"); print(m.Pool(2).map(abs, [-1, -2]))'
+	same perl -e 'print join(",", sort { $a <=> $b } 3, 1, 2), "\n"; system("true"); exit 6'
+	same gcc -c three.c -o three.o
+	same sh -c 'gcc three.c -o three && ./three'
+	same make -s
+	same ld --version
+	! command -v node >/dev/null || same node -e 'require("child_process").exec("echo child", (e, out) => process.stdout.write(out))'
+}
+
+@test "programs: of the network, and others with much of their own" {
+	same curl -sS http://127.0.0.1:1/
+	same curl --version
+	same openssl dgst -sha256 text
+	! command -v ssh >/dev/null || same ssh -V
+	! command -v git >/dev/null || same git -c init.defaultBranch=main init -q "$here/repository"
+	! command -v git >/dev/null || same git -C "$here/repository" status --short
+	! command -v java >/dev/null || same java -version
+	! command -v gdb >/dev/null || same gdb --version
+	same ss -ltn
+}
