@@ -2,12 +2,14 @@
 #include "clock.h"
 #include "rules.h"
 #include "settings.h"
+#include "table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +245,72 @@ static void ten_thousand_and_one_more(void **state)
 	assert_int_equal(settings.rules, 1);
 }
 
+/* ---- published while they are read ---- */
+
+enum { PUBLICATIONS = 600, READERS = 3, PUBLISHED_RULES = 500 };
+
+static struct table table;
+static _Atomic bool done;
+
+/* In every publication the limit per client is n, and each network's is n + its own number, so that old and new cannot be mixed up. */
+static void publish(uint32_t n)
+{
+	settings_default(&settings);
+	settings.capacity = 64;
+	settings.per_ip = n;
+	settings.rules = PUBLISHED_RULES - n % 7 * 50;
+	for (uint32_t i = 0; i < settings.rules; i++) {
+		settings.rule[i] = (struct rule){.network.prefix = 32, .limit = n + i};
+		settings.rule[i].network.address.bytes[2] = (uint8_t)(i >> 8);
+		settings.rule[i].network.address.bytes[3] = (uint8_t)i;
+	}
+	while (!limits_publish(&table, limits_turn(&table), &settings))
+		;
+}
+
+static void *read_and_compare(void *with)
+{
+	unsigned seed = *(unsigned *)with;
+	uintptr_t mixed = 0;
+
+	while (!done) {
+		struct connection connection = {.peer = {.port = 1}, .local = {.port = 80}};
+		uint32_t i = (uint32_t)rand_r(&seed) % PUBLISHED_RULES;
+		struct limits limits;
+
+		connection.peer.address.bytes[2] = (uint8_t)(i >> 8);
+		connection.peer.address.bytes[3] = (uint8_t)i;
+		uint32_t limit = limits_apply(&table, &limits, &connection);
+		mixed += limit != (i < limits.rules ? limits.per_ip + i : limits.per_ip);
+	}
+	return (void *)mixed; // NOLINT(performance-no-int-to-ptr)
+}
+
+static void whoever_reads_sees_all_of_one_publication(void **state)
+{
+	pthread_t reader[READERS];
+	unsigned seed[READERS];
+
+	(void)state;
+	settings_default(&settings);
+	settings.capacity = 64;
+	assert_true(table_open_anonymous(&table, "rules", &settings));
+	publish(1000);
+	for (unsigned i = 0; i < READERS; i++) {
+		seed[i] = i;
+		assert_int_equal(pthread_create(&reader[i], NULL, read_and_compare, &seed[i]), 0);
+	}
+	for (uint32_t n = 1; n <= PUBLICATIONS; n++)
+		publish(n * 1000);
+	done = true;
+	for (unsigned i = 0; i < READERS; i++) {
+		void *mixed;
+		pthread_join(reader[i], &mixed);
+		assert_null(mixed);
+	}
+	table_leave(&table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +318,7 @@ int main(void)
 		cmocka_unit_test(ten_thousand_ports_of_one_network), cmocka_unit_test(as_deep_as_addresses_go),
 		cmocka_unit_test(repeats_are_found),		  cmocka_unit_test(garbage_in_shared_memory),
 		cmocka_unit_test(the_same_place_twice_is_an_error), cmocka_unit_test(ten_thousand_and_one_more),
+		cmocka_unit_test(whoever_reads_sees_all_of_one_publication),
 	};
 	return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
 }
