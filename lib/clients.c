@@ -114,6 +114,9 @@ static bool choose_place(const struct table *table, const uint32_t first[2], uin
  * may be stopped). Each adder sets its entry before it looks at the others', so two can never both miss each other. */
 static bool others_go_first(struct table *table, uint64_t fingerprint, const uint32_t first[2], uint32_t mine, bool impatient)
 {
+#ifdef CONNLIMIT_PLANTED
+	return false; /* a fault for tests/faults/test_interleavings.c to find */
+#endif
 	for (int b = 0; b < 2; b++) {
 		for (uint32_t i = first[b]; i < first[b] + BUCKET; i++) {
 			if (i == mine)

@@ -1,0 +1,37 @@
+#!/usr/bin/env bats
+# The table's algorithms in every order, with a fault planted to show that it would be seen; and the unit tests under the sanitizers and valgrind.
+
+@test "faults: interleavings of admissions, releases, mends and publications" {
+	"$BUILD/tests/test_interleavings" >"$BATS_TEST_TMPDIR/out" || { cat "$BATS_TEST_TMPDIR/out"; false; }
+	[ "$(grep -c '^ok' "$BATS_TEST_TMPDIR/out")" -eq 12 ]
+}
+
+@test "faults: without one of its orderings the same check fails" {
+	run "$BUILD/tests/test_interleavings_planted"
+	[ "$status" -eq 1 ]
+	[[ $output == *"not ok"* ]]
+}
+
+sanitized() { # SANITIZER
+	local sources
+	sources=$(find "$SOURCE/lib" -name '*.c' ! -name connlimit.c)
+	# shellcheck disable=SC2086
+	gcc -std=gnu17 -D_GNU_SOURCE -O1 -g $([[ $(uname -m) != x86_64 ]] || echo -mcx16) -I"$SOURCE/lib" "-fsanitize=$1" -o "$BATS_TEST_TMPDIR/table" \
+		$sources "$SOURCE/tests/unit/test_table.c" -lcmocka -pthread
+	"$BATS_TEST_TMPDIR/table" >"$BATS_TEST_TMPDIR/out" 2>&1 || { cat "$BATS_TEST_TMPDIR/out"; false; }
+	! grep -E 'WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error' "$BATS_TEST_TMPDIR/out"
+}
+
+@test "faults: the table under AddressSanitizer and UndefinedBehaviorSanitizer" { sanitized address,undefined; }
+
+@test "faults: the table under ThreadSanitizer" {
+	# One process' threads; what several processes do to each other it cannot see.
+	TSAN_OPTIONS="halt_on_error=0 report_signal_unsafe=0 suppressions=$SOURCE/tests/faults/tsan.suppressions" sanitized thread
+}
+
+@test "faults: the library under valgrind" {
+	valgrind -q --error-exitcode=9 --leak-check=no "$BUILD/tests/test_library" >"$BATS_TEST_TMPDIR/out" 2>&1 || {
+		cat "$BATS_TEST_TMPDIR/out"
+		false
+	}
+}

@@ -1,0 +1,361 @@
+/* The real code under a scheduler: two or three actors run in one thread, each on a stack of its own, and change places at the numbered points of
+ * lib/point.h. Two actors are tried in every order there is, up to 20 000; three in as many random orders as INTERLEAVINGS says (2000), with the seed
+ * INTERLEAVING_SEED. After every step: no client counts less than it was admitted. At the end: never over the limit, no client entered twice,
+ * and after all is let go, nothing counted.
+ *
+ * Built with CONNLIMIT_PLANTED as well, where client_find_or_add does not look whether another was entering the same client: then this must
+ * fail, or it proves nothing. */
+#include "check.h"
+#include "clients.h"
+#include "point.h"
+#include "records.h"
+#include "table.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+enum { ACTORS = 3, STACK = 256 * 1024, STEPS_MOST = 64, LIMIT = 1 };
+
+struct actor {
+	ucontext_t context;
+	char stack[STACK];
+	bool ended;
+	void (*act)(struct actor *actor);
+	reference held;
+	enum verdict verdict;
+	uint8_t client; /* last byte of its address */
+};
+
+static struct actor actors[ACTORS];
+static unsigned number;
+static ucontext_t scheduler;
+static struct actor *running;
+static struct table table;
+static struct settings settings;
+static bool failed;
+static const char *scenario;
+
+void point_reached(enum point point)
+{
+	(void)point;
+	if (running != NULL)
+		swapcontext(&running->context, &scheduler);
+}
+
+static void begin(unsigned which)
+{
+	struct actor *actor = &actors[which];
+
+	actor->act(actor);
+	actor->ended = true;
+	swapcontext(&actor->context, &scheduler);
+}
+
+static struct connection connection_of(uint8_t client, uint16_t port)
+{
+	struct connection connection = {.peer.port = port, .local.port = 80};
+
+	connection.peer.address.bytes[10] = connection.peer.address.bytes[11] = 0xff;
+	connection.peer.address.bytes[12] = 10;
+	connection.peer.address.bytes[15] = client;
+	connection.local.address = connection.peer.address;
+	return connection;
+}
+
+/* ---- what actors do ---- */
+
+static void admit(struct actor *actor)
+{
+	struct connection connection = connection_of(actor->client, (uint16_t)(1000 + (actor - actors)));
+
+	actor->verdict = table_admit(&table, &connection, &actor->held);
+}
+
+static void release(struct actor *actor)
+{
+	table_drop(&table, actor->held);
+	actor->held = 0;
+}
+
+static void admit_and_release(struct actor *actor)
+{
+	admit(actor);
+	release(actor);
+}
+
+static uint32_t entry_of(uint8_t client, uint64_t *fingerprint, uint64_t *word)
+{
+	struct connection connection = connection_of(client, 1);
+	struct limits limits;
+	uint32_t entry = 0;
+
+	limits_read(&table, &limits);
+	struct network network = limits_client(&limits, &connection.peer.address);
+	*fingerprint = client_fingerprint(&table, &network);
+	return client_find(&table, *fingerprint, &entry, word) ? entry : table.entries;
+}
+
+static void mend(struct actor *actor)
+{
+	uint64_t fingerprint;
+	uint64_t word;
+	uint32_t entry = entry_of(actor->client, &fingerprint, &word);
+
+	if (entry < table.entries)
+		check_count(&table, entry);
+}
+
+static void publish(struct actor *actor)
+{
+	settings.per_ip = LIMIT;
+	limits_publish(&table, limits_turn(&table), &settings);
+	(void)actor;
+}
+
+/* ---- what must hold ---- */
+
+static void wrong(const char *what, unsigned client)
+{
+	if (!failed)
+		printf("# %s: %s, client %u\n", scenario, what, client);
+	failed = true;
+}
+
+/* Whoever was admitted is counted, at every moment. A slot that is published and not yet confirmed may be uncounted: its owner will notice. */
+static void look(void)
+{
+	for (unsigned i = 0; i < number; i++) {
+		uint64_t fingerprint;
+		uint64_t word = 0;
+		unsigned holding = 0;
+
+		for (unsigned j = 0; j < number; j++)
+			holding += actors[j].client == actors[i].client && actors[j].ended && actors[j].held != 0;
+		if (holding > 0 && (entry_of(actors[i].client, &fingerprint, &word) == table.entries || (word & CLIENT_COUNT) < holding))
+			wrong("counts less than it holds", actors[i].client);
+	}
+}
+
+static void look_at_end(void)
+{
+	for (unsigned client = 0; client < 4; client++) {
+		struct connection connection = connection_of((uint8_t)client, 1);
+		struct network network = {.address = connection.peer.address, .prefix = 128};
+		uint64_t fingerprint = client_fingerprint(&table, &network);
+		unsigned entries = 0;
+		unsigned admitted = 0;
+
+		for (uint32_t entry = 0; entry < table.entries; entry++)
+			entries += atomic_load(&table.entry[entry].fingerprint) == fingerprint &&
+				   (atomic_load(&table.entry[entry].word) & CLIENT_TENTATIVE) == 0;
+		for (unsigned i = 0; i < number; i++)
+			admitted += actors[i].client == client && actors[i].held != 0;
+		if (entries > 1)
+			wrong("is entered twice", client);
+		if (admitted > LIMIT)
+			wrong("is over its limit", client);
+	}
+	for (unsigned i = 0; i < number; i++)
+		table_drop(&table, actors[i].held);
+	check_all(&table);
+	for (uint32_t entry = 0; entry < table.entries; entry++)
+		if ((atomic_load(&table.entry[entry].word) & CLIENT_COUNT) != 0)
+			wrong("counts what is gone", entry);
+	for (uint32_t slot = 0; slot < table.capacity; slot++)
+		if (record_kind(atomic_load(&table.record[slot].state)) != RECORD_FREE)
+			wrong("a slot is lost", slot);
+}
+
+/* ---- scenarios ---- */
+
+struct scenario {
+	const char *name;
+	unsigned actors;
+	void (*prepare)(void);
+	void (*act[ACTORS])(struct actor *actor);
+	uint8_t client[ACTORS];
+};
+
+static void nothing(void)
+{
+}
+
+static void hold_one(void)
+{
+	struct connection connection = connection_of(0, 1);
+
+	table_admit(&table, &connection, &actors[0].held);
+}
+
+/* Client 0 counts one that no slot stands for. */
+static void leave_gap(void)
+{
+	reference held;
+	struct connection connection = connection_of(0, 1);
+	uint64_t fingerprint;
+	uint64_t word;
+	uint64_t generation;
+
+	table_admit(&table, &connection, &held);
+	table_drop(&table, held);
+	uint32_t entry = entry_of(0, &fingerprint, &word);
+	client_count(&table, entry, fingerprint, word, 10, &generation);
+}
+
+/* Every entry belongs to somebody who holds nothing, client 0 among them: a new client takes one over. */
+static void crowd(void)
+{
+	reference held;
+
+	for (unsigned i = 0; i < 20000; i++) {
+		struct connection connection = connection_of((uint8_t)i, 1);
+		connection.peer.address.bytes[13] = (uint8_t)(1 + i / 256);
+		table_admit(&table, &connection, &held);
+		table_drop(&table, held);
+	}
+	struct connection connection = connection_of(0, 1);
+	table_admit(&table, &connection, &held);
+	table_drop(&table, held);
+}
+
+static const struct scenario scenarios[] = {
+	{"two enter one client", 2, nothing, {admit, admit}, {0, 0}},
+	{"one is released, one admitted", 2, hold_one, {release, admit}, {0, 0}},
+	{"one comes and goes, one is admitted", 2, nothing, {admit_and_release, admit}, {0, 0}},
+	{"a count is mended while one is admitted", 2, leave_gap, {mend, admit}, {0, 0}},
+	{"a count is mended while one is released", 2, hold_one, {release, mend}, {0, 0}},
+	{"two mend", 2, leave_gap, {mend, mend}, {0, 0}},
+	{"one takes the entry that another comes back to", 2, crowd, {admit, admit}, {0, 1}},
+	{"limits are published while one is admitted", 2, nothing, {publish, admit}, {0, 0}},
+	{"two publish", 2, nothing, {publish, publish}, {0, 0}},
+	{"three enter one client", 3, nothing, {admit, admit, admit}, {0, 0, 0}},
+	{"one goes, one mends, one comes", 3, hold_one, {release, mend, admit}, {0, 0, 0}},
+	{"three come and go", 3, crowd, {admit_and_release, admit, admit_and_release}, {0, 0, 1}},
+};
+
+static size_t empty_size;
+static char *prepared; /* the table as the scenario's preparation leaves it */
+
+static void set_up(const struct scenario *chosen)
+{
+	memcpy(table.segment.base, prepared, empty_size);
+	for (unsigned i = 0; i < number; i++) {
+		struct actor *actor = &actors[i];
+		reference held = i == 0 ? actor->held : 0;
+		actor->ended = false;
+		actor->act = chosen->act[i];
+		actor->client = chosen->client[i];
+		actor->verdict = VERDICT_UNCOUNTED;
+		actor->held = held;
+		getcontext(&actor->context);
+		actor->context.uc_stack.ss_sp = actor->stack;
+		actor->context.uc_stack.ss_size = STACK;
+		makecontext(&actor->context, (void (*)(void))begin, 1, i);
+	}
+}
+
+/* Lets the n-th of those who have not ended take a step. Returns how many there were to choose from before it; 0 at the end. */
+static unsigned step(unsigned choice)
+{
+	unsigned able = 0;
+	struct actor *chosen = NULL;
+
+	for (unsigned i = 0; i < number; i++)
+		able += !actors[i].ended;
+	for (unsigned i = 0, n = 0; i < number; i++)
+		if (!actors[i].ended && n++ == choice % (able != 0 ? able : 1))
+			chosen = &actors[i];
+	if (chosen != NULL) {
+		running = chosen;
+		swapcontext(&scheduler, &chosen->context);
+		running = NULL;
+		look();
+	}
+	return able;
+}
+
+static unsigned long every_order(const struct scenario *chosen, reference held)
+{
+	unsigned char choice[STEPS_MOST] = {0};
+	unsigned char able[STEPS_MOST];
+	unsigned long orders = 0;
+
+	for (;;) {
+		unsigned steps = 0;
+		actors[0].held = held;
+		set_up(chosen);
+		while (steps < STEPS_MOST && (able[steps] = (unsigned char)step(choice[steps])) != 0)
+			steps++;
+		if (steps == STEPS_MOST) /* longer than is tried in every order: the rest one after the other */
+			while (step(0) != 0)
+				;
+		look_at_end();
+		orders++;
+		/* The next order: the last place where another choice is left. */
+		while (steps > 0 && choice[steps - 1] + 1U >= able[steps - 1])
+			steps--;
+		if (steps == 0 || failed || orders >= 20000)
+			return orders;
+		choice[steps - 1]++;
+		memset(choice + steps, 0, STEPS_MOST - steps);
+	}
+}
+
+static unsigned long random_orders(const struct scenario *chosen, reference held, uint64_t seed, unsigned long orders)
+{
+	for (unsigned long order = 0; order < orders && !failed; order++) {
+		actors[0].held = held;
+		set_up(chosen);
+		do
+			seed = seed * 6364136223846793005U + 1442695040888963407U;
+		while (step((unsigned)(seed >> 40)) != 0);
+		look_at_end();
+	}
+	return orders;
+}
+
+static long number_of(const char *name, long standard)
+{
+	const char *text = getenv(name);
+
+	return text != NULL ? strtol(text, NULL, 10) : standard;
+}
+
+int main(void)
+{
+	unsigned long orders = (unsigned long)number_of("INTERLEAVINGS", 2000);
+	uint64_t seed = (uint64_t)number_of("INTERLEAVING_SEED", 1);
+	unsigned tests = sizeof(scenarios) / sizeof(scenarios[0]);
+	bool any_failed = false;
+
+	settings_default(&settings);
+	settings.per_ip = LIMIT;
+	settings.capacity = 64;
+	printf("1..%u\n# INTERLEAVING_SEED=%llu\n", tests, (unsigned long long)seed);
+	for (unsigned i = 0; i < tests; i++) {
+		const struct scenario *chosen = &scenarios[i];
+
+		if (!table_open_anonymous(&table, "interleavings", &settings))
+			return 1;
+		/* The limits' blocks are large and mostly unused: only what a copy needs. */
+		empty_size = table.segment.size;
+		prepared = malloc(empty_size);
+		number = chosen->actors;
+		scenario = chosen->name;
+		failed = false;
+		actors[0].held = 0;
+		chosen->prepare();
+		reference held = actors[0].held;
+		memcpy(prepared, table.segment.base, empty_size);
+		unsigned long tried = number == 2 ? every_order(chosen, held) : random_orders(chosen, held, seed, orders);
+		printf("%s %u - %s, %lu orders\n", failed ? "not ok" : "ok", i + 1, chosen->name, tried);
+		any_failed |= failed;
+		free(prepared);
+		table_leave(&table);
+	}
+	return any_failed ? 1 : 0;
+}
