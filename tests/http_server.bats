@@ -52,6 +52,28 @@ start_server() {
 
 limit_shown() { own_status | grep -q "limit *$1 per client"; }
 
+@test "http.server: a bad file on reload keeps the old limit and says so" {
+	limit_is 1
+	start_server
+	hold 127.0.0.1 served
+	printf 'CONNLIMIT_PER_IP=5\nCONNLIMIT_TOTAL=many\n' >"$limits"
+	kill -HUP "$daemon"
+	until_true grep -q "old limits stand: $limits:2: CONNLIMIT_TOTAL: 'many' is not a number" "$here/errors"
+	hold 127.0.0.1 refused
+	own_status | grep -q 'reload .*failed'
+}
+
+@test "http.server: a client of a dual-stack listener is one client by IPv4, whichever way it is written" {
+	limit_is 1
+	limited python3 -u -m http.server --bind :: --protocol HTTP/1.1 --directory "$here" "$port"
+	hold 127.0.0.1 served # ::ffff:127.0.0.1 for the server
+	hold 127.0.0.1 refused
+	hold ::1 served
+	hold 127.0.0.2 served
+	counted_is 127.0.0.1 1
+	counted_is 127.0.0.2 1
+}
+
 @test "http.server: kill -9 leaves no table that status would show" {
 	limit_is 1
 	start_server

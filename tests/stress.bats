@@ -4,7 +4,7 @@
 
 load daemon
 
-stress() { # blocking|nonblocking SECONDS
+stress() { # nonblocking|blocking|plain SECONDS
 	local seed=${STRESS_SEED:-$RANDOM} seconds=$2
 	echo "STRESS_SEED=$seed"
 	limit_is 5
@@ -37,4 +37,8 @@ nothing_counted() { [ "$(own_status | awk '/^ *127\./ { sum += $2 } END { print 
 
 @test "stress: never over the limit, polled blocking listener" {
 	stress blocking "$((${STRESS_SECONDS:-20} / 2))"
+}
+
+@test "stress: never over the limit, all threads asleep in accept" {
+	stress plain "$((${STRESS_SECONDS:-20} / 4))"
 }

@@ -1,6 +1,8 @@
 /* A server for stress: processes x threads that accept on one listener, serve one byte and hold the connection until the client closes.
  *
- *     stress_server PORT PROCESSES THREADS LIMIT blocking|nonblocking
+ *     stress_server PORT PROCESSES THREADS LIMIT nonblocking|blocking|plain
+ *
+ * The listener is polled and non-blocking, polled and blocking, or blocking and not polled: then all threads sleep in accept.
  *
  * For each address of 127.0.0.0/24 it counts, in memory that its processes share, what it has open: raised right after accept returned,
  * lowered right before close. A count over LIMIT means that a connection over the limit was handed to it. On SIGTERM it ends and prints
@@ -34,6 +36,7 @@ static volatile sig_atomic_t stopping;
 static int listener;
 static int limit;
 static int blocking;
+static int polled;
 
 static void stop(int signal)
 {
@@ -94,10 +97,10 @@ static void *serve(void *unused)
 
 	(void)unused;
 	while (!stopping) {
-		ready[0] = (struct pollfd){.fd = number < HELD_MOST ? listener : -1, .events = POLLIN};
+		ready[0] = (struct pollfd){.fd = polled && number < HELD_MOST ? listener : -1, .events = POLLIN};
 		for (int i = 0; i < number; i++)
 			ready[i + 1] = (struct pollfd){.fd = held[i].descriptor, .events = POLLIN};
-		if (poll(ready, (nfds_t)number + 1, 100) <= 0)
+		if (poll(ready, (nfds_t)number + 1, polled ? 100 : 0) <= 0 && polled)
 			continue;
 		for (int i = number - 1; i >= 0; i--) {
 			char byte;
@@ -106,7 +109,7 @@ static void *serve(void *unused)
 			let_go(&held[i]);
 			held[i] = held[--number];
 		}
-		if ((ready[0].revents & POLLIN) != 0 && number < HELD_MOST && take(&held[number]))
+		if ((!polled || (ready[0].revents & POLLIN) != 0) && number < HELD_MOST && take(&held[number]))
 			number++;
 	}
 	while (number > 0)
@@ -136,7 +139,8 @@ int main(int argc, char **argv)
 		return 2;
 	int processes = atoi(argv[2]);
 	limit = atoi(argv[4]);
-	blocking = strcmp(argv[5], "blocking") == 0;
+	blocking = strcmp(argv[5], "nonblocking") != 0;
+	polled = strcmp(argv[5], "plain") != 0;
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	address.sin_port = htons((uint16_t)atoi(argv[1]));
 	listener = socket(AF_INET, SOCK_STREAM, 0);
@@ -145,8 +149,8 @@ int main(int argc, char **argv)
 		return 1;
 	if (!blocking)
 		fcntl(listener, F_SETFL, O_NONBLOCK);
-	else /* threads that poll one blocking listener meet in accept: the loser must come back to see that it is to stop */
-		setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_usec = 100000}, sizeof(struct timeval));
+	else /* a thread that sleeps in accept must come back to its connections, and to see that it is to stop */
+		setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_usec = polled ? 100000 : 10000}, sizeof(struct timeval));
 	sigaction(SIGTERM, &action, NULL);
 	pid_t child[64];
 	for (int i = 0; i < processes; i++) {
