@@ -81,7 +81,7 @@ limit_is() { echo "CONNLIMIT_PER_IP=$1" >"$limits"; }
 # Clients. One helper process holds connections for the test: hold ADDRESS sets $answer to served, refused or silent.
 start_client() {
 	coproc CLIENT { exec python3 "$SOURCE/tests/programs/client.py" "$port" "${request:-}" 3>&-; }
-	# shellcheck disable=SC2034 # bash sets it
+	# shellcheck disable=SC2034,SC2153 # bash sets it
 	client_pid=$CLIENT_PID
 	client_in=${CLIENT[1]}
 	client_out=${CLIENT[0]}
