@@ -24,6 +24,11 @@ static void buckets(const struct table *table, uint64_t fingerprint, uint32_t fi
 
 	first[0] = one * BUCKET;
 	first[1] = (other != one ? other : one ^ 1U) * BUCKET;
+	/* In a large table each of their four cache lines is a trip to memory: all at once rather than one after the other. */
+	for (int b = 0; b < 2; b++) {
+		__builtin_prefetch(&table->entry[first[b]]);
+		__builtin_prefetch(&table->entry[first[b] + BUCKET / 2]);
+	}
 }
 
 /* Both words of an entry change at once or not at all. The builtin compiles to cmpxchg16b, or casp on aarch64; __atomic would

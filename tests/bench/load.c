@@ -1,0 +1,106 @@
+/* Clients: load flood FROM PORT N             N connections from one address one after the other, each closed when the server closed it
+ *          load spread HELD ADDRESSES PORT N  as many addresses (127.1.0.0 and on), each holding so many, then N more from them in turn
+ *          load ask FROM PORT N               N connections that send a byte and wait for one; prints the p50 and p99 in microseconds */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
+}
+
+static int connected(uint32_t from, int port)
+{
+	struct sockaddr_in mine = {.sin_family = AF_INET, .sin_addr = {htonl(from)}};
+	struct sockaddr_in server = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons((uint16_t)port)};
+	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	struct timeval patience = {.tv_sec = 10};
+	int one = 1;
+	int descriptor = socket(AF_INET, SOCK_STREAM, 0);
+
+	setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(descriptor, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+	if (bind(descriptor, (struct sockaddr *)&mine, sizeof(mine)) != 0 ||
+	    connect(descriptor, (struct sockaddr *)&server, sizeof(server)) != 0) {
+		perror("connect");
+		exit(1);
+	}
+	return descriptor;
+}
+
+static void until_closed(uint32_t from, int port)
+{
+	int descriptor = connected(from, port);
+	char byte;
+
+	(void)!read(descriptor, &byte, 1);
+	close(descriptor);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void ask(uint32_t from, int port, long number)
+{
+	double *took = calloc((size_t)number, sizeof(*took));
+	char byte = 'q';
+
+	for (long i = 0; i < number; i++) {
+		double began = now();
+		int descriptor = connected(from, port);
+		(void)!write(descriptor, &byte, 1);
+		if (read(descriptor, &byte, 1) != 1) {
+			fprintf(stderr, "no answer\n");
+			exit(1);
+		}
+		took[i] = now() - began;
+		close(descriptor);
+		usleep(200);
+	}
+	qsort(took, (size_t)number, sizeof(*took), by_size);
+	printf("%.1f %.1f\n", took[number / 2], took[number * 99 / 100]);
+}
+
+int main(int count, char **arguments)
+{
+	struct rlimit most;
+
+	getrlimit(RLIMIT_NOFILE, &most);
+	most.rlim_cur = most.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &most);
+	if (count == 5 && strcmp(arguments[1], "flood") == 0) {
+		for (long i = atol(arguments[4]); i > 0; i--)
+			until_closed(ntohl(inet_addr(arguments[2])), atoi(arguments[3]));
+	} else if (count == 6 && strcmp(arguments[1], "spread") == 0) {
+		uint32_t addresses = (uint32_t)atol(arguments[3]);
+		uint32_t first = 0x7f010001;
+		for (uint32_t i = 0; i < addresses * (uint32_t)atol(arguments[2]); i++)
+			connected(first + i % addresses, atoi(arguments[4]));
+		double began = now();
+		for (long i = 0; i < atol(arguments[5]); i++)
+			until_closed(first + (uint32_t)i % addresses, atoi(arguments[4]));
+		printf("%.0f\n", now() - began);
+		fflush(stdout);
+	} else if (count == 5 && strcmp(arguments[1], "ask") == 0) {
+		ask(ntohl(inet_addr(arguments[2])), atoi(arguments[3]), atol(arguments[4]));
+	} else {
+		return 2;
+	}
+	return 0;
+}

@@ -1,0 +1,162 @@
+/* The table alone, without a preload and without a socket.
+ *
+ *     table cycle CLIENTS HELD     so many connections held, spread over so many clients; prints ns for one admit and release
+ *     table pair distinct|hot      prints how much more two processes do together than one, on distinct clients or on one
+ *     table size                   prints bytes of shared memory for each connection that can be held */
+#include "../../lib/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CYCLES = 200000, ROUNDS = 9 };
+
+static struct table table;
+static uint64_t dice = 88172645463325252U;
+
+static uint64_t roll(void)
+{
+	dice ^= dice << 13;
+	dice ^= dice >> 7;
+	dice ^= dice << 17;
+	return dice;
+}
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+static struct connection connection_of(uint32_t client, uint32_t number)
+{
+	struct connection connection;
+
+	memset(&connection, 0, sizeof(connection));
+	memset(connection.peer.address.bytes + 10, 0xff, 2);
+	memcpy(connection.peer.address.bytes + 12, &client, 4);
+	connection.peer.port = (uint16_t)number;
+	memset(connection.local.address.bytes + 10, 0xff, 2);
+	connection.local.port = 80;
+	return connection;
+}
+
+static void open_table(uint32_t capacity)
+{
+	static struct settings settings;
+
+	settings_default(&settings);
+	settings.per_ip = LIMIT_MOST;
+	settings.capacity = capacity;
+	if (!table_open_anonymous(&table, "bench", &settings)) {
+		perror("table");
+		exit(1);
+	}
+}
+
+static void cycle(uint32_t client)
+{
+	struct connection connection = connection_of(client, (uint32_t)roll());
+	reference held;
+
+	if (table_admit(&table, &connection, &held) != VERDICT_ADMITTED) {
+		fprintf(stderr, "not admitted\n");
+		exit(1);
+	}
+	table_drop(&table, held);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static double timed(uint32_t clients)
+{
+	double rounds[ROUNDS];
+
+	for (int round = 0; round < ROUNDS; round++) {
+		double began = now();
+		for (int i = 0; i < CYCLES; i++)
+			cycle(1 + (uint32_t)(roll() % clients));
+		rounds[round] = (now() - began) / CYCLES;
+	}
+	qsort(rounds, ROUNDS, sizeof(rounds[0]), by_size);
+	return rounds[ROUNDS / 2];
+}
+
+static void hold(uint32_t clients, uint32_t number)
+{
+	for (uint32_t i = 0; i < number; i++) {
+		struct connection connection = connection_of(1 + i % clients, i);
+		reference held;
+
+		if (table_admit(&table, &connection, &held) != VERDICT_ADMITTED) {
+			fprintf(stderr, "not admitted: %u of %u\n", i, number);
+			exit(1);
+		}
+	}
+}
+
+static double together(int processes, bool distinct)
+{
+	double *done = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	double sum = 0;
+
+	for (int p = 0; p < processes; p++) {
+		if (fork() == 0) {
+			table.pid = (uint32_t)getpid();
+			dice += (uint64_t)p * 0x9e3779b97f4a7c15U;
+			double began = now();
+			long cycles = 0;
+			while (now() - began < 2e8) {
+				for (int i = 0; i < 100; i++)
+					cycle(distinct ? 1 + (uint32_t)p * 1000000U + (uint32_t)(roll() % 1000) : 1);
+				cycles += 100;
+			}
+			done[p] = (double)cycles / (now() - began);
+			_exit(0);
+		}
+	}
+	while (wait(NULL) > 0)
+		;
+	for (int p = 0; p < processes; p++)
+		sum += done[p];
+	munmap(done, 4096);
+	return sum;
+}
+
+int main(int count, char **arguments)
+{
+	if (count == 4 && strcmp(arguments[1], "cycle") == 0) {
+		uint32_t clients = (uint32_t)atol(arguments[2]);
+		uint32_t held = (uint32_t)atol(arguments[3]);
+		open_table(held * 2 > 65536 ? held * 2 : 65536);
+		hold(clients, held);
+		printf("%.1f\n", timed(clients));
+	} else if (count == 3 && strcmp(arguments[1], "pair") == 0) {
+		bool distinct = strcmp(arguments[2], "distinct") == 0;
+		open_table(65536);
+		double ratio[ROUNDS];
+		for (int round = 0; round < ROUNDS; round++) {
+			double one = together(1, distinct);
+			ratio[round] = together(2, distinct) / one;
+		}
+		qsort(ratio, ROUNDS, sizeof(ratio[0]), by_size);
+		printf("%.2f\n", ratio[ROUNDS / 2]);
+	} else if (count == 2) {
+		printf("%.1f\n", (double)(table_size(1U << 20) - table_size(1U << 16)) / ((1U << 20) - (1U << 16)));
+	} else {
+		return 2;
+	}
+	return 0;
+}
