@@ -1,7 +1,9 @@
 /* Clients: load flood FROM PORT N             N connections from one address one after the other, each closed when the server closed it
  *          load spread HELD ADDRESSES PORT N  as many addresses (127.1.0.0 and on), each holding so many, then N more from them in turn
+ *          load hold FIRST ADDRESSES PORT     as many addresses from the FIRSTth on, each holding one, until killed; says "held"
  *          load ask FROM PORT N               N connections that send a byte and wait for one; prints the p50 and p99 in microseconds */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +34,7 @@ static int connected(uint32_t from, int port)
 	setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(descriptor, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
 	if (bind(descriptor, (struct sockaddr *)&mine, sizeof(mine)) != 0 ||
-	    connect(descriptor, (struct sockaddr *)&server, sizeof(server)) != 0) {
+	    (connect(descriptor, (struct sockaddr *)&server, sizeof(server)) != 0 && errno != ECONNRESET)) {
 		perror("connect");
 		exit(1);
 	}
@@ -97,6 +99,12 @@ int main(int count, char **arguments)
 			until_closed(first + (uint32_t)i % addresses, atoi(arguments[4]));
 		printf("%.0f\n", now() - began);
 		fflush(stdout);
+	} else if (count == 5 && strcmp(arguments[1], "hold") == 0) {
+		for (uint32_t i = 0; i < (uint32_t)atol(arguments[3]); i++)
+			connected(0x7f010001 + (uint32_t)atol(arguments[2]) + i, atoi(arguments[4]));
+		puts("held");
+		fflush(stdout);
+		pause();
 	} else if (count == 5 && strcmp(arguments[1], "ask") == 0) {
 		ask(ntohl(inet_addr(arguments[2])), atoi(arguments[3]), atol(arguments[4]));
 	} else {

@@ -1,0 +1,504 @@
+#!/usr/bin/env python3
+"""Measures connlimit in alternating pairs against what people would use instead.
+
+Every figure is a ratio (or a difference in bare system calls, instructions or per cent), the median over pairs of runs that alternate on this
+machine, with its quartiles. Written to results.csv, results.md and results.png in the directory given. Called by scripts/bench.
+"""
+import csv
+import glob
+import os
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.environ["BUILD"]
+OUT = os.environ["OUT"]
+PAIRS = int(os.environ.get("PAIRS", "9"))
+PRELOAD = f"{BUILD}/libconnlimit_preload.so"
+PASS = f"{BUILD}/tests/libpassthrough.so"
+TMP = tempfile.mkdtemp(prefix="connlimit-bench.")
+os.chmod(TMP, 0o755)
+rows = []
+children = []
+
+
+def program(name):
+    return f"{BUILD}/tests/bench_{name}"
+
+
+def record(group, what, values, goal="", unit="x"):
+    values = sorted(values)
+    low, high = values[len(values) // 4], values[(3 * len(values)) // 4]
+    row = dict(group=group, what=what, median=round(statistics.median(values), 3), low=round(low, 3), high=round(high, 3), unit=unit,
+               runs=len(values), goal=goal)
+    rows.append(row)
+    print(f"{group:10} {what:66} {row['median']:9g} {unit:12} ({row['low']:g} .. {row['high']:g}, {row['runs']})  {goal}", flush=True)
+
+
+def environment(preload, **more):
+    env = {k: v for k, v in os.environ.items() if not k.startswith("CONNLIMIT_") and k != "LD_PRELOAD"}
+    if preload:
+        env["LD_PRELOAD"] = preload
+        env["CONNLIMIT_PER_IP"] = "100000"
+        env["CONNLIMIT_LOG"] = "off"
+    env.update(more)
+    return env
+
+
+def run(command, preload=None, **more):
+    return subprocess.run(command, env=environment(preload, **more), stdout=subprocess.PIPE, check=True, text=True,
+                          stderr=subprocess.DEVNULL).stdout
+
+
+def alternate(first, second, pairs=PAIRS):
+    """Runs two things in alternating order and gives their results in pairs."""
+    results = []
+    for i in range(pairs):
+        if i % 2:
+            b = second()
+            a = first()
+        else:
+            a = first()
+            b = second()
+        results.append((a, b))
+    return results
+
+
+# ---- one call ----
+
+
+def numbers(text):
+    return [float(word) for word in text.split()]
+
+
+def calls():
+    for where, more in (("a listener on one address", {}), ("a listener on the wildcard address", {"WILDCARD": "1"})):
+        pairs = alternate(lambda: numbers(run([program("connections"), "200"], PASS, **more)),
+                          lambda: numbers(run([program("connections"), "200"], PRELOAD, **more)), 2 * PAIRS)
+        bare = [(a[2] + b[2]) / 2 for a, b in pairs]
+        record("call", f"accept+close more than the pass-through, {where}",
+               [(b[0] + b[1] - a[0] - a[1]) / unit for (a, b), unit in zip(pairs, bare)], "<= 1.5" if not more else "", "bare calls")
+
+    def each(preload):
+        lines = (line.split() for line in run([program("calls")], preload).splitlines())
+        return {name: float(ns) for name, ns in lines}
+
+    pairs = alternate(lambda: each(PASS), lambda: each(PRELOAD), PAIRS)
+    for name in pairs[0][0]:
+        if name != "getppid":
+            record("call", f"{name} that does not concern us, more than the pass-through", [b[name] - a[name] for a, b in pairs], "<= 2", "ns")
+
+
+def syscalls():
+    """System calls of a thousand connections, by strace."""
+    for where, more in (("one address", {}), ("the wildcard address", {"WILDCARD": "1"})):
+        counts = []
+        for preload in (PASS, PRELOAD):
+            log = f"{TMP}/strace"
+            env = environment(None, **more)
+            extra = ["-E", f"LD_PRELOAD={preload}", "-E", "CONNLIMIT_PER_IP=1000"]
+            sums = []
+            for n in ("100", "1100"):
+                subprocess.run(["strace", "-o", log, *extra, f"{BUILD}/tests/repeat", "connection", n], env=env, check=True)
+                sums.append(sum(1 for _ in open(log, encoding="ascii")))
+            counts.append((sums[1] - sums[0]) / 1000)
+        record("call", f"system calls more on accept+close, a listener on {where}", [counts[1] - counts[0]], "<= 1", "calls")
+
+
+def instructions():
+    for thing in ("connection", "untracked"):
+        got = []
+        for preload in (PASS, PRELOAD):
+            text = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--toggle-collect={thing}",
+                                   f"{BUILD}/tests/repeat", thing, "1000"], env=environment(preload), capture_output=True, text=True,
+                                  check=True).stderr
+            got.append(float(text.split("Collected : ")[1].split()[0]) / 1000)
+        record("call", "instructions more, " + ("accept+close" if thing == "connection" else "close of an untracked descriptor"),
+               [got[1] - got[0]], "", "instructions")
+
+
+# ---- the table ----
+
+
+def table():
+    def cycle(clients, held):
+        return float(run([program("table"), "cycle", str(clients), str(held)]))
+
+    for clients, held in ((1000, 1000), (100000, 100000), (1000000, 1000000), (1, 1000), (1, 1000000)):
+        pairs = alternate(lambda: cycle(1, 1), lambda c=clients, h=held: cycle(c, h), max(3, PAIRS // 3))
+        record("table", f"admit+release, {clients} clients with {held} held, over one client with one", [b / a for a, b in pairs],
+               "1" if clients == 1 else "")
+    for kind, goal in (("distinct", ">= 1.8"), ("hot", ">= 0.67")):
+        what = "clients" if kind == "distinct" else "client"
+        record("table", f"two processes over one, {kind} {what}", [float(run([program("table"), "pair", kind])) for _ in range(3)], goal)
+    record("table", "shared memory reserved for each connection of the capacity", [float(run([program("table"), "size"]))], "", "bytes")
+
+
+# ---- a process ----
+
+
+def process():
+    pairs = alternate(lambda: float(run([program("forks"), "9900"])), lambda: float(run([program("forks"), "9900"], PRELOAD)))
+    record("process", "fork with 9900 tracked connections, over bare", [b / a for a, b in pairs], "<= 1.10")
+    pairs = alternate(lambda: float(run([program("start"), ""])), lambda: float(run([program("start"), PRELOAD])))
+    record("process", "start of /bin/true preloaded, over bare", [b / a for a, b in pairs], "<= 1.05")
+    pairs = alternate(lambda: float(run([program("start"), PASS])), lambda: float(run([program("start"), PRELOAD])))
+    record("process", "start of /bin/true preloaded, over the pass-through", [b / a for a, b in pairs])
+    server = start([program("server"), "answer", "7701"], PRELOAD)
+    wait_port(7701)
+    record("process", "resident memory of an idle table", [resident_table(server.pid) / 1024], "< 1", "MiB")
+    stop(server)
+
+
+def resident_table(pid):
+    size = 0
+    inside = False
+    for line in open(f"/proc/{pid}/smaps", encoding="ascii"):
+        if line[0] not in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+            inside = "SYSV" in line
+        elif inside and line.startswith("Rss:"):
+            size += int(line.split()[1])
+    return size
+
+
+# ---- servers ----
+
+
+def start(command, preload=None, **more):
+    child = subprocess.Popen(command, env=environment(preload, **more), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    children.append(child)
+    return child
+
+
+def stop(child):
+    child.send_signal(signal.SIGTERM)
+    out = child.communicate(timeout=30)[0]
+    children.remove(child)
+    return out
+
+
+def wait_port(port, host="127.0.0.1"):
+    deadline = time.time() + 20
+    while time.time() < deadline:
+        try:
+            socket.create_connection((host, port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    sys.exit(f"nothing listens on port {port}")
+
+
+def family(pid):
+    pids = [pid]
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        for child in open(path, encoding="ascii").read().split():
+            pids += family(int(child))
+    return pids
+
+
+def cpu_ns(pid):
+    """CPU of a process and of its descendants that still live, as the scheduler counts it, and of its ended children, in ticks."""
+    total = 0
+    for p in family(pid):
+        for path in glob.glob(f"/proc/{p}/task/*/schedstat"):
+            try:
+                total += int(open(path, encoding="ascii").read().split()[0])
+            except OSError:
+                pass
+        fields = open(f"/proc/{p}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()
+        total += (int(fields[13]) + int(fields[14])) * (10**9 // os.sysconf("SC_CLK_TCK"))
+    return total
+
+
+def refusals():
+    number = 5000
+
+    def served(mode, preload, **more):
+        server = start([program("server"), mode, "7702"], preload, **more)
+        wait_port(7702)
+        holder = socket.create_connection(("127.0.0.1", 7702), 5, ("127.0.0.9", 0)) if preload else None
+        before = cpu_ns(server.pid)
+        run([program("load"), "flood", "127.0.0.9", "7702", str(number)])
+        used = (cpu_ns(server.pid) - before) / number
+        if holder:
+            holder.close()
+        stop(server)
+        return used
+
+    pairs = alternate(lambda: served("close", None), lambda: served("answer", PRELOAD, CONNLIMIT_PER_IP="1"))
+    record("refusal", "CPU of a refused connection, over one that the daemon accepts and closes", [b / a for a, b in pairs], "<= 1")
+
+    def latency(mode, preload, **more):
+        server = start([program("server"), mode, "7703"], preload, **more)
+        victim_at = 7703
+        plain = None
+        if mode == "close":  # the victim asks a server that serves, while the other one refuses by itself
+            plain = start([program("server"), "answer", "7704"])
+            victim_at = 7704
+            wait_port(7704)
+        wait_port(7703)
+        holder = socket.create_connection(("127.0.0.1", 7703), 5, ("127.0.0.9", 0))
+        attacker = subprocess.Popen([program("load"), "flood", "127.0.0.9", "7703", "100000000"])
+        p99 = numbers(run([program("load"), "ask", "127.0.0.10", str(victim_at), "2000"]))[1]
+        attacker.kill()
+        attacker.wait()
+        holder.close()
+        stop(server)
+        if plain:
+            stop(plain)
+        return p99
+
+    pairs = alternate(lambda: latency("close", None), lambda: latency("answer", PRELOAD, CONNLIMIT_PER_IP="1"))
+    record("refusal", "another client's p99 under attack, over one where the daemon closes itself", [b / a for a, b in pairs], "<= 1.10")
+
+
+def check_share():
+    """Share of a CPU that kernel checks take while many addresses, each at its limit, try again and again."""
+    for addresses in (1, 1000, 10000):
+        shares = []
+        for attempt in range(3):
+            name = f"bench{os.getpid()}x{addresses}x{attempt}"
+            server = start([program("server"), "answer", "7705"], PRELOAD, CONNLIMIT_PER_IP="1", CONNLIMIT_TABLE=name)
+            wait_port(7705)
+            took = float(run([program("load"), "spread", "1", str(addresses), "7705", "60000"]))
+            text = subprocess.run([f"{BUILD}/tests/bench_checked", name], capture_output=True, text=True, check=True).stdout
+            shares.append(100 * float(text.split()[1]) / took)
+            stop(server)
+        record("refusal", f"CPU in checks of the kernel, {addresses} addresses at their limit attack", shares, "< 2", "%")
+
+
+# ---- whole daemons ----
+
+
+def nginx(name, port, http="", server="", preload=None, stream=None, workers=1):
+    prefix = f"{TMP}/{name}"
+    os.makedirs(prefix, exist_ok=True)
+    os.chmod(prefix, 0o777)
+    with open(f"{prefix}/conf", "w", encoding="ascii") as conf:
+        conf.write(f"worker_processes {workers}; daemon off;\n")
+        conf.write(f"error_log {prefix}/error.log crit; pid {prefix}/pid;\n")
+        if stream:
+            conf.write("load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n")
+        conf.write("events { worker_connections 15000; }\n")
+        conf.write("http { access_log off; client_header_timeout 600s; " + http)
+        conf.write(f" server {{ listen {stream or port} backlog=4096; {server} location / {{ return 200 ok; }} }} }}\n")
+        if stream:
+            conf.write("stream { limit_conn_zone $binary_remote_addr zone=per:10m; "
+                       f"server {{ listen {port} backlog=4096; limit_conn per 100000; proxy_pass 127.0.0.1:{stream}; }} }}\n")
+    child = start(["/usr/sbin/nginx", "-p", prefix, "-c", f"{prefix}/conf"], preload)
+    wait_port(port)
+    return child
+
+
+def haproxy(name, port, back):
+    path = f"{TMP}/{name}.cfg"
+    with open(path, "w", encoding="ascii") as conf:
+        conf.write("global\n nbthread 1\n maxconn 20000\ndefaults\n mode http\n option http-server-close\n timeout connect 5s\n timeout client 5s\n"
+                   f" timeout server 5s\nfrontend f\n bind 127.0.0.1:{port}\n stick-table type ip size 1m store conn_cur\n"
+                   " tcp-request connection track-sc0 src\n tcp-request connection reject if { sc0_conn_cur gt 100000 }\n"
+                   f" default_backend b\nbackend b\n server s 127.0.0.1:{back}\n")
+    child = start(["haproxy", "-f", path, "-db"])
+    wait_port(port)
+    return child
+
+
+def requests(port, pids, number=4000):
+    """Server CPU for a request with Connection: close, and requests in a second."""
+    before = sum(cpu_ns(pid) for pid in pids)
+    out = subprocess.run(["ab", "-q", "-n", str(number), "-c", "20", f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True).stdout
+    used = sum(cpu_ns(pid) for pid in pids) - before
+    return used / number, float(out.split("Requests per second:")[1].split()[0])
+
+
+def web():
+    bare = nginx("bare", 7711)
+    zone = "limit_conn_zone $binary_remote_addr zone=per:10m;"
+    others = {
+        "nginx + connlimit": (7712, [nginx("connlimit", 7712, preload=PRELOAD).pid]),
+        "nginx + limit_conn (http)": (7713, [nginx("limit_conn", 7713, zone, "limit_conn per 100000;").pid]),
+        "nginx + limit_conn (stream, in front of http)": (7714, [nginx("stream", 7714, stream=7715).pid]),
+        "nginx behind haproxy with a src_conn_cur stick table": (7716, [haproxy("haproxy", 7716, 7711).pid, bare.pid]),
+    }
+    compare("web", 7711, [bare.pid], others, "Connection: close")
+    for child in list(children):
+        stop(child)
+
+
+def compare(group, port, pids, others, what):
+    ratios = {name: [] for name in others}
+    rates = {name: [] for name in others}
+    for i in range(PAIRS):
+        for name in (list(others) if i % 2 else list(others)[::-1]):
+            other = others[name]
+            pair = [None, None]
+            for side in ((0, 1) if i % 2 else (1, 0)):
+                pair[side] = requests(port, pids) if side == 0 else requests(*other)
+            ratios[name].append(pair[1][0] / pair[0][0])
+            rates[name].append(pair[1][1] / pair[0][1])
+    for name in others:
+        record(group, f"{name}: server CPU a request over bare ({what})", ratios[name], "<= 1.01" if "connlimit" in name else "")
+        record(group, f"{name}: requests in a second over bare", rates[name])
+
+
+def nftables():
+    """`ct count` sees each SYN in the sender's context over loopback, so the CPU of both sides is compared. In a namespace of its own."""
+    bare = nginx("nft", 7721, workers=5)
+    limited = nginx("nft_connlimit", 7722, preload=PRELOAD, workers=5)
+    rules = "table inet bench { set held { type ipv4_addr; size 100000; flags dynamic; } chain in { type filter hook input priority 0; " \
+            "tcp dport 7721 ct state new add @held { ip saddr ct count over 100000 } reject; } }"
+
+    def cost(port, pid, nft):
+        if nft:
+            subprocess.run(["nft", rules], check=True)
+        before = cpu_ns(pid)
+        used_before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        number = 3000
+        subprocess.run(["ab", "-q", "-n", str(number), "-c", "20", f"http://127.0.0.1:{port}/"], capture_output=True, check=True)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        client = (used.ru_utime + used.ru_stime - used_before.ru_utime - used_before.ru_stime) * 1e9
+        total = cpu_ns(pid) - before + client
+        if nft:
+            subprocess.run(["nft", "delete", "table", "inet", "bench"], check=True)
+        return total / number
+
+    for held in (1, 1000, 50000):
+        holders = []
+        for port in (7721, 7722):
+            if port == 7721:
+                subprocess.run(["nft", rules], check=True)  # conntrack must see them begin
+            for first in range(0, held, 12500):  # RLIMIT_NOFILE is often 20000
+                command = [program("load"), "hold", str(first), str(min(held - first, 12500)), str(port)]
+                holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+                if holder.stdout.readline() != "held\n":
+                    sys.exit("could not hold so many connections")
+                holders.append(holder)
+        subprocess.run(["nft", "delete", "table", "inet", "bench"], check=True)
+        pairs = alternate(lambda: cost(7721, bare.pid, False), lambda: cost(7721, bare.pid, True))
+        record("nftables", f"ct count, {held} clients held: CPU of both sides over bare", [b / a for a, b in pairs])
+        pairs = alternate(lambda: cost(7721, bare.pid, False), lambda: cost(7722, limited.pid, False))
+        record("nftables", f"connlimit, {held} clients held: CPU of both sides over bare", [b / a for a, b in pairs], "<= 1.01")
+        for holder in holders:
+            holder.kill()
+            holder.wait()
+    stop(bare)
+    stop(limited)
+
+
+def redis():
+    servers = {}
+    for port, preload in ((7731, None), (7732, PRELOAD)):
+        servers[port] = start(["redis-server", "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"], preload)
+        wait_port(port)
+
+    def cost(port):
+        before = cpu_ns(servers[port].pid)
+        run(["redis-benchmark", "-p", str(port), "-n", "5000", "-c", "20", "-k", "0", "-q", "-t", "ping_mbulk"])
+        return (cpu_ns(servers[port].pid) - before) / 5000
+
+    pairs = alternate(lambda: cost(7731), lambda: cost(7732))
+    record("redis", "connlimit: CPU of a connect, PING and disconnect over bare", [b / a for a, b in pairs], "<= 1.01")
+    for port in (7731, 7732):
+        stop(servers[port])
+
+
+def postgres():
+    binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
+    servers = {}
+    for port, preload in ((7741, None), (7742, PRELOAD)):
+        data = f"{TMP}/pg{port}"
+        os.makedirs(data)
+        shutil.chown(data, "postgres")
+        as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        run([*as_postgres, f"{binaries}/initdb", "-D", data, "-A", "trust", "--no-sync"])
+        servers[port] = start([*as_postgres, f"{binaries}/postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1",
+                               "-c", f"unix_socket_directories={data}"], preload)
+    script = f"{TMP}/select.sql"
+    with open(script, "w", encoding="ascii") as sql:
+        sql.write("select 1;\n")
+    for port in servers:
+        wait_port(port)
+        while subprocess.run([f"{binaries}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode:
+            time.sleep(0.1)
+
+    def cost(port):
+        before = cpu_ns(servers[port].pid)
+        run([f"{binaries}/pgbench", "-n", "-C", "-c", "4", "-t", "100", "-f", script, "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "postgres"])
+        time.sleep(0.1)
+        return cpu_ns(servers[port].pid) - before
+
+    pairs = alternate(lambda: cost(7741), lambda: cost(7742))
+    record("postgres", "connlimit: CPU of a connect, select and disconnect over bare", [b / a for a, b in pairs], "<= 1.01")
+    for port in servers:
+        servers[port].send_signal(signal.SIGINT)
+        servers[port].wait()
+        children.remove(servers[port])
+
+
+# ---- what comes of it ----
+
+
+def write():
+    with open(f"{OUT}/results.csv", "w", encoding="ascii", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    with open(f"{OUT}/results.md", "w", encoding="ascii") as file:
+        file.write("| what | median | quartiles | goal |\n|---|---|---|---|\n")
+        for row in rows:
+            unit = "" if row["unit"] == "x" else " " + row["unit"]
+            file.write(f"| {row['what']} | {row['median']:g}{unit} | {row['low']:g} .. {row['high']:g} | {row['goal']} |\n")
+    plot([row for row in rows if row["unit"] == "x" and "CPU" in row["what"]])
+
+
+def plot(shown):
+    import matplotlib  # pylint: disable=import-outside-toplevel
+    matplotlib.use("Agg")
+    from matplotlib import pyplot  # pylint: disable=import-outside-toplevel
+
+    if not shown:
+        return
+    _, axes = pyplot.subplots(figsize=(10, 0.45 * len(shown) + 1.2))
+    places = range(len(shown))[::-1]
+    medians = [row["median"] for row in shown]
+    spread = [[row["median"] - row["low"] for row in shown], [row["high"] - row["median"] for row in shown]]
+    colours = ["#2a7" if "connlimit" in row["what"] or row["group"] == "refusal" else "#999" for row in shown]
+    axes.barh(list(places), medians, xerr=spread, color=colours, capsize=3)
+    axes.set_yticks(list(places))
+    axes.set_yticklabels([row["what"] for row in shown], fontsize=8)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xlabel("CPU over bare: medians of alternating pairs, and quartiles")
+    pyplot.tight_layout()
+    pyplot.savefig(f"{OUT}/results.png", dpi=120)
+
+
+SECTIONS = {f.__name__: f for f in (syscalls, instructions, calls, table, process, refusals, check_share, web, nftables, redis, postgres)}
+
+
+def main():
+    wanted = sys.argv[1:] or list(SECTIONS)
+    try:
+        for name in wanted:
+            if name == "nftables" and os.environ.get("IN_NAMESPACE") != "1":
+                subprocess.run(["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, __file__, "nftables"],
+                               env=dict(os.environ, IN_NAMESPACE="1", OUT=TMP), check=True)
+                with open(f"{TMP}/results.csv", encoding="ascii", newline="") as file:
+                    for row in csv.DictReader(file):
+                        rows.append({k: float(v) if k in ("median", "low", "high") else v for k, v in row.items()})
+                continue
+            SECTIONS[name]()
+    finally:
+        for child in children:
+            child.kill()
+        if rows:
+            write()
+        shutil.rmtree(TMP, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
