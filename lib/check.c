@@ -14,6 +14,7 @@
 enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
 	COST_FACTOR = 50,    /* a fruitless check may be repeated after so many times its own length: 2 % of the time */
+	TABLE_FACTOR = 60,   /* the same for the checks of all clients together */
 	LOOKS = 3,	     /* before a count is mended: others get this often the chance to end what they are at */
 	UNKNOWN_TRIES = 64,  /* times that the total is counted anew when others change it meanwhile */
 };
@@ -177,6 +178,33 @@ static void back_off(struct check_pace *pace, uint32_t now, uint64_t cost_us)
 	atomic_store_explicit(&pace->after, after != 0 ? after : 1, memory_order_relaxed);
 }
 
+/* Many clients, each at its limit and each within its own pace, would still have the kernel asked all the time. So all clients' checks
+ * together pay for their time as one client's do, TABLE_FACTOR for one, up to AHEAD_US in advance. Three get theirs even so: the first
+ * check of a client, which had to open its connections for it; one after a check that found something; and one whose client was put off
+ * for OVERDUE_MS, so that nobody is refused for longer because of connections that are gone. */
+enum { AHEAD_US = 1000000, DEBT_MOST_US = 5000000, OVERDUE_MS = 15000 };
+
+static bool must_wait(const struct table *table, const struct check_pace *pace, uint64_t now_us, uint32_t now)
+{
+	uint64_t paid = atomic_load_explicit(&table->header->check_paid, memory_order_relaxed);
+	uint32_t after = atomic_load_explicit(&pace->after, memory_order_relaxed);
+
+	if (paid <= now_us + AHEAD_US || paid > now_us + AHEAD_US + DEBT_MOST_US)
+		return false;
+	return atomic_load_explicit(&pace->wait, memory_order_relaxed) != 0 && now - after < OVERDUE_MS;
+}
+
+static void pay(struct table *table, uint64_t now_us, uint64_t cost_us)
+{
+	_Atomic uint64_t *paid = &table->header->check_paid;
+	uint64_t seen = atomic_load_explicit(paid, memory_order_relaxed);
+	uint64_t most = now_us + AHEAD_US + DEBT_MOST_US;
+	uint64_t next = (seen > now_us && seen <= most ? seen : now_us) + cost_us * TABLE_FACTOR;
+
+	/* If another one pays at the same moment, one of the two goes free. */
+	atomic_compare_exchange_strong(paid, &seen, next < most ? next : most);
+}
+
 /* One client's records, or any's, and the count of them in `word`. */
 static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint64_t *word, struct check_pace *pace,
 			       const struct connection *control)
@@ -187,6 +215,8 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	if (too_soon(pace, (uint32_t)clock_ms()))
 		return CHECK_BACKED_OFF;
 	uint64_t began = clock_us();
+	if (entry != ANY_CLIENT && must_wait(table, pace, began, (uint32_t)clock_ms()))
+		return CHECK_BACKED_OFF;
 	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
 	uint32_t from = atomic_load_explicit(&pace->from, memory_order_relaxed);
 	if (from >= extent)
@@ -204,6 +234,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 		return CHECK_FREED;
 	}
 	back_off(pace, (uint32_t)clock_ms(), cost);
+	pay(table, began, cost);
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
 }
 

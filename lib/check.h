@@ -12,8 +12,9 @@ enum checked {
 };
 
 /* Checks one client's records, on account of `control`, a connection known to be open at this moment. A check that finds nothing
- * keeps others for this client off for 1 ms at first, doubling up to CHECK_WAIT_MOST, and for 50 times as long as it took, so that all
- * checks together stay under 2 % of one CPU; one that finds something is free to repeat at once. */
+ * keeps others for this client off for 1 ms at first, doubling up to CHECK_WAIT_MOST, and for 50 times as long as it took, so that they
+ * stay under 2 % of one CPU; those of all clients together are held to as much (check.c). One that finds something is free to repeat at
+ * once. */
 enum { CHECK_WAIT_MOST = 50 /* ms */ };
 enum checked check_client(struct table *table, uint32_t entry, const struct connection *control);
 

@@ -204,6 +204,7 @@ struct table_header {
 	_Atomic uint64_t checks;
 	_Atomic uint64_t check_us;  /* time spent in them */
 	_Atomic uint64_t check_gone; /* records they dropped */
+	_Atomic uint64_t check_paid; /* us of clock_us until when the time they took is paid for (check.c) */
 	_Atomic uint64_t repaired;  /* counts they lowered */
 	_Atomic uint64_t refused_for[REASONS]; /* of `refused` and `observed`, by enum refusal_reason */
 	_Atomic uint64_t log_tokens; /* bucket of lines logged about refusals (rate.h) */

@@ -1,5 +1,6 @@
 /* Clients: load flood FROM PORT N             N connections from one address one after the other, each closed when the server closed it
- *          load spread HELD ADDRESSES PORT N  as many addresses (127.1.0.0 and on), each holding so many, then N more from them in turn
+ *          load spread HELD ADDRESSES PORT N  as many addresses (127.1.0.0 and on), each holding so many, one more each, and
+ *                                             after a line on standard input N more from them in turn; prints the microseconds
  *          load hold FIRST ADDRESSES PORT     as many addresses from the FIRSTth on, each holding one, until killed; says "held"
  *          load ask FROM PORT N               N connections that send a byte and wait for one; prints the p50 and p99 in microseconds */
 #include <arpa/inet.h>
@@ -94,6 +95,11 @@ int main(int count, char **arguments)
 		uint32_t first = 0x7f010001;
 		for (uint32_t i = 0; i < addresses * (uint32_t)atol(arguments[2]); i++)
 			connected(first + i % addresses, atoi(arguments[4]));
+		for (uint32_t i = 0; i < addresses; i++)
+			until_closed(first + i, atoi(arguments[4]));
+		puts("ready");
+		fflush(stdout);
+		getchar();
 		double began = now();
 		for (long i = 0; i < atol(arguments[5]); i++)
 			until_closed(first + (uint32_t)i % addresses, atoi(arguments[4]));

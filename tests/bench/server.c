@@ -1,7 +1,7 @@
 /* A daemon as plain as can be, for what is measured around it: server close|answer PORT
  *
  * close: accepts and closes, as a daemon that refuses by itself. answer: answers each connection with one byte when it sends one, and keeps
- * those open that send nothing. On SIGTERM it prints the microseconds of CPU that it used, and how many connections it got. */
+ * those open that send nothing, but closes those from the address in REFUSE. On SIGTERM it prints the microseconds of CPU that it used, and how many connections it got. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -35,19 +35,23 @@ static void serve(int events, int descriptor)
 	close(descriptor);
 }
 
+static struct in_addr refused; /* whose connections it closes itself */
+
 static long accept_all(int events, int listener, int closes)
 {
 	long number = 0;
 
 	for (;;) {
-		int descriptor = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_in peer = {0};
+		socklen_t length = sizeof(peer);
+		int descriptor = accept4(listener, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		struct epoll_event event = {.events = EPOLLIN, .data.fd = descriptor};
 		struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
 		if (descriptor < 0)
 			return number;
 		number++;
-		if (closes) {
+		if (closes || (refused.s_addr != 0 && peer.sin_addr.s_addr == refused.s_addr)) {
 			setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 			close(descriptor);
 		} else {
@@ -67,6 +71,8 @@ int main(int count, char **arguments)
 
 	if (count < 3)
 		return 2;
+	if (getenv("REFUSE") != NULL)
+		refused.s_addr = inet_addr(getenv("REFUSE"));
 	int closes = strcmp(arguments[1], "close") == 0;
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	address.sin_port = htons((uint16_t)atoi(arguments[2]));

@@ -1,0 +1,72 @@
+/* Many clients at their limits cannot together buy more of the kernel's time than one can. */
+#include "../../lib/clock.h"
+#include "../../lib/table.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { CLIENTS = 2000, ATTACK_MS = 2000 };
+
+static struct table table;
+
+static enum verdict connect_from(uint32_t client, uint16_t port)
+{
+	struct connection connection;
+	reference held;
+
+	memset(&connection, 0, sizeof(connection));
+	memset(connection.peer.address.bytes + 10, 0xff, 2);
+	memcpy(connection.peer.address.bytes + 12, &client, 4);
+	connection.peer.port = port;
+	memset(connection.local.address.bytes + 10, 0xff, 2);
+	connection.local.port = 80;
+	return table_admit(&table, &connection, &held);
+}
+
+static void attack(uint64_t ms)
+{
+	uint64_t until = clock_ms() + ms;
+	uint32_t client = 0;
+
+	while (clock_ms() < until) {
+		assert_int_equal(connect_from(1 + client, 2), VERDICT_REFUSED);
+		client = (client + 1) % CLIENTS;
+	}
+}
+
+static void test_many_clients_share_what_checks_may_take(void **state)
+{
+	static struct settings settings;
+
+	(void)state;
+	settings_default(&settings);
+	settings.per_ip = 1;
+	assert_true(table_open_anonymous(&table, "budget", &settings));
+	for (uint32_t client = 0; client < CLIENTS; client++) {
+		assert_int_equal(connect_from(1 + client, 1), VERDICT_ADMITTED);
+		/* The first check of a client is its due. */
+		assert_int_equal(connect_from(1 + client, 2), VERDICT_REFUSED);
+	}
+	assert_true(atomic_load(&table.header->checks) >= CLIENTS);
+	/* Uses up what may be spent ahead. */
+	attack(ATTACK_MS);
+	uint64_t spent = atomic_load(&table.header->check_us);
+	uint64_t began = clock_us();
+	attack(ATTACK_MS);
+	uint64_t took = clock_us() - began;
+	assert_true((atomic_load(&table.header->check_us) - spent) * 100 < took * 5);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_many_clients_share_what_checks_may_take),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
