@@ -56,7 +56,8 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	uint64_t claimed;
 	uint32_t slot;
 
-	if (!record_claim(table, &slot, &claimed)) {
+	if (!record_claim(table, &slot, &claimed) &&
+	    (check_room(table, attempt->connection) != CHECK_FREED || !record_claim(table, &slot, &claimed))) {
 		client_uncount(table, entry, generation);
 		total_uncount(table, total);
 		return true;
@@ -257,6 +258,16 @@ bool table_hold(struct table *table, reference held)
 			return true;
 	}
 	return false;
+}
+
+bool table_since(const struct table *table, reference held, uint32_t *seconds)
+{
+	uint64_t state;
+
+	if (!still_held(table, held, &state))
+		return false;
+	*seconds = table->record[slot_of(held)].since;
+	return true;
 }
 
 static _Atomic uint32_t *closing_place(struct table *table, reference held)

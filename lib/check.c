@@ -272,6 +272,49 @@ enum checked check_total(struct table *table, const struct connection *control)
 	return check_some(table, ANY_CLIENT, &table->header->total, &table->header->total_pace, control);
 }
 
+/* Frees slots that were claimed by a process which died before it gave them a client, or after it took that away. */
+static int free_claimed_by_dead(struct table *table, uint32_t from, uint32_t end)
+{
+	int freed = 0;
+
+	for (uint32_t slot = from; slot < end; slot++) {
+		uint64_t state = atomic_load_explicit(&table->record[slot].state, memory_order_relaxed);
+
+		if (record_kind(state) == RECORD_CLAIMED && !exists((uint32_t)(state & RECORD_PID))) {
+			clear_slot(table, slot, state);
+			freed++;
+		}
+	}
+	return freed;
+}
+
+enum checked check_room(struct table *table, const struct connection *control)
+{
+	struct check_pace *pace = &table->header->room_pace;
+	uint32_t extent = record_extent(table);
+	int most = CHECKED_MOST;
+
+	if (too_soon(pace, (uint32_t)clock_ms()))
+		return CHECK_BACKED_OFF;
+	uint64_t began = clock_us();
+	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
+	uint32_t from = atomic_load_explicit(&pace->from, memory_order_relaxed);
+	if (from >= extent)
+		from = 0;
+	uint32_t reached = from;
+	int dropped = check_range(table, ANY_CLIENT, control, from, extent, &most, &reached);
+	int claimed = free_claimed_by_dead(table, from, reached);
+	atomic_store_explicit(&pace->from, reached < extent ? reached : 0, memory_order_relaxed);
+	uint64_t cost = clock_us() - began;
+	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
+	if (dropped > 0 || claimed > 0) {
+		atomic_store_explicit(&pace->wait, 0, memory_order_relaxed);
+		return CHECK_FREED;
+	}
+	back_off(pace, (uint32_t)clock_ms(), cost);
+	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
+}
+
 uint32_t check_all(struct table *table)
 {
 	struct batch batch;

@@ -22,6 +22,10 @@ enum checked check_client(struct table *table, uint32_t entry, const struct conn
  * next check goes on behind them. */
 enum checked check_total(struct table *table, const struct connection *control);
 
+/* Before a connection goes uncounted because no slot is free: are there any that nobody will ever give back? Bounded and paced like the
+ * checks before a refusal. */
+enum checked check_room(struct table *table, const struct connection *control);
+
 /* Finds the count of all connections from the slots, after counting was turned on. False if others changed it all the time. */
 bool check_total_unknown(struct table *table);
 

@@ -170,6 +170,7 @@ static const char *read_endpoint(const char *at, const char *end, bool ipv6, str
 	return at;
 }
 
+/* Past spaces, and then past so many fields with the spaces behind them. */
 static const char *skip_fields(const char *at, const char *end, unsigned fields)
 {
 	while (at < end && *at == ' ')
@@ -198,14 +199,13 @@ static void read_proc_line(const char *line, const char *end, bool ipv6, struct 
 
 	if ((at = read_endpoint(at, end, ipv6, &found.local)) == NULL)
 		return;
-	at = skip_fields(at, end, 1);
 	at = skip_fields(at, end, 0);
 	if ((at = read_endpoint(at, end, ipv6, &found.peer)) == NULL)
 		return;
-	at = skip_fields(at, end, 1);
+	at = skip_fields(at, end, 0);
 	if ((at = read_hex(at, end, 2, &state)) == NULL)
 		return;
-	at = skip_fields(at, end, 6);
+	at = skip_fields(at, end, 5);
 	for (; at < end && *at >= '0' && *at <= '9'; at++)
 		inode = inode * 10 + (uint32_t)(*at - '0');
 	if (!held(state, inode))
@@ -246,13 +246,26 @@ static bool read_proc(const char *path, bool ipv6, struct question *questions, s
 	return !header;
 }
 
+static bool any_unanswered(const struct question *questions, size_t number)
+{
+	for (size_t i = 0; i < number; i++)
+		if (questions[i].answer == ANSWER_NONE)
+			return true;
+	return false;
+}
+
+/* The files are no snapshot: a connection may be left out while others come and go beside it. What is not seen twice is gone. */
 static bool ask_proc(struct question *questions, size_t number)
 {
-	bool ipv4 = read_proc("/proc/net/tcp", false, questions, number);
-	bool ipv6 = read_proc("/proc/net/tcp6", true, questions, number);
+	enum { PASSES = 2 };
 
-	if (!ipv4 && !ipv6)
-		return false;
+	for (int pass = 0; pass < PASSES && any_unanswered(questions, number); pass++) {
+		bool ipv4 = read_proc("/proc/net/tcp", false, questions, number);
+		bool ipv6 = read_proc("/proc/net/tcp6", true, questions, number);
+
+		if (!ipv4 && !ipv6)
+			return false;
+	}
 	for (size_t i = 0; i < number; i++) {
 		const struct connection *connection = &questions[i].connection;
 		if (questions[i].answer == ANSWER_NONE && !connection_is_unix(connection) &&

@@ -188,6 +188,7 @@ struct table_header {
 
 	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
 	struct check_pace total_pace;
+	struct check_pace room_pace; /* of the search for slots in a full table */
 
 	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies or
 	 * hears nothing leaves a time that passes, and then only the machine's own limits hold. */

@@ -180,6 +180,8 @@ bool table_hold(struct table *table, reference held);
 /* A descriptor is about to be closed: from now until table_drop a refusal of the client looks whether this connection is gone, even
  * while checks are put off. */
 void table_closing(struct table *table, reference held);
+/* When the connection was accepted, in seconds of clock_ms. False if the record is gone. */
+bool table_since(const struct table *table, reference held, uint32_t *seconds);
 
 /* A descriptor lets go. The client's count falls with the last. */
 void table_drop(struct table *table, reference held);

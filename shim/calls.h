@@ -20,6 +20,8 @@
 	CALL(int, close_range, (unsigned first, unsigned last, int flags)) \
 	CALL(void, closefrom, (int first)) \
 	CALL(int, fclose, (FILE *stream)) \
+	CALL(FILE *, freopen, (const char *path, const char *mode, FILE *stream)) \
+	CALL(FILE *, freopen64, (const char *path, const char *mode, FILE *stream)) \
 	CALL(int, dup, (int descriptor)) \
 	CALL(int, dup2, (int descriptor, int wanted)) \
 	CALL(int, dup3, (int descriptor, int wanted, int flags)) \
@@ -28,6 +30,9 @@
 	CALL(pid_t, fork, (void)) \
 	CALL(pid_t, _Fork, (void)) \
 	CALL(pid_t, vfork, (void)) \
+	CALL(int, clone, (int (*function)(void *), void *stack, int flags, void *argument, ...)) \
+	CALL(int, system, (const char *command)) \
+	CALL(FILE *, popen, (const char *command, const char *mode)) \
 	CALL(int, execve, (const char *path, char *const arguments[], char *const environment[])) \
 	CALL(int, execv, (const char *path, char *const arguments[])) \
 	CALL(int, execvp, (const char *file, char *const arguments[])) \
@@ -45,11 +50,21 @@
 	CALL(void, _Exit, (int status)) \
 	CALL(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old)) \
 	CALL(sighandler_t, signal, (int signal, sighandler_t handler)) \
+	CALL(sighandler_t, ssignal, (int signal, sighandler_t handler)) \
+	CALL(sighandler_t, bsd_signal, (int signal, sighandler_t handler)) \
+	CALL(sighandler_t, sysv_signal, (int signal, sighandler_t handler)) \
+	CALL(sighandler_t, __sysv_signal, (int signal, sighandler_t handler)) \
+	CALL(sighandler_t, sigset, (int signal, sighandler_t handler)) \
+	CALL(int, sigignore, (int signal)) \
+	CALL(int, signalfd, (int descriptor, const sigset_t *mask, int flags)) \
+	CALL(ssize_t, read, (int descriptor, void *buffer, size_t size)) \
 	CALL(int, sigwait, (const sigset_t *set, int *signal)) \
 	CALL(int, sigwaitinfo, (const sigset_t *set, siginfo_t *info)) \
 	CALL(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout)) \
 	CALL(ssize_t, sendmsg, (int descriptor, const struct msghdr *message, int flags)) \
 	CALL(ssize_t, recvmsg, (int descriptor, struct msghdr *message, int flags)) \
+	CALL(int, sendmmsg, (int descriptor, struct mmsghdr *messages, unsigned number, int flags)) \
+	CALL(int, recvmmsg, (int descriptor, struct mmsghdr *messages, unsigned number, int flags, struct timespec *timeout)) \
 	CALL(long, syscall, (long number, ...))
 /* clang-format on */
 

@@ -4,6 +4,7 @@
 #include "limiter.h"
 #include "linger.h"
 #include "real.h"
+#include "snapshots.h"
 #include "vfork.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ static __attribute__((noinline)) int close_held(int descriptor)
 	table_closing(limiter_table(), held);
 	int result = REAL(close)(descriptor);
 	int kept = errno;
-	table_drop(limiter_table(), held);
+	snapshot_let_go(held);
 	linger_look();
 	errno = kept;
 	return result;
@@ -46,15 +47,44 @@ INTERPOSE int fclose(FILE *stream)
 	table_closing(limiter_table(), held);
 	int result = REAL(fclose)(stream);
 	kept = errno;
-	table_drop(limiter_table(), held);
+	snapshot_let_go(held);
 	errno = kept;
 	return result;
 }
 
+/* freopen(3) closes the stream's descriptor first, whatever comes of opening the other file. */
+static reference take_of_stream(FILE *stream)
+{
+	int kept = errno;
+	int descriptor = stream != NULL ? fileno(stream) : -1;
+
+	errno = kept;
+	if (descriptor_held(descriptor) == 0 || in_vfork_child())
+		return 0;
+	reference held = descriptor_take(descriptor);
+	table_closing(limiter_table(), held);
+	return held;
+}
+
+#define FREOPEN(name)                                                                                                          \
+	INTERPOSE FILE *name(const char *path, const char *mode, FILE *stream)                                                 \
+	{                                                                                                                      \
+		reference held = take_of_stream(stream);                                                                       \
+		FILE *result = REAL(name)(path, mode, stream);                                                                 \
+		int kept = errno;                                                                                              \
+		if (held != 0)                                                                                                 \
+			snapshot_let_go(held);                                                                                 \
+		errno = kept;                                                                                                  \
+		return result;                                                                                                 \
+	}
+
+FREOPEN(freopen)
+FREOPEN(freopen64)
+
 static void drop_closed(int descriptor, reference held)
 {
 	(void)held;
-	table_drop(limiter_table(), descriptor_take(descriptor));
+	snapshot_let_go(descriptor_take(descriptor));
 }
 
 INTERPOSE int close_range(unsigned first, unsigned last, int flags)

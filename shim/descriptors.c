@@ -1,11 +1,13 @@
 #include "descriptors.h"
 
+#include "fork.h"
 #include "limiter.h"
+#include "snapshots.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 
-static descriptor_chunk first_chunk; /* enough for most daemons, without a mapping */
+static _Alignas(4096) descriptor_chunk first_chunk; /* enough for most daemons, without a mapping */
 
 descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
 
@@ -47,6 +49,7 @@ reference descriptor_take(int descriptor)
 {
 	if (descriptor_held(descriptor) == 0)
 		return 0;
+	fork_look();
 	note_change();
 	descriptor_chunk *chunk = atomic_load_explicit(&descriptor_chunks[(unsigned)descriptor >> CHUNK_BITS], memory_order_acquire);
 	return atomic_exchange(&(*chunk)[(unsigned)descriptor % CHUNK], 0);
@@ -71,11 +74,12 @@ void descriptor_put(int descriptor, reference held)
 	}
 	reference stale = atomic_exchange(place, held);
 	if (stale != 0)
-		table_drop(limiter_table(), stale);
+		snapshot_let_go(stale);
 }
 
 void descriptor_each(unsigned first, unsigned last, void (*visit)(int descriptor, reference held))
 {
+	fork_look();
 	unsigned made = atomic_load(&chunks_made);
 
 	for (unsigned c = first >> CHUNK_BITS; c < made && c <= last >> CHUNK_BITS; c++) {
@@ -111,13 +115,18 @@ void descriptor_forget(void)
 {
 	unsigned made = atomic_load(&chunks_made);
 
-	for (unsigned c = 0; c < made; c++) {
+	/* In a child, for whom each page written is a page copied: mappings are given up whole. */
+	for (unsigned c = 1; c < made; c++) {
 		descriptor_chunk *chunk = atomic_load_explicit(&descriptor_chunks[c], memory_order_acquire);
 
-		for (unsigned i = 0; chunk != NULL && i < CHUNK; i++)
-			if (atomic_load_explicit(&(*chunk)[i], memory_order_relaxed) != 0)
-				atomic_store_explicit(&(*chunk)[i], 0, memory_order_relaxed);
+		if (chunk == NULL)
+			continue;
+		atomic_store(&descriptor_chunks[c], NULL);
+		munmap(chunk, sizeof(*chunk));
 	}
+	for (unsigned i = 0; i < CHUNK; i++)
+		if (atomic_load_explicit(&first_chunk[i], memory_order_relaxed) != 0)
+			atomic_store_explicit(&first_chunk[i], 0, memory_order_relaxed);
 }
 
 void descriptor_watch(void)

@@ -25,6 +25,12 @@ static inline reference descriptor_held(int descriptor)
 	return atomic_load_explicit(&(*chunk)[(unsigned)descriptor % CHUNK], memory_order_relaxed);
 }
 
+/* A mark stands in the map for a descriptor that we want to know again, and names no record: its slot is beyond any table's. */
+static inline bool descriptor_is_mark(reference held)
+{
+	return (uint32_t)held >= UINT32_MAX - 2;
+}
+
 /* Takes what the descriptor holds out of the map; the caller then drops it or puts it back. */
 reference descriptor_take(int descriptor);
 

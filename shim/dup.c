@@ -1,7 +1,9 @@
 /* dup and its kin: one more descriptor holds the same connection; and for dup2 and dup3, what was at the wanted number is closed. */
 #include "descriptors.h"
+#include "fork.h"
 #include "limiter.h"
 #include "real.h"
+#include "snapshots.h"
 #include "vfork.h"
 
 #include <errno.h>
@@ -16,6 +18,7 @@ static reference hold_for_copy(int descriptor)
 
 	if (__builtin_expect(held == 0, 1) || in_vfork_child())
 		return 0;
+	fork_look();
 	return table_hold(limiter_table(), held) ? held : 0;
 }
 
@@ -54,7 +57,7 @@ static int settle_replacement(int result, int wanted, reference held, reference 
 	if (result < 0) {
 		descriptor_put(wanted, replaced);
 	} else if (replaced != 0) {
-		table_drop(limiter_table(), replaced);
+		snapshot_let_go(replaced);
 	}
 	errno = kept;
 	return settle_copy(result, held);

@@ -2,6 +2,7 @@
  * start adopts it; what is closed by FD_CLOEXEC is dropped. */
 #include "descriptors.h"
 #include "limiter.h"
+#include "own_program.h"
 #include "real.h"
 #include "signals.h"
 #include "vfork.h"
@@ -10,6 +11,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -89,8 +92,9 @@ static int program_failed(int result)
 }
 
 /* The program finds its table by CONNLIMIT_TABLE, with a '=' before the name that tells it from a new start of the daemon: its limits
- * are those of the table. Only programs that will be preloaded are told. The pointers live in the caller's frame: after vfork, memory
- * from malloc would be the parent's. */
+ * are those of the table. Only programs that will be preloaded are told, and the daemon's own, which has the preload carried on even if
+ * the daemon gives it an environment without (own_program.h). The pointers live in the caller's frame: after vfork, memory from malloc
+ * would be the parent's. */
 static bool is_set(char *const environment[], const char *variable, size_t length)
 {
 	for (; environment != NULL && *environment != NULL; environment++)
@@ -99,21 +103,26 @@ static bool is_set(char *const environment[], const char *variable, size_t lengt
 	return false;
 }
 
-static bool needs_table(char *const environment[])
+static bool carries_on(char *const environment[], bool own)
 {
-	return limiter_is_open() && is_set(environment, "LD_PRELOAD=", 11) && !is_set(environment, "CONNLIMIT_TABLE==", 17);
+	return own && !is_set(environment, "LD_PRELOAD=", 11);
+}
+
+static bool needs_table(char *const environment[], bool own)
+{
+	return limiter_is_open() && (own || is_set(environment, "LD_PRELOAD=", 11)) && !is_set(environment, "CONNLIMIT_TABLE==", 17);
 }
 
 static size_t length_of(char *const environment[])
 {
 	size_t length = 0;
 
-	while (environment[length] != NULL)
+	while (environment != NULL && environment[length] != NULL)
 		length++;
 	return length;
 }
 
-static char *const *add_table(char *const environment[], size_t length, char **room, char *text)
+static char *const *add_table(char *const environment[], size_t length, bool carry, char **room, char *text)
 {
 	static const char variable[] = "CONNLIMIT_TABLE=";
 	size_t kept = 0;
@@ -121,25 +130,30 @@ static char *const *add_table(char *const environment[], size_t length, char **r
 	for (size_t i = 0; i < length; i++)
 		if (strncmp(environment[i], variable, sizeof(variable) - 1) != 0)
 			memcpy(&room[kept++], &environment[i], sizeof(room[0]));
+	for (unsigned i = 0; carry && i < own_variables(); i++)
+		if (!is_set(environment, own_variable(i), own_variable_name_length(i)))
+			room[kept++] = own_variable(i);
 	stpcpy(stpcpy(stpcpy(text, variable), "="), limiter_name());
 	room[kept] = text;
 	room[kept + 1] = NULL;
 	return room;
 }
 
-#define WITH_TABLE(environment)                                                                                                \
+#define WITH_TABLE(environment, is_own)                                                                                        \
 	do {                                                                                                                   \
-		if (needs_table(environment)) {                                                                                \
+		bool own = limiter_is_open() && (is_own);                                                                      \
+		if (needs_table(environment, own)) {                                                                           \
 			size_t length = length_of(environment);                                                                \
-			(environment) = add_table(environment, length, alloca((length + 2) * sizeof(char *)),                  \
-						  alloca(sizeof("CONNLIMIT_TABLE==") + TABLE_NAME_MOST));                       \
+			(environment) = add_table(environment, length, carries_on(environment, own),                           \
+						  alloca((length + own_variables() + 2) * sizeof(char *)),                     \
+						  alloca(sizeof("CONNLIMIT_TABLE==") + TABLE_NAME_MOST));                      \
 		}                                                                                                              \
 	} while (0)
 
 INTERPOSE int execve(const char *path, char *const arguments[], char *const environment[])
 {
 	program_begins();
-	WITH_TABLE(environment);
+	WITH_TABLE(environment, own_program(AT_FDCWD, path, 0));
 	return program_failed(REAL(execve)(path, arguments, environment));
 }
 
@@ -151,7 +165,7 @@ INTERPOSE int execv(const char *path, char *const arguments[])
 INTERPOSE int execvpe(const char *file, char *const arguments[], char *const environment[])
 {
 	program_begins();
-	WITH_TABLE(environment);
+	WITH_TABLE(environment, own_program_file(file));
 	return program_failed(REAL(execvpe)(file, arguments, environment));
 }
 
@@ -163,14 +177,14 @@ INTERPOSE int execvp(const char *file, char *const arguments[])
 INTERPOSE int fexecve(int descriptor, char *const arguments[], char *const environment[])
 {
 	program_begins();
-	WITH_TABLE(environment);
+	WITH_TABLE(environment, own_program(descriptor, "", AT_EMPTY_PATH));
 	return program_failed(REAL(fexecve)(descriptor, arguments, environment));
 }
 
 INTERPOSE int execveat(int directory, const char *path, char *const arguments[], char *const environment[], int flags)
 {
 	program_begins();
-	WITH_TABLE(environment);
+	WITH_TABLE(environment, own_program(directory, path, flags));
 	return program_failed(REAL(execveat)(directory, path, arguments, environment, flags));
 }
 
@@ -234,7 +248,7 @@ INTERPOSE int execle(const char *path, const char *argument, ...)
 
 static int spawned(int result)
 {
-	if (result != 0 && looked_at())
+	if (result != 0 && looked_at() && !in_vfork_child())
 		descriptor_each(0, ~0U, drop_for_program);
 	return result;
 }
@@ -252,7 +266,7 @@ INTERPOSE int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_a
 			  char *const arguments[], char *const environment[])
 {
 	spawn_begins();
-	WITH_TABLE(environment);
+	WITH_TABLE(environment, own_program(AT_FDCWD, path, 0));
 	return spawned(REAL(posix_spawn)(pid, path, actions, attributes, arguments, environment));
 }
 
@@ -260,6 +274,25 @@ INTERPOSE int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_
 			   const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
 {
 	spawn_begins();
-	WITH_TABLE(environment);
+	WITH_TABLE(environment, own_program_file(file));
 	return spawned(REAL(posix_spawnp)(pid, file, actions, attributes, arguments, environment));
+}
+
+/* popen(3)'s program goes on beside us; that of system(3) has ended when it returns. libc starts both by calls that we do not see. */
+INTERPOSE FILE *popen(const char *command, const char *mode)
+{
+	spawn_begins();
+	FILE *stream = REAL(popen)(command, mode);
+	spawned(stream == NULL ? -1 : 0);
+	return stream;
+}
+
+INTERPOSE int system(const char *command)
+{
+	spawn_begins();
+	int status = REAL(system)(command);
+	int kept = errno;
+	spawned(-1);
+	errno = kept;
+	return status;
 }

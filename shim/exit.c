@@ -7,6 +7,7 @@
 #include "limiter.h"
 #include "listeners.h"
 #include "real.h"
+#include "snapshots.h"
 #include "vfork.h"
 
 #include <errno.h>
@@ -16,12 +17,12 @@
 
 static void close_and_drop(int descriptor, reference held)
 {
-	if ((uint32_t)held == LISTENER_MARK)
+	if (descriptor_is_mark(held))
 		return;
 	table_closing(limiter_table(), held);
 	REAL(close)(descriptor);
 	if (descriptor_take(descriptor) == held)
-		table_drop(limiter_table(), held);
+		snapshot_let_go(held);
 }
 
 /* The table is removed by the process that made it. A worker must not so much as look whether it is the last: it may have confined
@@ -41,10 +42,11 @@ static void leave(void)
 		table_retire(limiter_table());
 }
 
-/* After every atexit handler and the program's destructors; only libc's own flush of its streams comes later, and since a stream may
- * lead to a connection, we have it done before. */
-__attribute__((destructor)) static void at_exit(void)
+/* After every atexit handler and every object's destructor, for those may still write to connections; only libc's own flush of its
+ * streams comes later, and since a stream may lead to a connection, we have it done before. */
+static void at_exit(void *nothing)
 {
+	(void)nothing;
 	if (!limiter_is_open() || in_vfork_child())
 		return;
 	if (__libc_single_threaded && descriptor_number(1) > 0)
@@ -57,8 +59,13 @@ static void at_quick_exit_too(void)
 	leave();
 }
 
-__attribute__((constructor)) static void watch_quick_exit(void)
+/* The C++ ABI's way to register for the program's exit. With no object named, the handler is not run by our own destructor; and
+ * since constructors come before __libc_start_main registers the loader, which runs all destructors, it is run after that. */
+extern int __cxa_atexit(void (*function)(void *), void *argument, void *object); // NOLINT(bugprone-reserved-identifier)
+
+__attribute__((constructor)) static void watch_exit(void)
 {
+	__cxa_atexit(at_exit, NULL, NULL);
 	at_quick_exit(at_quick_exit_too);
 }
 

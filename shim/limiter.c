@@ -1,6 +1,8 @@
 #include "limiter.h"
 
 #include "adopt.h"
+#include "fork.h"
+#include "own_program.h"
 #include "real.h"
 #include "reload.h"
 #include "report.h"
@@ -59,17 +61,21 @@ static void make_name(void)
 
 static void opened(void)
 {
+	fork_watch();
 	atomic_store_explicit(&limiter_state, LIMITER_OPEN, memory_order_release);
 	reload_arm();
 }
+
+static void start(void);
 
 bool limiter_open_table(void)
 {
 	int state = LIMITER_UNOPENED;
 	int kept = errno;
 
-	if (!atomic_load(&started))
-		return false; /* before our constructor: a call from another object's; nothing is being served yet */
+	start(); /* another object's constructor may come before ours */
+	if (limiter_is_open())
+		return true;
 	if (!atomic_compare_exchange_strong(&limiter_state, &state, LIMITER_OPENING)) {
 		/* Another thread is at it. It makes a few system calls; a signal handler that interrupted it in this thread
 		 * must not wait for it, hence the bound. */
@@ -120,14 +126,16 @@ __attribute__((constructor)) static void start(void)
 {
 	struct settings_error error;
 
+	if (atomic_exchange(&started, true))
+		return;
 	real_find();
 	settings_default(&start_settings);
+	own_program_learn();
 	bool good = settings_from_environment(&start_settings, environ, &error);
 	if (good && start_settings.table[0] != '\0')
 		memcpy(name, start_settings.table, sizeof(name));
 	else
 		make_name();
-	atomic_store(&started, true);
 	if (good && start_settings.handed_on && table_open(&limiter_of_process, name, NULL, NULL)) {
 		settings_copy(&checked_settings, &start_settings);
 		opened();

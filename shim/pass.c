@@ -62,13 +62,55 @@ INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flag
 	return send_with_control(descriptor, message, flags);
 }
 
+INTERPOSE int sendmmsg(int descriptor, struct mmsghdr *messages, unsigned number, int flags)
+{
+	if (__builtin_expect(messages == NULL || !limiter_is_open(), 0))
+		return REAL(sendmmsg)(descriptor, messages, number, flags);
+	for (unsigned i = 0; i < number; i++)
+		if (messages[i].msg_hdr.msg_controllen != 0)
+			each_passed(&messages[i].msg_hdr, send_off);
+	int sent = REAL(sendmmsg)(descriptor, messages, number, flags);
+	int kept = errno;
+	for (unsigned i = sent > 0 ? (unsigned)sent : 0; i < number; i++)
+		if (messages[i].msg_hdr.msg_controllen != 0)
+			each_passed(&messages[i].msg_hdr, call_back);
+	errno = kept;
+	return sent;
+}
+
+/* A message that is only looked at (MSG_PEEK) brings descriptors as well, and is still under way with its own. */
+static void adopt_copy(int descriptor)
+{
+	adopt(descriptor);
+	send_off(descriptor);
+}
+
+static void received_message(const struct msghdr *message, int flags)
+{
+	if (message->msg_controllen != 0)
+		each_passed(message, (flags & MSG_PEEK) != 0 ? adopt_copy : adopt);
+}
+
+INTERPOSE int recvmmsg(int descriptor, struct mmsghdr *messages, unsigned number, int flags, struct timespec *timeout)
+{
+	int received = REAL(recvmmsg)(descriptor, messages, number, flags, timeout);
+
+	if (received > 0 && limiter_is_open()) {
+		int kept = errno;
+		for (int i = 0; i < received; i++)
+			received_message(&messages[i].msg_hdr, flags);
+		errno = kept;
+	}
+	return received;
+}
+
 static __attribute__((noinline)) ssize_t receive_with_control(int descriptor, struct msghdr *message, int flags)
 {
 	ssize_t received = REAL(recvmsg)(descriptor, message, flags);
 	if (received < 0 || message->msg_controllen == 0)
 		return received;
 	int kept = errno;
-	each_passed(message, adopt);
+	received_message(message, flags);
 	errno = kept;
 	return received;
 }

@@ -173,8 +173,69 @@ INTERPOSE sighandler_t signal(int signal, sighandler_t handler)
 	return sigaction(signal, &wanted, &previous) == 0 ? previous.sa_handler : SIG_ERR;
 }
 
+INTERPOSE sighandler_t ssignal(int number, sighandler_t handler)
+{
+	return signal(number, handler);
+}
+
+/* Not declared any more (POSIX removed it), but called by older programs. */
+sighandler_t bsd_signal(int number, sighandler_t handler);
+
+INTERPOSE sighandler_t bsd_signal(int number, sighandler_t handler)
+{
+	return signal(number, handler);
+}
+
+/* sysv_signal(3): the handler is reset when it is called, and its signal not blocked. */
+INTERPOSE sighandler_t sysv_signal(int signal, sighandler_t handler)
+{
+	struct sigaction wanted = {.sa_handler = handler, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+	struct sigaction previous;
+
+	if (!is_reload_signal(signal) || handler == SIG_ERR)
+		return REAL(sysv_signal)(signal, handler);
+	sigemptyset(&wanted.sa_mask);
+	return sigaction(signal, &wanted, &previous) == 0 ? previous.sa_handler : SIG_ERR;
+}
+
+INTERPOSE sighandler_t __sysv_signal(int signal, sighandler_t handler) // NOLINT(bugprone-reserved-identifier)
+{
+	return sysv_signal(signal, handler);
+}
+
+/* sigset(3): SIG_HOLD only blocks the signal; any other disposition unblocks it, and what was blocked is told as SIG_HOLD. */
+INTERPOSE sighandler_t sigset(int signal, sighandler_t handler)
+{
+	struct sigaction wanted = {.sa_handler = handler};
+	struct sigaction previous;
+	sigset_t this_one;
+	sigset_t before;
+
+	if (!is_reload_signal(signal) || handler == SIG_ERR)
+		return REAL(sigset)(signal, handler);
+	sigemptyset(&wanted.sa_mask);
+	sigemptyset(&this_one);
+	sigaddset(&this_one, signal);
+	if (handler != SIG_HOLD && sigaction(signal, &wanted, &previous) != 0)
+		return SIG_ERR;
+	if (handler == SIG_HOLD && sigaction(signal, NULL, &previous) != 0)
+		return SIG_ERR;
+	pthread_sigmask(handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &this_one, &before);
+	return sigismember(&before, signal) == 1 ? SIG_HOLD : previous.sa_handler;
+}
+
+INTERPOSE int sigignore(int signal)
+{
+	struct sigaction wanted = {.sa_handler = SIG_IGN};
+
+	if (!is_reload_signal(signal))
+		return REAL(sigignore)(signal);
+	sigemptyset(&wanted.sa_mask);
+	return sigaction(signal, &wanted, NULL);
+}
+
 /* A daemon that blocks the signal and waits for it: we see it pass. */
-static int passed(int signal)
+int signal_passed(int signal)
 {
 	if (is_reload_signal(signal)) {
 		int kept = errno;
@@ -189,16 +250,16 @@ INTERPOSE int sigwait(const sigset_t *set, int *signal)
 	int result = REAL(sigwait)(set, signal);
 
 	if (result == 0)
-		passed(*signal);
+		signal_passed(*signal);
 	return result;
 }
 
 INTERPOSE int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 {
-	return passed(REAL(sigwaitinfo)(set, info));
+	return signal_passed(REAL(sigwaitinfo)(set, info));
 }
 
 INTERPOSE int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
-	return passed(REAL(sigtimedwait)(set, info, timeout));
+	return signal_passed(REAL(sigtimedwait)(set, info, timeout));
 }

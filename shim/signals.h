@@ -11,4 +11,7 @@ void signals_arm(int signal);
 void signals_before_exec(void);
 void signals_after_exec(void);
 
+/* A signal was taken from the kernel by waiting or reading for it: reloads if it is the one. Returns it. */
+int signal_passed(int signal);
+
 #endif

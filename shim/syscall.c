@@ -3,6 +3,7 @@
 #include "fork.h"
 #include "limiter.h"
 #include "real.h"
+#include "snapshots.h"
 #include "vfork.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ static long raw_close(long number, int descriptor)
 	long result = REAL(syscall)(number, descriptor);
 	int kept = errno;
 
-	table_drop(limiter_table(), held);
+	snapshot_let_go(held);
 	errno = kept;
 	return result;
 }
@@ -128,6 +129,10 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 		return sendmsg((int)a, (const struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_recvmsg:
 		return recvmsg((int)a, (struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
+	case SYS_sendmmsg:
+		return sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d); // NOLINT(performance-no-int-to-ptr)
+	case SYS_recvmmsg:
+		return recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d, (struct timespec *)e); // NOLINT(performance-no-int-to-ptr)
 	default:
 		break;
 	}

@@ -1,0 +1,110 @@
+#include "own_program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { VARIABLES_MOST = 32 };
+
+static char *variable[VARIABLES_MOST];
+static unsigned variables;
+static char program[PATH_MAX];
+static dev_t program_device;
+static ino_t program_inode;
+
+static bool is_ours(const char *text)
+{
+	return strncmp(text, "LD_PRELOAD=", 11) == 0 ||
+	       (strncmp(text, "CONNLIMIT_", 10) == 0 && strncmp(text, "CONNLIMIT_TABLE=", 16) != 0);
+}
+
+static void learn_variables(void)
+{
+	size_t bytes = 0;
+
+	for (char **at = environ; at != NULL && *at != NULL; at++)
+		if (is_ours(*at))
+			bytes += strlen(*at) + 1;
+	char *room = bytes > 0 ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+	if (room == MAP_FAILED)
+		return;
+	for (char **at = environ; *at != NULL && variables < VARIABLES_MOST; at++) {
+		if (!is_ours(*at))
+			continue;
+		variable[variables++] = room;
+		room = stpcpy(room, *at) + 1;
+	}
+}
+
+void own_program_learn(void)
+{
+	struct stat facts;
+	int kept = errno;
+
+	learn_variables();
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	program[length > 0 ? length : 0] = '\0';
+	if (stat("/proc/self/exe", &facts) == 0) {
+		program_device = facts.st_dev;
+		program_inode = facts.st_ino;
+	}
+	errno = kept;
+}
+
+bool own_program(int directory, const char *path, int flags)
+{
+	struct stat facts;
+	int kept = errno;
+
+	if (path == NULL || program_inode == 0)
+		return false;
+	if (program[0] != '\0' && strcmp(path, program) == 0)
+		return true;
+	bool same = fstatat(directory, path, &facts, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) == 0 &&
+		    facts.st_dev == program_device && facts.st_ino == program_inode;
+	errno = kept;
+	return same;
+}
+
+bool own_program_file(const char *file)
+{
+	char path[PATH_MAX];
+	const char *from = getenv("PATH");
+
+	if (file == NULL || strchr(file, '/') != NULL)
+		return own_program(AT_FDCWD, file, 0);
+	for (size_t length = 0; from != NULL; from = from[length] == ':' ? from + length + 1 : NULL) {
+		length = strcspn(from, ":");
+		if (length == 0 || length + 1 + strlen(file) >= sizeof(path))
+			continue;
+		memcpy(path, from, length);
+		path[length] = '/';
+		strcpy(path + length + 1, file);
+		/* The first that is there is executed. */
+		if (access(path, X_OK) == 0)
+			return own_program(AT_FDCWD, path, 0);
+	}
+	return false;
+}
+
+unsigned own_variables(void)
+{
+	return variables;
+}
+
+char *own_variable(unsigned number)
+{
+	return variable[number];
+}
+
+size_t own_variable_name_length(unsigned number)
+{
+	return strcspn(variable[number], "=") + 1;
+}

@@ -1,0 +1,48 @@
+/* signalfd(2): a daemon that reads its signals. The descriptors are marked in the map, and what is read from one is looked at. */
+#include "descriptors.h"
+#include "limiter.h"
+#include "real.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define SIGNALFD_MARK ((reference)(UINT32_MAX - 2))
+
+static _Atomic bool any;
+
+INTERPOSE int signalfd(int descriptor, const sigset_t *mask, int flags)
+{
+	int made = REAL(signalfd)(descriptor, mask, flags);
+
+	if (made >= 0 && descriptor_held(made) != SIGNALFD_MARK && sigismember(mask, limiter_settings()->signal) == 1) {
+		int kept = errno;
+		atomic_store(&any, true);
+		descriptor_put(made, SIGNALFD_MARK);
+		errno = kept;
+	}
+	return made;
+}
+
+static void look(const char *read_bytes, size_t length)
+{
+	for (; length >= sizeof(struct signalfd_siginfo); length -= sizeof(struct signalfd_siginfo)) {
+		uint32_t signal;
+
+		memcpy(&signal, read_bytes + offsetof(struct signalfd_siginfo, ssi_signo), sizeof(signal));
+		signal_passed((int)signal);
+		read_bytes += sizeof(struct signalfd_siginfo);
+	}
+}
+
+INTERPOSE ssize_t read(int descriptor, void *buffer, size_t size)
+{
+	ssize_t length = REAL(read)(descriptor, buffer, size);
+
+	if (__builtin_expect(atomic_load_explicit(&any, memory_order_relaxed), 0) && length > 0 && descriptor_held(descriptor) == SIGNALFD_MARK)
+		look(buffer, (size_t)length);
+	return length;
+}

@@ -1,0 +1,75 @@
+#!/usr/bin/env bats
+# What daemons do to their connections, one by one: tests/programs/traps.c does it, and compares the table with what is true.
+
+setup() {
+	here=$(mktemp -d)
+	export CONNLIMIT_FILE=$here/limits.env CONNLIMIT_TABLE=traps-$BATS_TEST_NUMBER-$$
+	preload="$PRELOAD $BUILD/tests/early_late.so"
+	ulimit -c 0
+}
+
+teardown() { rm -rf "$here"; }
+
+# trap_of NAME LIMIT: 0 is none.
+trap_of() {
+	echo "CONNLIMIT_PER_IP=$2" >"$CONNLIMIT_FILE"
+	timeout 60 env LD_PRELOAD="$preload" "$BUILD/tests/traps" "$1"
+}
+
+@test "fork, _Fork, clone by libc and by syscall(), into other namespaces too: the child holds what its parent closes" { trap_of forks 0; }
+@test "a fork by a bare system call is noticed: the child drops nothing of its parent's" { trap_of unseen_fork 0; }
+@test "what a vfork child closes and replaces is its own" { trap_of vfork 0; }
+@test "programs by posix_spawn, popen and system count while they hold a connection, and not after" { trap_of programs 1; }
+@test "fclose of fdopen, and freopen" { trap_of streams 0; }
+@test "dup2 over a connection, by one, onto itself, and failing" { trap_of dup 0; }
+@test "descriptors passed by sendmsg and sendmmsg, looked at with MSG_PEEK, received by recvmsg and recvmmsg" { trap_of passing 0; }
+@test "exit, _exit, quick_exit, abort, SIGKILL, and exit with threads" { trap_of ends 1; }
+@test "close from a signal handler" { trap_of handler 0; }
+@test "the reload signal by each way to handle, ignore, wait for and read it" { trap_of signals 0; }
+@test "a fork with 600 connections: the child holds them while it lives, and pins none when it is dead" { trap_of snapshot 0; }
+
+@test "a full table of dead connections makes room" {
+	export CONNLIMIT_CAPACITY=128
+	trap_of full 0
+}
+
+@test "a daemon that executes itself with an empty environment goes on under its limit" { trap_of own_program 1; }
+
+@test "another program gets exactly the environment that it was given" {
+	run trap_of other_program 0
+	[ "$status" -eq 0 ]
+	[ "$output" = A=B ]
+}
+
+@test "without netlink, /proc/net/tcp tells who is gone" { trap_of no_netlink 1; }
+@test "without both, the limit holds, and refusals on the table's word are counted" { trap_of blind 1; }
+@test "without shared memory segments, the limit holds over forked children" { trap_of no_segment 1; }
+@test "a process that enters another network namespace closes as ever" { trap_of namespace 0; }
+@test "five descriptors are enough" { trap_of few_descriptors 1; }
+@test "a million descriptors" { trap_of endless_descriptors 0; }
+@test "mlockall, with little that may be locked too" { trap_of locked 0; }
+@test "threads cancelled in accept leak no descriptor" { trap_of cancelled 0; }
+@test "an edge-triggered loop comes to EAGAIN past 200 refused" { trap_of edge 1; }
+@test "a daemon that polls a blocking listener is not left waiting by a refusal" { trap_of polled 1; }
+@test "MPTCP listeners" { trap_of mptcp 1; }
+
+@test "an object whose constructor accepts before ours ran" {
+	echo CONNLIMIT_PER_IP=0 >"$CONNLIMIT_FILE"
+	env ACCEPT_EARLY=1 LD_PRELOAD="$preload" "$BUILD/tests/traps" early
+}
+
+@test "an object whose destructor writes to a client after ours ran" { trap_of late 0; }
+
+@test "other preloads before and after: jemalloc, eatmydata, faketime" {
+	local other
+	for other in libjemalloc.so.2 libeatmydata.so faketime/libfaketime.so.1 faketime/libfaketimeMT.so.1; do
+		other=$(find /usr/lib -path "*/$other" | head -1)
+		[ -n "$other" ]
+		for preload in "$PRELOAD $other" "$other $PRELOAD"; do
+			for name in forks unseen_fork streams passing signals; do
+				trap_of "$name" 0 || { echo "$name with $preload" && return 1; }
+			done
+			trap_of ends 1 || { echo "ends with $preload" && return 1; }
+		done
+	done
+}

@@ -1,0 +1,100 @@
+#!/usr/bin/env bats
+# Places where daemons run: terminals, sandboxes, little room. A server of Python's, with real clients.
+
+load ../daemon
+
+request='GET / HTTP/1.1\r\nHost: test\r\n\r\n'
+server=(python3 -u -m http.server --bind 127.0.0.1 --protocol HTTP/1.1 --directory /var/empty)
+
+limit_of_one_holds() {
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	hold 127.0.0.2 served
+	let_go 127.0.0.1
+	admitted_soon 127.0.0.1
+}
+
+started_by() { # COMMAND...: as limited, through another program
+	"$@" "$CONNLIMIT" run --file "$limits" --table "test-$port" -- "${server[@]}" "$port" >"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+	daemon=$!
+	pids+=("$daemon")
+	until_true listening
+}
+
+setup_more() {
+	mkdir -p /var/empty
+	limit_is 1
+}
+
+@test "nohup: SIGHUP reloads, and does not end it" {
+	started_by nohup
+	limit_of_one_holds
+	limit_is 2
+	kill -HUP "$daemon"
+	admitted_soon 127.0.0.1
+	kill -0 "$daemon"
+}
+
+@test "a terminal that hangs up ends the daemon as it would without us" {
+	python3 - "$CONNLIMIT" "$limits" "test-$port" "$port" <<'PYTHON'
+import os, pty, signal, sys, time
+command, limits, table, port = sys.argv[1:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(command, [command, "run", "--file", limits, "--table", table, "--",
+                       "python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", port])
+heard = b""
+while b"Serving" not in heard:
+    heard += os.read(terminal, 1000)
+os.kill(pid, signal.SIGHUP)  # a process's: reloads
+time.sleep(0.5)
+assert os.waitpid(pid, os.WNOHANG) == (0, 0), "ended by a process's SIGHUP"
+os.close(terminal)
+status = os.waitpid(pid, 0)[1]
+assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGHUP, status
+PYTHON
+}
+
+@test "read-only /run and /dev/shm" {
+	started_by unshare -m bash -c 'mount -t tmpfs -o ro none /run && mount -t tmpfs -o ro none /dev/shm && exec "$@"' -
+	limit_of_one_holds
+}
+
+@test "64 KiB of /dev/shm" {
+	started_by unshare -m bash -c 'mount -t tmpfs -o size=64k none /dev/shm && exec "$@"' -
+	limit_of_one_holds
+}
+
+@test "no /proc" {
+	unshare -m bash -c 'mount -t tmpfs none /proc && exec env "$@"' - CONNLIMIT_FILE="$limits" CONNLIMIT_TABLE="test-$port" \
+		LD_PRELOAD="$PRELOAD" "${server[@]}" "$port" >"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+	daemon=$!
+	pids+=("$daemon")
+	until_true listening
+	limit_of_one_holds
+}
+
+@test "little address space" {
+	started_by bash -c 'ulimit -v 400000 && exec "$@"' -
+	limit_of_one_holds
+}
+
+@test "a pid namespace of its own" {
+	started_by unshare --pid --fork --kill-child
+	limit_of_one_holds
+}
+
+@test "IPv6: clients by /64, by link with a scope, and IPv4 ones of the same socket" {
+	ip netns add "traps-$port"
+	ip -n "traps-$port" link set lo up
+	ip -n "traps-$port" link add one type veth peer name two
+	ip -n "traps-$port" link set one up
+	ip -n "traps-$port" link set two up
+	for address in fd00:1::1 fd00:1::2 fd00:2::1; do
+		ip -n "traps-$port" address add "$address/128" dev lo
+	done
+	ip netns exec "traps-$port" "$CONNLIMIT" run --file "$limits" --table "test-$port" -- \
+		python3 "$SOURCE/tests/programs/two_families.py" 3>&-
+}
+
+teardown_more() { ip netns delete "traps-$port" 2>/dev/null || true; }
