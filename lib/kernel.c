@@ -258,10 +258,12 @@ static bool any_unanswered(const struct question *questions, size_t number)
 static bool ask_proc(struct question *questions, size_t number)
 {
 	enum { PASSES = 2 };
+	bool ipv4 = true;
+	bool ipv6 = true;
 
 	for (int pass = 0; pass < PASSES && any_unanswered(questions, number); pass++) {
-		bool ipv4 = read_proc("/proc/net/tcp", false, questions, number);
-		bool ipv6 = read_proc("/proc/net/tcp6", true, questions, number);
+		ipv4 = read_proc("/proc/net/tcp", false, questions, number);
+		ipv6 = read_proc("/proc/net/tcp6", true, questions, number);
 
 		if (!ipv4 && !ipv6)
 			return false;
