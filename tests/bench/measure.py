@@ -195,11 +195,18 @@ def wait_port(port, host="127.0.0.1"):
 
 
 def family(pid):
-    pids = [pid]
-    for path in glob.glob(f"/proc/{pid}/task/*/children"):
-        for child in open(path, encoding="ascii").read().split():
-            pids += family(int(child))
-    return pids
+    """The process and its descendants. /proc/PID/task/*/children is not in every kernel."""
+    parents = {}
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            text = open(path, encoding="utf-8", errors="replace").read()
+        except OSError:
+            continue
+        parents.setdefault(int(text.rsplit(")", 1)[1].split()[1]), []).append(int(text.split()[0]))
+    found = [pid]
+    for member in found:
+        found += parents.get(member, [])
+    return found
 
 
 def cpu_ns(pid):
@@ -298,7 +305,7 @@ def nginx(name, port, http="", server="", preload=None, stream=None, workers=1):
 def haproxy(name, port, back):
     path = f"{TMP}/{name}.cfg"
     with open(path, "w", encoding="ascii") as conf:
-        conf.write("global\n nbthread 1\n maxconn 20000\ndefaults\n mode http\n option http-server-close\n timeout connect 5s\n timeout client 5s\n"
+        conf.write("global\n nbthread 1\n maxconn 4000\ndefaults\n mode http\n option http-server-close\n timeout connect 5s\n timeout client 5s\n"
                    f" timeout server 5s\nfrontend f\n bind 127.0.0.1:{port}\n stick-table type ip size 1m store conn_cur\n"
                    " tcp-request connection track-sc0 src\n tcp-request connection reject if { sc0_conn_cur gt 100000 }\n"
                    f" default_backend b\nbackend b\n server s 127.0.0.1:{back}\n")
@@ -493,7 +500,7 @@ def main():
             SECTIONS[name]()
     finally:
         for child in children:
-            child.kill()
+            child.terminate()  # not killed: nginx's workers would live on
         if rows:
             write()
         shutil.rmtree(TMP, ignore_errors=True)
