@@ -1,7 +1,6 @@
 #include "address.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
@@ -60,31 +59,94 @@ bool network_contains(const struct network *network, const struct address *addre
 	return memcmp(&masked, &network->address, sizeof(masked)) == 0;
 }
 
-/* inet_ntop(3) is async-signal-safe in glibc in practice, but not by POSIX's list; addresses are formatted by the command only. */
+/* ---- writing ---- */
+
+static char *add_decimal(char *at, uint32_t number)
+{
+	char digits[10];
+	size_t n = 0;
+
+	do {
+		digits[n++] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	while (n > 0)
+		*at++ = digits[--n];
+	return at;
+}
+
+/* Hexadecimal, lower case, without leading zeros (RFC 5952, 4.1 and 4.3). */
+static char *add_group(char *at, unsigned group)
+{
+	static const char hex[] = "0123456789abcdef";
+	int shift = 12;
+
+	while (shift > 0 && group >> shift == 0)
+		shift -= 4;
+	for (; shift >= 0; shift -= 4)
+		*at++ = hex[group >> shift & 15];
+	return at;
+}
+
+/* RFC 5952, 4.2: "::" for the longest run of two or more zero groups, the first of equals. */
+static char *add_ipv6(char *at, const uint8_t bytes[16])
+{
+	unsigned group[8];
+	int gap = -1;
+	int gap_length = 1;
+
+	for (int i = 0; i < 8; i++)
+		group[i] = (unsigned)bytes[2 * i] << 8 | bytes[2 * i + 1];
+	for (int i = 0; i < 8; i++) {
+		int zeros = 0;
+
+		while (i + zeros < 8 && group[i + zeros] == 0)
+			zeros++;
+		if (zeros > gap_length) {
+			gap = i;
+			gap_length = zeros;
+		}
+		i += zeros;
+	}
+	for (int i = 0; i < 8; i++) {
+		if (i == gap) {
+			*at++ = ':';
+			*at++ = ':';
+			i += gap_length - 1;
+			continue;
+		}
+		if (i > 0 && (gap < 0 || i != gap + gap_length))
+			*at++ = ':';
+		at = add_group(at, group[i]);
+	}
+	return at;
+}
+
+/* Not by inet_ntop(3), which POSIX does not list as async-signal-safe and which is sprintf inside in glibc: refusals are logged from
+ * within accept, and that may be called in a signal handler. */
 void address_format(char *text, const struct address *address)
 {
-	bool ipv4 = address_is_ipv4(address);
+	char *at = text;
 
-	if (inet_ntop(ipv4 ? AF_INET : AF_INET6, address->bytes + (ipv4 ? 12 : 0), text, ADDRESS_TEXT) == NULL)
-		text[0] = '\0';
+	if (address_is_ipv4(address)) {
+		for (int i = 12; i < 16; i++) {
+			at = add_decimal(at, address->bytes[i]);
+			if (i < 15)
+				*at++ = '.';
+		}
+	} else {
+		at = add_ipv6(at, address->bytes);
+	}
+	*at = '\0';
 }
 
 static void format_uid(char *text, const struct address *address)
 {
 	uint32_t uid;
-	char digits[10];
-	size_t n = 0;
 
 	memcpy(&uid, address->bytes, sizeof(uid));
-	do {
-		digits[n++] = (char)('0' + uid % 10);
-		uid /= 10;
-	} while (uid > 0);
 	memcpy(text, "uid ", 4);
-	text += 4;
-	while (n > 0)
-		*text++ = digits[--n];
-	*text = '\0';
+	*add_decimal(text + 4, uid) = '\0';
 }
 
 void network_format(char *text, const struct network *network)
@@ -100,14 +162,8 @@ void network_format(char *text, const struct network *network)
 	if (network->prefix >= 128)
 		return;
 	at += strlen(text);
-	unsigned shown = network->prefix - (ipv4 ? 96U : 0U);
 	*at++ = '/';
-	if (shown >= 100)
-		*at++ = '1';
-	if (shown >= 10)
-		*at++ = (char)('0' + shown / 10 % 10);
-	*at++ = (char)('0' + shown % 10);
-	*at = '\0';
+	*add_decimal(at, network->prefix - (ipv4 ? 96U : 0U)) = '\0';
 }
 
 /* ---- reading ---- */
@@ -120,9 +176,11 @@ static bool parse_ipv4(uint8_t bytes[4], const char *text, size_t length, size_t
 		unsigned value = 0;
 		size_t digits = 0;
 
-		if (part > 0 && (at >= length || text[at++] != '.')) {
-			*bad = at > 0 ? at - 1 : 0;
-			return false;
+		if (part > 0) {
+			*bad = at;
+			if (at == length || text[at] != '.')
+				return false;
+			at++;
 		}
 		for (; at < length && text[at] >= '0' && text[at] <= '9' && digits < 4; at++, digits++)
 			value = value * 10 + (unsigned)(text[at] - '0');

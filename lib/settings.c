@@ -106,13 +106,14 @@ enum setting_id settings_find(const char *name, size_t length, struct settings_e
 
 	if (length >= sizeof(start_of_name) - 1 && memcmp(name, start_of_name, sizeof(start_of_name) - 1) == 0)
 		skipped = sizeof(start_of_name) - 1;
+	bool variable = skipped > 0;
 	size_t wanted_length = length - skipped < NAME_MOST ? length - skipped : NAME_MOST;
 	for (size_t i = 0; i < wanted_length; i++)
 		wanted[i] = as_variable(name[skipped + i]);
 	for (int id = 0; id < SETTINGS; id++) {
 		size_t known = strlen(settings_table[id].name);
 		unsigned far = distance(wanted, wanted_length, settings_table[id].name, known);
-		if (far == 0 && length - skipped == known)
+		if (far == 0 && length - skipped == known && (!variable || memcmp(name + skipped, settings_table[id].name, known) == 0))
 			return (enum setting_id)id;
 		if (far < nearest) {
 			nearest = far;
@@ -123,7 +124,7 @@ enum setting_id settings_find(const char *name, size_t length, struct settings_e
 	text_add(&line, "unknown setting ");
 	text_add_quoted(&line, name, length);
 	text_add(&line, "; did you mean ");
-	if (skipped > 0) {
+	if (variable) {
 		text_add(&line, start_of_name);
 		text_add(&line, settings_table[best].name);
 	} else {

@@ -16,7 +16,7 @@ static bool file_wrong(struct settings_error *error, const char *path, unsigned 
 	text = text_begin(said.text, sizeof(said.text));
 	text_add(&text, problem); /* a copy: it may be in *error */
 	text = text_begin(error->text, sizeof(error->text));
-	text_add(&text, path);
+	text_add_path(&text, path);
 	if (line > 0) {
 		text_add(&text, ":");
 		text_add_number(&text, line);
@@ -106,8 +106,7 @@ static const char *read_value(struct reading *reading, char *value, size_t room,
 	return NULL;
 }
 
-static bool take(struct settings *work, enum setting_id id, const char *value, size_t length, const struct settings *standing,
-		 struct settings_error *error)
+static bool take(struct settings *work, enum setting_id id, const char *value, size_t length, struct settings_error *error)
 {
 	if (settings_table[id].not_in_file) {
 		struct text line = text_begin(error->text, sizeof(error->text));
@@ -116,17 +115,18 @@ static bool take(struct settings *work, enum setting_id id, const char *value, s
 		text_add(&line, " says where this file or its table is, and cannot be set in the file");
 		return false;
 	}
-	(void)standing;
 	return settings_set(work, id, value, length, FROM_FILE, error);
 }
 
 /* Values are gathered in the text's own room: undoing quotes never makes them longer, so they are written over what was read. */
-static bool read_text(struct settings *work, const struct settings *standing, const char *path, char *text, size_t length,
-		      struct settings_error *error)
+static bool read_text(struct settings *work, const char *path, char *text, size_t length, struct settings_error *error)
 {
 	static const char ours[] = "CONNLIMIT_";
+	static const char mark[] = "\xef\xbb\xbf"; /* which some editors put first; the first limit must not fall away for it */
 	struct reading reading = {.at = text, .end = text + length, .line = 1};
 
+	if (length >= sizeof(mark) - 1 && memcmp(text, mark, sizeof(mark) - 1) == 0)
+		reading.at += sizeof(mark) - 1;
 	for (;;) {
 		skip_blanks(&reading);
 		if (reading.at == reading.end)
@@ -161,7 +161,7 @@ static bool read_text(struct settings *work, const struct settings *standing, co
 		if ((size_t)(name_end - name) < sizeof(ours) - 1 || memcmp(name, ours, sizeof(ours) - 1) != 0)
 			continue;
 		enum setting_id id = settings_find(name, (size_t)(name_end - name), error);
-		if (id == SETTINGS || !take(work, id, value, value_length, standing, error))
+		if (id == SETTINGS || !take(work, id, value, value_length, error))
 			return file_wrong(error, path, line, error->text);
 	}
 }
@@ -170,7 +170,7 @@ bool settings_from_text(struct settings *settings, struct settings *work, const 
 			struct settings_error *error)
 {
 	settings_copy(work, settings);
-	if (!read_text(work, settings, path, text, length, error))
+	if (!read_text(work, path, text, length, error))
 		return false;
 	settings_copy(settings, work);
 	return true;

@@ -2,7 +2,6 @@
 #include "settings.h"
 #include "text.h"
 
-#include <arpa/inet.h>
 #include <signal.h>
 #include <string.h>
 

@@ -155,9 +155,8 @@ bool read_rules(struct settings *settings, const char *text, size_t length, stru
 		return false;
 	if (rules > RULES_MOST)
 		return value_wrong(error, text, length, 0, "has too many rules", "at most 10000 rules");
-	/* Sorted behind the old ones, where there is room for both, so that an error leaves the settings as they were; a file, which
-	 * may well replace thousands by thousands, is read into settings that are thrown away on error. */
-	struct rule *first = settings->rule + (settings->rules + rules <= RULES_MOST ? settings->rules : 0);
+	/* Sorted beside the old ones, so that an error leaves those as they were. */
+	struct rule *first = settings->sorting;
 	struct rule *next = first;
 	each_rule(text, length, take_rule, &next, error);
 	rules_sort(first, rules);
@@ -168,7 +167,7 @@ bool read_rules(struct settings *settings, const char *text, size_t length, stru
 		return value_wrong(error, repeated.at, repeated.length, (size_t)(repeated.at - text),
 				   "names the same network and port as a rule before it", "each network and port once");
 	}
-	memmove(settings->rule, first, rules * sizeof(*first));
+	memcpy(settings->rule, first, rules * sizeof(*first));
 	settings->rules = rules;
 	return true;
 }

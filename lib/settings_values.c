@@ -149,26 +149,32 @@ bool read_ipv6_prefix(struct settings *settings, const char *text, size_t length
 	return read_prefix(&settings->ipv6_prefix, text, length, 128, "a number of bits from 0 to 128", error);
 }
 
-/* Undoes \n, \r, \t and \\. */
-static bool unescape(char *to, size_t room, const char *text, size_t length, size_t *bad)
+/* Undoes \n, \r, \t and \\. NULL, or what is wrong with the *bad_length bytes at *bad. */
+static const char *unescape(char *to, size_t room, const char *text, size_t length, size_t *bad, size_t *bad_length)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < length; i++) {
 		char c = text[i];
 		*bad = i;
-		if (c == '\0' || n >= room)
-			return false;
+		*bad_length = 1;
+		if (c == '\0')
+			return "is not allowed in a text";
+		if (n >= room) {
+			*bad_length = length - i;
+			return "is more than fits";
+		}
 		if (c == '\\') {
 			char next = i + 1 < length ? text[++i] : '\0';
 			c = next == 'n' ? '\n' : next == 'r' ? '\r' : next == 't' ? '\t' : next == '\\' ? '\\' : '\0';
+			*bad_length = i - *bad + 1;
 			if (c == '\0')
-				return false;
+				return "is an unknown escape";
 		}
 		to[n++] = c;
 	}
 	to[n] = '\0';
-	return true;
+	return NULL;
 }
 
 bool read_refuse(struct settings *settings, const char *text, size_t length, struct settings_error *error)
@@ -177,6 +183,7 @@ bool read_refuse(struct settings *settings, const char *text, size_t length, str
 	static const char text_word[] = "text:";
 	char read[REFUSE_TEXT_MOST + 1] = {0}; /* the rest is copied too, into memory that others see */
 	size_t bad = 0;
+	size_t bad_length = 0;
 
 	if (is_word(text, length, "reset")) {
 		settings->refuse = REFUSE_RESET;
@@ -185,8 +192,10 @@ bool read_refuse(struct settings *settings, const char *text, size_t length, str
 	} else if (is_word(text, length, "http")) {
 		settings->refuse = REFUSE_HTTP;
 	} else if (length > sizeof(text_word) - 1 && memcmp(text, text_word, sizeof(text_word) - 1) == 0) {
-		if (!unescape(read, REFUSE_TEXT_MOST, text + sizeof(text_word) - 1, length - (sizeof(text_word) - 1), &bad))
-			return value_wrong(error, text, length, bad + sizeof(text_word) - 1, "is too long or has an unknown escape", allowed);
+		const char *said = text + sizeof(text_word) - 1;
+		const char *problem = unescape(read, REFUSE_TEXT_MOST, said, length - (sizeof(text_word) - 1), &bad, &bad_length);
+		if (problem != NULL)
+			return value_wrong(error, said + bad, bad_length, bad + sizeof(text_word) - 1, problem, allowed);
 		memcpy(settings->refuse_text, read, sizeof(read));
 		settings->refuse = REFUSE_TEXT;
 	} else {
@@ -227,8 +236,10 @@ bool read_file(struct settings *settings, const char *text, size_t length, struc
 
 	if (length == 0 || text[0] != '/')
 		return value_wrong(error, text, length, 0, "is not absolute", allowed);
-	if (length > PATH_MOST || memchr(text, '\0', length) != NULL)
+	if (length > PATH_MOST)
 		return value_wrong(error, text, length, 0, "is too long", allowed);
+	if (memchr(text, '\0', length) != NULL)
+		return value_wrong(error, text, length, 0, "has a NUL byte in it", allowed);
 	memcpy(settings->file, text, length);
 	settings->file[length] = '\0';
 	return true;
@@ -238,24 +249,22 @@ bool read_table(struct settings *settings, const char *text, size_t length, stru
 {
 	static const char allowed[] = "1 to 63 of A-Z a-z 0-9 . _ @ : -, not starting with '.' or '-'";
 
-	const char *name = text;
 	bool handed_on = length > 1 && text[0] == '=';
+	const char *name = text + (handed_on ? 1 : 0);
+	size_t name_length = length - (handed_on ? 1 : 0);
 
-	if (handed_on) {
-		name++;
-		length--;
-	}
-	for (size_t i = 0; i < length; i++) {
+	for (size_t i = 0; i < name_length; i++) {
 		char c = name[i];
 		bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '@' || c == ':' ||
 			    (i > 0 && (c == '.' || c == '-'));
 		if (!good)
-			return value_wrong(error, text, length, i, "has a character that is not allowed there", allowed);
+			return value_wrong(error, text, length, (size_t)(name - text) + i, "has a character that is not allowed there",
+					   allowed);
 	}
-	if (length == 0 || length > TABLE_NAME_MOST)
+	if (name_length == 0 || name_length > TABLE_NAME_MOST)
 		return value_wrong(error, text, length, 0, "is too long", allowed);
-	memcpy(settings->table, name, length);
-	settings->table[length] = '\0';
+	memcpy(settings->table, name, name_length);
+	settings->table[name_length] = '\0';
 	settings->handed_on = handed_on;
 	return true;
 }

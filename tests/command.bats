@@ -40,6 +40,10 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	refused 78 "unknown setting 'CONNLIMIT_PERIP'; did you mean CONNLIMIT_PER_IP?" env CONNLIMIT_PERIP=3 "$CONNLIMIT" run -- true
 	refused 78 "did you mean CONNLIMIT_IPV6_PREFIX?" env CONNLIMIT_IPV6PREFIX=3 "LD_PRELOAD=$PRELOAD" true
 	refused 2 "did you mean per-ip?" "$CONNLIMIT" run --per-ipp 3 -- true
+	refused 2 "unknown option -x" "$CONNLIMIT" run -xy -- true
+	refused 2 "--per-ip needs a value" "$CONNLIMIT" run --per-ip
+	# The case of a variable counts: not a second spelling of the same limit.
+	refused 78 "did you mean CONNLIMIT_PER_IP?" env CONNLIMIT_per_ip=3 "$CONNLIMIT" run -- true
 }
 
 @test "an unreadable or half-wrong file stops the start" {
@@ -54,6 +58,16 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	refused 78 "open.env: is ignored: others may write to it" "$CONNLIMIT" run --file open.env -- true
 	mkfifo pipe.env
 	refused 78 "is not a regular file" "$CONNLIMIT" run --file pipe.env -- true
+}
+
+@test "what is wrong is said, however long the path and whatever is in the value" {
+	long=$here/$(printf 'd%.0s' {1..200})/$(printf 'e%.0s' {1..200})/$(printf 'f%.0s' {1..200})
+	mkdir -p "$long"
+	echo CONNLIMIT_PER_IP=ten >"$long/nginx.env"
+	refused 78 "/nginx.env:1: CONNLIMIT_PER_IP: 'ten' is not a number; allowed: a number from 0" "$CONNLIMIT" run --file "$long/nginx.env" -- true
+	refused 78 "'\x1b[2J\xc2\x9b' is not a number" env CONNLIMIT_PER_IP=$'\e[2J\xc2\x9b' "LD_PRELOAD=$PRELOAD" true
+	printf '\xef\xbb\xbfCONNLIMIT_PER_IP=ten\n' >marked.env
+	refused 78 "marked.env:1: CONNLIMIT_PER_IP: 'ten'" "$CONNLIMIT" run --file marked.env -- true
 }
 
 @test "other variables in the file are passed over; quotes, comments and continued lines are read" {
@@ -94,6 +108,49 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	chown 65534 other
 	chmod 4755 other
 	refused 126 "setuid: the loader ignores preloads" "$CONNLIMIT" run -- ./other
+	cp /bin/true group
+	chgrp 65534 group
+	chmod 2755 group
+	refused 126 "setgid: the loader ignores preloads" "$CONNLIMIT" run -- ./group
+	# For whom the program runs as anyway, the loader is as ever; and of a script these bits mean nothing.
+	cp /bin/true own
+	chmod 4755 own
+	"$CONNLIMIT" run -- ./own
+	printf '#!/bin/sh\n' >script
+	chown 65534 script
+	chmod 4755 script
+	"$CONNLIMIT" run -- ./script
+}
+
+@test "a program with file capabilities is refused to those who would gain by them" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to make one"
+	cp /bin/true able
+	setcap cap_net_bind_service=ep able || skip "no file capabilities on this file system"
+	"$CONNLIMIT" run -- ./able
+	cp "$CONNLIMIT" connlimit # where another user can reach it
+	cp "$PRELOAD" libconnlimit_preload.so
+	chmod 755 "$here" connlimit libconnlimit_preload.so
+	refused 126 "file capabilities: the loader ignores preloads" setpriv --reuid=65534 --regid=65534 --clear-groups ./connlimit run -- ./able
+	setpriv --reuid=65534 --regid=65534 --clear-groups ./connlimit run -- /bin/true
+}
+
+@test "io_uring is told of, and does not stop the start" {
+	echo 'int io_uring_queue_init(void) { return 0; }' | gcc -x c - -shared -fPIC -Wl,-soname,liburing.so.2 -o liburing.so.2
+	echo 'int io_uring_queue_init(void); int main(void) { return io_uring_queue_init(); }' >program.c
+	gcc program.c ./liburing.so.2 -Wl,-rpath,"$here" -o linked
+	echo 'int io_uring_queue_init(void) { return 0; }' | gcc -x c - -shared -fPIC -Wl,-soname,bundle.so -o bundle.so
+	gcc program.c ./bundle.so -Wl,-rpath,"$here" -o bundled
+	for program in linked bundled; do
+		run "$CONNLIMIT" check "./$program"
+		[ "$status" -eq 0 ]
+		[[ $output == "./$program: can be limited"*"note: it uses io_uring"* ]]
+		run "$CONNLIMIT" run -- "./$program"
+		[ "$status" -eq 0 ]
+		[[ $output == *"note: it uses io_uring"* ]]
+	done
+	run "$CONNLIMIT" check true -- --any-argument
+	[ "$status" -eq 0 ]
+	[[ ${#lines[@]} -eq 1 && $output == *"/true: can be limited" ]]
 }
 
 @test "another architecture, another libc, garbage" {
@@ -105,7 +162,31 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	refused 126 "only glibc's can be limited" "$CONNLIMIT" run -- ./musl
 	head -c 64 /bin/true >cut
 	chmod 755 cut
-	refused 126 "" "$CONNLIMIT" run -- ./cut
+	refused 126 "it is damaged" "$CONNLIMIT" run -- ./cut
+	: >empty
+	chmod 755 empty
+	refused 126 "it is empty" "$CONNLIMIT" run -- ./empty
+}
+
+@test "no file, however damaged, makes check crash or hang" {
+	python3 - "$CONNLIMIT" <<'PYTHON'
+import random, subprocess, sys
+good = open("/bin/true", "rb").read()
+draw = random.Random(1)
+for turn in range(300):
+    bad = bytearray(good)
+    for _ in range(draw.choice((1, 4, 30))):
+        # Mostly in the headers at the front and in the section headers at the end, which steer the reading.
+        at = draw.choice((draw.randrange(64), draw.randrange(1024), len(bad) - 1 - draw.randrange(2000)))
+        bad[at] = draw.choice((0, 1, 0x7f, 0x80, 0xff, draw.randrange(256)))
+    if turn % 3 == 0:
+        del bad[draw.randrange(len(bad)):]
+    with open("damaged", "wb") as file:
+        file.write(bad)
+    subprocess.run(["chmod", "755", "damaged"], check=True)
+    status = subprocess.run([sys.argv[1], "check", "./damaged"], stdout=subprocess.DEVNULL, timeout=60).returncode
+    assert status in (0, 126), (turn, status)
+PYTHON
 }
 
 @test "a script is judged by its interpreter" {
@@ -115,19 +196,71 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	refused 126 "statically linked" "$CONNLIMIT" run -- ./script
 	printf '#!/usr/bin/env python3\nprint("ran")\n' >script
 	[ "$("$CONNLIMIT" run -- ./script)" = ran ]
+	printf '#!/usr/bin/env -S LANG=C python3 -s\nprint("ran")\n' >script
+	[ "$("$CONNLIMIT" run -- ./script)" = ran ]
+	printf '#!/usr/bin/env -S LANG=C %s/static\n' "$here" >script
+	refused 126 "its interpreter is $here/static, and it is statically linked" "$CONNLIMIT" run -- ./script
+	printf '#!/none/such\n' >script
+	refused 126 "its interpreter is /none/such, and it cannot be examined: No such file" "$CONNLIMIT" run -- ./script
+	printf '#!%s/script\n' "$here" >script
+	refused 126 "too deep to follow" "$CONNLIMIT" run -- ./script
+	mkfifo pipe
+	chmod 755 pipe
+	printf '#!%s/pipe\n' "$here" >script
+	refused 126 "is not a regular file" timeout 60 "$CONNLIMIT" check ./script
+}
+
+@test "the command is found as execvp finds it" {
+	mkdir first second
+	echo 'not executable' >first/daemon
+	printf '#!/bin/sh\necho second "$0"\n' >second/daemon
+	printf '#!/bin/sh\necho here\n' >daemon
+	chmod 755 second/daemon daemon
+	PATH=first:second:$PATH run "$CONNLIMIT" run -- daemon
+	[ "$output" = "second second/daemon" ]
+	PATH=:$PATH run "$CONNLIMIT" run -- daemon
+	[ "$output" = here ]
+	PATH=first:$PATH refused 126 "not an executable file" "$CONNLIMIT" run -- daemon
+	# What is no program and no script, a shell runs.
+	echo 'echo by the shell' >plain
+	chmod 755 plain
+	run "$CONNLIMIT" run -- ./plain
+	[ "$output" = "by the shell" ]
 }
 
 @test "other preloads stay, options become variables, the command's status is kept" {
 	run env LD_PRELOAD=/none.so "$CONNLIMIT" run --per-ip 7 -- sh -c 'echo "$LD_PRELOAD $CONNLIMIT_PER_IP"; exit 5'
 	[ "$status" -eq 5 ]
 	[[ $output == *"$PRELOAD:/none.so 7" ]]
+	# All of them, however many.
+	others=$(printf '/n%03d.so:' {1..900})/last.so
+	run --separate-stderr env "LD_PRELOAD=$others" "$CONNLIMIT" run -- printenv LD_PRELOAD
+	[ "$output" = "$PRELOAD:$others" ]
+}
+
+@test "an option wins over the environment, and the path of the file becomes absolute" {
+	echo CONNLIMIT_TOTAL=30 >some.env
+	run env CONNLIMIT_PER_IP=1 CONNLIMIT_TOTAL=2 "$CONNLIMIT" run --per-ip 7 --file some.env -- sh -c 'echo "$CONNLIMIT_PER_IP $CONNLIMIT_FILE"'
+	[ "$output" = "7 $here/some.env" ]
+	# A file that is named by a relative path in the environment is found again by a daemon that changes its directory.
+	run env CONNLIMIT_FILE=some.env "$CONNLIMIT" run -- sh -c 'echo "$CONNLIMIT_FILE"'
+	[ "$output" = "$here/some.env" ]
 }
 
 @test "help fits a screen" {
 	run "$CONNLIMIT"
 	[ "$status" -eq 0 ]
 	[ "${#lines[@]}" -le 24 ]
+	fits=$(printf '%s\n' "${lines[@]}" | awk 'length($0) > 80')
+	[ -z "$fits" ]
 	run "$CONNLIMIT" run --help
 	[ "$status" -eq 0 ]
 	[[ $output == *--per-ip=N* ]]
+	fits=$(printf '%s\n' "${lines[@]}" | awk 'length($0) > 80')
+	[ -z "$fits" ]
+	run "$CONNLIMIT" check --help
+	[ "$status" -eq 0 ]
+	refused 2 "usage: connlimit check" "$CONNLIMIT" check
+	run "$CONNLIMIT" --version
+	[[ $output == "connlimit "[0-9]* ]]
 }

@@ -3,19 +3,37 @@
 #include "program.h"
 
 #include <stdio.h>
+#include <string.h>
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: connlimit check [--] COMMAND [ARGUMENT]...\n\n"
+		    "Says whether COMMAND can be limited, and which of its connections cannot be\n"
+		    "seen. Nothing is started. Exit status 0: it can be; 126: it cannot; 127: it is\n"
+		    "not there.\n");
+}
 
 int command_check(int argc, char **argv)
 {
 	struct program program;
 	char path[sizeof(program.path)];
+	int command = 1;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: connlimit check COMMAND\n");
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		usage(stdout);
+		return 0;
+	}
+	if (command < argc && strcmp(argv[command], "--") == 0)
+		command++;
+	else if (command < argc && argv[command][0] == '-')
+		command = argc;
+	if (command == argc) {
+		usage(stderr);
 		return 2;
 	}
-	int verdict = program_find(argv[1], path, sizeof(path));
+	int verdict = program_find(argv[command], path, sizeof(path));
 	if (verdict != 0) {
-		fprintf(stderr, "connlimit: %s: %s\n", argv[1], verdict == 127 ? "command not found" : "not an executable file");
+		fprintf(stderr, "connlimit: %s: %s\n", argv[command], verdict == 127 ? "command not found" : "not an executable file");
 		return verdict;
 	}
 	program_examine(&program, path);

@@ -15,7 +15,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { SCRIPTS_MOST = 4 /* interpreters of interpreters: the kernel's own bound (execve(2)) */ };
+enum {
+	SCRIPTS_MOST = 4,  /* interpreters of interpreters: the kernel's own bound (execve(2)) */
+	LINE_MOST = 255,   /* of "#!" that the kernel reads (execve(2)) */
+	STRING_MOST = 4096 /* of a name in an ELF file; longer ones are nobody's */
+};
 
 #if defined(__x86_64__)
 enum { OUR_MACHINE = EM_X86_64 };
@@ -28,13 +32,19 @@ enum { OUR_MACHINE = EM_NONE };
 __attribute__((format(printf, 3, 4))) static void found(struct program *program, bool fatal, const char *format, ...)
 {
 	va_list arguments;
+	int before = 0;
 
 	if (program->findings == FINDINGS_MOST)
 		return;
 	struct finding *finding = &program->finding[program->findings++];
 	finding->fatal = fatal;
+	if (program->interpreter) {
+		char path[121]; /* a copy, for the compiler cannot tell that path and finding lie apart */
+		snprintf(path, sizeof(path), "%.120s", program->path);
+		before = snprintf(finding->text, sizeof(finding->text), "its interpreter is %s, and ", path);
+	}
 	va_start(arguments, format);
-	vsnprintf(finding->text, sizeof(finding->text), format, arguments);
+	vsnprintf(finding->text + before, sizeof(finding->text) - (size_t)before, format, arguments);
 	va_end(arguments);
 }
 
@@ -70,7 +80,7 @@ int program_find(const char *name, char *path, size_t size)
 		directories = "/bin:/usr/bin"; /* execvp(3) */
 	for (;;) {
 		size_t length = strcspn(directories, ":");
-		snprintf(path, size, "%.*s%s%s", (int)length, directories, length > 0 ? "/" : "", name);
+		snprintf(path, size, "%.*s/%s", length > 0 ? (int)length : 1, length > 0 ? directories : ".", name);
 		int verdict = *name != '\0' ? judge_file(path) : 127;
 		if (verdict == 0)
 			return 0;
@@ -106,7 +116,10 @@ static bool copy_part(void *to, const struct image *image, uint64_t at, size_t l
 /* A NUL-terminated string within the file. */
 static const char *text_at(const struct image *image, uint64_t at)
 {
-	return at < image->size && memchr(image->bytes + at, '\0', image->size - at) != NULL ? (const char *)image->bytes + at : NULL;
+	if (at >= image->size)
+		return NULL;
+	size_t most = image->size - at < STRING_MOST ? image->size - at : STRING_MOST;
+	return memchr(image->bytes + at, '\0', most) != NULL ? (const char *)image->bytes + at : NULL;
 }
 
 struct layout {
@@ -117,17 +130,21 @@ struct layout {
 	int loads;
 };
 
-static void read_segments(const struct image *image, const ElfW(Ehdr) *header, struct layout *layout)
+/* False if the file ends before they do, or they are of no kind that the kernel would start. */
+static bool read_segments(const struct image *image, const ElfW(Ehdr) *header, struct layout *layout)
 {
+	if (header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phnum == 0)
+		return false;
 	for (unsigned i = 0; i < header->e_phnum; i++) {
 		ElfW(Phdr) segment;
 
-		if (!copy_part(&segment, image, header->e_phoff + (uint64_t)i * header->e_phentsize, sizeof(segment)))
-			return;
+		if (!copy_part(&segment, image, header->e_phoff + (uint64_t)i * sizeof(segment), sizeof(segment)))
+			return false;
 		if (segment.p_type == PT_INTERP) {
 			const char *name = text_at(image, segment.p_offset);
-			if (name != NULL)
-				snprintf(layout->interpreter, sizeof(layout->interpreter), "%s", name);
+			if (name == NULL || name[0] == '\0')
+				return false;
+			snprintf(layout->interpreter, sizeof(layout->interpreter), "%s", name);
 		} else if (segment.p_type == PT_DYNAMIC) {
 			layout->dynamic = segment.p_offset;
 			layout->dynamic_size = segment.p_filesz;
@@ -135,6 +152,7 @@ static void read_segments(const struct image *image, const ElfW(Ehdr) *header, s
 			layout->load[layout->loads++] = segment;
 		}
 	}
+	return true;
 }
 
 static uint64_t file_offset(const struct layout *layout, uint64_t address)
@@ -145,17 +163,21 @@ static uint64_t file_offset(const struct layout *layout, uint64_t address)
 	return UINT64_MAX;
 }
 
+static bool read_section(ElfW(Shdr) *section, const struct image *image, const ElfW(Ehdr) *header, unsigned which)
+{
+	return header->e_shentsize == sizeof(*section) && which < header->e_shnum &&
+	       copy_part(section, image, header->e_shoff + (uint64_t)which * sizeof(*section), sizeof(*section));
+}
+
 /* Go's linker leaves these even in stripped programs. */
 static bool has_go_section(const struct image *image, const ElfW(Ehdr) *header)
 {
 	ElfW(Shdr) names;
 	ElfW(Shdr) section;
 
-	if (!copy_part(&names, image, header->e_shoff + (uint64_t)header->e_shstrndx * header->e_shentsize, sizeof(names)))
+	if (!read_section(&names, image, header, header->e_shstrndx))
 		return false;
-	for (unsigned i = 0; i < header->e_shnum; i++) {
-		if (!copy_part(&section, image, header->e_shoff + (uint64_t)i * header->e_shentsize, sizeof(section)))
-			return false;
+	for (unsigned i = 0; read_section(&section, image, header, i); i++) {
 		const char *name = text_at(image, names.sh_offset + section.sh_name);
 		if (name != NULL && (strcmp(name, ".go.buildinfo") == 0 || strcmp(name, ".note.go.buildid") == 0))
 			return true;
@@ -163,14 +185,39 @@ static bool has_go_section(const struct image *image, const ElfW(Ehdr) *header)
 	return false;
 }
 
-static void read_dynamic(struct program *program, const struct image *image, const struct layout *layout)
+/* A function of liburing that the program wants from a library, whichever brings it. */
+static bool wants_uring(const struct image *image, const ElfW(Ehdr) *header)
 {
-	uint64_t strings = UINT64_MAX;
-	bool uring = false;
-	bool libc = false;
+	ElfW(Shdr) section;
+	ElfW(Shdr) strings;
+	ElfW(Sym) symbol;
 
+	for (unsigned i = 0; read_section(&section, image, header, i); i++) {
+		if (section.sh_type != SHT_DYNSYM || !read_section(&strings, image, header, section.sh_link))
+			continue;
+		for (uint64_t at = 0; at < section.sh_size && copy_part(&symbol, image, section.sh_offset + at, sizeof(symbol));
+		     at += sizeof(symbol)) {
+			const char *name = symbol.st_shndx == SHN_UNDEF ? text_at(image, strings.sh_offset + symbol.st_name) : NULL;
+			if (name != NULL && strncmp(name, "io_uring_", 9) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+struct needs {
+	bool libc;
+	bool uring;
+};
+
+static struct needs read_needs(const struct image *image, const struct layout *layout)
+{
+	struct needs needs = {0};
+	uint64_t strings = UINT64_MAX;
+
+	/* The table of names may stand behind the names: twice. */
 	for (int pass = 0; pass < 2; pass++) {
-		for (uint64_t at = 0; at + sizeof(ElfW(Dyn)) <= layout->dynamic_size; at += sizeof(ElfW(Dyn))) {
+		for (uint64_t at = 0; at < layout->dynamic_size; at += sizeof(ElfW(Dyn))) {
 			ElfW(Dyn) entry;
 
 			if (!copy_part(&entry, image, layout->dynamic + at, sizeof(entry)) || entry.d_tag == DT_NULL)
@@ -179,16 +226,14 @@ static void read_dynamic(struct program *program, const struct image *image, con
 				strings = file_offset(layout, entry.d_un.d_ptr);
 			if (pass == 1 && entry.d_tag == DT_NEEDED && strings != UINT64_MAX) {
 				const char *needed = text_at(image, strings + entry.d_un.d_val);
-				if (needed != NULL && strncmp(needed, "liburing.so", 11) == 0)
-					uring = true;
-				if (needed != NULL && strncmp(needed, "libc.so.6", 9) == 0)
-					libc = true;
+				if (needed != NULL && strncmp(needed, "liburing", 8) == 0)
+					needs.uring = true;
+				if (needed != NULL && strncmp(needed, "libc.so.", 8) == 0)
+					needs.libc = true;
 			}
 		}
 	}
-	(void)libc;
-	if (uring)
-		found(program, false, "it uses io_uring (liburing): connections accepted through a ring are not seen, and not limited");
+	return needs;
 }
 
 static void examine_elf(struct program *program, const struct image *image)
@@ -197,12 +242,22 @@ static void examine_elf(struct program *program, const struct image *image)
 	ElfW(Ehdr) header;
 
 	layout = (struct layout){0};
-	if (image->bytes[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) || !copy_part(&header, image, 0, sizeof(header)) ||
-	    header.e_machine != OUR_MACHINE) {
+	if (image->bytes[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) || image->bytes[EI_DATA] != ELFDATA2LSB) {
 		found(program, true, "it is built for another architecture than connlimit's preload object");
 		return;
 	}
-	read_segments(image, &header, &layout);
+	if (!copy_part(&header, image, 0, sizeof(header))) {
+		found(program, true, "it is damaged: the file ends within the header");
+		return;
+	}
+	if (header.e_machine != OUR_MACHINE) {
+		found(program, true, "it is built for another architecture than connlimit's preload object");
+		return;
+	}
+	if (!read_segments(image, &header, &layout)) {
+		found(program, true, "it is damaged: its program headers are not all there");
+		return;
+	}
 	bool go = has_go_section(image, &header);
 	if (layout.interpreter[0] == '\0') {
 		found(program, true, go ? "it is a static Go program: no loader runs, so nothing can be preloaded"
@@ -215,7 +270,11 @@ static void examine_elf(struct program *program, const struct image *image)
 	loader = loader != NULL ? loader + 1 : layout.interpreter;
 	if (strncmp(loader, "ld-linux", 8) != 0)
 		found(program, true, "its loader is %.100s: only glibc's can be limited", layout.interpreter);
-	read_dynamic(program, image, &layout);
+	struct needs needs = read_needs(image, &layout);
+	if (needs.uring || wants_uring(image, &header))
+		found(program, false, "it uses io_uring (liburing): connections accepted through a ring are not seen, and not limited");
+	if (!needs.libc && !go)
+		found(program, false, "it does not name libc among its libraries: connections it accepts by system calls of its own are not limited");
 }
 
 /* ld.so(8): in secure-execution mode a preload with a slash in its path is ignored. */
@@ -230,49 +289,75 @@ static void examine_privileges(struct program *program, const char *path, const 
 		found(program, true, "it has file capabilities: the loader ignores preloads for it");
 }
 
-/* "#! INTERPRETER [ARGUMENT]": the interpreter is what runs. `env` finds one more by its name. */
+static const char *next_word(char **line)
+{
+	char *word;
+
+	do
+		word = strsep(line, " \t");
+	while (word != NULL && *word == '\0');
+	return word;
+}
+
+/* "#! INTERPRETER [ARGUMENT]": the interpreter is what runs. `env` executes one more, behind its options and assignments. */
 static bool script_interpreter(const struct image *image, char *path, size_t size)
 {
-	char line[512];
-	char name[256] = "";
-	char argument[256] = "";
-	size_t length = image->size < sizeof(line) - 1 ? image->size : sizeof(line) - 1;
+	char line[LINE_MOST + 1];
+	size_t length = image->size < LINE_MOST ? image->size : LINE_MOST;
 
 	memcpy(line, image->bytes, length);
 	line[length] = '\0';
 	line[strcspn(line, "\n")] = '\0';
-	if (strncmp(line, "#!", 2) != 0 || sscanf(line + 2, " %255s %255s", name, argument) < 1)
+	if (strncmp(line, "#!", 2) != 0)
 		return false;
-	const char *base = strrchr(name, '/');
-	if (base != NULL && strcmp(base, "/env") == 0 && argument[0] != '\0' && argument[0] != '-')
-		return program_find(argument, path, size) == 0;
+	char *rest = line + 2;
+	const char *name = next_word(&rest);
+	if (name == NULL)
+		return false;
 	snprintf(path, size, "%s", name);
+	const char *base = strrchr(name, '/');
+	if (strcmp(base != NULL ? base + 1 : name, "env") != 0)
+		return true;
+	while ((name = next_word(&rest)) != NULL) {
+		if (strncmp(name, "-S", 2) == 0)
+			name += 2;
+		if (*name == '\0' || *name == '-' || strchr(name, '=') != NULL)
+			continue;
+		/* One that is not there is examined under its bare name, and that says so. */
+		if (program_find(name, path, size) != 0)
+			snprintf(path, size, "%s", name);
+		break;
+	}
 	return true;
 }
 
-static bool map_file(struct program *program, const char *path, struct image *image)
+/* False, with what is wrong found, if there is nothing to read. */
+static bool map_file(struct program *program, struct image *image, struct stat *facts)
 {
-	struct stat facts;
-	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	/* O_NONBLOCK: a FIFO as an interpreter must not be waited for. */
+	int descriptor = open(program->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	if (descriptor < 0 || fstat(descriptor, &facts) != 0 || facts.st_size < 4) {
-		if (descriptor < 0 && errno == EACCES)
+	if (descriptor < 0) {
+		if (errno == EACCES && stat(program->path, facts) == 0) {
+			examine_privileges(program, program->path, facts);
 			found(program, false, "it cannot be read, so it was not examined");
-		else
-			found(program, true, "it cannot be examined: %s", facts.st_size < 4 && descriptor >= 0 ? "it is empty" : strerror(errno));
-		if (descriptor >= 0)
-			close(descriptor);
+		} else {
+			found(program, true, "it cannot be examined: %s", strerror(errno));
+		}
 		return false;
 	}
-	examine_privileges(program, path, &facts);
-	void *bytes = mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-	close(descriptor);
-	if (bytes == MAP_FAILED) {
+	void *bytes = MAP_FAILED;
+	if (fstat(descriptor, facts) != 0)
 		found(program, true, "it cannot be examined: %s", strerror(errno));
-		return false;
-	}
-	*image = (struct image){.bytes = bytes, .size = (size_t)facts.st_size};
-	return true;
+	else if (!S_ISREG(facts->st_mode))
+		found(program, true, "it is not a regular file");
+	else if (facts->st_size == 0)
+		found(program, true, "it is empty");
+	else if ((bytes = mmap(NULL, (size_t)facts->st_size, PROT_READ, MAP_PRIVATE, descriptor, 0)) == MAP_FAILED)
+		found(program, true, "it cannot be examined: %s", strerror(errno));
+	close(descriptor);
+	*image = (struct image){.bytes = bytes, .size = (size_t)facts->st_size};
+	return bytes != MAP_FAILED;
 }
 
 void program_examine(struct program *program, const char *path)
@@ -281,23 +366,24 @@ void program_examine(struct program *program, const char *path)
 	snprintf(program->path, sizeof(program->path), "%s", path);
 	for (int depth = 0; depth <= SCRIPTS_MOST; depth++) {
 		struct image image;
+		struct stat facts;
 		char next[sizeof(program->path)];
 
-		if (!map_file(program, program->path, &image))
+		if (!map_file(program, &image, &facts))
 			return;
 		bool elf = image.size > EI_NIDENT && memcmp(image.bytes, ELFMAG, SELFMAG) == 0;
 		bool script = !elf && script_interpreter(&image, next, sizeof(next));
-		if (elf)
+		if (elf) {
+			/* Of a script these bits mean nothing (execve(2)). */
+			examine_privileges(program, program->path, &facts);
 			examine_elf(program, &image);
+		}
 		munmap((void *)(uintptr_t)image.bytes, image.size);
 		if (elf)
 			return;
-		if (!script) {
-			/* execvp(3) hands such a file to a shell. */
-			snprintf(program->path, sizeof(program->path), "/bin/sh");
-			continue;
-		}
-		memcpy(program->path, next, sizeof(next));
+		/* What is neither, execvp(3) hands to a shell. */
+		snprintf(program->path, sizeof(program->path), "%s", script ? next : "/bin/sh");
+		program->interpreter = true;
 	}
-	found(program, true, "its interpreters are scripts of scripts, too deep to follow");
+	found(program, true, "this is a script too: too deep to follow");
 }

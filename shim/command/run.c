@@ -15,7 +15,13 @@
 
 extern char **environ;
 
-enum { USAGE = 2, CANNOT_EXECUTE = 126, OPTION_FIRST = 256, PRELOAD_PATH = 4096 };
+enum { USAGE = 2, CANNOT_EXECUTE = 126, OPTION_FIRST = 256, SCREEN = 80, LEFT = 25 };
+
+#if defined(__aarch64__)
+#define MULTIARCH "aarch64-linux-gnu"
+#else
+#define MULTIARCH "x86_64-linux-gnu"
+#endif
 
 static struct settings settings;
 static struct settings work;
@@ -28,6 +34,21 @@ static void option_name(char *option, const char *name)
 	*option = '\0';
 }
 
+/* The rest of a line behind its first LEFT columns, and further lines below it, so that all fit the screen. */
+static void fold(FILE *to, const char *text)
+{
+	enum { ROOM = SCREEN - LEFT - 4 };
+
+	while (strlen(text) > ROOM) {
+		int length = ROOM;
+		while (length > 1 && text[length] != ' ')
+			length--;
+		fprintf(to, "%.*s\n%*s", length, text, LEFT + 3, "");
+		text += length + 1;
+	}
+	fprintf(to, "%s\n", text);
+}
+
 static void usage(FILE *to)
 {
 	fprintf(to, "usage: connlimit run [OPTION]... [--] COMMAND [ARGUMENT]...\n\nStarts COMMAND under these limits:\n\n");
@@ -36,9 +57,11 @@ static void usage(FILE *to)
 		char left[96];
 		option_name(option, settings_table[id].name);
 		snprintf(left, sizeof(left), "--%s=%s", option, settings_table[id].form);
-		fprintf(to, "  %-25s %s\n", left, settings_table[id].help);
+		fprintf(to, "  %-*s ", LEFT, left);
+		fold(to, settings_table[id].help);
 	}
-	fprintf(to, "\nEach is also CONNLIMIT_NAME in the environment and in the file, which wins, and is read again on SIGHUP.\n");
+	fprintf(to, "\nEach is also CONNLIMIT_NAME in the environment, which the option overrides, and\n"
+		    "in the file, which wins over both and is read again on SIGHUP.\n");
 }
 
 static int bad(const char *what)
@@ -102,6 +125,10 @@ static int read_options(int argc, char **argv, int *status)
 			fprintf(stderr, "connlimit: %s needs a value\n", argv[optind - 1]);
 			return -1;
 		}
+		if (option == '?' && optopt != 0 && optopt != 'h') {
+			fprintf(stderr, "connlimit: unknown option -%c\n", optopt);
+			return -1;
+		}
 		if (option == '?') {
 			const char *given = argv[optind - 1] + strspn(argv[optind - 1], "-");
 			if (settings_find(given, strcspn(given, "="), &error) == SETTINGS)
@@ -122,7 +149,7 @@ static int read_options(int argc, char **argv, int *status)
 /* Beside this command, as built; where it is installed relative to it; where it was configured to go. */
 static bool find_preload(char *path, size_t size)
 {
-	static const char *const places[] = {"", "../lib/", "../lib/x86_64-linux-gnu/", "../lib/aarch64-linux-gnu/"};
+	static const char *const places[] = {"", "../lib/" MULTIARCH "/", "../lib/"};
 	static const char name[] = "libconnlimit_preload.so";
 	char own[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
@@ -147,7 +174,8 @@ static bool find_preload(char *path, size_t size)
 
 static bool set_preload(void)
 {
-	char path[PRELOAD_PATH];
+	char path[PATH_MAX];
+	char *all;
 	const char *others = getenv("LD_PRELOAD");
 
 	if (!find_preload(path, sizeof(path))) {
@@ -158,11 +186,14 @@ static bool set_preload(void)
 		fprintf(stderr, "connlimit: %s: a path with a blank or colon cannot be preloaded (ld.so(8))\n", path);
 		return false;
 	}
-	if (others != NULL && others[0] != '\0') {
-		size_t length = strlen(path);
-		snprintf(path + length, sizeof(path) - length, ":%s", others);
-	}
-	return setenv("LD_PRELOAD", path, 1) == 0;
+	if (others == NULL || others[0] == '\0')
+		return setenv("LD_PRELOAD", path, 1) == 0;
+	/* However many there are: one that is cut off would be one that is missing. */
+	if (asprintf(&all, "%s:%s", path, others) < 0)
+		return false;
+	bool set = setenv("LD_PRELOAD", all, 1) == 0;
+	free(all);
+	return set;
 }
 
 static bool limits_are_valid(struct settings_error *error)
@@ -210,7 +241,7 @@ int command_run(int argc, char **argv)
 		return CANNOT_EXECUTE;
 	if (!set_preload())
 		return CANNOT_EXECUTE;
-	execvp(argv[command], argv + command);
+	execvp(path, argv + command); /* the file that was examined */
 	status = errno == ENOENT ? 127 : CANNOT_EXECUTE;
 	fprintf(stderr, "connlimit: %s: %s\n", argv[command], strerror(errno));
 	return status;

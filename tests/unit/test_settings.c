@@ -27,6 +27,9 @@ struct value {
 	const char *says;    /* part of the error */
 };
 
+#define TEXT_64 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+#define TEXT_512 TEXT_64 TEXT_64 TEXT_64 TEXT_64 TEXT_64 TEXT_64 TEXT_64 TEXT_64
+
 /* clang-format off */
 static const struct value values[] = {
 	{SETTING_PER_IP, "1", "1", NULL},
@@ -49,6 +52,12 @@ static const struct value values[] = {
 	{SETTING_PER_IP, "Unlimited", NULL, "'Unlimited' is not"},
 	{SETTING_PER_IP, "10,", NULL, "'10,'"},
 	{SETTING_PER_IP, "18446744073709551617", NULL, "is out of range"},
+	{SETTING_PER_IP, "10 ", NULL, "'10 ' is not a number"},
+	{SETTING_PER_IP, "4294967296", NULL, "'4294967296' is out of range"},
+	{SETTING_PER_IP, "4294967295", NULL, "'4294967295' is out of range"},
+	{SETTING_PER_IP, "a\x1b[31m\n", NULL, "'a\\x1b[31m\\x0a' is not"},
+	{SETTING_PER_IP, "a\xc2\x9b" "2J", NULL, "'a\\xc2\\x9b2J' is not"},
+	{SETTING_PER_IP, "1234567890123456789012345678901234567890x", NULL, "'1234567890123456789012345678901234567890...' is not a number"},
 	{SETTING_TOTAL, "1", "1", NULL},
 	{SETTING_TOTAL, "10", "10", NULL},
 	{SETTING_TOTAL, "16000000", "16000000", NULL},
@@ -151,6 +160,16 @@ static const struct value values[] = {
 	{SETTING_RULES, "11.0.0.0/8=2 10.0.0.0/8=1", "10.0.0.0/8=1 11.0.0.0/8=2", NULL},
 	{SETTING_RULES, "10.0.0.0/8:80=2 10.0.0.0/8=1", "10.0.0.0/8=1 10.0.0.0/8:80=2", NULL},
 	{SETTING_RULES, "10.0.0.0/8=1 10.0.0.0/16=1", "10.0.0.0/8=1 10.0.0.0/16=1", NULL},
+	{SETTING_RULES, "[2001:db8::]/32:22=deny", "[2001:db8::/32]:22=deny", NULL},
+	{SETTING_RULES, "[2001:db8::1]=7", "2001:db8::1=7", NULL},
+	{SETTING_RULES, "[2001:db8::/32]=7", "2001:db8::/32=7", NULL},
+	{SETTING_RULES, "[::/0]:80=7", ":80=7", NULL},
+	{SETTING_RULES, "[2001:db8::/32]/64:22=1", NULL, "is not an IPv6 address"},
+	{SETTING_RULES, "[2001:db8::1:22=1", NULL, "is not an IPv6 address"},
+	{SETTING_RULES, "[]:22=1", NULL, "is not an IPv4 address"},
+	{SETTING_RULES, "10.0.0.0/8:22:23=1", NULL, "(at character 10) has no prefix length from 0 to 32"},
+	{SETTING_RULES, "10.0.0.0/8 =1", NULL, "'10.0.0.0/8' has no '='"},
+	{SETTING_RULES, "a\x1b[2J=1", NULL, "'a\\x1b[2J=1' is not an IPv4 address"},
 	{SETTING_RULES, "0.0.0.0/0:1=1 :1=2", ":1=2 0.0.0.0/0:1=1", NULL},
 	{SETTING_RULES, "[::1]:65535=16000000", "[::1]:65535=16000000", NULL},
 	{SETTING_RULES, "10.0.0.0/8=16000000", "10.0.0.0/8=16000000", NULL},
@@ -200,8 +219,11 @@ static const struct value values[] = {
 	{SETTING_REFUSE, "text:", NULL, "'text:' is not a way"},
 	{SETTING_REFUSE, "text", NULL, "is not a way"},
 	{SETTING_REFUSE, "reset ", NULL, "'reset ' is not a way"},
-	{SETTING_REFUSE, "text:a\\x", NULL, "too long or has an unknown escape"},
-	{SETTING_REFUSE, "text:a\\", NULL, "unknown escape"},
+	{SETTING_REFUSE, "text:a\\x", NULL, "'\\x' (at character 7) is an unknown escape"},
+	{SETTING_REFUSE, "text:a\\", NULL, "'\\' (at character 7) is an unknown escape"},
+	{SETTING_REFUSE, "text:" TEXT_512, "text:" TEXT_512, NULL},
+	{SETTING_REFUSE, "text:" TEXT_512 "yz", NULL, "'yz' (at character 518) is more than fits"},
+	{SETTING_REFUSE, "text:caf\xc3\xa9", "text:caf\xc3\xa9", NULL},
 	{SETTING_MODE, "enforce", "enforce", NULL},
 	{SETTING_MODE, "observe", "observe", NULL},
 	{SETTING_MODE, "off", "off", NULL},
@@ -228,6 +250,10 @@ static const struct value values[] = {
 	{SETTING_TABLE, "9", "9", NULL},
 	{SETTING_TABLE, "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn", NULL},
 	{SETTING_TABLE, "", NULL, "the value is empty"},
+	{SETTING_TABLE, "@k3j9x0", "@k3j9x0", NULL},
+	{SETTING_TABLE, "..", NULL, "'..' has a character"},
+	{SETTING_TABLE, "=", NULL, "'=' has a character"},
+	{SETTING_TABLE, "=a/b", NULL, "'=a/b' (at character 3) has a character"},
 	{SETTING_TABLE, "a/b", NULL, "'a/b' (at character 2) has a character that is not allowed"},
 	{SETTING_TABLE, "a b", NULL, "(at character 2)"},
 	{SETTING_TABLE, "-a", NULL, "has a character"},
@@ -259,6 +285,15 @@ static const struct value values[] = {
 	{SETTING_SIGNAL, "KILL", NULL, "'KILL' cannot be the reload signal; allowed: HUP, USR1"},
 	{SETTING_SIGNAL, "9", NULL, "'9' cannot be"},
 	{SETTING_SIGNAL, "SEGV", NULL, "cannot be"},
+	{SETTING_SIGNAL, "STOP", NULL, "cannot be"},
+	{SETTING_SIGNAL, "19", NULL, "cannot be"},
+	{SETTING_SIGNAL, "SIGPIPE", NULL, "cannot be"},
+	{SETTING_SIGNAL, "BUS", NULL, "cannot be"},
+	{SETTING_SIGNAL, "FPE", NULL, "cannot be"},
+	{SETTING_SIGNAL, "ILL", NULL, "cannot be"},
+	{SETTING_SIGNAL, "SIG1", NULL, "cannot be"},
+	{SETTING_SIGNAL, "0", NULL, "cannot be"},
+	{SETTING_SIGNAL, "33", NULL, "cannot be"},
 	{SETTING_SIGNAL, "TERM", NULL, "cannot be"},
 	{SETTING_SIGNAL, "15", NULL, "cannot be"},
 	{SETTING_SIGNAL, "CHLD", NULL, "cannot be"},
@@ -371,6 +406,8 @@ static void names(void **state)
 		{"CONNLIMIT_RULE", SETTINGS, "CONNLIMIT_RULES?"}, {"CONNLIMIT_TOTALS", SETTINGS, "CONNLIMIT_TOTAL?"},
 		{"per-user", SETTINGS, "did you mean per-"},	{"refused", SETTINGS, "did you mean refuse?"},
 		{"CONNLIMIT_", SETTINGS, "unknown setting 'CONNLIMIT_'"}, {"", SETTINGS, "unknown setting"},
+		{"CONNLIMIT_per_ip", SETTINGS, "did you mean CONNLIMIT_PER_IP?"}, {"CONNLIMIT_PER-IP", SETTINGS, "CONNLIMIT_PER_IP?"},
+		{"per_ip", SETTING_PER_IP, NULL},		{"CONNLIMIT_\x1b[2J", SETTINGS, "'CONNLIMIT_\\x1b[2J'"},
 		{"CONNLIMIT_PER_IP_", SETTINGS, "CONNLIMIT_PER_IP?"}, {"CONNLIMIT_IPV6PREFIX", SETTINGS, "CONNLIMIT_IPV6_PREFIX?"},
 	};
 
@@ -415,6 +452,11 @@ static const struct file files[] = {
 	{"", SETTING_PER_IP, "unlimited", NULL},
 	{"CONNLIMIT_PER_IP=5", SETTING_PER_IP, "5", NULL},
 	{"CONNLIMIT_PER_IP=5\n", SETTING_PER_IP, "5", NULL},
+	{"\xef\xbb\xbf" "CONNLIMIT_PER_IP=5\n", SETTING_PER_IP, "5", NULL},
+	{"\xef\xbb\xbf" "CONNLIMIT_PER_IP=x\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_PER_IP: 'x'"},
+	{"CONNLIMIT_per_ip=5\n", SETTING_PER_IP, NULL, "/f:1: unknown setting 'CONNLIMIT_per_ip'; did you mean CONNLIMIT_PER_IP?"},
+	{"CONNLIMIT_PER_IP=\"10 \"\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_PER_IP: '10 ' is not a number"},
+	{"CONNLIMIT_RULES='10.0.0.0/8=1\n11.0.0.0/8=x'\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_RULES: '11.0.0.0/8=x' (at character 25)"},
 	{"\n\n  CONNLIMIT_PER_IP=5\n\n", SETTING_PER_IP, "5", NULL},
 	{"# a comment\n; another\nCONNLIMIT_PER_IP=5 \n", SETTING_PER_IP, "5", NULL},
 	{"# CONNLIMIT_PER_IP=4 \\\nCONNLIMIT_PER_IP=5\n", SETTING_PER_IP, "5", NULL},
@@ -471,6 +513,66 @@ static void every_file(void **state)
 
 static char file_text[SETTINGS_FILE_MOST + 1];
 
+/* However long the path, what is wrong is said, and where. */
+static void long_paths(void **state)
+{
+	char path[PATH_MOST + 1];
+	char text[] = "\nCONNLIMIT_PER_IP=ten\n";
+
+	(void)state;
+	memset(path, 'p', sizeof(path) - 1);
+	path[0] = '/';
+	strcpy(path + sizeof(path) - sizeof("/nginx.env"), "/nginx.env");
+	settings_default(&settings);
+	assert_false(settings_from_text(&settings, &work, path, text, strlen(text), &error));
+	assert_memory_equal(error.text, "...", 3);
+	assert_non_null(strstr(error.text, "/nginx.env:2: CONNLIMIT_PER_IP: 'ten' is not a number; allowed: a number from 0"));
+	assert_false(settings_from_file(&settings, &work, file_text, path, &error));
+	assert_non_null(strstr(error.text, "/nginx.env: cannot be opened: "));
+}
+
+/* RULES_MOST of them, and no more; an error, wherever, leaves those before as they were. */
+static size_t many_rules(char *text, unsigned first, unsigned rules)
+{
+	size_t length = 0;
+
+	for (unsigned i = first; i < first + rules; i++)
+		length += (size_t)sprintf(text + length, "10.%u.%u.%u=%u ", i >> 16, i >> 8 & 255, i & 255, i % 1000 + 1);
+	return length;
+}
+
+static void as_many_rules_as_there_may_be(void **state)
+{
+	static char text[(RULES_MOST + 1) * 32];
+	static struct rule kept[RULES_MOST];
+	const char *const errors[] = {"10.0.0.0=1", "10.200.0.0=x"};
+
+	(void)state;
+	settings_default(&settings);
+	size_t length = many_rules(text, 0, RULES_MOST);
+	assert_true(settings_set(&settings, SETTING_RULES, text, length, FROM_FILE, &error));
+	assert_int_equal(settings.rules, RULES_MOST);
+	memcpy(kept, settings.rule, sizeof(kept));
+
+	length = many_rules(text, 0, RULES_MOST + 1);
+	assert_false(settings_set(&settings, SETTING_RULES, text, length, FROM_FILE, &error));
+	assert_non_null(strstr(error.text, "too many rules; allowed: at most 10000"));
+	for (int i = 0; i < 2; i++) {
+		/* Other rules than those in force, with the error last. */
+		length = many_rules(text, 0, 1);
+		length += many_rules(text + length, 70000, RULES_MOST - 2);
+		length += (size_t)sprintf(text + length, "%s", errors[i]);
+		assert_false(settings_set(&settings, SETTING_RULES, text, length, FROM_FILE, &error));
+		assert_non_null(strstr(error.text, errors[i]));
+		assert_int_equal(settings.rules, RULES_MOST);
+		assert_memory_equal(kept, settings.rule, sizeof(kept));
+	}
+	length = many_rules(text, 70000, RULES_MOST);
+	assert_true(settings_set(&settings, SETTING_RULES, text, length, FROM_FILE, &error));
+	assert_int_equal(settings.rules, RULES_MOST);
+	assert_memory_not_equal(kept, settings.rule, sizeof(kept));
+}
+
 static bool read_file_with(const char *path, mode_t mode, const char *text, size_t length)
 {
 	int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -524,6 +626,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_value),	  cmocka_unit_test(values_end_at_their_length), cmocka_unit_test(defaults_read_as_themselves),
 		cmocka_unit_test(names),	  cmocka_unit_test(the_environment),		cmocka_unit_test(every_file),
+		cmocka_unit_test(long_paths),	  cmocka_unit_test(as_many_rules_as_there_may_be),
 		cmocka_unit_test(only_trusted_files),
 	};
 	return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
