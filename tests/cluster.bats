@@ -198,6 +198,28 @@ teardown_more() {
 	[[ -z ${ns:-} ]] || { ip netns del "$ns" || true; ip link del "cl$$" 2>/dev/null || true; }
 }
 
+@test "sync: TLS, with a certificate that is checked, and a password" {
+	redis_port=$(free_port)
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext 'subjectAltName=IP:127.0.0.1' -keyout "$here/key" -out "$here/cert" \
+		2>/dev/null
+	redis-server --port 0 --tls-port "$redis_port" --tls-cert-file "$here/cert" --tls-key-file "$here/key" --tls-auth-clients no \
+		--bind 127.0.0.1 --save '' --requirepass secret >"$here/redis.log" 2>&1 3>&- &
+	pids+=("$!")
+	over_tls() { redis-cli -p "$redis_port" --tls --cacert "$here/cert" -a secret --no-auth-warning "$@"; }
+	until_true eval 'over_tls ping 2>/dev/null | grep -q PONG'
+	REDISCLI_AUTH=secret "$CONNLIMIT" sync --redis "rediss://127.0.0.1:$redis_port" --ca "$here/cert" --cluster tls --node a --interval 50 \
+		2>"$here/sync" 3>&- &
+	pids+=("$!")
+	until_true eval "[[ \$(over_tls zcard 'connlimit:{tls}:leases') == 1 ]]"
+	# One that nobody vouches for, and a wrong password, are said and used for nothing.
+	REDISCLI_AUTH=secret timeout 2 "$CONNLIMIT" sync --redis "rediss://127.0.0.1:$redis_port" --cluster tls --node b 2>"$here/untrusted" || true
+	grep -q 'TLS: certificate verify failed' "$here/untrusted"
+	REDISCLI_AUTH=wrong timeout 2 "$CONNLIMIT" sync --redis "rediss://127.0.0.1:$redis_port" --ca "$here/cert" --cluster tls --node b \
+		2>"$here/wrong" || true
+	grep -q WRONGPASS "$here/wrong"
+	[ "$(over_tls zcard 'connlimit:{tls}:leases')" = 1 ]
+}
+
 @test "sync: bad arguments" {
 	run "$CONNLIMIT" sync
 	[ "$status" -eq 2 ]
