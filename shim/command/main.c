@@ -47,6 +47,8 @@ int main(int argc, char **argv)
 		printf("connlimit %s\n", CONNLIMIT_VERSION);
 		return 0;
 	}
+	if (strcmp(argv[1], "manual") == 0)
+		return command_manual(argc - 1, argv + 1); /* for the build, not for the help */
 	for (int i = 0; i < COMMANDS; i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
