@@ -24,9 +24,13 @@ static void add_rate(struct text *text, const struct rate *rate)
 		text_add(text, "0");
 		return;
 	}
+	/* The first unit in which a number in range is read as the same rate again. */
 	int which = 0;
-	while (which < 2 && periods[which].us % rate->every_us != 0)
-		which++;
+	for (; which < 2; which++) {
+		uint64_t number = periods[which].us / rate->every_us;
+		if (number >= 1 && number <= 1000000 && periods[which].us / number == rate->every_us)
+			break;
+	}
 	text_add_number(text, periods[which].us / rate->every_us);
 	text_add(text, periods[which].unit);
 	text_add(text, " burst=");
