@@ -26,7 +26,7 @@ sanitized() { # SANITIZER
 
 @test "faults: the table under ThreadSanitizer" {
 	# One process' threads; what several processes do to each other it cannot see.
-	TSAN_OPTIONS="halt_on_error=0 report_signal_unsafe=0 suppressions=$SOURCE/tests/faults/tsan.suppressions" sanitized thread
+	TSAN_OPTIONS="history_size=7 halt_on_error=0 report_signal_unsafe=0 suppressions=$SOURCE/tests/faults/tsan.suppressions" sanitized thread
 }
 
 @test "faults: the library under valgrind" {

@@ -199,7 +199,7 @@ limit_changes() {
 	let_go 127.0.0.1
 	hold 127.0.0.1 refused
 	let_go 127.0.0.1
-	hold 127.0.0.1 served
+	admitted_soon 127.0.0.1 # when the daemon, or its child, has closed its side
 	hold 127.0.0.1 refused
 }
 
