@@ -122,8 +122,8 @@ static char *add_ipv6(char *at, const uint8_t bytes[16])
 	return at;
 }
 
-/* Not by inet_ntop(3), which POSIX does not list as async-signal-safe and which is sprintf inside in glibc: refusals are logged from
- * within accept, and that may be called in a signal handler. */
+/* Not by inet_ntop(3), which POSIX does not list as async-signal-safe and which is sprintf inside in glibc: refusals are logged
+ * from within accept, and that may be called in a signal handler. */
 void address_format(char *text, const struct address *address)
 {
 	char *at = text;

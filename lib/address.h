@@ -48,17 +48,18 @@ struct address address_masked(struct address address, unsigned prefix);
 /* Whether `address` lies in `network`. */
 bool network_contains(const struct network *network, const struct address *address);
 
-/* Writes "192.0.2.1", or "2001:db8::1" in the one form of RFC 5952; no brackets, no port. `text` holds at least ADDRESS_TEXT bytes. */
+/* Writes "192.0.2.1", or "2001:db8::1" in the one form of RFC 5952; no brackets, no port. `text` holds at least ADDRESS_TEXT
+ * bytes. */
 void address_format(char *text, const struct address *address);
 
-/* As address_format, with "/n" appended unless the network is one address; IPv4 prefixes are written 0..32. A local user is written
- * "uid 1000". `text` holds at least NETWORK_TEXT bytes. */
+/* As address_format, with "/n" appended unless the network is one address; IPv4 prefixes are written 0..32. A local user is
+ * written "uid 1000". `text` holds at least NETWORK_TEXT bytes. */
 void network_format(char *text, const struct network *network);
 
 /* Reads "192.0.2.1", "192.0.2.0/24", "2001:db8::/32", "::ffff:192.0.2.1" (which is 192.0.2.1) or "[2001:db8::1]/64" from
  * exactly `length` bytes. Host bits set past the prefix are an error, as in 10.0.0.1/8: it is more often a mistyped network
- * than meant. Returns true, or false with *error at a constant sentence and *position at the offending byte, `length` at most (where
- * more was wanted). */
+ * than meant. Returns true, or false with *error at a constant sentence and *position at the offending byte, `length` at most
+ * (where more was wanted). */
 bool network_parse(struct network *network, const char *text, size_t length, const char **error, size_t *position);
 
 #endif

@@ -113,7 +113,8 @@ enum setting_id settings_find(const char *name, size_t length, struct settings_e
 	for (int id = 0; id < SETTINGS; id++) {
 		size_t known = strlen(settings_table[id].name);
 		unsigned far = distance(wanted, wanted_length, settings_table[id].name, known);
-		if (far == 0 && length - skipped == known && (!variable || memcmp(name + skipped, settings_table[id].name, known) == 0))
+		if (far == 0 && length - skipped == known &&
+		    (!variable || memcmp(name + skipped, settings_table[id].name, known) == 0))
 			return (enum setting_id)id;
 		if (far < nearest) {
 			nearest = far;

@@ -33,8 +33,8 @@ struct rule {
 	uint32_t limit;		/* LIMIT_DENY, 1..LIMIT_MOST or LIMIT_NONE */
 };
 
-/* A rate, as a token bucket: `burst` at once, one more each `every_us` microseconds, whole ones: 3/s is one each 333333. every_us 0: no
- * rate. */
+/* A rate, as a token bucket: `burst` at once, one more each `every_us` microseconds, whole ones: 3/s is one each 333333.
+ * every_us 0: no rate. */
 struct rate {
 	uint32_t every_us;
 	uint32_t burst;
@@ -62,7 +62,8 @@ enum setting_id {
 	SETTINGS
 };
 
-/* All settings, parsed. Plain data without pointers. The rules stand behind the rest so that a copy may stop at the last one in use. */
+/* All settings, parsed. Plain data without pointers. The rules stand behind the rest so that a copy may stop at the last one in
+ * use. */
 struct settings {
 	uint8_t origin[SETTINGS]; /* enum origin */
 	uint32_t per_ip;
@@ -86,8 +87,8 @@ struct settings {
 	struct rule sorting[RULES_MOST]; /* room for settings_set alone, never copied: on error `rule` is as it was */
 };
 
-/* What is wrong, ready to be shown: "CONNLIMIT_PER_IP: 'ten' is not ...". A file's errors start with "PATH:LINE: ", of a long path its
- * end. Printable ASCII, whatever was in the value. */
+/* What is wrong, ready to be shown: "CONNLIMIT_PER_IP: 'ten' is not ...". A file's errors start with "PATH:LINE: ", of a long
+ * path its end. Printable ASCII, whatever was in the value. */
 struct settings_error {
 	char text[512];
 };
@@ -110,24 +111,25 @@ void settings_default(struct settings *settings);
 /* Copies what is in use: room for rules that are not there is not touched, so that its pages are never had. */
 void settings_copy(struct settings *to, const struct settings *from);
 
-/* Takes one value. `length` bytes of text, which need not end in NUL. On error *settings is unchanged. Blanks around a value are part of
- * it, hence mostly an error, as "10 " is: the environment has none by accident, and those of a file are taken away before, as systemd
- * does. */
+/* Takes one value. `length` bytes of text, which need not end in NUL. On error *settings is unchanged. Blanks around a value
+ * are part of it, hence mostly an error, as "10 " is: the environment has none by accident, and those of a file are taken away
+ * before, as systemd does. */
 bool settings_set(struct settings *settings, enum setting_id id, const char *text, size_t length, enum origin origin,
 		  struct settings_error *error);
 
-/* Which setting is "CONNLIMIT_PER_IP" (or "per-ip", "PER_IP")? SETTINGS if none, with the nearest right name in the error. A name that
- * starts with CONNLIMIT_ is a variable's, whose case counts: CONNLIMIT_per_ip is an error, not a second spelling that wins or loses
- * by where it stands in the environment. */
+/* Which setting is "CONNLIMIT_PER_IP" (or "per-ip", "PER_IP")? SETTINGS if none, with the nearest right name in the error. A
+ * name that starts with CONNLIMIT_ is a variable's, whose case counts: CONNLIMIT_per_ip is an error, not a second spelling that
+ * wins or loses by where it stands in the environment. */
 enum setting_id settings_find(const char *name, size_t length, struct settings_error *error);
 
 /* Reads every CONNLIMIT_ variable of an environment. False, with the first error, if any is unknown or bad. */
 bool settings_from_environment(struct settings *settings, char *const environment[], struct settings_error *error);
 
 /* Reads an environment file (systemd.exec(5) EnvironmentFile=: NAME=VALUE lines, # and ; comments, quotes, a backslash at a
- * line's end goes on). The whole text is checked before any of it is used: on error *settings is unchanged, so the caller passes
- * `work`, which it need not initialise. A byte order mark at the start is passed over. Names that do not start with CONNLIMIT_ are not ours and are passed over. A name that is
- * given twice is taken from its last line, as systemd does. `path` only names the file in errors. The text is written over. */
+ * line's end goes on). The whole text is checked before any of it is used: on error *settings is unchanged, so the caller
+ * passes `work`, which it need not initialise. A byte order mark at the start is passed over. Names that do not start with
+ * CONNLIMIT_ are not ours and are passed over. A name that is given twice is taken from its last line, as systemd does. `path`
+ * only names the file in errors. The text is written over. */
 bool settings_from_text(struct settings *settings, struct settings *work, const char *path, char *text, size_t length,
 			struct settings_error *error);
 

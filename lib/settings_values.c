@@ -193,7 +193,8 @@ bool read_refuse(struct settings *settings, const char *text, size_t length, str
 		settings->refuse = REFUSE_HTTP;
 	} else if (length > sizeof(text_word) - 1 && memcmp(text, text_word, sizeof(text_word) - 1) == 0) {
 		const char *said = text + sizeof(text_word) - 1;
-		const char *problem = unescape(read, REFUSE_TEXT_MOST, said, length - (sizeof(text_word) - 1), &bad, &bad_length);
+		const char *problem =
+		    unescape(read, REFUSE_TEXT_MOST, said, length - (sizeof(text_word) - 1), &bad, &bad_length);
 		if (problem != NULL)
 			return value_wrong(error, said + bad, bad_length, bad + sizeof(text_word) - 1, problem, allowed);
 		memcpy(settings->refuse_text, read, sizeof(read));
@@ -258,8 +259,8 @@ bool read_table(struct settings *settings, const char *text, size_t length, stru
 		bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '@' || c == ':' ||
 			    (i > 0 && (c == '.' || c == '-'));
 		if (!good)
-			return value_wrong(error, text, length, (size_t)(name - text) + i, "has a character that is not allowed there",
-					   allowed);
+			return value_wrong(error, text, length, (size_t)(name - text) + i,
+					   "has a character that is not allowed there", allowed);
 	}
 	if (name_length == 0 || name_length > TABLE_NAME_MOST)
 		return value_wrong(error, text, length, 0, "is too long", allowed);

@@ -14,11 +14,12 @@ struct text text_begin(char *buffer, size_t size);
 void text_add(struct text *text, const char *more);
 void text_add_number(struct text *text, uint64_t number);
 
-/* Adds at most 40 bytes in single quotes, longer ones ending in "...". Whatever is not printable ASCII is written as \xNN, since a
- * terminal may obey it, even in UTF-8 (U+009B is as good as ESC [). */
+/* Adds at most 40 bytes in single quotes, longer ones ending in "...". Whatever is not printable ASCII is written as \xNN,
+ * since a terminal may obey it, even in UTF-8 (U+009B is as good as ESC [). */
 void text_add_quoted(struct text *text, const char *from, size_t length);
 
-/* Adds a file's path, escaped likewise; of one longer than 120 bytes its end, after "...", so that there is room for what is said of it. */
+/* Adds a file's path, escaped likewise; of one longer than 120 bytes its end, after "...", so that there is room for what is
+ * said of it. */
 void text_add_path(struct text *text, const char *path);
 
 #endif

@@ -7,10 +7,11 @@
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: connlimit check [--] COMMAND [ARGUMENT]...\n\n"
-		    "Says whether COMMAND can be limited, and which of its connections cannot be\n"
-		    "seen. Nothing is started. Exit status 0: it can be; 126: it cannot; 127: it is\n"
-		    "not there.\n");
+	fprintf(to,
+		"usage: connlimit check [--] COMMAND [ARGUMENT]...\n\n"
+		"Says whether COMMAND can be limited, and which of its connections cannot be\n"
+		"seen. Nothing is started. Exit status 0: it can be; 126: it cannot; 127: it is\n"
+		"not there.\n");
 }
 
 int command_check(int argc, char **argv)
@@ -33,7 +34,8 @@ int command_check(int argc, char **argv)
 	}
 	int verdict = program_find(argv[command], path, sizeof(path));
 	if (verdict != 0) {
-		fprintf(stderr, "connlimit: %s: %s\n", argv[command], verdict == 127 ? "command not found" : "not an executable file");
+		fprintf(stderr, "connlimit: %s: %s\n", argv[command],
+			verdict == 127 ? "command not found" : "not an executable file");
 		return verdict;
 	}
 	program_examine(&program, path);

@@ -131,7 +131,7 @@ struct layout {
 };
 
 /* False if the file ends before they do, or they are of no kind that the kernel would start. */
-static bool read_segments(const struct image *image, const ElfW(Ehdr) *header, struct layout *layout)
+static bool read_segments(const struct image *image, const ElfW(Ehdr) * header, struct layout *layout)
 {
 	if (header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phnum == 0)
 		return false;
@@ -163,7 +163,7 @@ static uint64_t file_offset(const struct layout *layout, uint64_t address)
 	return UINT64_MAX;
 }
 
-static bool read_section(ElfW(Shdr) *section, const struct image *image, const ElfW(Ehdr) *header, unsigned which)
+static bool read_section(ElfW(Shdr) * section, const struct image *image, const ElfW(Ehdr) * header, unsigned which)
 {
 	return header->e_shentsize == sizeof(*section) && which < header->e_shnum &&
 	       copy_part(section, image, header->e_shoff + (uint64_t)which * sizeof(*section), sizeof(*section));
@@ -186,7 +186,7 @@ static bool has_go_section(const struct image *image, const ElfW(Ehdr) *header)
 }
 
 /* A function of liburing that the program wants from a library, whichever brings it. */
-static bool wants_uring(const struct image *image, const ElfW(Ehdr) *header)
+static bool wants_uring(const struct image *image, const ElfW(Ehdr) * header)
 {
 	ElfW(Shdr) section;
 	ElfW(Shdr) strings;
@@ -197,7 +197,8 @@ static bool wants_uring(const struct image *image, const ElfW(Ehdr) *header)
 			continue;
 		for (uint64_t at = 0; at < section.sh_size && copy_part(&symbol, image, section.sh_offset + at, sizeof(symbol));
 		     at += sizeof(symbol)) {
-			const char *name = symbol.st_shndx == SHN_UNDEF ? text_at(image, strings.sh_offset + symbol.st_name) : NULL;
+			const char *name =
+			    symbol.st_shndx == SHN_UNDEF ? text_at(image, strings.sh_offset + symbol.st_name) : NULL;
 			if (name != NULL && strncmp(name, "io_uring_", 9) == 0)
 				return true;
 		}
@@ -272,9 +273,12 @@ static void examine_elf(struct program *program, const struct image *image)
 		found(program, true, "its loader is %.100s: only glibc's can be limited", layout.interpreter);
 	struct needs needs = read_needs(image, &layout);
 	if (needs.uring || wants_uring(image, &header))
-		found(program, false, "it uses io_uring (liburing): connections accepted through a ring are not seen, and not limited");
+		found(program, false,
+		      "it uses io_uring (liburing): connections accepted through a ring are not seen, and not limited");
 	if (!needs.libc && !go)
-		found(program, false, "it does not name libc among its libraries: connections it accepts by system calls of its own are not limited");
+		found(program, false,
+		      "it does not name libc among its libraries: connections it accepts by system calls of its own are not "
+		      "limited");
 }
 
 /* ld.so(8): in secure-execution mode a preload with a slash in its path is ignored. */

@@ -20,12 +20,12 @@ struct program {
 	bool interpreter; /* `path` is a script's interpreter; the findings say so */
 };
 
-/* Finds `name` as execvp(3) would; `path` then has a slash in it. Returns 0, or 127 (not there) or 126 (there, but not executable), as a
- * shell does. */
+/* Finds `name` as execvp(3) would; `path` then has a slash in it. Returns 0, or 127 (not there) or 126 (there, but not
+ * executable), as a shell does. */
 int program_find(const char *name, char *path, size_t size);
 
-/* Examines the file at `path`, and the interpreters of scripts behind it. Nothing in a file is believed: each offset is compared with its
- * size. Waits for nothing, whatever kind of file it is. */
+/* Examines the file at `path`, and the interpreters of scripts behind it. Nothing in a file is believed: each offset is
+ * compared with its size. Waits for nothing, whatever kind of file it is. */
 void program_examine(struct program *program, const char *path);
 
 /* Whether none of the findings is fatal. */

@@ -60,8 +60,9 @@ static void usage(FILE *to)
 		fprintf(to, "  %-*s ", LEFT, left);
 		fold(to, settings_table[id].help);
 	}
-	fprintf(to, "\nEach is also CONNLIMIT_NAME in the environment, which the option overrides, and\n"
-		    "in the file, which wins over both and is read again on SIGHUP.\n");
+	fprintf(to,
+		"\nEach is also CONNLIMIT_NAME in the environment, which the option overrides, and\n"
+		"in the file, which wins over both and is read again on SIGHUP.\n");
 }
 
 static int bad(const char *what)
