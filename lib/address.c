@@ -308,7 +308,8 @@ bool network_parse(struct network *network, const char *text, size_t length, con
 	if (slash != NULL) {
 		size_t at = (size_t)(slash - text) + 1;
 		if (!parse_prefix(&prefix, short_form ? 32 : 128, text + at, length - at)) {
-			*error = short_form ? "has no prefix length from 0 to 32 after '/'" : "has no prefix length from 0 to 128 after '/'";
+			*error = short_form ? "has no prefix length from 0 to 32 after '/'"
+					    : "has no prefix length from 0 to 128 after '/'";
 			*position = at;
 			return false;
 		}

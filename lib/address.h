@@ -20,7 +20,7 @@ struct address {
 /* One end of a connection. */
 struct endpoint {
 	struct address address;
-	uint16_t port;      /* host byte order */
+	uint16_t port;	    /* host byte order */
 	uint32_t interface; /* scope of a link-local address, else 0 */
 };
 
@@ -30,7 +30,8 @@ struct network {
 	uint8_t prefix;
 };
 
-/* In a network's place, a local user: `prefix` is this, and the address holds the user id in its first four bytes, in host order. */
+/* In a network's place, a local user: `prefix` is this, and the address holds the user id in its first four bytes, in host
+ * order. */
 enum { NETWORK_UID = 255 };
 
 /* Longest text that address_format and network_format write, with the NUL. */

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-	TRIES = 16,  /* times that an admission starts anew because others changed the client under it */
+	TRIES = 16, /* times that an admission starts anew because others changed the client under it */
 	CHECKS = 8, /* times that the kernel is asked for one decision: each frees at least one place, but others may take it */
 };
 
@@ -37,7 +37,7 @@ struct attempt {
 	uint32_t fleet; /* what the fleet's limit leaves to this machine; LIMIT_NONE without one */
 	struct rate rate;
 	bool observed; /* would have been refused; goes on without limits */
-	bool paid; /* the rate's token is taken */
+	bool paid;     /* the rate's token is taken */
 	uint32_t entry;
 	enum refusal_reason reason;
 };
@@ -50,7 +50,8 @@ static enum refusal_reason reason_of_limit(const struct attempt *attempt)
 }
 
 /* Takes a slot for a connection that is counted. False: start anew. With *held 0 there was no room for a record. */
-static bool record_counted(struct table *table, const struct attempt *attempt, uint64_t generation, uint64_t total, reference *held)
+static bool record_counted(struct table *table, const struct attempt *attempt, uint64_t generation, uint64_t total,
+			   reference *held)
 {
 	uint32_t entry = attempt->entry;
 	uint64_t claimed;
@@ -65,8 +66,8 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	if (!record_publish(table, slot, claimed, entry, attempt->connection, held))
 		return false;
 	/* If a count was mended between our two steps, it may not include us: give the slot back and ask again. The one that
-	 * was not mended still includes us. And limits that were replaced meanwhile decide no more: others may have been counted
-	 * under the new ones, with no room for us. */
+	 * was not mended still includes us. And limits that were replaced meanwhile decide no more: others may have been
+	 * counted under the new ones, with no room for us. */
 	bool client_stands = client_generation(atomic_load(&table->entry[entry].word)) == generation;
 	bool total_stands = total_generation(table) == total;
 	if (client_stands && total_stands && atomic_load(&table->header->current) == attempt->limits.version)
@@ -121,7 +122,8 @@ static void note_limit(struct table *table, uint32_t entry, uint32_t limit)
 /* Before a refusal: is it by connections that are gone? */
 static enum checked check_reason(struct table *table, const struct attempt *attempt)
 {
-	if (attempt->reason == REFUSED_RATE || (attempt->reason == REFUSED_FLEET && attempt->fleet == 0) || (attempt->reason == REFUSED_RULE && attempt->limit == LIMIT_DENY))
+	if (attempt->reason == REFUSED_RATE || (attempt->reason == REFUSED_FLEET && attempt->fleet == 0) ||
+	    (attempt->reason == REFUSED_RULE && attempt->limit == LIMIT_DENY))
 		return CHECK_NOTHING;
 	if (attempt->reason == REFUSED_TOTAL)
 		return check_total(table, attempt->connection);
@@ -135,7 +137,9 @@ static void note_refusal(struct table *table, const struct attempt *attempt, str
 	refusal->reason = attempt->reason;
 	refusal->client = attempt->network;
 	refusal->entry = attempt->entry;
-	refusal->limit = attempt->reason == REFUSED_TOTAL ? attempt->total : attempt->reason == REFUSED_RATE ? 0 : attempt->limit;
+	refusal->limit = attempt->reason == REFUSED_TOTAL  ? attempt->total
+			 : attempt->reason == REFUSED_RATE ? 0
+							   : attempt->limit;
 	if (attempt->reason == REFUSED_FLEET)
 		refusal->limit = attempt->limits.cluster_per_ip;
 	refusal->how = attempt->limits.refuse;
@@ -158,8 +162,8 @@ static void begin(const struct table *table, struct attempt *attempt, const stru
 	attempt->fingerprint = client_fingerprint(table, &attempt->network);
 }
 
-/* After a mend or a reload came between. What we took back may have been counted by a mend all the same, so the counts are to be
- * compared with the slots again before they refuse anyone, us for one. */
+/* After a mend or a reload came between. What we took back may have been counted by a mend all the same, so the counts are to
+ * be compared with the slots again before they refuse anyone, us for one. */
 static void start_anew(struct table *table, struct attempt *attempt, bool under_new_limits)
 {
 	uint64_t current = atomic_load(&table->header->current);
@@ -189,7 +193,9 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
 		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
 			break;
 		note_limit(table, attempt.entry, attempt.limit);
-		attempt.fleet = attempt.observed ? LIMIT_NONE : remote_leaves(table, &attempt.limits, connection, attempt.limit, attempt.entry);
+		attempt.fleet = attempt.observed
+				    ? LIMIT_NONE
+				    : remote_leaves(table, &attempt.limits, connection, attempt.limit, attempt.entry);
 		enum counted counted = try_admit(table, &attempt, word, held);
 		if (counted == COUNTED) {
 			if (*held != 0)
@@ -371,7 +377,8 @@ reference table_adopt(struct table *table, const struct connection *connection)
 	struct network network = limits_client_of(&limits, connection);
 	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
 		return 0;
-	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent; slot = record_next(table, entry, slot + 1, extent)) {
+	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;
+	     slot = record_next(table, entry, slot + 1, extent)) {
 		struct connection found;
 		uint64_t state;
 
@@ -421,5 +428,6 @@ bool table_client(const struct table *table, uint32_t entry, struct client_facts
 	facts->refused = atomic_load_explicit(&notes->refused, memory_order_relaxed);
 	facts->entry = entry;
 	/* The notes are advice: they belong to this entry only if the address is the one that the fingerprint was made of. */
-	return (facts->network.prefix <= 128 || facts->network.prefix == NETWORK_UID) && client_fingerprint(table, &facts->network) == fingerprint;
+	return (facts->network.prefix <= 128 || facts->network.prefix == NETWORK_UID) &&
+	       client_fingerprint(table, &facts->network) == fingerprint;
 }

@@ -24,8 +24,8 @@ static bool exists(uint32_t pid)
 	return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
-/* Takes a slot out of the hands of a dead claimer, or of one that left its client's name on a free slot, and frees it. First the slot
- * is claimed, so that of several who find it one acts, and nobody is given it meanwhile. */
+/* Takes a slot out of the hands of a dead claimer, or of one that left its client's name on a free slot, and frees it. First
+ * the slot is claimed, so that of several who find it one acts, and nobody is given it meanwhile. */
 static void clear_slot(struct table *table, uint32_t slot, uint64_t state)
 {
 	uint64_t claimed = record_state(record_generation(state) + 1, RECORD_CLAIMED, table->pid & RECORD_PID);
@@ -40,7 +40,8 @@ static uint32_t count_slots(struct table *table, uint32_t entry)
 	uint32_t extent = record_extent(table);
 	uint32_t slots = 0;
 
-	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent; slot = record_next(table, entry, slot + 1, extent)) {
+	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;
+	     slot = record_next(table, entry, slot + 1, extent)) {
 		uint64_t state = atomic_load(&table->record[slot].state);
 
 		if (record_kind(state) == RECORD_FREE ||
@@ -53,8 +54,8 @@ static uint32_t count_slots(struct table *table, uint32_t entry)
 }
 
 /* A count can exceed the slots because an admission or a release is between its two steps, or because one died there. The first
- * is over in less than the looks below take, unless it was stopped; so at first we only look. Then the count is mended as layout.h
- * says, which is right whoever is under way. True if the count fell, by us or by others. */
+ * is over in less than the looks below take, unless it was stopped; so at first we only look. Then the count is mended as
+ * layout.h says, which is right whoever is under way. True if the count fell, by us or by others. */
 static bool mend(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 {
 	uint64_t seen = atomic_load(word);
@@ -69,7 +70,8 @@ static bool mend(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 			return (now & CLIENT_COUNT) < (seen & CLIENT_COUNT);
 		sched_yield();
 	}
-	uint64_t marked = (client_generation(seen) + CLIENT_GENERATION) | (seen & (CLIENT_COUNT | CLIENT_TENTATIVE)) | CLIENT_MENDING;
+	uint64_t marked =
+	    (client_generation(seen) + CLIENT_GENERATION) | (seen & (CLIENT_COUNT | CLIENT_TENTATIVE)) | CLIENT_MENDING;
 	if (!atomic_compare_exchange_strong(word, &seen, marked))
 		return (seen & CLIENT_COUNT) < (marked & CLIENT_COUNT);
 	point_reached(POINT_MEND_MARKED);
@@ -135,16 +137,16 @@ static bool add_to_batch(const struct table *table, struct batch *batch, uint32_
 }
 
 /* One pass over the client's slots in [from, end), at most `most` of them. */
-static int check_range(struct table *table, uint32_t entry, const struct connection *control, uint32_t from, uint32_t end, int *most,
-		       uint32_t *reached)
+static int check_range(struct table *table, uint32_t entry, const struct connection *control, uint32_t from, uint32_t end,
+		       int *most, uint32_t *reached)
 {
 	struct batch batch;
 	uint32_t slot = record_next(table, entry, from, end);
 
-	while (slot < end && *most > 0) {
+	while (slot<end && * most> 0) {
 		batch.question[0].connection = *control;
 		batch.number = 1;
-		for (; slot < end && batch.number < QUESTIONS_MOST && *most > 0; slot = record_next(table, entry, slot + 1, end))
+		for (; slot < end && batch.number<QUESTIONS_MOST && * most> 0; slot = record_next(table, entry, slot + 1, end))
 			if (add_to_batch(table, &batch, slot))
 				(*most)--;
 		*reached = slot;
@@ -178,10 +180,10 @@ static void back_off(struct check_pace *pace, uint32_t now, uint64_t cost_us)
 	atomic_store_explicit(&pace->after, after != 0 ? after : 1, memory_order_relaxed);
 }
 
-/* Many clients, each at its limit and each within its own pace, would still have the kernel asked all the time. So all clients' checks
- * together pay for their time as one client's do, TABLE_FACTOR for one, up to AHEAD_US in advance. Three get theirs even so: the first
- * check of a client, which had to open its connections for it; one after a check that found something; and one whose client was put off
- * for OVERDUE_MS, so that nobody is refused for longer because of connections that are gone. */
+/* Many clients, each at its limit and each within its own pace, would still have the kernel asked all the time. So all clients'
+ * checks together pay for their time as one client's do, TABLE_FACTOR for one, up to AHEAD_US in advance. Three get theirs even
+ * so: the first check of a client, which had to open its connections for it; one after a check that found something; and one
+ * whose client was put off for OVERDUE_MS, so that nobody is refused for longer because of connections that are gone. */
 enum { AHEAD_US = 1000000, DEBT_MOST_US = 5000000, OVERDUE_MS = 15000 };
 
 static bool must_wait(const struct table *table, const struct check_pace *pace, uint64_t now_us, uint32_t now)
@@ -238,8 +240,8 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
 }
 
-/* Whether a connection of the client that is just being closed is gone. One question, asked only in that moment, so it needs no pace. A
- * hint that helped nobody is taken away: its closer may be dead. */
+/* Whether a connection of the client that is just being closed is gone. One question, asked only in that moment, so it needs no
+ * pace. A hint that helped nobody is taken away: its closer may be dead. */
 static bool check_closing(struct table *table, uint32_t entry, const struct connection *control)
 {
 	_Atomic uint32_t *place = &table->header->closing[entry % CLOSING].slot;

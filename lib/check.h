@@ -11,26 +11,26 @@ enum checked {
 	CHECK_BLIND,	  /* the kernel could not be asked: only the table's word is there */
 };
 
-/* Checks one client's records, on account of `control`, a connection known to be open at this moment. A check that finds nothing
- * keeps others for this client off for 1 ms at first, doubling up to CHECK_WAIT_MOST, and for 50 times as long as it took, so that they
- * stay under 2 % of one CPU; those of all clients together are held to as much (check.c). One that finds something is free to repeat at
- * once. */
+/* Checks one client's records, on account of `control`, a connection known to be open at this moment. A check that finds
+ * nothing keeps others for this client off for 1 ms at first, doubling up to CHECK_WAIT_MOST, and for 50 times as long as it
+ * took, so that they stay under 2 % of one CPU; those of all clients together are held to as much (check.c). One that finds
+ * something is free to repeat at once. */
 enum { CHECK_WAIT_MOST = 50 /* ms */ };
 enum checked check_client(struct table *table, uint32_t entry, const struct connection *control);
 
-/* The same for the connections of all clients, before one is refused by the limit on the total. At most CHECKED_MOST (check.c) at once; the
- * next check goes on behind them. */
+/* The same for the connections of all clients, before one is refused by the limit on the total. At most CHECKED_MOST (check.c)
+ * at once; the next check goes on behind them. */
 enum checked check_total(struct table *table, const struct connection *control);
 
-/* Before a connection goes uncounted because no slot is free: are there any that nobody will ever give back? Bounded and paced like the
- * checks before a refusal. */
+/* Before a connection goes uncounted because no slot is free: are there any that nobody will ever give back? Bounded and paced
+ * like the checks before a refusal. */
 enum checked check_room(struct table *table, const struct connection *control);
 
 /* Finds the count of all connections from the slots, after counting was turned on. False if others changed it all the time. */
 bool check_total_unknown(struct table *table);
 
-/* Goes over the whole table: asks the kernel about every record, frees what is gone and what the dead left half done, and mends the
- * counts. For a process in the daemon's network namespace, which the caller answers for. Returns the records freed. */
+/* Goes over the whole table: asks the kernel about every record, frees what is gone and what the dead left half done, and mends
+ * the counts. For a process in the daemon's network namespace, which the caller answers for. Returns the records freed. */
 uint32_t check_all(struct table *table);
 
 /* Lowers the count to the number of slots if it stands too high and nothing moves. True if it did. */

@@ -33,7 +33,8 @@ static void buckets(const struct table *table, uint64_t fingerprint, uint32_t fi
 
 /* Both words of an entry change at once or not at all. The builtin compiles to cmpxchg16b, or casp on aarch64; __atomic would
  * call libatomic. */
-static bool swap_entry(struct client_entry *entry, uint64_t fingerprint, uint64_t word, uint64_t new_fingerprint, uint64_t new_word)
+static bool swap_entry(struct client_entry *entry, uint64_t fingerprint, uint64_t word, uint64_t new_fingerprint,
+		       uint64_t new_word)
 {
 	unsigned __int128 expected = (unsigned __int128)word << 64 | fingerprint;
 	unsigned __int128 wanted = (unsigned __int128)new_word << 64 | new_fingerprint;
@@ -80,7 +81,8 @@ static unsigned loss(const struct table *table, uint32_t entry, uint64_t fingerp
 }
 
 /* The place for a new client: where least is lost, in the emptier bucket. */
-static bool choose_place(const struct table *table, const uint32_t first[2], uint32_t *place, uint64_t *fingerprint, uint64_t *word)
+static bool choose_place(const struct table *table, const uint32_t first[2], uint32_t *place, uint64_t *fingerprint,
+			 uint64_t *word)
 {
 	int best = 0;
 
@@ -132,7 +134,8 @@ static bool others_go_first(struct table *table, uint64_t fingerprint, const uin
 					break;
 				if ((word & CLIENT_TENTATIVE) == 0 || (i < mine && !impatient))
 					return true;
-				if (swap_entry(&table->entry[i], fingerprint, word, 0, client_generation(word) + CLIENT_GENERATION))
+				if (swap_entry(&table->entry[i], fingerprint, word, 0,
+					       client_generation(word) + CLIENT_GENERATION))
 					break;
 				/* It was confirmed or thrown out meanwhile: look again. Ends, as each turn means that another
 				 * process changed this entry; a hostile one may do so for ever, hence only so often. */
@@ -164,7 +167,8 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
 }
 
-bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry, uint64_t *word)
+bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
+			uint64_t *word)
 {
 	uint32_t first[2];
 
@@ -183,7 +187,8 @@ bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct 
 			continue;
 		point_reached(POINT_CLIENT_TENTATIVE);
 		if (others_go_first(table, fingerprint, first, place, attempt > TRIES / 2)) {
-			swap_entry(&table->entry[place], fingerprint, tentative, 0, client_generation(tentative) + CLIENT_GENERATION);
+			swap_entry(&table->entry[place], fingerprint, tentative, 0,
+				   client_generation(tentative) + CLIENT_GENERATION);
 			continue;
 		}
 		uint64_t confirmed = tentative & ~CLIENT_TENTATIVE;
@@ -203,11 +208,13 @@ static void note_peak(struct table *table, uint32_t entry, uint32_t count)
 	_Atomic uint32_t *peak = &table->notes[entry].peak;
 	uint32_t seen = atomic_load_explicit(peak, memory_order_relaxed);
 
-	while (seen < count && !atomic_compare_exchange_weak_explicit(peak, &seen, count, memory_order_relaxed, memory_order_relaxed))
+	while (seen < count &&
+	       !atomic_compare_exchange_weak_explicit(peak, &seen, count, memory_order_relaxed, memory_order_relaxed))
 		;
 }
 
-enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit, uint64_t *generation)
+enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
+			  uint64_t *generation)
 {
 	uint64_t before = client_generation(word);
 

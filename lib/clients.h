@@ -12,12 +12,14 @@ bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entr
 
 /* Finds the client's entry or adds one with count 0. False if both of its buckets are full of clients that hold connections, or
  * if others were in the way too often. */
-bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry, uint64_t *word);
+bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
+			uint64_t *word);
 
 /* Counts one connection more, if that keeps the count at or under `limit` (LIMIT_NONE: always).
  * *generation tells whether the count was repaired later. */
 enum counted { COUNTED, COUNT_FULL, COUNT_LOST };
-enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit, uint64_t *generation);
+enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
+			  uint64_t *generation);
 
 /* Takes back one that was counted under `generation`. If the count was repaired since, the repair has judged by the slots, and
  * nothing is done. */

@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Milliseconds of CLOCK_MONOTONIC, at the resolution of a kernel tick (1..10 ms); a few nanoseconds to read. Async-signal-safe. */
+/* Milliseconds of CLOCK_MONOTONIC, at the resolution of a kernel tick (1..10 ms); a few nanoseconds to read. Async-signal-safe.
+ */
 static inline uint64_t clock_ms(void)
 {
 	struct timespec now;

@@ -167,7 +167,9 @@ static int decide(connlimit *limiter, const struct connection *connection, connl
 
 	errno = kept;
 	handle->held = held;
-	return verdict == VERDICT_ADMITTED ? CONNLIMIT_ADMITTED : verdict == VERDICT_REFUSED ? CONNLIMIT_REFUSED : CONNLIMIT_UNCOUNTED;
+	return verdict == VERDICT_ADMITTED  ? CONNLIMIT_ADMITTED
+	       : verdict == VERDICT_REFUSED ? CONNLIMIT_REFUSED
+					    : CONNLIMIT_UNCOUNTED;
 }
 
 /* A forked child has the limiter too, under its own pid. */
@@ -199,8 +201,8 @@ int connlimit_accept(connlimit *limiter, int fd, connlimit_handle *handle)
 	return decide(limiter, &connection, handle);
 }
 
-int connlimit_accept_address(connlimit *limiter, const struct sockaddr *peer, socklen_t peer_length, const struct sockaddr *local,
-			     socklen_t local_length, connlimit_handle *handle)
+int connlimit_accept_address(connlimit *limiter, const struct sockaddr *peer, socklen_t peer_length,
+			     const struct sockaddr *local, socklen_t local_length, connlimit_handle *handle)
 {
 	struct connection connection = {0};
 
@@ -235,13 +237,14 @@ unsigned connlimit_open_connections(connlimit *limiter, const struct sockaddr *p
 
 void connlimit_answer_429(int fd, void *with)
 {
-	static const char answer[] = "HTTP/1.1 429 Too Many Requests\r\n"
-				     "Content-Type: text/plain\r\n"
-				     "Content-Length: 18\r\n"
-				     "Retry-After: 1\r\n"
-				     "Connection: close\r\n"
-				     "\r\n"
-				     "Too Many Requests\n";
+	static const char answer[] =
+	    "HTTP/1.1 429 Too Many Requests\r\n"
+	    "Content-Type: text/plain\r\n"
+	    "Content-Length: 18\r\n"
+	    "Retry-After: 1\r\n"
+	    "Connection: close\r\n"
+	    "\r\n"
+	    "Too Many Requests\n";
 	char away[4096];
 
 	(void)with;
@@ -254,8 +257,8 @@ void connlimit_answer_429(int fd, void *with)
 	close(fd);
 }
 
-int connlimit_http_state(connlimit *limiter, int fd, enum connlimit_http_state state, connlimit_handle *handle, connlimit_refused *refused,
-			 void *with)
+int connlimit_http_state(connlimit *limiter, int fd, enum connlimit_http_state state, connlimit_handle *handle,
+			 connlimit_refused *refused, void *with)
 {
 	if (state == CONNLIMIT_HTTP_CLOSED) {
 		connlimit_free(limiter, handle);

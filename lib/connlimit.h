@@ -1,8 +1,8 @@
 /* libconnlimit: limits on the connections that each client holds open, for servers written in C.
  *
- * For servers that you can change; others are limited without their source by `connlimit run` (connlimit(1)). The same rules hold for both:
- * limits and their forms are those of connlimit(7), a client is an address or a network, counting is exact in any number of threads and
- * processes, and nobody is refused because of a connection that is gone: the kernel is asked first.
+ * For servers that you can change; others are limited without their source by `connlimit run` (connlimit(1)). The same rules
+ * hold for both: limits and their forms are those of connlimit(7), a client is an address or a network, counting is exact in
+ * any number of threads and processes, and nobody is refused because of a connection that is gone: the kernel is asked first.
  *
  *     connlimit_config *config = connlimit_config_new();
  *     connlimit_config_set(config, "PER_IP", "10");
@@ -18,8 +18,8 @@
  *     close(fd);
  *     connlimit_free(limiter, &handle);                   // any number of times
  *
- * Link with -lconnlimit (pkg-config connlimit). Every function that takes a `connlimit *` may be called from any thread at any time; those on
- * a config only from one thread at a time. Nothing here raises a signal, exits, or waits for another process. */
+ * Link with -lconnlimit (pkg-config connlimit). Every function that takes a `connlimit *` may be called from any thread at any
+ * time; those on a config only from one thread at a time. Nothing here raises a signal, exits, or waits for another process. */
 #ifndef CONNLIMIT_H
 #define CONNLIMIT_H
 
@@ -44,9 +44,9 @@ typedef struct connlimit_config connlimit_config;
 CONNLIMIT_PUBLIC connlimit_config *connlimit_config_new(void);
 CONNLIMIT_PUBLIC void connlimit_config_delete(connlimit_config *config);
 
-/* Sets one value in the form that connlimit(7) gives: "PER_IP", "TOTAL", "RATE", "RULES", "IPV6_PREFIX", "CAPACITY", "TABLE", ... The name may
- * also be written "per-ip" or "CONNLIMIT_PER_IP". Returns 0, or -1 with EINVAL; then nothing is changed and connlimit_config_error says
- * what is wrong, where, and what is allowed. */
+/* Sets one value in the form that connlimit(7) gives: "PER_IP", "TOTAL", "RATE", "RULES", "IPV6_PREFIX", "CAPACITY", "TABLE",
+ * ... The name may also be written "per-ip" or "CONNLIMIT_PER_IP". Returns 0, or -1 with EINVAL; then nothing is changed and
+ * connlimit_config_error says what is wrong, where, and what is allowed. */
 CONNLIMIT_PUBLIC int connlimit_config_set(connlimit_config *config, const char *name, const char *value);
 
 /* Sets all that an environment file says (systemd.exec(5)), or nothing: 0, or -1 with EINVAL and a reason. */
@@ -62,17 +62,18 @@ CONNLIMIT_PUBLIC const char *connlimit_config_error(const connlimit_config *conf
 
 typedef struct connlimit connlimit;
 
-/* Makes a limiter. With the setting TABLE it is shared by all processes of this user that open one of that name, whose limits are then
- * those of the one that made it, until one of them calls connlimit_set_config; without, by this process and its later children. A
- * config of NULL is one with every default. NULL with errno: ENOMEM, EACCES (the name belongs to someone else), or as shmget(2). */
+/* Makes a limiter. With the setting TABLE it is shared by all processes of this user that open one of that name, whose limits
+ * are then those of the one that made it, until one of them calls connlimit_set_config; without, by this process and its later
+ * children. A config of NULL is one with every default. NULL with errno: ENOMEM, EACCES (the name belongs to someone else), or
+ * as shmget(2). */
 CONNLIMIT_PUBLIC connlimit *connlimit_open(const connlimit_config *config);
 
 /* Leaves it. Handles of this process count on as long as another process has the limiter open and the kernel knows their
  * connections. */
 CONNLIMIT_PUBLIC void connlimit_close(connlimit *limiter);
 
-/* Replaces the limits in all processes at once: a decision sees all of the old or all of the new. Lowering closes nobody. TABLE, CAPACITY, FILE
- * and SIGNAL stay as they were. 0, or -1 with EAGAIN if others are publishing at this moment. */
+/* Replaces the limits in all processes at once: a decision sees all of the old or all of the new. Lowering closes nobody.
+ * TABLE, CAPACITY, FILE and SIGNAL stay as they were. 0, or -1 with EAGAIN if others are publishing at this moment. */
 CONNLIMIT_PUBLIC int connlimit_set_config(connlimit *limiter, const connlimit_config *config);
 
 /* A copy of the limits in force, to be deleted. NULL with ENOMEM or EAGAIN. */
@@ -80,8 +81,8 @@ CONNLIMIT_PUBLIC connlimit_config *connlimit_get_config(connlimit *limiter);
 
 /* ---- connections ---- */
 
-/* Holds a counted connection. May be copied and freed any number of times, also by several threads at once: it counts down once. All zero
- * holds nothing. */
+/* Holds a counted connection. May be copied and freed any number of times, also by several threads at once: it counts down
+ * once. All zero holds nothing. */
 typedef struct connlimit_handle {
 	uint64_t held;
 } connlimit_handle;
@@ -92,11 +93,13 @@ enum connlimit_verdict {
 	CONNLIMIT_REFUSED,   /* over a limit; the handle holds nothing, the descriptor is still open and yours */
 };
 
-/* Decides on an accepted connection. -1 with errno (EBADF, ENOTSOCK, ENOTCONN: it is gone already); the handle then holds nothing. */
+/* Decides on an accepted connection. -1 with errno (EBADF, ENOTSOCK, ENOTCONN: it is gone already); the handle then holds
+ * nothing. */
 CONNLIMIT_PUBLIC int connlimit_accept(connlimit *limiter, int fd, connlimit_handle *handle);
 
-/* As connlimit_accept for both ends' addresses, where the caller has them: saves two system calls. `local` may be NULL; then the kernel cannot
- * be asked, and connections that ended without being freed stay counted. -1 with EAFNOSUPPORT for other than internet addresses. */
+/* As connlimit_accept for both ends' addresses, where the caller has them: saves two system calls. `local` may be NULL; then
+ * the kernel cannot be asked, and connections that ended without being freed stay counted. -1 with EAFNOSUPPORT for other than
+ * internet addresses. */
 CONNLIMIT_PUBLIC int connlimit_accept_address(connlimit *limiter, const struct sockaddr *peer, socklen_t peer_length,
 					      const struct sockaddr *local, socklen_t local_length, connlimit_handle *handle);
 
@@ -108,16 +111,16 @@ CONNLIMIT_PUBLIC unsigned connlimit_open_connections(connlimit *limiter, const s
 
 /* ---- HTTP ---- */
 
-/* For servers that tell of their connections' states: call it with CONNLIMIT_HTTP_NEW when one was accepted and with CONNLIMIT_HTTP_CLOSED
- * when one was closed. For one over the limit it calls `refused` (connlimit_answer_429 if NULL), which must end in the closing of the
- * descriptor, and returns CONNLIMIT_REFUSED; otherwise as connlimit_accept. */
+/* For servers that tell of their connections' states: call it with CONNLIMIT_HTTP_NEW when one was accepted and with
+ * CONNLIMIT_HTTP_CLOSED when one was closed. For one over the limit it calls `refused` (connlimit_answer_429 if NULL), which
+ * must end in the closing of the descriptor, and returns CONNLIMIT_REFUSED; otherwise as connlimit_accept. */
 enum connlimit_http_state { CONNLIMIT_HTTP_NEW, CONNLIMIT_HTTP_CLOSED };
 typedef void connlimit_refused(int fd, void *with);
 CONNLIMIT_PUBLIC int connlimit_http_state(connlimit *limiter, int fd, enum connlimit_http_state state, connlimit_handle *handle,
 					  connlimit_refused *refused, void *with);
 
-/* Answers "429 Too Many Requests" (RFC 6585) without blocking and closes. What the client has sent is read away first, or the close would
- * destroy the answer (RFC 9112, 9.6). Fits connlimit_refused; `with` is not used. */
+/* Answers "429 Too Many Requests" (RFC 6585) without blocking and closes. What the client has sent is read away first, or the
+ * close would destroy the answer (RFC 9112, 9.6). Fits connlimit_refused; `with` is not used. */
 CONNLIMIT_PUBLIC void connlimit_answer_429(int fd, void *with);
 
 #ifdef __cplusplus

@@ -29,10 +29,10 @@ static inline void absorb(uint64_t v[4], uint64_t word)
 uint64_t fingerprint(const uint64_t secret[2], uint64_t first, uint64_t second, uint64_t third)
 {
 	uint64_t v[4] = {
-		secret[0] ^ 0x736f6d6570736575U,
-		secret[1] ^ 0x646f72616e646f6dU,
-		secret[0] ^ 0x6c7967656e657261U,
-		secret[1] ^ 0x7465646279746573U,
+	    secret[0] ^ 0x736f6d6570736575U,
+	    secret[1] ^ 0x646f72616e646f6dU,
+	    secret[0] ^ 0x6c7967656e657261U,
+	    secret[1] ^ 0x7465646279746573U,
 	};
 
 	absorb(v, first);

@@ -49,7 +49,8 @@ static void write_request(struct request *request, const struct connection *conn
 	request->header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
 	request->header.nlmsg_flags = NLM_F_REQUEST;
 	request->header.nlmsg_seq = sequence;
-	/* Connections of an IPv6 socket with an IPv4 peer are found as IPv4: the kernel keeps both addresses of such a socket. */
+	/* Connections of an IPv6 socket with an IPv4 peer are found as IPv4: the kernel keeps both addresses of such a socket.
+	 */
 	request->body.sdiag_family = ipv4 ? AF_INET : AF_INET6;
 	request->body.sdiag_protocol = IPPROTO_TCP;
 	request->body.idiag_states = ~0U;
@@ -116,7 +117,8 @@ static bool ask_sock_diag(struct question *questions, size_t number)
 		for (size_t replies = 0; replies < asked; replies++) {
 			struct sockaddr_nl from;
 			socklen_t from_length = sizeof(from);
-			ssize_t length = recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+			ssize_t length =
+			    recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
 			if (length <= 0)
 				break;
 			if (from_length != sizeof(from) || from.nl_pid != 0)
@@ -211,7 +213,8 @@ static void read_proc_line(const char *line, const char *end, bool ipv6, struct 
 	if (!held(state, inode))
 		return;
 	for (size_t i = 0; i < number; i++)
-		if (same_endpoint(&questions[i].connection.local, &found.local) && same_endpoint(&questions[i].connection.peer, &found.peer))
+		if (same_endpoint(&questions[i].connection.local, &found.local) &&
+		    same_endpoint(&questions[i].connection.peer, &found.peer))
 			questions[i].answer = ANSWER_OPEN;
 }
 
@@ -254,7 +257,8 @@ static bool any_unanswered(const struct question *questions, size_t number)
 	return false;
 }
 
-/* The files are no snapshot: a connection may be left out while others come and go beside it. What is not seen twice is gone. */
+/* The files are no snapshot: a connection may be left out while others come and go beside it. What is not seen twice is gone.
+ */
 static bool ask_proc(struct question *questions, size_t number)
 {
 	enum { PASSES = 2 };

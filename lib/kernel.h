@@ -1,8 +1,8 @@
 /* Asking the kernel whether connections are still open and held by a process.
  *
- * First by sock_diag(7), which looks one connection up by its addresses and ports in O(1), many in one message; where netlink is
- * forbidden, by reading /proc/net/tcp and tcp6. Neither sees other network namespaces, and filters may hide sockets, so "gone" is
- * believed only when the same message finds a connection that is known to be open: the `control`.
+ * First by sock_diag(7), which looks one connection up by its addresses and ports in O(1), many in one message; where netlink
+ * is forbidden, by reading /proc/net/tcp and tcp6. Neither sees other network namespaces, and filters may hide sockets, so
+ * "gone" is believed only when the same message finds a connection that is known to be open: the `control`.
  *
  * Async-signal-safe and thread-safe; opens and closes one descriptor. */
 #ifndef CONNLIMIT_KERNEL_H

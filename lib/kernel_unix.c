@@ -1,9 +1,9 @@
 /* Asking about Unix-domain connections: by the socket's inode, through sock_diag's unix_diag.
  *
- * A socket made by a connection belongs to the network namespace of the client that connected, and unix_diag shows only its own: so
- * each record carries its namespace's cookie (socket(7), SO_NETNS_COOKIE, Linux 5.14), and only those of ours are asked about. As
- * a kernel without unix_diag answers "not found" to everything, the same message asks for a socket of our own, and without
- * that one found nothing is believed. */
+ * A socket made by a connection belongs to the network namespace of the client that connected, and unix_diag shows only its
+ * own: so each record carries its namespace's cookie (socket(7), SO_NETNS_COOKIE, Linux 5.14), and only those of ours are asked
+ * about. As a kernel without unix_diag answers "not found" to everything, the same message asks for a socket of our own, and
+ * without that one found nothing is believed. */
 #include "kernel.h"
 
 #include <errno.h>
@@ -91,7 +91,8 @@ static bool ask(int netlink, const struct request *requests, size_t number, enum
 		socklen_t from_length = sizeof(from);
 		uint32_t sequence;
 		enum answer answer;
-		ssize_t length = recvfrom(netlink, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+		ssize_t length =
+		    recvfrom(netlink, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
 
 		if (length <= 0)
 			break;

@@ -44,9 +44,10 @@
  *     confirmed, count n  -> n, mending, generation + 1          a mend begins, and then counts the slots
  *     mending, count n    -> s, generation + 1                   it ends: s slots were found, n > s
  *
- * A mend raises the generation before it counts slots, so that an admission which counted itself earlier and takes its slot later
- * finds that out and starts anew; it ends by a swap that any admission or release in between makes fail, as that clears the mark;
- * and it raises the generation again, so that a release whose slot was no longer found does not lower the count a second time.
+ * A mend raises the generation before it counts slots, so that an admission which counted itself earlier and takes its slot
+ * later finds that out and starts anew; it ends by a swap that any admission or release in between makes fail, as that clears
+ * the mark; and it raises the generation again, so that a release whose slot was no longer found does not lower the count a
+ * second time.
  *
  * Whoever reads an entry reads `word` before `fingerprint` and acts only by a swap that expects the word it read: as the
  * fingerprint never changes without the generation, success proves that both belonged together. Entries with count 0 stay (they
@@ -106,7 +107,8 @@ struct client_notes {
  *     generation 32 bits  raised by every claim; a reference names slot and generation, so an old one finds nothing
  *
  *     FREE -> CLAIMED -> owner set -> fields written -> OPEN          (admission)
- *     OPEN, last reference -> CLAIMED -> owner cleared -> FREE        (release; also by check.c when the kernel knows it no more)
+ *     OPEN, last reference -> CLAIMED -> owner cleared -> FREE        (release; also by check.c when the kernel knows it no
+ * more)
  *
  * A slot found CLAIMED by a pid that no longer exists is set free by check.c. Fields are written only between CLAIMED and OPEN;
  * the swap to OPEN fails if the slot was taken away meanwhile, and the admission starts anew. */
@@ -118,8 +120,8 @@ struct record {
 	struct address local;
 	uint16_t peer_port;
 	uint16_t local_port;
-	uint32_t pid;	 /* of the process that accepted it */
-	uint64_t inode;	 /* reserved */
+	uint32_t pid;	/* of the process that accepted it */
+	uint64_t inode; /* reserved */
 } __attribute__((aligned(64)));
 
 enum record_kind { RECORD_FREE, RECORD_CLAIMED, RECORD_OPEN };
@@ -149,14 +151,14 @@ enum refusal_reason {
 
 /* ---- limits -------------------------------------------------------------------------------------------------------------
  *
- * Limits are published whole. `current` in the header holds (sequence << 2 | block). A reload takes its sequence before it reads
- * the file, claims a block that is not current, writes it, and swaps `current` only if its sequence is still the newest: so an
- * older file never overtakes a newer one, and readers see all of the old or all of the new. A reader copies the block and
+ * Limits are published whole. `current` in the header holds (sequence << 2 | block). A reload takes its sequence before it
+ * reads the file, claims a block that is not current, writes it, and swaps `current` only if its sequence is still the newest:
+ * so an older file never overtakes a newer one, and readers see all of the old or all of the new. A reader copies the block and
  * looks at `current` again. A writer that dies leaves a block claimed by a dead pid, which the next one takes over. */
 enum { LIMIT_BLOCKS = 4 };
 
-/* One block more, the last, is never current: it holds what the daemon was started with, without its file, for whoever reads the file again
- * on its behalf. Written once, before `started` in the header is set. */
+/* One block more, the last, is never current: it holds what the daemon was started with, without its file, for whoever reads
+ * the file again on its behalf. Written once, before `started` in the header is set. */
 enum { START_BLOCK = LIMIT_BLOCKS };
 
 struct limit_block {
@@ -173,7 +175,7 @@ struct limit_block {
 struct table_header {
 	_Atomic uint64_t magic;
 	_Atomic uint64_t secret[2];
-	_Atomic uint64_t born; /* ms of clock_ms */
+	_Atomic uint64_t born;	  /* ms of clock_ms */
 	_Atomic uint64_t network; /* inode of the maker's network namespace, 0 if /proc did not say */
 	_Atomic uint32_t maker;	  /* pid */
 	char name[TABLE_NAME_MOST + 1];
@@ -190,30 +192,31 @@ struct table_header {
 	struct check_pace total_pace;
 	struct check_pace room_pace; /* of the search for slots in a full table */
 
-	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies or
-	 * hears nothing leaves a time that passes, and then only the machine's own limits hold. */
+	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies
+	 * or hears nothing leaves a time that passes, and then only the machine's own limits hold. */
 	_Atomic uint64_t remote_until;
 	_Atomic uint64_t remote_heard; /* ms when the fleet was last heard, 0 for never */
 
 	_Alignas(64) _Atomic uint32_t extent; /* slots in use lie below this */
 
-	/* Totals of rare events; the frequent one, admissions, is counted in `admitted`, spread so that processes do not share lines. */
+	/* Totals of rare events; the frequent one, admissions, is counted in `admitted`, spread so that processes do not share
+	 * lines. */
 	_Alignas(64) _Atomic uint64_t refused;
 	_Atomic uint64_t observed;   /* would have been refused, mode observe */
 	_Atomic uint64_t uncounted;  /* admitted without a record: table full or no time */
 	_Atomic uint64_t unverified; /* refused on the table's word, the kernel could not be asked */
 	_Atomic uint64_t checks;
-	_Atomic uint64_t check_us;  /* time spent in them */
-	_Atomic uint64_t check_gone; /* records they dropped */
-	_Atomic uint64_t check_paid; /* us of clock_us until when the time they took is paid for (check.c) */
-	_Atomic uint64_t repaired;  /* counts they lowered */
+	_Atomic uint64_t check_us;	       /* time spent in them */
+	_Atomic uint64_t check_gone;	       /* records they dropped */
+	_Atomic uint64_t check_paid;	       /* us of clock_us until when the time they took is paid for (check.c) */
+	_Atomic uint64_t repaired;	       /* counts they lowered */
 	_Atomic uint64_t refused_for[REASONS]; /* of `refused` and `observed`, by enum refusal_reason */
-	_Atomic uint64_t log_tokens; /* bucket of lines logged about refusals (rate.h) */
-	_Atomic uint64_t log_left_out; /* refusals since the last line that got none of their own */
+	_Atomic uint64_t log_tokens;	       /* bucket of lines logged about refusals (rate.h) */
+	_Atomic uint64_t log_left_out;	       /* refusals since the last line that got none of their own */
 
-	/* Connections being closed at this moment: slot + 1, by client's entry. The kernel lets a connection go before its closer can
-	 * drop the record, and the client may be back before the closer runs again. Only a hint: entries that share a place lose it
-	 * to each other, and a closer that died leaves it behind. */
+	/* Connections being closed at this moment: slot + 1, by client's entry. The kernel lets a connection go before its
+	 * closer can drop the record, and the client may be back before the closer runs again. Only a hint: entries that share
+	 * a place lose it to each other, and a closer that died leaves it behind. */
 	struct {
 		_Alignas(64) _Atomic uint32_t slot;
 	} closing[CLOSING];

@@ -12,12 +12,15 @@ bool rate_take(_Atomic uint64_t *bucket, const struct rate *rate, uint64_t now)
 		if (full > now + depth + LATE_US)
 			full = now + depth;
 		if (full + rate->every_us > now + depth) {
-			/* Written back when it lay too far ahead: or it would be cut off anew each time, and never come nearer. */
-			if (full == seen || atomic_compare_exchange_weak_explicit(bucket, &seen, full, memory_order_relaxed, memory_order_relaxed))
+			/* Written back when it lay too far ahead: or it would be cut off anew each time, and never come nearer.
+			 */
+			if (full == seen || atomic_compare_exchange_weak_explicit(bucket, &seen, full, memory_order_relaxed,
+										  memory_order_relaxed))
 				return false;
 			continue;
 		}
-		if (atomic_compare_exchange_weak_explicit(bucket, &seen, full + rate->every_us, memory_order_relaxed, memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(bucket, &seen, full + rate->every_us, memory_order_relaxed,
+							  memory_order_relaxed))
 			return true;
 	}
 }
@@ -26,7 +29,7 @@ void rate_give_back(_Atomic uint64_t *bucket, const struct rate *rate)
 {
 	uint64_t seen = atomic_load_explicit(bucket, memory_order_relaxed);
 
-	while (seen >= rate->every_us &&
-	       !atomic_compare_exchange_weak_explicit(bucket, &seen, seen - rate->every_us, memory_order_relaxed, memory_order_relaxed))
+	while (seen >= rate->every_us && !atomic_compare_exchange_weak_explicit(bucket, &seen, seen - rate->every_us,
+										memory_order_relaxed, memory_order_relaxed))
 		;
 }

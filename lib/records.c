@@ -14,8 +14,8 @@ enum {
 	GIVE_UP_AFTER = 64,
 };
 
-/* Where this thread looks first: the slot it freed last (still in its cache), then around where it last found one. Threads start
- * apart, so that they rarely meet in one cache line. */
+/* Where this thread looks first: the slot it freed last (still in its cache), then around where it last found one. Threads
+ * start apart, so that they rarely meet in one cache line. */
 static _Thread_local uint32_t freed_last; /* slot + 1 */
 static _Thread_local uint32_t look_at;
 static _Thread_local uint32_t dice;
@@ -87,7 +87,8 @@ bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
 
 	uint32_t extent = record_extent(table);
 
-	/* It may have been another table's: past this one's extent a record would not be found when the client's slots are counted. */
+	/* It may have been another table's: past this one's extent a record would not be found when the client's slots are
+	 * counted. */
 	if (freed_last != 0 && freed_last <= extent && try_claim(table, freed_last - 1, claimed)) {
 		*slot = freed_last - 1;
 		freed_last = 0;
@@ -181,8 +182,8 @@ bool record_release(struct table *table, uint32_t slot, uint64_t state)
 
 	if (owner == 0 || owner > table->entries)
 		return false;
-	/* Read before the slot is freed: a mend that comes between has counted the slot or not, and by the changed generation we know
-	 * that the count is its business. */
+	/* Read before the slot is freed: a mend that comes between has counted the slot or not, and by the changed generation
+	 * we know that the count is its business. */
 	uint64_t generation = client_generation(atomic_load(&table->entry[owner - 1].word));
 	uint64_t total = total_generation(table);
 	if (!record_free(table, slot, state, &entry))
@@ -235,8 +236,8 @@ bool record_read(const struct table *table, uint32_t slot, uint64_t *state, stru
 	if (record_kind(*state) != RECORD_OPEN)
 		return false;
 	*connection = (struct connection){
-		.peer = {.address = record->peer, .port = record->peer_port, .interface = record->interface},
-		.local = {.address = record->local, .port = record->local_port, .interface = record->interface},
+	    .peer = {.address = record->peer, .port = record->peer_port, .interface = record->interface},
+	    .local = {.address = record->local, .port = record->local_port, .interface = record->interface},
 	};
 	atomic_thread_fence(memory_order_acquire);
 	uint64_t after = atomic_load_explicit(&record->state, memory_order_relaxed);

@@ -60,6 +60,7 @@ void regroup(struct table *table, const struct limits *limits)
 {
 	uint32_t extent = record_extent(table);
 
-	for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent; slot = record_next(table, ANY_CLIENT, slot + 1, extent))
+	for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent;
+	     slot = record_next(table, ANY_CLIENT, slot + 1, extent))
 		move(table, limits, slot);
 }

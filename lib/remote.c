@@ -15,8 +15,8 @@ static bool is_current(const struct table *table)
 	return now < until && until - now <= LEASE_MOST;
 }
 
-uint32_t remote_leaves(const struct table *table, const struct limits *limits, const struct connection *connection, uint32_t limit,
-		       uint32_t entry)
+uint32_t remote_leaves(const struct table *table, const struct limits *limits, const struct connection *connection,
+		       uint32_t limit, uint32_t entry)
 {
 	if (__builtin_expect(limits->cluster_per_ip == LIMIT_NONE, 1) || connection_is_unix(connection))
 		return LIMIT_NONE;
@@ -43,7 +43,8 @@ void remote_heard(struct table *table, uint32_t lease_ms)
 {
 	uint64_t now = clock_ms();
 
-	atomic_store_explicit(&table->header->remote_until, now + (lease_ms < LEASE_MOST ? lease_ms : LEASE_MOST), memory_order_relaxed);
+	atomic_store_explicit(&table->header->remote_until, now + (lease_ms < LEASE_MOST ? lease_ms : LEASE_MOST),
+			      memory_order_relaxed);
 	atomic_store_explicit(&table->header->remote_heard, now, memory_order_relaxed);
 }
 

@@ -1,17 +1,18 @@
-/* What the other machines of a fleet hold, as `connlimit sync` writes it into the table. accept only reads memory: the network is never
- * in its way. */
+/* What the other machines of a fleet hold, as `connlimit sync` writes it into the table. accept only reads memory: the network
+ * is never in its way. */
 #ifndef CONNLIMIT_REMOTE_H
 #define CONNLIMIT_REMOTE_H
 
 #include "table.h"
 
-/* How many connections the fleet's limit leaves to this machine for the client in `entry`; LIMIT_NONE if there is no such limit, or if
- * the connection is exempt from limits by a rule. When the fleet has not been heard for its lease, others count as holding none.
- * Async-signal-safe, makes no system call. */
-uint32_t remote_leaves(const struct table *table, const struct limits *limits, const struct connection *connection, uint32_t limit,
-		       uint32_t entry);
+/* How many connections the fleet's limit leaves to this machine for the client in `entry`; LIMIT_NONE if there is no such
+ * limit, or if the connection is exempt from limits by a rule. When the fleet has not been heard for its lease, others count as
+ * holding none. Async-signal-safe, makes no system call. */
+uint32_t remote_leaves(const struct table *table, const struct limits *limits, const struct connection *connection,
+		       uint32_t limit, uint32_t entry);
 
-/* Says what other machines hold of a client. An entry is added for a client that holds nothing here. False if there is no room. */
+/* Says what other machines hold of a client. An entry is added for a client that holds nothing here. False if there is no room.
+ */
 bool remote_set(struct table *table, const struct network *network, uint32_t connections);
 
 /* Says that the fleet was heard now, and how long (ms) what it said may be used. */

@@ -44,8 +44,8 @@ void rules_sort(struct rule *rule, uint32_t rules)
 		sorted++;
 	if (sorted >= rules)
 		return;
-	/* By heap, as it needs no memory and has no bad cases: whatever another process writes into rules that are being sorted in
-	 * shared memory, the steps are counted by us. */
+	/* By heap, as it needs no memory and has no bad cases: whatever another process writes into rules that are being sorted
+	 * in shared memory, the steps are counted by us. */
 	for (uint32_t root = rules / 2; root-- > 0;)
 		sift(rule, root, rules);
 	for (uint32_t end = rules - 1; end > 0; end--) {
@@ -105,7 +105,8 @@ void rules_build(struct rules_index *index, const struct rule *rule, uint32_t ru
 		/* In sorted order, what contains this one also contains the one before it, or is the one before it. */
 		uint32_t outer = networks;
 		struct rules_network larger;
-		for (int step = 0; step <= 129 && network_at(index, outer, rules, &larger) && !contains(&larger, &added.network.address);
+		for (int step = 0;
+		     step <= 129 && network_at(index, outer, rules, &larger) && !contains(&larger, &added.network.address);
 		     step++)
 			outer = larger.outer;
 		if (!network_at(index, outer, rules, &larger) || larger.prefix >= added.network.prefix)

@@ -1,10 +1,11 @@
-/* The rules by which a limit is chosen, in a form that is looked up in as many steps as an address has bits, however many rules.
+/* The rules by which a limit is chosen, in a form that is looked up in as many steps as an address has bits, however many
+ * rules.
  *
  * The networks that rules name, without repeats, lie sorted by address and then by length; each knows the next larger one that
- * contains it. The last network that does not come after an address either contains it, or the most specific one that does is found
- * by going from there to ever larger ones: a network that starts at or before the address and contains it also contains everything
- * between its start and the address. So a search by halves (14 steps for 10 000) and at most 128 steps outwards find every
- * network that contains the address, the most specific first.
+ * contains it. The last network that does not come after an address either contains it, or the most specific one that does is
+ * found by going from there to ever larger ones: a network that starts at or before the address and contains it also contains
+ * everything between its start and the address. So a search by halves (14 steps for 10 000) and at most 128 steps outwards find
+ * every network that contains the address, the most specific first.
  *
  * The index lies in shared memory, so nothing read from it is believed: each index is compared with the most there can be, and
  * a step outwards that does not shorten the prefix ends the walk. */
@@ -41,8 +42,8 @@ uint32_t rules_repeated(const struct rule *rule, uint32_t rules);
 /* Makes the index of sorted rules, of which there are at most RULES_MOST. Async-signal-safe, O(rules * depth of nesting). */
 void rules_build(struct rules_index *index, const struct rule *rule, uint32_t rules);
 
-/* The rule for this address and local port: that of the longest prefix, and there one for the port before one for all. False if none
- * applies. `rule` and `rules` are what the index was built from. */
+/* The rule for this address and local port: that of the longest prefix, and there one for the port before one for all. False if
+ * none applies. `rule` and `rules` are what the index was built from. */
 bool rules_find(const struct rules_index *index, const struct rule *rule, uint32_t rules, const struct address *address,
 		uint16_t port, uint32_t *limit);
 

@@ -64,7 +64,8 @@ bool segment_attach(struct segment *segment, const char *name, size_t size, segm
 				*made = true;
 				found = size;
 			} else if (errno == EEXIST) {
-				id = shmget(key, 0, 0); /* made by another process of ours between the two calls, or a stranger's */
+				id = shmget(key, 0,
+					    0); /* made by another process of ours between the two calls, or a stranger's */
 			} else {
 				return false;
 			}
@@ -101,7 +102,8 @@ bool segment_attach_id(struct segment *segment, int id, bool read_only)
 	return shmctl(id, IPC_STAT, &facts) == 0 && attach(segment, id, facts.shm_segsz, read_only ? SHM_RDONLY : 0);
 }
 
-/* Marked for removal while we still have it mapped: one who attaches in this moment keeps a working segment (shmctl(2), IPC_RMID). */
+/* Marked for removal while we still have it mapped: one who attaches in this moment keeps a working segment (shmctl(2),
+ * IPC_RMID). */
 void segment_retire(const struct segment *segment)
 {
 	struct shmid_ds facts;
@@ -139,15 +141,15 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 			continue;
 		time_t changed = found.shm_dtime > found.shm_ctime ? found.shm_dtime : found.shm_ctime;
 		facts = (struct segment_facts){
-			.id = id,
-			.owner = found.shm_perm.uid,
-			.size = found.shm_segsz,
-			.maker = found.shm_cpid,
-			.last = found.shm_lpid,
-			.attached = found.shm_nattch,
-			.detached = now > changed ? now - changed : 0,
-			.last_lives = found.shm_lpid == 0 || kill(found.shm_lpid, 0) == 0 || errno != ESRCH,
-			.readable = found.shm_perm.uid == geteuid() || geteuid() == 0,
+		    .id = id,
+		    .owner = found.shm_perm.uid,
+		    .size = found.shm_segsz,
+		    .maker = found.shm_cpid,
+		    .last = found.shm_lpid,
+		    .attached = found.shm_nattch,
+		    .detached = now > changed ? now - changed : 0,
+		    .last_lives = found.shm_lpid == 0 || kill(found.shm_lpid, 0) == 0 || errno != ESRCH,
+		    .readable = found.shm_perm.uid == geteuid() || geteuid() == 0,
 		};
 		if (!visit(&facts, with))
 			return;

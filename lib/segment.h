@@ -25,8 +25,8 @@ struct segment {
 typedef bool segment_fits(const void *base, size_t size, const char *name);
 
 /* Attaches the segment of this name that belongs to the effective user. If there is none and `size` is not 0, makes it, zeroed
- * (`made` tells). False with errno: ENOENT there is none and size is 0; EACCES it belongs to someone else; ENOSYS, ENOSPC, ENOMEM,
- * EPERM as shmget(2). */
+ * (`made` tells). False with errno: ENOENT there is none and size is 0; EACCES it belongs to someone else; ENOSYS, ENOSPC,
+ * ENOMEM, EPERM as shmget(2). */
 bool segment_attach(struct segment *segment, const char *name, size_t size, segment_fits *fits, bool *made);
 
 /* Memory shared with children forked from now on, for systems where segments are not to be had. */

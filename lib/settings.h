@@ -81,7 +81,8 @@ struct settings {
 	char refuse_text[REFUSE_TEXT_MOST + 1];
 	char file[PATH_MOST + 1];	 /* "" if there is none */
 	char table[TABLE_NAME_MOST + 1]; /* "" for one made for this start */
-	bool handed_on; /* the table's name came with a '=' before it: from a process of the daemon that executed this program */
+	bool
+	    handed_on; /* the table's name came with a '=' before it: from a process of the daemon that executed this program */
 	uint32_t rules;
 	struct rule rule[RULES_MOST];
 	struct rule sorting[RULES_MOST]; /* room for settings_set alone, never copied: on error `rule` is as it was */
@@ -133,8 +134,9 @@ bool settings_from_environment(struct settings *settings, char *const environmen
 bool settings_from_text(struct settings *settings, struct settings *work, const char *path, char *text, size_t length,
 			struct settings_error *error);
 
-/* Opens, checks and reads the file `path` into settings. It must be a regular file of at most SETTINGS_FILE_MOST bytes, owned by root
- * or by the effective user and not writable by others; anything else is an error with the reason. open, fstat, read, close only. */
+/* Opens, checks and reads the file `path` into settings. It must be a regular file of at most SETTINGS_FILE_MOST bytes, owned
+ * by root or by the effective user and not writable by others; anything else is an error with the reason. open, fstat, read,
+ * close only. */
 enum { SETTINGS_FILE_MOST = 1 << 20 };
 bool settings_from_file(struct settings *settings, struct settings *work, char *buffer /* SETTINGS_FILE_MOST + 1 bytes */,
 			const char *path, struct settings_error *error);

@@ -50,8 +50,8 @@ static void skip_blanks(struct reading *reading)
 		reading->at++;
 }
 
-/* One value, quotes and backslashes undone, into `value`; at most `room` bytes. NULL, or what is wrong. A value may span lines, in
- * quotes or after a backslash. */
+/* One value, quotes and backslashes undone, into `value`; at most `room` bytes. NULL, or what is wrong. A value may span lines,
+ * in quotes or after a backslash. */
 static const char *read_value(struct reading *reading, char *value, size_t room, size_t *length)
 {
 	char quote = '\0';
@@ -70,7 +70,7 @@ static const char *read_value(struct reading *reading, char *value, size_t room,
 		reading->at++;
 		if (c == '\n')
 			reading->line++;
-		if (quote == '\0' && (c == '"' || c == '\'') ) {
+		if (quote == '\0' && (c == '"' || c == '\'')) {
 			quote = c;
 			solid = n;
 			continue;
@@ -87,7 +87,8 @@ static const char *read_value(struct reading *reading, char *value, size_t room,
 				reading->line++;
 				continue;
 			}
-			/* In double quotes a backslash stands before what it protects, and is itself before anything else (shell(1)). */
+			/* In double quotes a backslash stands before what it protects, and is itself before anything else
+			 * (shell(1)). */
 			if (quote == '\0' || next == '"' || next == '\\' || next == '$' || next == '`') {
 				c = next;
 				reading->at++;
@@ -118,7 +119,8 @@ static bool take(struct settings *work, enum setting_id id, const char *value, s
 	return settings_set(work, id, value, length, FROM_FILE, error);
 }
 
-/* Values are gathered in the text's own room: undoing quotes never makes them longer, so they are written over what was read. */
+/* Values are gathered in the text's own room: undoing quotes never makes them longer, so they are written over what was read.
+ */
 static bool read_text(struct settings *work, const char *path, char *text, size_t length, struct settings_error *error)
 {
 	static const char ours[] = "CONNLIMIT_";
@@ -152,7 +154,8 @@ static bool read_text(struct settings *work, const char *path, char *text, size_
 			name_end--;
 		for (const char *c = name; c < name_end; c++)
 			if (*c == ' ' || *c == '\t')
-				return file_wrong(error, path, line, "the name before '=' has a blank in it (no 'export' here)");
+				return file_wrong(error, path, line,
+						  "the name before '=' has a blank in it (no 'export' here)");
 		char *value = text + (reading.at - text);
 		size_t value_length = 0;
 		const char *problem = read_value(&reading, value, (size_t)(reading.end - value), &value_length);
@@ -204,7 +207,8 @@ static const char *not_trusted(const struct stat *facts)
 	return NULL;
 }
 
-bool settings_from_file(struct settings *settings, struct settings *work, char *buffer, const char *path, struct settings_error *error)
+bool settings_from_file(struct settings *settings, struct settings *work, char *buffer, const char *path,
+			struct settings_error *error)
 {
 	struct stat facts;
 	size_t length = 0;

@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-static const char allowed[] = "NETWORK=LIMIT, :PORT=LIMIT or NETWORK:PORT=LIMIT, separated by blanks; an IPv6 network with a port in brackets, "
-			      "as [2001:db8::/32]:443; LIMIT a number from 1 to 16000000, 'unlimited' or 'deny'";
+static const char allowed[] =
+    "NETWORK=LIMIT, :PORT=LIMIT or NETWORK:PORT=LIMIT, separated by blanks; an IPv6 network with a port in brackets, "
+    "as [2001:db8::/32]:443; LIMIT a number from 1 to 16000000, 'unlimited' or 'deny'";
 
 static bool is_blank(char c)
 {
@@ -23,8 +24,8 @@ static bool read_limit(const char *text, size_t length, uint32_t *limit)
 	return true;
 }
 
-/* Where the network ends and ":PORT" begins, length if there is no port. A colon inside brackets, and any in an unbracketed IPv6
- * network (which has at least two), is the address's own. */
+/* Where the network ends and ":PORT" begins, length if there is no port. A colon inside brackets, and any in an unbracketed
+ * IPv6 network (which has at least two), is the address's own. */
 static size_t find_port(const char *text, size_t length)
 {
 	size_t colons = 0;
@@ -86,8 +87,9 @@ static bool read_rule(struct rule *rule, const char *text, size_t length, size_t
 }
 
 /* Goes over the rules in a text, calling `found` for each until it returns false. False on an error. */
-static bool each_rule(const char *text, size_t length, bool (*found)(const struct rule *rule, const char *at, size_t length, void *with),
-		      void *with, struct settings_error *error)
+static bool each_rule(const char *text, size_t length,
+		      bool (*found)(const struct rule *rule, const char *at, size_t length, void *with), void *with,
+		      struct settings_error *error)
 {
 	size_t at = 0;
 

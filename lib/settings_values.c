@@ -5,7 +5,8 @@
 #include <signal.h>
 #include <string.h>
 
-bool value_wrong(struct settings_error *error, const char *text, size_t length, size_t position, const char *problem, const char *allowed)
+bool value_wrong(struct settings_error *error, const char *text, size_t length, size_t position, const char *problem,
+		 const char *allowed)
 {
 	struct text line = text_begin(error->text, sizeof(error->text));
 
@@ -95,7 +96,8 @@ bool read_cluster_per_ip(struct settings *settings, const char *text, size_t len
 /* "20/s", "100/m", "5000/h", and how many at once: "20/s burst=50"; without it, as many as come in one second, at least one. */
 bool read_rate(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
-	static const char allowed[] = "a rate such as 20/s, 100/m or 5000/h (1 to 1000000), with ' burst=N' (1 to 1000000) if wanted; 0 for none";
+	static const char allowed[] =
+	    "a rate such as 20/s, 100/m or 5000/h (1 to 1000000), with ' burst=N' (1 to 1000000) if wanted; 0 for none";
 	const char *slash = memchr(text, '/', length);
 	uint32_t number;
 	uint64_t period;
@@ -129,7 +131,8 @@ bool read_rate(struct settings *settings, const char *text, size_t length, struc
 	return true;
 }
 
-static bool read_prefix(uint8_t *prefix, const char *text, size_t length, uint32_t most, const char *allowed, struct settings_error *error)
+static bool read_prefix(uint8_t *prefix, const char *text, size_t length, uint32_t most, const char *allowed,
+			struct settings_error *error)
 {
 	uint32_t number;
 
@@ -256,8 +259,8 @@ bool read_table(struct settings *settings, const char *text, size_t length, stru
 
 	for (size_t i = 0; i < name_length; i++) {
 		char c = name[i];
-		bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '@' || c == ':' ||
-			    (i > 0 && (c == '.' || c == '-'));
+		bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
+			    c == '@' || c == ':' || (i > 0 && (c == '.' || c == '-'));
 		if (!good)
 			return value_wrong(error, text, length, (size_t)(name - text) + i,
 					   "has a character that is not allowed there", allowed);
@@ -282,7 +285,8 @@ bool read_capacity(struct settings *settings, const char *text, size_t length, s
 
 bool read_signal(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
-	static const char allowed[] = "HUP, USR1, USR2, WINCH, URG, RTMIN+0 to RTMIN+30 (SIG before it if you like), or such a signal's number";
+	static const char allowed[] =
+	    "HUP, USR1, USR2, WINCH, URG, RTMIN+0 to RTMIN+30 (SIG before it if you like), or such a signal's number";
 	static const struct {
 		const char *name;
 		int number;

@@ -155,8 +155,8 @@ static bool settle(struct table *table, const char *name, const struct settings 
 	return true;
 }
 
-/* Removes tables of this user that nobody has mapped. Not at once: a daemon that executes itself has it unmapped for a moment. In
- * that moment the process that had it last is alive, unless two of its processes are at it. */
+/* Removes tables of this user that nobody has mapped. Not at once: a daemon that executes itself has it unmapped for a moment.
+ * In that moment the process that had it last is alive, unless two of its processes are at it. */
 enum { ABANDONED_SECONDS = 10, ABANDONED_BY_THE_DEAD_SECONDS = 2 };
 
 static bool remove_abandoned(const struct segment_facts *facts, void *with)
@@ -213,7 +213,8 @@ bool table_open_id(struct table *table, int id)
 	if (!segment_attach_id(&segment, id, false))
 		return false;
 	uint32_t capacity = capacity_of_size(segment.size);
-	if (capacity == 0 || atomic_load_explicit(&((struct table_header *)segment.base)->magic, memory_order_acquire) != TABLE_MAGIC) {
+	if (capacity == 0 ||
+	    atomic_load_explicit(&((struct table_header *)segment.base)->magic, memory_order_acquire) != TABLE_MAGIC) {
 		segment_detach(&segment, false);
 		return false;
 	}

@@ -23,10 +23,10 @@ struct table {
 	struct client_notes *notes;
 	_Atomic uint32_t *owner;
 	struct record *record;
-	uint32_t capacity;    /* slots; a power of two */
-	uint32_t entries;     /* client entries; a power of two, twice the slots */
-	uint32_t pid;	      /* of this process, in its own pid namespace */
-	uint64_t secret[2];   /* our copy: changes in the shared one do not concern us */
+	uint32_t capacity;  /* slots; a power of two */
+	uint32_t entries;   /* client entries; a power of two, twice the slots */
+	uint32_t pid;	    /* of this process, in its own pid namespace */
+	uint64_t secret[2]; /* our copy: changes in the shared one do not concern us */
 	struct segment segment;
 };
 
@@ -40,8 +40,9 @@ struct connection {
  * own must have been held with table_hold. */
 typedef uint64_t reference;
 
-/* A connection over a Unix-domain socket has its peer's user id in place of an address and no ports; its local address is the socket's
- * inode and the cookie of the network namespace that the kernel counts it to (0: not known), by which sock_diag finds it. */
+/* A connection over a Unix-domain socket has its peer's user id in place of an address and no ports; its local address is the
+ * socket's inode and the cookie of the network namespace that the kernel counts it to (0: not known), by which sock_diag finds
+ * it. */
 struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie);
 
 /* An internet connection always has a local port. */
@@ -53,9 +54,9 @@ static inline bool connection_is_unix(const struct connection *connection)
 /* Where a table could not be had as asked. */
 enum table_degraded { TABLE_SHARED, TABLE_ANONYMOUS };
 
-/* Attaches the table `name`, or makes it with `settings` as its first limits (`made`, if not NULL, tells). With settings NULL it is only attached. Not
- * async-signal-safe (shmget, shmat). False with errno as segment_attach. Tables that nobody has mapped any more are removed on
- * the way when one is made. */
+/* Attaches the table `name`, or makes it with `settings` as its first limits (`made`, if not NULL, tells). With settings NULL
+ * it is only attached. Not async-signal-safe (shmget, shmat). False with errno as segment_attach. Tables that nobody has mapped
+ * any more are removed on the way when one is made. */
 bool table_open(struct table *table, const char *name, const struct settings *settings, bool *made);
 
 /* As table_open on memory shared with later children only. */
@@ -64,11 +65,12 @@ bool table_open_anonymous(struct table *table, const char *name, const struct se
 /* Attaches the table in segment `id` for looking at. False if it is not a table of this layout. */
 bool table_open_id(struct table *table, int id);
 
-/* The network namespace that this process is in, as stat(2) of /proc/self/ns/net gives it (namespaces(7)); 0 if /proc is not there. */
+/* The network namespace that this process is in, as stat(2) of /proc/self/ns/net gives it (namespaces(7)); 0 if /proc is not
+ * there. */
 uint64_t network_namespace(void);
 
-/* Leaves the table; the last process of the daemon that leaves removes it, if its user may. An onlooker must not: the daemon may be
- * between two programs. */
+/* Leaves the table; the last process of the daemon that leaves removes it, if its user may. An onlooker must not: the daemon
+ * may be between two programs. */
 void table_leave(struct table *table);
 void table_look_away(struct table *table);
 
@@ -111,8 +113,8 @@ uint64_t limits_turn(struct table *table);
  * block could be had because others are publishing right now. */
 bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings);
 
-/* Keeps what the daemon was started with, before any file was read, for `connlimit reload`; and gives it back, or the defaults if nobody
- * kept it. A new start of the daemon replaces it. */
+/* Keeps what the daemon was started with, before any file was read, for `connlimit reload`; and gives it back, or the defaults
+ * if nobody kept it. A new start of the daemon replaces it. */
 void limits_keep_start(struct table *table, const struct settings *settings);
 void limits_start(const struct table *table, struct settings *settings);
 
@@ -149,8 +151,8 @@ enum verdict {
  * use and close a descriptor; otherwise it makes no system call. errno may change. */
 enum verdict table_admit(struct table *table, const struct connection *connection, reference *held);
 
-/* As table_admit, and tells why. `refusal` is all zero when nothing stood against the connection; in observe mode it is set for one
- * that was admitted but would not have been. */
+/* As table_admit, and tells why. `refusal` is all zero when nothing stood against the connection; in observe mode it is set for
+ * one that was admitted but would not have been. */
 struct refusal {
 	enum refusal_reason reason;
 	bool observed;
@@ -163,9 +165,9 @@ struct refusal {
 };
 enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal);
 
-/* Whether a line should be logged about this refusal, so that a flood makes few: a client gets one in LOG_CLIENT_SECONDS, all together
- * LOG_LINES in a second. `client_more` are the refusals of the client since its last line, which was `seconds` ago, not
- * counting this one; `others` those of clients that got no line since the last. */
+/* Whether a line should be logged about this refusal, so that a flood makes few: a client gets one in LOG_CLIENT_SECONDS, all
+ * together LOG_LINES in a second. `client_more` are the refusals of the client since its last line, which was `seconds` ago,
+ * not counting this one; `others` those of clients that got no line since the last. */
 enum { LOG_CLIENT_SECONDS = 10, LOG_LINES = 10 };
 struct refusal_line {
 	uint32_t client_more;
@@ -177,8 +179,8 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 /* One more descriptor holds what `held` holds. False if the record is gone (then there is nothing to drop either). */
 bool table_hold(struct table *table, reference held);
 
-/* A descriptor is about to be closed: from now until table_drop a refusal of the client looks whether this connection is gone, even
- * while checks are put off. */
+/* A descriptor is about to be closed: from now until table_drop a refusal of the client looks whether this connection is gone,
+ * even while checks are put off. */
 void table_closing(struct table *table, reference held);
 /* When the connection was accepted, in seconds of clock_ms. False if the record is gone. */
 bool table_since(const struct table *table, reference held, uint32_t *seconds);

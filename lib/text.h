@@ -1,4 +1,5 @@
-/* Building a line of text in a buffer of fixed size. What does not fit is cut off; the text always ends in NUL. Async-signal-safe. */
+/* Building a line of text in a buffer of fixed size. What does not fit is cut off; the text always ends in NUL.
+ * Async-signal-safe. */
 #ifndef CONNLIMIT_TEXT_H
 #define CONNLIMIT_TEXT_H
 

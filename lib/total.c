@@ -38,7 +38,8 @@ void total_uncount(struct table *table, uint64_t generation)
 
 	/* An unknown count is no number to subtract from; the mend that is to come finds our slot free. */
 	while ((word & TOTAL_COUNTING) != 0 && client_generation(word) == generation && (word & CLIENT_COUNT) != 0 &&
-	       (word & CLIENT_COUNT) != TOTAL_UNKNOWN && !atomic_compare_exchange_weak(total, &word, (word & ~CLIENT_MENDING) - 1))
+	       (word & CLIENT_COUNT) != TOTAL_UNKNOWN &&
+	       !atomic_compare_exchange_weak(total, &word, (word & ~CLIENT_MENDING) - 1))
 		;
 }
 

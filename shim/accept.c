@@ -26,8 +26,8 @@ static int really_accept(int listener, struct sockaddr *address, socklen_t *leng
 	return flags == PLAIN ? REAL(accept)(listener, address, length) : REAL(accept4)(listener, address, length, flags);
 }
 
-/* Whether we may touch the caller's buffers. The kernel answers a bad pointer with EFAULT, we would crash on it; so only buffers on
- * this thread's stack are touched, which is where nearly every daemon has them. */
+/* Whether we may touch the caller's buffers. The kernel answers a bad pointer with EFAULT, we would crash on it; so only
+ * buffers on this thread's stack are touched, which is where nearly every daemon has them. */
 static bool on_stack(const void *pointer)
 {
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
@@ -67,7 +67,8 @@ static int accept_peer(int listener, struct sockaddr *address, socklen_t *length
 	return descriptor;
 }
 
-static bool decide(int listener, int descriptor, const struct sockaddr_storage *peer, socklen_t peer_length, struct refusal *refusal)
+static bool decide(int listener, int descriptor, const struct sockaddr_storage *peer, socklen_t peer_length,
+		   struct refusal *refusal)
 {
 	struct connection connection;
 	reference held = 0;
@@ -75,7 +76,8 @@ static bool decide(int listener, int descriptor, const struct sockaddr_storage *
 	/* What the number still holds is of a connection that was closed behind our back. */
 	if (__builtin_expect(descriptor_held(descriptor) != 0, 0))
 		table_drop(limiter_table(), descriptor_take(descriptor));
-	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)peer, peer_length, listener_endpoint(listener)))
+	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)peer, peer_length,
+				  listener_endpoint(listener)))
 		return true;
 	enum verdict verdict = table_decide(limiter_table(), &connection, &held, refusal);
 	if (__builtin_expect(refusal->reason != REFUSED_NOT, 0))
@@ -112,9 +114,10 @@ static int accept_limited(int listener, struct sockaddr *address, socklen_t *len
 		if (may_be_cancelled)
 			pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
 		bool admitted = decide(listener, descriptor, &peer, peer_length, &refusal);
-		/* Take the next one only where that cannot block. On a blocking listener, the daemon may have polled and seen just
-		 * this connection: it would hang. An error instead could end one that just loops over accept. What both know
-		 * is a client that connects and resets at once, and so that is what it gets: the descriptor, already reset. */
+		/* Take the next one only where that cannot block. On a blocking listener, the daemon may have polled and seen
+		 * just this connection: it would hang. An error instead could end one that just loops over accept. What both
+		 * know is a client that connects and resets at once, and so that is what it gets: the descriptor, already
+		 * reset. */
 		bool next = !admitted && refused < REFUSED_MOST && (REAL(fcntl)(listener, F_GETFL) & O_NONBLOCK) != 0;
 		if (!admitted && next)
 			refuse(descriptor, &refusal);

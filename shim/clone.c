@@ -1,4 +1,5 @@
-/* clone(2) as libc gives it. With memory of its own the child is a fork; that of CLONE_VFORK is as vfork's; else it is a thread. */
+/* clone(2) as libc gives it. With memory of its own the child is a fork; that of CLONE_VFORK is as vfork's; else it is a
+ * thread. */
 #include "descriptors.h"
 #include "fork.h"
 #include "limiter.h"
@@ -23,7 +24,8 @@ static int begin_child(void *given)
 	return start.function(start.argument);
 }
 
-static int clone_as_vfork(int (*function)(void *), void *stack, int flags, void *argument, pid_t *parent_id, void *tls, pid_t *child_id)
+static int clone_as_vfork(int (*function)(void *), void *stack, int flags, void *argument, pid_t *parent_id, void *tls,
+			  pid_t *child_id)
 {
 	vfork_depth++;
 	int pid = REAL(clone)(function, stack, flags, argument, parent_id, tls, child_id);

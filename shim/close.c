@@ -1,5 +1,5 @@
-/* close: what the descriptor held is taken before the real call, because its number may be somebody else's right after, and dropped
- * behind it, because until then the connection is open. */
+/* close: what the descriptor held is taken before the real call, because its number may be somebody else's right after, and
+ * dropped behind it, because until then the connection is open. */
 #include "descriptors.h"
 #include "limiter.h"
 #include "linger.h"
@@ -89,7 +89,8 @@ static void drop_closed(int descriptor, reference held)
 
 INTERPOSE int close_range(unsigned first, unsigned last, int flags)
 {
-	int result = REAL(close_range) != NULL ? REAL(close_range)(first, last, flags) : (int)syscall(SYS_close_range, first, last, flags);
+	int result = REAL(close_range) != NULL ? REAL(close_range)(first, last, flags)
+					       : (int)syscall(SYS_close_range, first, last, flags);
 	int kept = errno;
 
 	if (result == 0 && (flags & (int)CLOSE_RANGE_CLOEXEC) == 0 && limiter_is_open() && !in_vfork_child())

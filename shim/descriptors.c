@@ -30,7 +30,9 @@ static descriptor_chunk *chunk_for(unsigned index)
 	if (chunk != NULL)
 		return chunk;
 	int kept = errno;
-	void *made = index == 0 ? (void *)&first_chunk : mmap(NULL, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *made = index == 0
+			 ? (void *)&first_chunk
+			 : mmap(NULL, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	errno = kept;
 	if (made == MAP_FAILED)
 		return NULL;
@@ -51,7 +53,8 @@ reference descriptor_take(int descriptor)
 		return 0;
 	fork_look();
 	note_change();
-	descriptor_chunk *chunk = atomic_load_explicit(&descriptor_chunks[(unsigned)descriptor >> CHUNK_BITS], memory_order_acquire);
+	descriptor_chunk *chunk =
+	    atomic_load_explicit(&descriptor_chunks[(unsigned)descriptor >> CHUNK_BITS], memory_order_acquire);
 	return atomic_exchange(&(*chunk)[(unsigned)descriptor % CHUNK], 0);
 }
 
@@ -60,7 +63,8 @@ void descriptor_put(int descriptor, reference held)
 	if (held == 0)
 		return;
 	note_change();
-	descriptor_chunk *chunk = (unsigned)descriptor < (unsigned)CHUNKS << CHUNK_BITS ? chunk_for((unsigned)descriptor >> CHUNK_BITS) : NULL;
+	descriptor_chunk *chunk =
+	    (unsigned)descriptor < (unsigned)CHUNKS << CHUNK_BITS ? chunk_for((unsigned)descriptor >> CHUNK_BITS) : NULL;
 	if (chunk == NULL) {
 		table_drop(limiter_table(), held);
 		atomic_fetch_add(&limiter_table()->header->uncounted, 1);

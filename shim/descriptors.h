@@ -1,8 +1,8 @@
 /* Which of this process's descriptors hold which record: a map from descriptor to reference, private to the process.
  *
- * Grows by chunks as descriptors are used, up to any number (RLIMIT_NOFILE may be infinite), and never shrinks. Each entry is one
- * word, changed by one atomic instruction, so that it is whole at any moment: in a signal handler, in another thread, and in
- * the copy that fork makes. All functions are thread-safe and async-signal-safe. */
+ * Grows by chunks as descriptors are used, up to any number (RLIMIT_NOFILE may be infinite), and never shrinks. Each entry is
+ * one word, changed by one atomic instruction, so that it is whole at any moment: in a signal handler, in another thread, and
+ * in the copy that fork makes. All functions are thread-safe and async-signal-safe. */
 #ifndef CONNLIMIT_DESCRIPTORS_H
 #define CONNLIMIT_DESCRIPTORS_H
 
@@ -19,7 +19,8 @@ static inline reference descriptor_held(int descriptor)
 {
 	if (__builtin_expect((unsigned)descriptor >= (unsigned)CHUNKS << CHUNK_BITS, 0))
 		return 0;
-	descriptor_chunk *chunk = atomic_load_explicit(&descriptor_chunks[(unsigned)descriptor >> CHUNK_BITS], memory_order_acquire);
+	descriptor_chunk *chunk =
+	    atomic_load_explicit(&descriptor_chunks[(unsigned)descriptor >> CHUNK_BITS], memory_order_acquire);
 	if (chunk == NULL)
 		return 0;
 	return atomic_load_explicit(&(*chunk)[(unsigned)descriptor % CHUNK], memory_order_relaxed);
@@ -47,8 +48,8 @@ unsigned descriptor_number(unsigned most);
 /* Forgets everything, dropping nothing. */
 void descriptor_forget(void);
 
-/* Between these two the map is watched: descriptor_disturbed tells whether it changed, so that a fork can tell whether the child's
- * copy is what the parent shared out. */
+/* Between these two the map is watched: descriptor_disturbed tells whether it changed, so that a fork can tell whether the
+ * child's copy is what the parent shared out. */
 void descriptor_watch(void);
 bool descriptor_disturbed(void);
 void descriptor_unwatch(void);

@@ -1,4 +1,5 @@
-/* dup and its kin: one more descriptor holds the same connection; and for dup2 and dup3, what was at the wanted number is closed. */
+/* dup and its kin: one more descriptor holds the same connection; and for dup2 and dup3, what was at the wanted number is
+ * closed. */
 #include "descriptors.h"
 #include "fork.h"
 #include "limiter.h"

@@ -1,5 +1,5 @@
-/* exec: the process goes on as another program, whose map starts empty. What it inherits stays counted, in flight, until its own
- * start adopts it; what is closed by FD_CLOEXEC is dropped. */
+/* exec: the process goes on as another program, whose map starts empty. What it inherits stays counted, in flight, until its
+ * own start adopts it; what is closed by FD_CLOEXEC is dropped. */
 #include "descriptors.h"
 #include "limiter.h"
 #include "own_program.h"
@@ -27,8 +27,8 @@ static bool stays_open(int descriptor)
 	return flags >= 0 && (flags & FD_CLOEXEC) == 0;
 }
 
-/* In the process that becomes the program: a descriptor that stays keeps its reference, in the air; one that goes is dropped, but
- * not the last reference, for the exec may fail and then it could not be had again. */
+/* In the process that becomes the program: a descriptor that stays keeps its reference, in the air; one that goes is dropped,
+ * but not the last reference, for the exec may fail and then it could not be had again. */
 static void let_go(int descriptor, reference held)
 {
 	if (stays_open(descriptor) || !table_drop_unless_last(limiter_table(), held))
@@ -91,10 +91,10 @@ static int program_failed(int result)
 	return result;
 }
 
-/* The program finds its table by CONNLIMIT_TABLE, with a '=' before the name that tells it from a new start of the daemon: its limits
- * are those of the table. Only programs that will be preloaded are told, and the daemon's own, which has the preload carried on even if
- * the daemon gives it an environment without (own_program.h). The pointers live in the caller's frame: after vfork, memory from malloc
- * would be the parent's. */
+/* The program finds its table by CONNLIMIT_TABLE, with a '=' before the name that tells it from a new start of the daemon: its
+ * limits are those of the table. Only programs that will be preloaded are told, and the daemon's own, which has the preload
+ * carried on even if the daemon gives it an environment without (own_program.h). The pointers live in the caller's frame: after
+ * vfork, memory from malloc would be the parent's. */
 static bool is_set(char *const environment[], const char *variable, size_t length)
 {
 	for (; environment != NULL && *environment != NULL; environment++)
@@ -110,7 +110,8 @@ static bool carries_on(char *const environment[], bool own)
 
 static bool needs_table(char *const environment[], bool own)
 {
-	return limiter_is_open() && (own || is_set(environment, "LD_PRELOAD=", 11)) && !is_set(environment, "CONNLIMIT_TABLE==", 17);
+	return limiter_is_open() && (own || is_set(environment, "LD_PRELOAD=", 11)) &&
+	       !is_set(environment, "CONNLIMIT_TABLE==", 17);
 }
 
 static size_t length_of(char *const environment[])
@@ -262,8 +263,8 @@ static void spawn_begins(void)
 	errno = kept;
 }
 
-INTERPOSE int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
-			  char *const arguments[], char *const environment[])
+INTERPOSE int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+			  const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
 {
 	spawn_begins();
 	WITH_TABLE(environment, own_program(AT_FDCWD, path, 0));
@@ -278,7 +279,8 @@ INTERPOSE int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_
 	return spawned(REAL(posix_spawnp)(pid, file, actions, attributes, arguments, environment));
 }
 
-/* popen(3)'s program goes on beside us; that of system(3) has ended when it returns. libc starts both by calls that we do not see. */
+/* popen(3)'s program goes on beside us; that of system(3) has ended when it returns. libc starts both by calls that we do not
+ * see. */
 INTERPOSE FILE *popen(const char *command, const char *mode)
 {
 	spawn_begins();

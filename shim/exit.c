@@ -1,8 +1,8 @@
 /* The ways out of a process. The kernel closes what it held; we let go of the references.
  *
- * They may be dropped only when the connections are closed, or a client could be admitted while its old connection is still open. So
- * a process with one thread closes them itself, as its very last act. With more threads a descriptor that is closed here could be
- * reused and written to by another one: there the references stay, and the kernel is asked when it matters. */
+ * They may be dropped only when the connections are closed, or a client could be admitted while its old connection is still
+ * open. So a process with one thread closes them itself, as its very last act. With more threads a descriptor that is closed
+ * here could be reused and written to by another one: there the references stay, and the kernel is asked when it matters. */
 #include "descriptors.h"
 #include "limiter.h"
 #include "listeners.h"
@@ -25,8 +25,8 @@ static void close_and_drop(int descriptor, reference held)
 		snapshot_let_go(held);
 }
 
-/* The table is removed by the process that made it. A worker must not so much as look whether it is the last: it may have confined
- * itself (seccomp(2)) to the calls that it needs, and any other would be its end. */
+/* The table is removed by the process that made it. A worker must not so much as look whether it is the last: it may have
+ * confined itself (seccomp(2)) to the calls that it needs, and any other would be its end. */
 static bool made_the_table(void)
 {
 	return atomic_load_explicit(&limiter_table()->header->maker, memory_order_relaxed) == limiter_table()->pid;
@@ -42,8 +42,8 @@ static void leave(void)
 		table_retire(limiter_table());
 }
 
-/* After every atexit handler and every object's destructor, for those may still write to connections; only libc's own flush of its
- * streams comes later, and since a stream may lead to a connection, we have it done before. */
+/* After every atexit handler and every object's destructor, for those may still write to connections; only libc's own flush of
+ * its streams comes later, and since a stream may lead to a connection, we have it done before. */
 static void at_exit(void *nothing)
 {
 	(void)nothing;

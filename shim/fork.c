@@ -12,14 +12,14 @@
 #include <unistd.h>
 
 /* Up to this many descriptors each gets its reference. A process that forks with more (a database that writes a snapshot) has
- * a child that seldom touches them: there the child is given none, and is noted as a snapshot (snapshots.h). So such a fork stays as
- * cheap as without us. */
+ * a child that seldom touches them: there the child is given none, and is noted as a snapshot (snapshots.h). So such a fork
+ * stays as cheap as without us. */
 enum { SHARED_OUT_MOST = 512 };
 
-static _Thread_local int under_way;	/* our own fork is around libc's, whose handlers then keep still */
-static _Thread_local bool beginning;	/* between fork_begins and fork_ended */
+static _Thread_local int under_way;   /* our own fork is around libc's, whose handlers then keep still */
+static _Thread_local bool beginning;  /* between fork_begins and fork_ended */
 static _Thread_local bool shared_out; /* or left */
-static _Thread_local int snapshot; /* the place noted for a child that is given none, -1 without */
+static _Thread_local int snapshot;    /* the place noted for a child that is given none, -1 without */
 
 static _Atomic uint32_t always = 1;
 _Atomic uint32_t *fork_mark = &always;
@@ -83,8 +83,8 @@ static void in_child(void)
 	limiter_in_child();
 	linger_in_child();
 	snapshot_in_child(snapshot);
-	/* Another thread of the parent accepted or closed between our count and the fork: which of the references are the child's
-	 * cannot be told. It claims none; those that were added stay until the kernel says otherwise. */
+	/* Another thread of the parent accepted or closed between our count and the fork: which of the references are the
+	 * child's cannot be told. It claims none; those that were added stay until the kernel says otherwise. */
 	if (!shared_out || descriptor_disturbed())
 		descriptor_forget();
 	descriptor_unwatch();

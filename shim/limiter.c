@@ -87,8 +87,8 @@ bool limiter_open_table(void)
 	struct settings_error error;
 	bool made = false;
 
-	/* The file is read again, for it may have changed since the start; what was read then serves if it cannot be read any more (a
-	 * daemon in a chroot, or under another user). */
+	/* The file is read again, for it may have changed since the start; what was read then serves if it cannot be read any
+	 * more (a daemon in a chroot, or under another user). */
 	settings_copy(&settings, &start_settings);
 	if (settings.file[0] != '\0' && !reload_read(&settings, &error))
 		settings_copy(&settings, &checked_settings);
@@ -120,8 +120,8 @@ static void refuse_to_start(const char *why)
 	REAL(_exit)(EX_CONFIG);
 }
 
-/* A mistyped limit must not run as no limit, so the daemon does not start. A program that the running daemon executes is another
- * matter: its limits are in the table, and a file that has gone bad since must not keep it from starting. */
+/* A mistyped limit must not run as no limit, so the daemon does not start. A program that the running daemon executes is
+ * another matter: its limits are in the table, and a file that has gone bad since must not keep it from starting. */
 __attribute__((constructor)) static void start(void)
 {
 	struct settings_error error;

@@ -52,8 +52,8 @@ static uint64_t inode_of(int descriptor)
 	return fstat(descriptor, &facts) == 0 ? facts.st_ino : 0;
 }
 
-/* Whether the descriptor is still the one that was put here. The mark goes when the daemon closes it by a call that we see; by one that
- * we do not, the number may be anything by now. */
+/* Whether the descriptor is still the one that was put here. The mark goes when the daemon closes it by a call that we see; by
+ * one that we do not, the number may be anything by now. */
 static bool still_ours(const struct place *place, int descriptor, reference mark)
 {
 	return descriptor_held(descriptor) == mark && inode_of(descriptor) == atomic_load(&place->inode);

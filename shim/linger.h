@@ -4,9 +4,9 @@
  * client what it has not read yet (RFC 9112, 9.6). So after an answer our sending side is closed, what the client sends is
  * thrown away, and the descriptor is closed when the client has closed its side, or after LINGER_MS.
  *
- * There is no thread to do so: it is done whenever the process accepts or closes a connection. At most LINGER_MOST descriptors are
- * held in a process; when one more comes, the oldest is cut off. They count for no limit. The descriptor map holds a mark for
- * each, so that a daemon which closes every descriptor, or uses the number for something else, takes it from us. */
+ * There is no thread to do so: it is done whenever the process accepts or closes a connection. At most LINGER_MOST descriptors
+ * are held in a process; when one more comes, the oldest is cut off. They count for no limit. The descriptor map holds a mark
+ * for each, so that a daemon which closes every descriptor, or uses the number for something else, takes it from us. */
 #ifndef CONNLIMIT_LINGER_H
 #define CONNLIMIT_LINGER_H
 

@@ -22,13 +22,14 @@ static bool is_wildcard(const struct address *address)
 {
 	static const struct address any;
 
-	return memcmp(address, &any, sizeof(any)) == 0 || (address_is_ipv4(address) && memcmp(address->bytes + 12, any.bytes, 4) == 0);
+	return memcmp(address, &any, sizeof(any)) == 0 ||
+	       (address_is_ipv4(address) && memcmp(address->bytes + 12, any.bytes, 4) == 0);
 }
 
-/* The one address at which every connection of the listener arrives. A transparent proxy's listener gets those of others (ip(7),
- * IP_TRANSPARENT); a link-local address is many, one on each interface. Where a connection arrives elsewhere all the same (by a
- * program attached to the network namespace), the kernel does not find it under this address when asked, and then nothing is
- * concluded from its answers. */
+/* The one address at which every connection of the listener arrives. A transparent proxy's listener gets those of others
+ * (ip(7), IP_TRANSPARENT); a link-local address is many, one on each interface. Where a connection arrives elsewhere all the
+ * same (by a program attached to the network namespace), the kernel does not find it under this address when asked, and then
+ * nothing is concluded from its answers. */
 static bool only_endpoint(int listener, struct endpoint *endpoint)
 {
 	struct sockaddr_storage address;

@@ -1,8 +1,8 @@
 /* What a listener is bound to, so that the local address of what it accepts need not be asked for.
  *
- * A listener's descriptor has a mark in the map of descriptors, so that whatever closes it or puts something else there takes the mark
- * as well; the addresses themselves are few, kept once each, and never change. A mark names no record: to the table it is nothing. A
- * listener on the wildcard address has none to remember. */
+ * A listener's descriptor has a mark in the map of descriptors, so that whatever closes it or puts something else there takes
+ * the mark as well; the addresses themselves are few, kept once each, and never change. A mark names no record: to the table it
+ * is nothing. A listener on the wildcard address has none to remember. */
 #ifndef CONNLIMIT_LISTENERS_H
 #define CONNLIMIT_LISTENERS_H
 

@@ -1,6 +1,6 @@
-/* Whether a program to be executed is the one that runs here: a daemon that starts its own file anew (an upgrade of its binary, a
- * restart) goes on under its limits, even if it makes an environment from nothing for that. Any other program gets exactly the
- * environment that it was given. */
+/* Whether a program to be executed is the one that runs here: a daemon that starts its own file anew (an upgrade of its binary,
+ * a restart) goes on under its limits, even if it makes an environment from nothing for that. Any other program gets exactly
+ * the environment that it was given. */
 #ifndef CONNLIMIT_OWN_PROGRAM_H
 #define CONNLIMIT_OWN_PROGRAM_H
 

@@ -1,5 +1,5 @@
-/* Descriptors that travel over Unix sockets (unix(7), SCM_RIGHTS): while one is under way, and when its receiver is a stranger, the
- * connection is still open although nobody here holds it. */
+/* Descriptors that travel over Unix sockets (unix(7), SCM_RIGHTS): while one is under way, and when its receiver is a stranger,
+ * the connection is still open although nobody here holds it. */
 #include "adopt.h"
 #include "descriptors.h"
 #include "limiter.h"

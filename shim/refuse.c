@@ -1,5 +1,5 @@
-/* A reset or a close is the kernel's to deliver. An answer is sent without blocking, which a fresh connection's empty send buffer
- * always has room for, and the connection then lingers until the client has read it (linger.h). */
+/* A reset or a close is the kernel's to deliver. An answer is sent without blocking, which a fresh connection's empty send
+ * buffer always has room for, and the connection then lingers until the client has read it (linger.h). */
 #include "refuse.h"
 
 #include "limiter.h"
@@ -15,13 +15,14 @@
 
 /* RFC 6585, 4: 429. RFC 9112, 9.6: Connection: close. The client is not told the limit, nor how many it holds. */
 #define BODY "Too many connections from your address. Please try again later.\n"
-static const char http_answer[] = "HTTP/1.1 429 Too Many Requests\r\n"
-				  "Content-Type: text/plain\r\n"
-				  "Content-Length: 64\r\n"
-				  "Retry-After: 10\r\n"
-				  "Cache-Control: no-store\r\n"
-				  "Connection: close\r\n"
-				  "\r\n" BODY;
+static const char http_answer[] =
+    "HTTP/1.1 429 Too Many Requests\r\n"
+    "Content-Type: text/plain\r\n"
+    "Content-Length: 64\r\n"
+    "Retry-After: 10\r\n"
+    "Cache-Control: no-store\r\n"
+    "Connection: close\r\n"
+    "\r\n" BODY;
 _Static_assert(sizeof(BODY) - 1 == 64, "Content-Length");
 
 static bool is_unix(int descriptor)
@@ -79,8 +80,8 @@ static int reset_unix_socket(void)
 	return pair[0];
 }
 
-/* A socket that is in the state of one which its peer has reset. For TCP: connected to itself, which needs nobody else, and then
- * disconnected, which is a reset; it did not leave the machine. -1 if it cannot be had. */
+/* A socket that is in the state of one which its peer has reset. For TCP: connected to itself, which needs nobody else, and
+ * then disconnected, which is a reset; it did not leave the machine. -1 if it cannot be had. */
 static int reset_socket(int like)
 {
 	struct sockaddr_storage address = {0};
@@ -104,7 +105,8 @@ static int reset_socket(int like)
 		return made;
 	length = domain == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 	/* Where any of it fails, the socket is one that was never connected, which is near enough. */
-	if (bind(made, (struct sockaddr *)&address, length) == 0 && getsockname(made, (struct sockaddr *)&address, &length) == 0) {
+	if (bind(made, (struct sockaddr *)&address, length) == 0 &&
+	    getsockname(made, (struct sockaddr *)&address, &length) == 0) {
 		connect(made, (struct sockaddr *)&address, length);
 		connect(made, &nowhere, sizeof(nowhere));
 	}
@@ -148,7 +150,8 @@ void refuse_in_place(int descriptor, const struct refusal *refusal)
 
 	if ((refusal->how != REFUSE_RESET || is_unix(descriptor)) && refuse_copy(descriptor, refusal))
 		return;
-	/* connect(2): AF_UNSPEC dissolves the association, which for TCP is a reset. A read gives ECONNRESET, as after the client's own. */
+	/* connect(2): AF_UNSPEC dissolves the association, which for TCP is a reset. A read gives ECONNRESET, as after the
+	 * client's own. */
 	linger_none(descriptor);
 	if (connect(descriptor, &nowhere, sizeof(nowhere)) != 0)
 		shutdown(descriptor, SHUT_RDWR);

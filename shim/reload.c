@@ -73,9 +73,11 @@ void reload_arm(void)
 
 	if (limiter_settings()->file[0] == '\0')
 		return;
-	/* The file may have said which, so it is asked of the table. What that says is believed only if it is a signal that may be. */
+	/* The file may have said which, so it is asked of the table. What that says is believed only if it is a signal that may
+	 * be. */
 	limits_read(limiter_table(), &limits);
-	bool may_be = limits.signal == SIGHUP || limits.signal == SIGUSR1 || limits.signal == SIGUSR2 || limits.signal == SIGWINCH ||
-		      limits.signal == SIGURG || (limits.signal >= SIGRTMIN && limits.signal <= SIGRTMAX);
+	bool may_be = limits.signal == SIGHUP || limits.signal == SIGUSR1 || limits.signal == SIGUSR2 ||
+		      limits.signal == SIGWINCH || limits.signal == SIGURG ||
+		      (limits.signal >= SIGRTMIN && limits.signal <= SIGRTMAX);
 	signals_arm(may_be ? limits.signal : limiter_settings()->signal);
 }

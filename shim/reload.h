@@ -4,8 +4,8 @@
 
 #include "../lib/settings.h"
 
-/* Lays the file named in `settings` over them. False with the reason, and *settings unchanged. Async-signal-safe; one at a time in
- * a process, a second at the same time fails. */
+/* Lays the file named in `settings` over them. False with the reason, and *settings unchanged. Async-signal-safe; one at a time
+ * in a process, a second at the same time fails. */
 bool reload_read(struct settings *settings, struct settings_error *error);
 
 /* Reads the file again and publishes it. A bad file changes nothing, is reported and noted in the table. Async-signal-safe. If

@@ -30,9 +30,9 @@ __attribute__((constructor)) static void look_at_standard_error(void)
 	}
 }
 
-/* Whether number 2 is still a place for messages. A daemon that closed it may have got the number for anything: a client, or a file of
- * data that a line would destroy. A terminal or a pipe is a place for messages, and so is a file that is appended to. Of sockets
- * only a Unix socket can be (systemd connects one to the journal); an internet socket is somebody's connection. */
+/* Whether number 2 is still a place for messages. A daemon that closed it may have got the number for anything: a client, or a
+ * file of data that a line would destroy. A terminal or a pipe is a place for messages, and so is a file that is appended to.
+ * Of sockets only a Unix socket can be (systemd connects one to the journal); an internet socket is somebody's connection. */
 static bool takes_messages(int descriptor)
 {
 	struct sockaddr_storage address = {0};

@@ -2,8 +2,8 @@
 #ifndef CONNLIMIT_REPORT_H
 #define CONNLIMIT_REPORT_H
 
-/* Writes "connlimit: " and the parts, NULL-terminated, as one line to standard error. Skipped if standard error is closed, full, or
- * a client's connection (inetd hands those on as 0, 1 and 2). Async-signal-safe; errno is kept. */
+/* Writes "connlimit: " and the parts, NULL-terminated, as one line to standard error. Skipped if standard error is closed,
+ * full, or a client's connection (inetd hands those on as 0, 1 and 2). Async-signal-safe; errno is kept. */
 void report(const char *part, ...) __attribute__((sentinel));
 
 #endif

@@ -1,4 +1,5 @@
-/* signalfd(2): a daemon that reads its signals. The descriptors are marked in the map, and what is read from one is looked at. */
+/* signalfd(2): a daemon that reads its signals. The descriptors are marked in the map, and what is read from one is looked at.
+ */
 #include "descriptors.h"
 #include "limiter.h"
 #include "real.h"
@@ -42,7 +43,8 @@ INTERPOSE ssize_t read(int descriptor, void *buffer, size_t size)
 {
 	ssize_t length = REAL(read)(descriptor, buffer, size);
 
-	if (__builtin_expect(atomic_load_explicit(&any, memory_order_relaxed), 0) && length > 0 && descriptor_held(descriptor) == SIGNALFD_MARK)
+	if (__builtin_expect(atomic_load_explicit(&any, memory_order_relaxed), 0) && length > 0 &&
+	    descriptor_held(descriptor) == SIGNALFD_MARK)
 		look(buffer, (size_t)length);
 	return length;
 }

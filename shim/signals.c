@@ -14,8 +14,8 @@
 
 static _Atomic int armed; /* the signal, 0 for none */
 
-/* What the daemon believes is set. Two copies: the one not shown is written, then shown, so that the handler always reads a whole
- * one. Writers take turns by `changing`, with the signal blocked. */
+/* What the daemon believes is set. Two copies: the one not shown is written, then shown, so that the handler always reads a
+ * whole one. Writers take turns by `changing`, with the signal blocked. */
 static struct sigaction shown[2];
 static _Atomic unsigned which;
 static atomic_flag changing = ATOMIC_FLAG_INIT;

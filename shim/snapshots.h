@@ -1,8 +1,8 @@
 /* Children that were made while so many descriptors were held that they were not given references of their own.
  *
- * While such a child may live, it may hold any connection that is older than itself. So what its parent then lets go stays counted,
- * in flight, until the kernel knows it no more; anything younger, and everything once the child has ended, is dropped exactly as ever.
- * The child's end is seen by waitid(2) without taking its status from the daemon. */
+ * While such a child may live, it may hold any connection that is older than itself. So what its parent then lets go stays
+ * counted, in flight, until the kernel knows it no more; anything younger, and everything once the child has ended, is dropped
+ * exactly as ever. The child's end is seen by waitid(2) without taking its status from the daemon. */
 #ifndef CONNLIMIT_SNAPSHOTS_H
 #define CONNLIMIT_SNAPSHOTS_H
 
@@ -25,7 +25,8 @@ static inline void snapshot_let_go(reference held)
 		snapshot_let_go_slowly(held);
 }
 
-/* Around the fork: takes a place (-1 if there is none), and fills it or gives it back (pid -1). False if the child could not be noted. */
+/* Around the fork: takes a place (-1 if there is none), and fills it or gives it back (pid -1). False if the child could not be
+ * noted. */
 int snapshot_begins(void);
 bool snapshot_ended(int place, pid_t pid);
 

@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The raw form returns through the caller's own frame, as libc's does, and keeps errno's meaning; it is no cancellation point, but
- * neither does any program expect its cancellation there to be missed. */
+/* The raw form returns through the caller's own frame, as libc's does, and keeps errno's meaning; it is no cancellation point,
+ * but neither does any program expect its cancellation there to be missed. */
 static long raw_close(long number, int descriptor)
 {
 	reference held = descriptor_take(descriptor);
@@ -26,8 +26,8 @@ static long raw_close(long number, int descriptor)
 	return result;
 }
 
-/* A child with memory of its own is a fork. With shared memory it is a thread or a vfork, and what it does is done in our map. A
- * given stack means that the caller arranged for the child to go on elsewhere: our frame must not lie in between. */
+/* A child with memory of its own is a fork. With shared memory it is a thread or a vfork, and what it does is done in our map.
+ * A given stack means that the caller arranged for the child to go on elsewhere: our frame must not lie in between. */
 static bool is_fork(long flags, long stack)
 {
 	return (flags & CLONE_VM) == 0 && stack == 0 && limiter_is_open();
@@ -67,10 +67,8 @@ static bool may_concern(long number)
 	case SYS_execveat:
 	case SYS_exit_group:
 	case SYS_sendmsg:
-	case SYS_recvmsg:
-		return true;
-	default:
-		return false;
+	case SYS_recvmsg: return true;
+	default: return false;
 	}
 }
 
@@ -82,27 +80,20 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 			return raw_close(number, (int)a);
 		break;
 #ifdef SYS_accept
-	case SYS_accept:
-		return accept((int)a, (struct sockaddr *)b, (socklen_t *)c);
+	case SYS_accept: return accept((int)a, (struct sockaddr *)b, (socklen_t *)c);
 #endif
-	case SYS_accept4:
-		return accept4((int)a, (struct sockaddr *)b, (socklen_t *)c, (int)d);
-	case SYS_listen:
-		return listen((int)a, (int)b);
-	case SYS_dup:
-		return dup((int)a);
+	case SYS_accept4: return accept4((int)a, (struct sockaddr *)b, (socklen_t *)c, (int)d);
+	case SYS_listen: return listen((int)a, (int)b);
+	case SYS_dup: return dup((int)a);
 #ifdef SYS_dup2
-	case SYS_dup2:
-		return dup2((int)a, (int)b);
+	case SYS_dup2: return dup2((int)a, (int)b);
 #endif
-	case SYS_dup3:
-		return dup3((int)a, (int)b, (int)c);
+	case SYS_dup3: return dup3((int)a, (int)b, (int)c);
 	case SYS_fcntl:
 		if (b == F_DUPFD || b == F_DUPFD_CLOEXEC)
 			return fcntl((int)a, (int)b, c);
 		break;
-	case SYS_close_range:
-		return close_range((unsigned)a, (unsigned)b, (int)c);
+	case SYS_close_range: return close_range((unsigned)a, (unsigned)b, (int)c);
 #ifdef SYS_fork
 	case SYS_fork:
 		if (limiter_is_open())
@@ -122,25 +113,23 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 	case SYS_execve:
 		return execve((const char *)a, (char *const *)b, (char *const *)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_execveat:
-		return execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d, (int)e); // NOLINT(performance-no-int-to-ptr)
-	case SYS_exit_group:
-		_exit((int)a);
-	case SYS_sendmsg:
-		return sendmsg((int)a, (const struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
-	case SYS_recvmsg:
-		return recvmsg((int)a, (struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
+		return execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d,
+				(int)e); // NOLINT(performance-no-int-to-ptr)
+	case SYS_exit_group: _exit((int)a);
+	case SYS_sendmsg: return sendmsg((int)a, (const struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
+	case SYS_recvmsg: return recvmsg((int)a, (struct msghdr *)b, (int)c);	    // NOLINT(performance-no-int-to-ptr)
 	case SYS_sendmmsg:
 		return sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d); // NOLINT(performance-no-int-to-ptr)
 	case SYS_recvmmsg:
-		return recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d, (struct timespec *)e); // NOLINT(performance-no-int-to-ptr)
-	default:
-		break;
+		return recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d,
+				(struct timespec *)e); // NOLINT(performance-no-int-to-ptr)
+	default: break;
 	}
 	return REAL(syscall)(number, a, b, c, d, e, f);
 }
 
-/* Defined with fixed parameters, which on our architectures arrive exactly as a variadic caller passes them, so that every call which
- * does not concern us is a jump to the real one with nothing in between: the stack is the caller's. */
+/* Defined with fixed parameters, which on our architectures arrive exactly as a variadic caller passes them, so that every call
+ * which does not concern us is a jump to the real one with nothing in between: the stack is the caller's. */
 long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f) __asm__("syscall");
 
 INTERPOSE long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f)

@@ -9,8 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* RFC 3164, 4.1.1: facility 3 (daemon) * 8 + severity 4 (warning). Without a timestamp the receiver sets its own, and making one
- * needs the time zone, which cannot be had in a signal handler. */
+/* RFC 3164, 4.1.1: facility 3 (daemon) * 8 + severity 4 (warning). Without a timestamp the receiver sets its own, and making
+ * one needs the time zone, which cannot be had in a signal handler. */
 static const char priority[] = "<28>connlimit[";
 
 bool syslog_send(const char *line, size_t length)
@@ -33,7 +33,8 @@ bool syslog_send(const char *line, size_t length)
 	if (length > sizeof(datagram) - head)
 		length = sizeof(datagram) - head;
 	memcpy(datagram + head, line, length);
-	bool sent = sendto(descriptor, datagram, head + length, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&log, sizeof(log)) > 0;
+	bool sent = sendto(descriptor, datagram, head + length, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&log,
+			   sizeof(log)) > 0;
 	REAL(close)(descriptor);
 	return sent;
 }

@@ -26,49 +26,51 @@ __attribute__((used)) static long vfork_ended(long result)
 }
 
 #if defined(__x86_64__)
-__asm__(".pushsection .text\n"
-	".globl vfork\n"
-	".type vfork, @function\n"
-	"vfork:\n"
-	"	.cfi_startproc\n"
-	"	sub $8, %rsp\n"
-	"	.cfi_adjust_cfa_offset 8\n"
-	"	call vfork_begins\n"
-	"	add $8, %rsp\n"
-	"	.cfi_adjust_cfa_offset -8\n"
-	"	pop %rdi\n"
-	"	.cfi_adjust_cfa_offset -8\n"
-	"	mov $58, %eax\n" /* SYS_vfork */
-	"	syscall\n"
-	"	push %rdi\n"
-	"	.cfi_adjust_cfa_offset 8\n"
-	"	test %rax, %rax\n"
-	"	je 1f\n"
-	"	mov %rax, %rdi\n"
-	"	jmp vfork_ended\n"
-	"1:	ret\n"
-	"	.cfi_endproc\n"
-	".size vfork, .-vfork\n"
-	".popsection\n");
+__asm__(
+    ".pushsection .text\n"
+    ".globl vfork\n"
+    ".type vfork, @function\n"
+    "vfork:\n"
+    "	.cfi_startproc\n"
+    "	sub $8, %rsp\n"
+    "	.cfi_adjust_cfa_offset 8\n"
+    "	call vfork_begins\n"
+    "	add $8, %rsp\n"
+    "	.cfi_adjust_cfa_offset -8\n"
+    "	pop %rdi\n"
+    "	.cfi_adjust_cfa_offset -8\n"
+    "	mov $58, %eax\n" /* SYS_vfork */
+    "	syscall\n"
+    "	push %rdi\n"
+    "	.cfi_adjust_cfa_offset 8\n"
+    "	test %rax, %rax\n"
+    "	je 1f\n"
+    "	mov %rax, %rdi\n"
+    "	jmp vfork_ended\n"
+    "1:	ret\n"
+    "	.cfi_endproc\n"
+    ".size vfork, .-vfork\n"
+    ".popsection\n");
 #elif defined(__aarch64__)
-__asm__(".pushsection .text\n"
-	".globl vfork\n"
-	".type vfork, %function\n"
-	"vfork:\n"
-	"	.cfi_startproc\n"
-	"	stp x29, x30, [sp, #-16]!\n"
-	"	bl vfork_begins\n"
-	"	ldp x29, x30, [sp], #16\n"
-	"	mov x0, #0x4111\n" /* CLONE_VM | CLONE_VFORK | SIGCHLD; x30 is the child's own register */
-	"	mov x1, sp\n"
-	"	mov x8, #220\n" /* SYS_clone */
-	"	svc #0\n"
-	"	cbz x0, 1f\n"
-	"	b vfork_ended\n"
-	"1:	ret\n"
-	"	.cfi_endproc\n"
-	".size vfork, .-vfork\n"
-	".popsection\n");
+__asm__(
+    ".pushsection .text\n"
+    ".globl vfork\n"
+    ".type vfork, %function\n"
+    "vfork:\n"
+    "	.cfi_startproc\n"
+    "	stp x29, x30, [sp, #-16]!\n"
+    "	bl vfork_begins\n"
+    "	ldp x29, x30, [sp], #16\n"
+    "	mov x0, #0x4111\n" /* CLONE_VM | CLONE_VFORK | SIGCHLD; x30 is the child's own register */
+    "	mov x1, sp\n"
+    "	mov x8, #220\n" /* SYS_clone */
+    "	svc #0\n"
+    "	cbz x0, 1f\n"
+    "	b vfork_ended\n"
+    "1:	ret\n"
+    "	.cfi_endproc\n"
+    ".size vfork, .-vfork\n"
+    ".popsection\n");
 #else
 /* Elsewhere vfork is fork, as POSIX allows it to be. */
 INTERPOSE pid_t vfork(void)

@@ -37,7 +37,8 @@ static bool visit(const struct segment_facts *segment, void *with)
 		struct connection connection;
 		uint64_t state;
 
-		if (!record_read(&table, slot, &state, &connection) || !network_contains(&search->network, &connection.peer.address))
+		if (!record_read(&table, slot, &state, &connection) ||
+		    !network_contains(&search->network, &connection.peer.address))
 			continue;
 		search->found++;
 		if (!search->with_each(&table, &table.record[slot], &connection))
@@ -70,8 +71,8 @@ static bool print_one(const struct table *table, const struct record *record, co
 
 	address_format(peer, &connection->peer.address);
 	address_format(local, &connection->local.address);
-	printf("%-39s %5u  %-39s %5u %8" PRIu32 " %8" PRIu32 "  %.63s\n", peer, connection->peer.port, local, connection->local.port,
-	       (uint32_t)(clock_ms() / 1000) - record->since, record->pid, table->header->name);
+	printf("%-39s %5u  %-39s %5u %8" PRIu32 " %8" PRIu32 "  %.63s\n", peer, connection->peer.port, local,
+	       connection->local.port, (uint32_t)(clock_ms() / 1000) - record->since, record->pid, table->header->name);
 	return true;
 }
 
@@ -86,8 +87,8 @@ int command_clients(int argc, char **argv)
 	return 0;
 }
 
-/* sock_diag(7), SOCK_DESTROY: the kernel ends the connection as if by a reset, and the daemon reads ECONNABORTED. Needs CAP_NET_ADMIN and a
- * kernel with CONFIG_INET_DIAG_DESTROY. */
+/* sock_diag(7), SOCK_DESTROY: the kernel ends the connection as if by a reset, and the daemon reads ECONNABORTED. Needs
+ * CAP_NET_ADMIN and a kernel with CONFIG_INET_DIAG_DESTROY. */
 static int destroy(const struct connection *connection)
 {
 	bool ipv4 = address_is_ipv4(&connection->peer.address);
@@ -96,14 +97,17 @@ static int destroy(const struct connection *connection)
 		struct nlmsghdr header;
 		struct inet_diag_req_v2 body;
 	} request = {
-		.header = {.nlmsg_len = sizeof(request), .nlmsg_type = SOCK_DESTROY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK, .nlmsg_seq = 1},
-		.body = {.sdiag_family = ipv4 ? AF_INET : AF_INET6,
-			 .sdiag_protocol = IPPROTO_TCP,
-			 .idiag_states = ~0U,
-			 .id = {.idiag_sport = htons(connection->local.port),
-				.idiag_dport = htons(connection->peer.port),
-				.idiag_if = connection->peer.interface,
-				.idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}},
+	    .header = {.nlmsg_len = sizeof(request),
+		       .nlmsg_type = SOCK_DESTROY,
+		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+		       .nlmsg_seq = 1},
+	    .body = {.sdiag_family = ipv4 ? AF_INET : AF_INET6,
+		     .sdiag_protocol = IPPROTO_TCP,
+		     .idiag_states = ~0U,
+		     .id = {.idiag_sport = htons(connection->local.port),
+			    .idiag_dport = htons(connection->peer.port),
+			    .idiag_if = connection->peer.interface,
+			    .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}},
 	};
 	struct {
 		struct nlmsghdr header;
@@ -117,7 +121,8 @@ static int destroy(const struct connection *connection)
 	if (descriptor < 0)
 		return errno;
 	int failure = 0;
-	if (send(descriptor, &request, sizeof(request), 0) < 0 || recv(descriptor, &reply, sizeof(reply), 0) < (ssize_t)sizeof(reply.header))
+	if (send(descriptor, &request, sizeof(request), 0) < 0 ||
+	    recv(descriptor, &reply, sizeof(reply), 0) < (ssize_t)sizeof(reply.header))
 		failure = errno;
 	else if (reply.header.nlmsg_type == NLMSG_ERROR)
 		failure = -reply.error.error;

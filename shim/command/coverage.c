@@ -66,10 +66,13 @@ static int64_t dump(int family, const struct ports *ports)
 		struct nlmsghdr header;
 		struct inet_diag_req_v2 body;
 	} request = {
-		.header = {.nlmsg_len = sizeof(request), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.body = {.sdiag_family = (unsigned char)family, .sdiag_protocol = IPPROTO_TCP,
-			 .idiag_states = 1U << TCP_ESTABLISHED | 1U << TCP_CLOSE_WAIT | 1U << TCP_FIN_WAIT1 | 1U << TCP_FIN_WAIT2 |
-					 1U << TCP_LAST_ACK | 1U << TCP_CLOSING},
+	    .header = {.nlmsg_len = sizeof(request),
+		       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+	    .body = {.sdiag_family = (unsigned char)family,
+		     .sdiag_protocol = IPPROTO_TCP,
+		     .idiag_states = 1U << TCP_ESTABLISHED | 1U << TCP_CLOSE_WAIT | 1U << TCP_FIN_WAIT1 | 1U << TCP_FIN_WAIT2 |
+				     1U << TCP_LAST_ACK | 1U << TCP_CLOSING},
 	};
 	_Alignas(struct nlmsghdr) static char buffer[65536];
 	int64_t number = 0;

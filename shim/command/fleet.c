@@ -13,64 +13,64 @@ enum { CHANGES_A_SCRIPT = 500, FORGOTTEN_A_STEP = 1000, ERROR = 256 };
 /* KEYS: node:ID totals near changes leases incarnations
  * ARGV: node incarnation lease_ms near (client count)... */
 static const char tell_script[] =
-	"if redis.call('HGET', KEYS[6], ARGV[1]) ~= ARGV[2] then return 0 end\n"
-	"local t = redis.call('TIME')\n"
-	"redis.call('ZADD', KEYS[5], t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[3], ARGV[1])\n"
-	"local near = tonumber(ARGV[4])\n"
-	"local news = {}\n"
-	"for i = 5, #ARGV, 2 do\n"
-	"  local client, count = ARGV[i], tonumber(ARGV[i + 1])\n"
-	"  local step = count - (tonumber(redis.call('HGET', KEYS[1], client)) or 0)\n"
-	"  if step ~= 0 then\n"
-	"    if count > 0 then redis.call('HSET', KEYS[1], client, count) else redis.call('HDEL', KEYS[1], client) end\n"
-	"    local total = redis.call('HINCRBY', KEYS[2], client, step)\n"
-	"    if total <= 0 then redis.call('HDEL', KEYS[2], client) total = 0 end\n"
-	"    if total >= near then redis.call('HSET', KEYS[3], client, total)\n"
-	"    elseif total - step >= near then redis.call('HDEL', KEYS[3], client) end\n"
-	"    if total >= near or total - step >= near then news[#news + 1] = client news[#news + 1] = total end\n"
-	"  end\n"
-	"end\n"
-	"if #news > 0 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(news)) end\n"
-	"return 1\n";
+    "if redis.call('HGET', KEYS[6], ARGV[1]) ~= ARGV[2] then return 0 end\n"
+    "local t = redis.call('TIME')\n"
+    "redis.call('ZADD', KEYS[5], t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[3], ARGV[1])\n"
+    "local near = tonumber(ARGV[4])\n"
+    "local news = {}\n"
+    "for i = 5, #ARGV, 2 do\n"
+    "  local client, count = ARGV[i], tonumber(ARGV[i + 1])\n"
+    "  local step = count - (tonumber(redis.call('HGET', KEYS[1], client)) or 0)\n"
+    "  if step ~= 0 then\n"
+    "    if count > 0 then redis.call('HSET', KEYS[1], client, count) else redis.call('HDEL', KEYS[1], client) end\n"
+    "    local total = redis.call('HINCRBY', KEYS[2], client, step)\n"
+    "    if total <= 0 then redis.call('HDEL', KEYS[2], client) total = 0 end\n"
+    "    if total >= near then redis.call('HSET', KEYS[3], client, total)\n"
+    "    elseif total - step >= near then redis.call('HDEL', KEYS[3], client) end\n"
+    "    if total >= near or total - step >= near then news[#news + 1] = client news[#news + 1] = total end\n"
+    "  end\n"
+    "end\n"
+    "if #news > 0 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(news)) end\n"
+    "return 1\n";
 
-/* KEYS as above. ARGV: node near most only_if_ended. Takes up to `most` of the node's clients back from the totals; returns how many are
- * left. From the first step on, the node itself is told that it must join anew. */
+/* KEYS as above. ARGV: node near most only_if_ended. Takes up to `most` of the node's clients back from the totals; returns how
+ * many are left. From the first step on, the node itself is told that it must join anew. */
 static const char forget_script[] =
-	"local t = redis.call('TIME')\n"
-	"if ARGV[4] == '1' then\n"
-	"  local ends = redis.call('ZSCORE', KEYS[5], ARGV[1])\n"
-	"  if ends and tonumber(ends) >= t[1] * 1000 + math.floor(t[2] / 1000) then return 0 end\n"
-	"end\n"
-	"redis.call('HDEL', KEYS[6], ARGV[1])\n"
-	"local near = tonumber(ARGV[2])\n"
-	"local news = {}\n"
-	"local part = redis.call('HSCAN', KEYS[1], '0', 'COUNT', ARGV[3])[2]\n"
-	"for i = 1, #part, 2 do\n"
-	"  local client, count = part[i], tonumber(part[i + 1])\n"
-	"  redis.call('HDEL', KEYS[1], client)\n"
-	"  local total = redis.call('HINCRBY', KEYS[2], client, -count)\n"
-	"  if total <= 0 then redis.call('HDEL', KEYS[2], client) total = 0 end\n"
-	"  if total >= near then redis.call('HSET', KEYS[3], client, total) else redis.call('HDEL', KEYS[3], client) end\n"
-	"  if total + count >= near then news[#news + 1] = client news[#news + 1] = total end\n"
-	"  if #news >= 1000 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(news)) news = {} end\n"
-	"end\n"
-	"if #news > 0 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(news)) end\n"
-	"local left = redis.call('HLEN', KEYS[1])\n"
-	"if left == 0 then redis.call('ZREM', KEYS[5], ARGV[1]) end\n"
-	"return left\n";
+    "local t = redis.call('TIME')\n"
+    "if ARGV[4] == '1' then\n"
+    "  local ends = redis.call('ZSCORE', KEYS[5], ARGV[1])\n"
+    "  if ends and tonumber(ends) >= t[1] * 1000 + math.floor(t[2] / 1000) then return 0 end\n"
+    "end\n"
+    "redis.call('HDEL', KEYS[6], ARGV[1])\n"
+    "local near = tonumber(ARGV[2])\n"
+    "local news = {}\n"
+    "local part = redis.call('HSCAN', KEYS[1], '0', 'COUNT', ARGV[3])[2]\n"
+    "for i = 1, #part, 2 do\n"
+    "  local client, count = part[i], tonumber(part[i + 1])\n"
+    "  redis.call('HDEL', KEYS[1], client)\n"
+    "  local total = redis.call('HINCRBY', KEYS[2], client, -count)\n"
+    "  if total <= 0 then redis.call('HDEL', KEYS[2], client) total = 0 end\n"
+    "  if total >= near then redis.call('HSET', KEYS[3], client, total) else redis.call('HDEL', KEYS[3], client) end\n"
+    "  if total + count >= near then news[#news + 1] = client news[#news + 1] = total end\n"
+    "  if #news >= 1000 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(news)) news = {} end\n"
+    "end\n"
+    "if #news > 0 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(news)) end\n"
+    "local left = redis.call('HLEN', KEYS[1])\n"
+    "if left == 0 then redis.call('ZREM', KEYS[5], ARGV[1]) end\n"
+    "return left\n";
 
 /* KEYS as above. ARGV: node incarnation lease_ms. Returns the stream's end. */
 static const char join_script[] =
-	"local t = redis.call('TIME')\n"
-	"redis.call('HSET', KEYS[6], ARGV[1], ARGV[2])\n"
-	"redis.call('ZADD', KEYS[5], t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[3], ARGV[1])\n"
-	"local last = redis.call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)\n"
-	"return last[1] and last[1][1] or '0-0'\n";
+    "local t = redis.call('TIME')\n"
+    "redis.call('HSET', KEYS[6], ARGV[1], ARGV[2])\n"
+    "redis.call('ZADD', KEYS[5], t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[3], ARGV[1])\n"
+    "local last = redis.call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)\n"
+    "return last[1] and last[1][1] or '0-0'\n";
 
 /* KEYS: leases. Returns the nodes whose lease ended. */
 static const char ended_script[] =
-	"local t = redis.call('TIME')\n"
-	"return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000 + math.floor(t[2] / 1000) - 1, 'LIMIT', 0, 16)\n";
+    "local t = redis.call('TIME')\n"
+    "return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000 + math.floor(t[2] / 1000) - 1, 'LIMIT', 0, 16)\n";
 
 void fleet_init(struct fleet *fleet, const char *cluster, const char *node, int lease_ms)
 {
@@ -132,7 +132,7 @@ struct hearing {
 	fleet_heard *heard;
 	void *with;
 	char *error;
-	int told;	/* replies of tell_script come first */
+	int told; /* replies of tell_script come first */
 	bool good;
 	bool more;	/* the stream may hold more than was read */
 	long long left; /* of forget_script */
@@ -150,8 +150,10 @@ static void complain(struct hearing *hearing, const redisReply *reply)
 static void hear_pairs(struct hearing *hearing, redisReply **pair, size_t number)
 {
 	for (size_t i = 0; i + 1 < number; i += 2)
-		if (pair[i]->type == REDIS_REPLY_STRING && pair[i]->len == CLIENT_KEY && pair[i + 1]->type == REDIS_REPLY_STRING)
-			hearing->heard((const unsigned char *)pair[i]->str, (uint32_t)strtoul(pair[i + 1]->str, NULL, 10), hearing->with);
+		if (pair[i]->type == REDIS_REPLY_STRING && pair[i]->len == CLIENT_KEY &&
+		    pair[i + 1]->type == REDIS_REPLY_STRING)
+			hearing->heard((const unsigned char *)pair[i]->str, (uint32_t)strtoul(pair[i + 1]->str, NULL, 10),
+				       hearing->with);
 }
 
 /* [[stream, [[id, [client, total, ...]], ...]]] */
@@ -292,7 +294,8 @@ bool fleet_prepare(struct fleet *fleet, struct redis *redis, int wait_ms, char *
 	const char *arguments[] = {"SCRIPT", "LOAD", tell_script};
 
 	fleet->told = 0;
-	return redis_add(redis, 3, arguments, NULL) && redis_exchange(redis, wait_ms, hear_hash, &hearing, error) && hearing.good;
+	return redis_add(redis, 3, arguments, NULL) && redis_exchange(redis, wait_ms, hear_hash, &hearing, error) &&
+	       hearing.good;
 }
 
 bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)

@@ -9,12 +9,13 @@
  *     leases         zset    node -> when its lease ends, by Redis's own clock: the nodes' clocks may differ
  *     incarnations   hash    node -> a number that it chose when it joined
  *
- * All changes are made by scripts, each of them one atomic step: totals always are the sum of the nodes' hashes. A node whose lease
- * ended is forgotten by whichever other node notices first, a thousand clients a step. One that comes back has another incarnation
- * or none, is told so, and joins anew: it can not be counted twice. A Redis that was restarted empty looks the same to everyone.
+ * All changes are made by scripts, each of them one atomic step: totals always are the sum of the nodes' hashes. A node whose
+ * lease ended is forgotten by whichever other node notices first, a thousand clients a step. One that comes back has another
+ * incarnation or none, is told so, and joins anew: it can not be counted twice. A Redis that was restarted empty looks the same
+ * to everyone.
  *
- * Clients under half the limit do not travel to other nodes: a node that knows nothing of a client takes the others to hold nothing, and
- * the first connection that brings the total to half makes it known within one interval. */
+ * Clients under half the limit do not travel to other nodes: a node that knows nothing of a client takes the others to hold
+ * nothing, and the first connection that brings the total to half makes it known within one interval. */
 #ifndef CONNLIMIT_COMMAND_FLEET_H
 #define CONNLIMIT_COMMAND_FLEET_H
 
@@ -48,14 +49,16 @@ void fleet_init(struct fleet *fleet, const char *cluster, const char *node, int 
 /* To be called for each new connection: has Redis keep the script that is used all the time. */
 bool fleet_prepare(struct fleet *fleet, struct redis *redis, int wait_ms, char *error);
 
-/* Forgets what this node said before, in this or an earlier life, and joins. False with the reason when Redis does not go along. */
+/* Forgets what this node said before, in this or an earlier life, and joins. False with the reason when Redis does not go
+ * along. */
 bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, char *error);
 
 /* Says goodbye, so that nobody has to wait for the lease. */
 void fleet_leave(struct fleet *fleet, struct redis *redis, int wait_ms);
 
-/* One exchange: tells `number` clients' new counts, renews the lease (with nothing to tell, four times in its length), and calls `heard` with each total that changed. fleet->joined
- * turns false if the fleet does not know us any more: join again and tell everything. */
+/* One exchange: tells `number` clients' new counts, renews the lease (with nothing to tell, four times in its length), and
+ * calls `heard` with each total that changed. fleet->joined turns false if the fleet does not know us any more: join again and
+ * tell everything. */
 typedef void fleet_heard(const unsigned char *key, uint32_t total, void *with);
 bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number,
 		    fleet_heard *heard, void *with, char *error);

@@ -1,5 +1,5 @@
-/* connlimit manual: the manual page connlimit(7) in man(7) form, its settings written from the table that reads them. The build installs what
- * this prints. */
+/* connlimit manual: the manual page connlimit(7) in man(7) form, its settings written from the table that reads them. The build
+ * installs what this prints. */
 #include "command.h"
 
 #include "../../lib/settings.h"
@@ -60,29 +60,36 @@ int command_manual(int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	printf(".TH CONNLIMIT 7 \"\" \"connlimit %s\" \"connlimit\"\n", CONNLIMIT_VERSION);
-	fputs(".SH NAME\nconnlimit \\- limits on the connections that each client holds open\n"
-	      ".SH DESCRIPTION\n"
-	      "The preload object\n.I libconnlimit_preload.so\nlimits how many connections each client address may hold open with a daemon. "
-	      "The daemon's processes share one table; a client's count falls with the last descriptor that leads to a connection; "
-	      "before anyone is refused, the kernel is asked whether the connections counted are still open.\n"
-	      ".SH SETTINGS\n"
-	      "They are read from the environment, then from the file that\n.B CONNLIMIT_FILE\nnames, which wins; "
-	      "each is also an option of\n.BR \"connlimit run\" .\n"
-	      "A wrong value or an unknown name keeps the daemon from starting.\n",
-	      stdout);
+	fputs(
+	    ".SH NAME\nconnlimit \\- limits on the connections that each client holds open\n"
+	    ".SH DESCRIPTION\n"
+	    "The preload object\n.I libconnlimit_preload.so\nlimits how many connections each client address may hold open "
+	    "with a daemon. "
+	    "The daemon's processes share one table; a client's count falls with the last descriptor that leads to a "
+	    "connection; "
+	    "before anyone is refused, the kernel is asked whether the connections counted are still open.\n"
+	    ".SH SETTINGS\n"
+	    "They are read from the environment, then from the file that\n.B CONNLIMIT_FILE\nnames, which wins; "
+	    "each is also an option of\n.BR \"connlimit run\" .\n"
+	    "A wrong value or an unknown name keeps the daemon from starting.\n",
+	    stdout);
 	settings_section();
-	fputs(".SH FILE OF LIMITS\n"
-	      "An environment file as\n.BR systemd.exec (5)\ndescribes for\n.BR EnvironmentFile= :\n"
-	      "lines of NAME=VALUE, comments after # or ;, quotes, a backslash at a line's end goes on. "
-	      "It must belong to root or the daemon's user, and nobody else may write to it. "
-	      "On the reload signal it is read again and, if all of it is right, in force in all processes at once; "
-	      "otherwise the old limits stand, and standard error and\n.B connlimit status\nsay why.\n"
-	      ".SH SIGNALS\n"
-	      "What the daemon set for the reload signal is done as well, after the reload. Where it ignores the signal, it goes on doing so. "
-	      "Where it set nothing, a signal that a process sent reloads and the daemon lives; a terminal that hangs up ends it as before.\n"
-	      ".SH EXIT STATUS\n"
-	      ".TP\n.B 78\nA setting or the file of limits is wrong (EX_CONFIG); the daemon was not started.\n"
-	      ".SH SEE ALSO\n.BR connlimit (1),\n.BR libconnlimit (3),\n.BR ld.so (8),\n.BR sock_diag (7),\n.BR systemd.exec (5)\n",
-	      stdout);
+	fputs(
+	    ".SH FILE OF LIMITS\n"
+	    "An environment file as\n.BR systemd.exec (5)\ndescribes for\n.BR EnvironmentFile= :\n"
+	    "lines of NAME=VALUE, comments after # or ;, quotes, a backslash at a line's end goes on. "
+	    "It must belong to root or the daemon's user, and nobody else may write to it. "
+	    "On the reload signal it is read again and, if all of it is right, in force in all processes at once; "
+	    "otherwise the old limits stand, and standard error and\n.B connlimit status\nsay why.\n"
+	    ".SH SIGNALS\n"
+	    "What the daemon set for the reload signal is done as well, after the reload. Where it ignores the signal, it goes "
+	    "on doing so. "
+	    "Where it set nothing, a signal that a process sent reloads and the daemon lives; a terminal that hangs up ends it "
+	    "as before.\n"
+	    ".SH EXIT STATUS\n"
+	    ".TP\n.B 78\nA setting or the file of limits is wrong (EX_CONFIG); the daemon was not started.\n"
+	    ".SH SEE ALSO\n.BR connlimit (1),\n.BR libconnlimit (3),\n.BR ld.so (8),\n.BR sock_diag (7),\n.BR systemd.exec "
+	    "(5)\n",
+	    stdout);
 	return ferror(stdout) != 0;
 }

@@ -1,4 +1,5 @@
-/* connlimit metrics: OpenMetrics text (the OpenMetrics specification 1.0), on standard output, into a file, or on a loopback port. */
+/* connlimit metrics: OpenMetrics text (the OpenMetrics specification 1.0), on standard output, into a file, or on a loopback
+ * port. */
 #include "command.h"
 #include "view.h"
 
@@ -46,23 +47,24 @@ VALUE(checked, true, view->checked)
 VALUE(fleet, view->settings.cluster_per_ip != LIMIT_NONE, view->fleet_current)
 
 static const struct family families[] = {
-	{"connlimit_connections", "gauge", NULL, "Connections that are open and counted.", open_now},
-	{"connlimit_clients", "gauge", NULL, "Clients that hold connections or were refused.", clients_now},
-	{"connlimit_capacity", "gauge", NULL, "Connections that can be tracked.", capacity},
-	{"connlimit_processes", "gauge", NULL, "Processes that share the table.", processes},
-	{"connlimit_uptime_seconds", "gauge", "seconds", "Time since the table was made.", uptime},
-	{"connlimit_limit_per_client", "gauge", NULL, "The limit for each client; absent if there is none.", limit},
-	{"connlimit_coverage_ratio", "gauge", "ratio", "Of the connections that the kernel has on these ports, the share that is counted.", covered},
-	{"connlimit_reload_failed", "gauge", NULL, "1 if the last reload failed and the old limits stand.", failed},
-	{"connlimit_compared", "gauge", NULL, "1 if these counts were compared with the kernel.", checked},
-	{"connlimit_fleet_heard", "gauge", NULL, "1 if other machines' counts are current; absent without a fleet limit.", fleet},
-	{"connlimit_observed", "counter", NULL, "Connections that would have been refused, in mode observe.", observed},
-	{"connlimit_uncounted", "counter", NULL, "Connections admitted without being counted.", uncounted},
-	{"connlimit_unverified", "counter", NULL, "Refusals that could not be verified with the kernel.", unverified},
-	{"connlimit_checks", "counter", NULL, "Times that the kernel was asked before a refusal.", checks},
-	{"connlimit_check_seconds", "counter", "seconds", "Time spent asking.", check_seconds},
-	{"connlimit_check_dropped", "counter", NULL, "Connections that these checks found gone.", check_gone},
-	{"connlimit_repaired", "counter", NULL, "Counts that were mended.", repaired},
+    {"connlimit_connections", "gauge", NULL, "Connections that are open and counted.", open_now},
+    {"connlimit_clients", "gauge", NULL, "Clients that hold connections or were refused.", clients_now},
+    {"connlimit_capacity", "gauge", NULL, "Connections that can be tracked.", capacity},
+    {"connlimit_processes", "gauge", NULL, "Processes that share the table.", processes},
+    {"connlimit_uptime_seconds", "gauge", "seconds", "Time since the table was made.", uptime},
+    {"connlimit_limit_per_client", "gauge", NULL, "The limit for each client; absent if there is none.", limit},
+    {"connlimit_coverage_ratio", "gauge", "ratio",
+     "Of the connections that the kernel has on these ports, the share that is counted.", covered},
+    {"connlimit_reload_failed", "gauge", NULL, "1 if the last reload failed and the old limits stand.", failed},
+    {"connlimit_compared", "gauge", NULL, "1 if these counts were compared with the kernel.", checked},
+    {"connlimit_fleet_heard", "gauge", NULL, "1 if other machines' counts are current; absent without a fleet limit.", fleet},
+    {"connlimit_observed", "counter", NULL, "Connections that would have been refused, in mode observe.", observed},
+    {"connlimit_uncounted", "counter", NULL, "Connections admitted without being counted.", uncounted},
+    {"connlimit_unverified", "counter", NULL, "Refusals that could not be verified with the kernel.", unverified},
+    {"connlimit_checks", "counter", NULL, "Times that the kernel was asked before a refusal.", checks},
+    {"connlimit_check_seconds", "counter", "seconds", "Time spent asking.", check_seconds},
+    {"connlimit_check_dropped", "counter", NULL, "Connections that these checks found gone.", check_gone},
+    {"connlimit_repaired", "counter", NULL, "Counts that were mended.", repaired},
 };
 
 static void print_label(FILE *to, const char *text)
@@ -164,8 +166,8 @@ static void on_stop(int signal)
 	stopping = 1;
 }
 
-static enum MHD_Result answer(void *with, struct MHD_Connection *connection, const char *url, const char *method, const char *version,
-			      const char *data, size_t *data_size, void **state)
+static enum MHD_Result answer(void *with, struct MHD_Connection *connection, const char *url, const char *method,
+			      const char *version, const char *data, size_t *data_size, void **state)
 {
 	static const char elsewhere[] = "see /metrics\n";
 	struct MHD_Response *response;
@@ -178,10 +180,12 @@ static enum MHD_Result answer(void *with, struct MHD_Connection *connection, con
 	char *text = strcmp(url, "/metrics") == 0 ? metrics_text(&length) : NULL;
 	if (text != NULL) {
 		response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
-		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+					"application/openmetrics-text; version=1.0.0; charset=utf-8");
 	} else {
 		status = MHD_HTTP_NOT_FOUND;
-		response = MHD_create_response_from_buffer(sizeof(elsewhere) - 1, (void *)(uintptr_t)elsewhere, MHD_RESPMEM_PERSISTENT);
+		response = MHD_create_response_from_buffer(sizeof(elsewhere) - 1, (void *)(uintptr_t)elsewhere,
+							   MHD_RESPMEM_PERSISTENT);
 	}
 	enum MHD_Result queued = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
@@ -190,7 +194,8 @@ static enum MHD_Result answer(void *with, struct MHD_Connection *connection, con
 
 static int serve(unsigned port)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {
+	    .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct sigaction action = {.sa_handler = on_stop};
 	sigset_t none;
 	sigset_t both;
@@ -201,9 +206,9 @@ static int serve(unsigned port)
 	sigprocmask(SIG_BLOCK, &both, &none);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, answer, NULL, MHD_OPTION_SOCK_ADDR,
-						     (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT, 16U, MHD_OPTION_CONNECTION_TIMEOUT,
-						     10U, MHD_OPTION_END);
+	struct MHD_Daemon *daemon = MHD_start_daemon(
+	    MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, answer, NULL, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
+	    MHD_OPTION_CONNECTION_LIMIT, 16U, MHD_OPTION_CONNECTION_TIMEOUT, 10U, MHD_OPTION_END);
 	if (daemon == NULL) {
 		fprintf(stderr, "connlimit: cannot listen on 127.0.0.1 port %u: %s\n", port, strerror(errno));
 		return 1;
@@ -220,8 +225,9 @@ int command_metrics(int argc, char **argv)
 						{"output", required_argument, NULL, 'o'},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
-	static const char usage[] = "usage: connlimit metrics [--output FILE | --listen PORT]\n"
-				    "OpenMetrics text on standard output, into FILE (whole or not at all), or at http://127.0.0.1:PORT/metrics\n";
+	static const char usage[] =
+	    "usage: connlimit metrics [--output FILE | --listen PORT]\n"
+	    "OpenMetrics text on standard output, into FILE (whole or not at all), or at http://127.0.0.1:PORT/metrics\n";
 	const char *output = NULL;
 	unsigned long port = 0;
 	char *end;

@@ -170,7 +170,7 @@ static bool read_section(ElfW(Shdr) * section, const struct image *image, const 
 }
 
 /* Go's linker leaves these even in stripped programs. */
-static bool has_go_section(const struct image *image, const ElfW(Ehdr) *header)
+static bool has_go_section(const struct image *image, const ElfW(Ehdr) * header)
 {
 	ElfW(Shdr) names;
 	ElfW(Shdr) section;
@@ -261,8 +261,9 @@ static void examine_elf(struct program *program, const struct image *image)
 	}
 	bool go = has_go_section(image, &header);
 	if (layout.interpreter[0] == '\0') {
-		found(program, true, go ? "it is a static Go program: no loader runs, so nothing can be preloaded"
-					: "it is statically linked: no loader runs, so nothing can be preloaded");
+		found(program, true,
+		      go ? "it is a static Go program: no loader runs, so nothing can be preloaded"
+			 : "it is statically linked: no loader runs, so nothing can be preloaded");
 		return;
 	}
 	if (go)

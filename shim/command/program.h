@@ -14,7 +14,7 @@ struct finding {
 };
 
 struct program {
-	char path[4096];	/* the file that will run: the command, or the last interpreter of a script */
+	char path[4096]; /* the file that will run: the command, or the last interpreter of a script */
 	struct finding finding[FINDINGS_MOST];
 	size_t findings;
 	bool interpreter; /* `path` is a script's interpreter; the findings say so */

@@ -157,7 +157,8 @@ static bool wait_for(int descriptor, short events, uint64_t deadline)
 
 static int connect_one(const struct addrinfo *candidate, uint64_t deadline)
 {
-	int descriptor = socket(candidate->ai_family, candidate->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, candidate->ai_protocol);
+	int descriptor =
+	    socket(candidate->ai_family, candidate->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, candidate->ai_protocol);
 	int failure = 0;
 	socklen_t length = sizeof(failure);
 	int on = 1;
@@ -215,8 +216,8 @@ static bool start_tls(struct redis *redis, const struct redis_address *address, 
 	SSL_CTX_set_verify(redis->tls_settings, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_mode(redis->tls_settings, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	redis->tls = SSL_new(redis->tls_settings);
-	if (redis->tls == NULL || SSL_set_fd(redis->tls, redis->descriptor) != 1 || SSL_set_tlsext_host_name(redis->tls, address->host) != 1 ||
-	    (SSL_set1_host(redis->tls, address->host) != 1)) {
+	if (redis->tls == NULL || SSL_set_fd(redis->tls, redis->descriptor) != 1 ||
+	    SSL_set_tlsext_host_name(redis->tls, address->host) != 1 || (SSL_set1_host(redis->tls, address->host) != 1)) {
 		snprintf(error, ERROR, "TLS: out of memory");
 		return false;
 	}
@@ -349,7 +350,8 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 	return true;
 }
 
-bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *reply, int number, void *with), void *with, char *error)
+bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *reply, int number, void *with), void *with,
+		    char *error)
 {
 	bool done = transfer(redis, clock_us() / 1000 + (uint64_t)wait_ms, got, with, error);
 
@@ -405,7 +407,8 @@ struct redis *redis_open(const struct redis_address *address, int wait_ms, char 
 		return NULL;
 	redis->reader = redisReaderCreate();
 	redis->descriptor = redis->reader != NULL ? connect_to(address, deadline, error) : -1;
-	if (redis->descriptor < 0 || (address->tls && !start_tls(redis, address, deadline, error)) || !greet(redis, address, wait_ms, error)) {
+	if (redis->descriptor < 0 || (address->tls && !start_tls(redis, address, deadline, error)) ||
+	    !greet(redis, address, wait_ms, error)) {
 		redis_close(redis);
 		return NULL;
 	}

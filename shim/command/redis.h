@@ -33,9 +33,10 @@ void redis_close(struct redis *redis);
 /* Adds a command to what the next redis_exchange sends. False if there is no memory. */
 bool redis_add(struct redis *redis, int arguments, const char **argument, const size_t *length);
 
-/* Sends what was added and calls `got` for each reply, in order, all within `wait_ms`. False on any failure, with the reason in error: the
- * connection is then of no more use. */
-bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *reply, int number, void *with), void *with, char *error);
+/* Sends what was added and calls `got` for each reply, in order, all within `wait_ms`. False on any failure, with the reason in
+ * error: the connection is then of no more use. */
+bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *reply, int number, void *with), void *with,
+		    char *error);
 
 /* Bytes sent and received so far. */
 void redis_traffic(const struct redis *redis, unsigned long long *sent, unsigned long long *received);

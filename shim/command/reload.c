@@ -29,8 +29,9 @@ static int bad(const char *what)
 	return EX_CONFIG;
 }
 
-/* The table may be written to by a worker without privileges, so a file that it names is not read with ours unless it is the one that
- * the daemon was started with as far as the table knows; and only as a file of limits, whose errors show no more than one value of it. */
+/* The table may be written to by a worker without privileges, so a file that it names is not read with ours unless it is the
+ * one that the daemon was started with as far as the table knows; and only as a file of limits, whose errors show no more than
+ * one value of it. */
 static int reload(struct table *table)
 {
 	struct settings_error error;
@@ -40,7 +41,8 @@ static int reload(struct table *table)
 	limits_start(table, &wanted);
 	memcpy(path, wanted.file, sizeof(path));
 	if (path[0] == '\0') {
-		fprintf(stderr, "connlimit: this daemon was started without a file of limits (CONNLIMIT_FILE); see 'connlimit set'\n");
+		fprintf(stderr,
+			"connlimit: this daemon was started without a file of limits (CONNLIMIT_FILE); see 'connlimit set'\n");
 		return EX_CONFIG;
 	}
 	if (!settings_from_file(&wanted, &work, file_text, path, &error)) {
@@ -77,7 +79,8 @@ static bool take(const char *assignment, struct settings_error *error)
 	if (id == SETTINGS)
 		return false;
 	if (settings_table[id].at_start_only) {
-		snprintf(error->text, sizeof(error->text), "CONNLIMIT_%s cannot change while the daemon runs", settings_table[id].name);
+		snprintf(error->text, sizeof(error->text), "CONNLIMIT_%s cannot change while the daemon runs",
+			 settings_table[id].name);
 		return false;
 	}
 	return settings_set(&wanted, id, assignment + length + 1, strlen(assignment + length + 1), FROM_COMMAND, error);

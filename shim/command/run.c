@@ -180,7 +180,8 @@ static bool set_preload(void)
 	const char *others = getenv("LD_PRELOAD");
 
 	if (!find_preload(path, sizeof(path))) {
-		fprintf(stderr, "connlimit: libconnlimit_preload.so is neither beside this command nor in %s\n", CONNLIMIT_LIBDIR);
+		fprintf(stderr, "connlimit: libconnlimit_preload.so is neither beside this command nor in %s\n",
+			CONNLIMIT_LIBDIR);
 		return false;
 	}
 	if (strpbrk(path, " :") != NULL) {
@@ -231,13 +232,14 @@ int command_run(int argc, char **argv)
 	}
 	status = program_find(argv[command], path, sizeof(path));
 	if (status != 0) {
-		fprintf(stderr, "connlimit: %s: %s\n", argv[command], status == 127 ? "command not found" : "not an executable file");
+		fprintf(stderr, "connlimit: %s: %s\n", argv[command],
+			status == 127 ? "command not found" : "not an executable file");
 		return status;
 	}
 	program_examine(&program, path);
 	for (size_t i = 0; i < program.findings; i++)
-		fprintf(stderr, "connlimit: %s: %s%s\n", path, program.finding[i].fatal ? "cannot be limited: " : "note: ",
-			program.finding[i].text);
+		fprintf(stderr, "connlimit: %s: %s%s\n", path,
+			program.finding[i].fatal ? "cannot be limited: " : "note: ", program.finding[i].text);
 	if (!program_can_be_limited(&program))
 		return CANNOT_EXECUTE;
 	if (!set_preload())

@@ -1,4 +1,5 @@
-/* connlimit status: every table of this machine that we may read, and its clients. Counts are compared with the kernel first. */
+/* connlimit status: every table of this machine that we may read, and its clients. Counts are compared with the kernel first.
+ */
 #include "command.h"
 #include "view.h"
 #include "view_json.h"
@@ -48,16 +49,16 @@ static void print_settings(const struct table_view *view)
 		if (settings->origin[id] == FROM_DEFAULT)
 			continue;
 		settings_format(value, sizeof(value), settings, (enum setting_id)id);
-		printf("  setting  CONNLIMIT_%s=%.180s%s (%s)\n", settings_table[id].name, value, strlen(value) > 180 ? "..." : "",
-		       view_origin(settings->origin[id]));
+		printf("  setting  CONNLIMIT_%s=%.180s%s (%s)\n", settings_table[id].name, value,
+		       strlen(value) > 180 ? "..." : "", view_origin(settings->origin[id]));
 	}
 }
 
 static void print_reload(const struct table_view *view)
 {
 	if (view->failed >= 0)
-		printf("  %sreload   failed %" PRId64 " s ago, the old limits stand: %s%s\n", colour("\033[31m"), view->failed, view->failure,
-		       colour("\033[0m"));
+		printf("  %sreload   failed %" PRId64 " s ago, the old limits stand: %s%s\n", colour("\033[31m"), view->failed,
+		       view->failure, colour("\033[0m"));
 	else if (view->reloaded >= 0)
 		printf("  limits   published %" PRId64 " s ago\n", view->reloaded);
 }
@@ -69,8 +70,8 @@ static void print_fleet(const struct table_view *view)
 	if (view->heard < 0)
 		printf("  fleet    never heard (connlimit sync): this machine's own limits hold\n");
 	else
-		printf("  fleet    %s, heard %" PRId64 " s ago\n", view->fleet_current ? "in step" : "not heard: this machine's own limits hold",
-		       view->heard);
+		printf("  fleet    %s, heard %" PRId64 " s ago\n",
+		       view->fleet_current ? "in step" : "not heard: this machine's own limits hold", view->heard);
 }
 
 static void print_troubles(const struct table_view *view)
@@ -78,20 +79,21 @@ static void print_troubles(const struct table_view *view)
 	if (!view->checked)
 		printf("  note     not compared with the kernel: the daemon is in another network namespace\n");
 	if (view->uncounted != 0)
-		printf("  warning  %" PRIu64 " connections were admitted uncounted (CONNLIMIT_CAPACITY is %" PRIu32 ")\n", view->uncounted,
-		       view->capacity);
+		printf("  warning  %" PRIu64 " connections were admitted uncounted (CONNLIMIT_CAPACITY is %" PRIu32 ")\n",
+		       view->uncounted, view->capacity);
 	if (view->unverified != 0)
 		printf("  warning  %" PRIu64 " refusals could not be verified with the kernel\n", view->unverified);
 	if (view->covered >= 0 && view->covered < view->in_kernel)
-		printf("  warning  the kernel has %" PRId64 " connections on these ports, the table %" PRId64 "\n", view->in_kernel, view->covered);
+		printf("  warning  the kernel has %" PRId64 " connections on these ports, the table %" PRId64 "\n",
+		       view->in_kernel, view->covered);
 }
 
 static void print_clients(const struct table_view *view)
 {
 	bool fleet = view->settings.cluster_per_ip != LIMIT_NONE;
 
-	printf("  %s%-43s %8s %8s %10s %8s %8s%s%s\n", colour("\033[1m"), "CLIENT", "OPEN", "LIMIT", "REFUSED", "PEAK", "OLDEST",
-	       fleet ? "   REMOTE" : "", colour("\033[0m"));
+	printf("  %s%-43s %8s %8s %10s %8s %8s%s%s\n", colour("\033[1m"), "CLIENT", "OPEN", "LIMIT", "REFUSED", "PEAK",
+	       "OLDEST", fleet ? "   REMOTE" : "", colour("\033[0m"));
 	for (size_t i = 0; i < view->clients; i++) {
 		const struct client_view *client = &view->client[i];
 		const struct client_facts *facts = &client->facts;
@@ -102,8 +104,8 @@ static void print_clients(const struct table_view *view)
 		network_format(network, &facts->network);
 		if (facts->limit != LIMIT_NONE)
 			snprintf(limit, sizeof(limit), "%" PRIu32, facts->limit);
-		printf("  %s%-43s %8" PRIu32 " %8s %10" PRIu64 " %8" PRIu32 " %7" PRIu32 "s", colour(full ? "\033[33m" : ""), network, facts->open,
-		       limit, facts->refused, facts->peak, client->oldest);
+		printf("  %s%-43s %8" PRIu32 " %8s %10" PRIu64 " %8" PRIu32 " %7" PRIu32 "s", colour(full ? "\033[33m" : ""),
+		       network, facts->open, limit, facts->refused, facts->peak, client->oldest);
 		if (fleet)
 			printf(" %8" PRIu32, client->remote);
 		printf("%s\n", colour("\033[0m"));
@@ -119,7 +121,8 @@ static void print_table(const struct table_view *view)
 	print_settings(view);
 	print_reload(view);
 	print_fleet(view);
-	printf("  open     %" PRIu64 " connections of at most %" PRIu32 ", refused %" PRIu64, view->open, view->capacity, view->refused);
+	printf("  open     %" PRIu64 " connections of at most %" PRIu32 ", refused %" PRIu64, view->open, view->capacity,
+	       view->refused);
 	if (view->observed != 0)
 		printf(", would have been refused %" PRIu64, view->observed);
 	if (view->covered >= 0 && view->in_kernel > 0)
@@ -155,7 +158,7 @@ static int show(const char *which, bool json)
 int command_status(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'}, {"watch", no_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'}, {0}};
+	    {"json", no_argument, NULL, 'j'}, {"watch", no_argument, NULL, 'w'}, {"help", no_argument, NULL, 'h'}, {0}};
 	static const char usage[] = "usage: connlimit status [--json] [--watch] [TABLE | PID]\n";
 	bool json = false;
 	bool watch = false;

@@ -1,4 +1,5 @@
-/* connlimit suggest: from the most connections that each client was seen to hold at once, which limit would have refused whom. */
+/* connlimit suggest: from the most connections that each client was seen to hold at once, which limit would have refused whom.
+ */
 #include "command.h"
 
 #include "../../lib/table.h"
@@ -157,8 +158,10 @@ static void print_table(const struct table *table)
 		print_histogram(&peaks);
 	}
 	if (peaks.cut_off > 0)
-		printf("\n  %zu of them were refused connections, and may have wanted more: CONNLIMIT_MODE=observe would show it\n",
-		       peaks.cut_off);
+		printf(
+		    "\n  %zu of them were refused connections, and may have wanted more: CONNLIMIT_MODE=observe would show "
+		    "it\n",
+		    peaks.cut_off);
 	if (peaks.by_rule > 0)
 		printf("\n  %zu more have a limit by rule and are left out\n", peaks.by_rule);
 	free(peaks.peak);

@@ -1,8 +1,8 @@
 /* connlimit sync: the sidecar that joins this machine's tables to a fleet through Redis.
  *
- * Every interval it looks which clients' counts changed (a comparison of one word for each entry), tells them in one pipelined exchange,
- * hears which totals changed near the limit, and writes what the others hold into the tables. accept never waits for any of
- * this. When Redis is not heard, what was said ages out with the lease, and the machine's own limits hold alone. */
+ * Every interval it looks which clients' counts changed (a comparison of one word for each entry), tells them in one pipelined
+ * exchange, hears which totals changed near the limit, and writes what the others hold into the tables. accept never waits for
+ * any of this. When Redis is not heard, what was said ages out with the lease, and the machine's own limits hold alone. */
 #include "command.h"
 #include "fleet.h"
 #include "redis.h"
@@ -35,8 +35,8 @@ enum {
 
 struct client {
 	unsigned char key[CLIENT_KEY];
-	bool changed; /* to be told */
-	bool near;    /* the fleet named a total */
+	bool changed;	  /* to be told */
+	bool near;	  /* the fleet named a total */
 	uint32_t entries; /* that refer here */
 	uint32_t local;
 	uint32_t told;
@@ -217,7 +217,8 @@ static bool visit(const struct segment_facts *facts, void *with)
 		sync->joined[i].found = facts->attached > 1 && belongs(sync, &sync->joined[i].table);
 		return true;
 	}
-	if (facts->attached == 0 || !facts->readable || sync->tables == TABLES_MOST || !table_open_id(&joined->table, facts->id))
+	if (facts->attached == 0 || !facts->readable || sync->tables == TABLES_MOST ||
+	    !table_open_id(&joined->table, facts->id))
 		return true;
 	joined->seen = belongs(sync, &joined->table) ? calloc(joined->table.entries, sizeof(*joined->seen)) : NULL;
 	if (joined->seen == NULL) {
@@ -273,7 +274,8 @@ static void apply_all(struct sync *sync)
 	struct client *client;
 	struct client *next;
 
-	HASH_ITER(hh, sync->clients, client, next) {
+	HASH_ITER(hh, sync->clients, client, next)
+	{
 		if (client->total != 0 || sync->tables > 1)
 			apply(sync, client);
 		/* Nobody holds anything, here or elsewhere. */
@@ -326,7 +328,8 @@ static void tell_all(struct sync *sync)
 	struct client *client;
 	struct client *next;
 
-	HASH_ITER(hh, sync->clients, client, next) {
+	HASH_ITER(hh, sync->clients, client, next)
+	{
 		client->told = 0;
 		client->total = 0;
 		client->near = false;
@@ -360,10 +363,11 @@ static bool refresh(struct sync *sync, char *error)
 	struct client *next;
 
 	HASH_ITER(hh, sync->clients, client, next)
-		client->near = false;
+	client->near = false;
 	if (!fleet_snapshot(&sync->fleet, sync->redis, sync->lease_ms, heard_again, sync, error))
 		return false;
-	HASH_ITER(hh, sync->clients, client, next) {
+	HASH_ITER(hh, sync->clients, client, next)
+	{
 		if (!client->near && client->total != 0) {
 			client->total = 0;
 			apply(sync, client);
@@ -466,18 +470,19 @@ static void stop(struct sync *sync)
 }
 
 static const char help[] =
-	"usage: connlimit sync --redis redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE] [OPTION]...\n"
-	"\n"
-	"Joins this machine's tables that have CONNLIMIT_CLUSTER_PER_IP set to a fleet, so that its limit holds over all machines.\n"
-	"\n"
-	"  --redis URL         Redis or Valkey; rediss:// for TLS. The password may be in REDISCLI_AUTH instead.\n"
-	"  --ca FILE           certificates to trust for TLS; by default the system's\n"
-	"  --cluster NAME      name of the fleet (default)\n"
-	"  --node NAME         name of this machine (its host name)\n"
-	"  --table NAME        only this table\n"
-	"  --interval MS       how often to exchange, 10 to 10000 (100)\n"
-	"  --lease MS          how long the others' word is good, and ours to them, at least 5 intervals (3000)\n"
-	"  --verbose           say what is told\n";
+    "usage: connlimit sync --redis redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE] [OPTION]...\n"
+    "\n"
+    "Joins this machine's tables that have CONNLIMIT_CLUSTER_PER_IP set to a fleet, so that its limit holds over all "
+    "machines.\n"
+    "\n"
+    "  --redis URL         Redis or Valkey; rediss:// for TLS. The password may be in REDISCLI_AUTH instead.\n"
+    "  --ca FILE           certificates to trust for TLS; by default the system's\n"
+    "  --cluster NAME      name of the fleet (default)\n"
+    "  --node NAME         name of this machine (its host name)\n"
+    "  --table NAME        only this table\n"
+    "  --interval MS       how often to exchange, 10 to 10000 (100)\n"
+    "  --lease MS          how long the others' word is good, and ours to them, at least 5 intervals (3000)\n"
+    "  --verbose           say what is told\n";
 
 static bool number_option(const char *text, int least, int most, int *number)
 {
@@ -500,17 +505,18 @@ static bool good_name(const char *name)
 {
 	size_t length = strlen(name);
 
-	return length >= 1 && length <= 60 && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
+	return length >= 1 && length <= 60 &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
 }
 
 int command_sync(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"redis", required_argument, NULL, 'r'},    {"ca", required_argument, NULL, 'a'},
-		{"cluster", required_argument, NULL, 'c'},  {"node", required_argument, NULL, 'n'},
-		{"table", required_argument, NULL, 't'},    {"interval", required_argument, NULL, 'i'},
-		{"lease", required_argument, NULL, 'l'},    {"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},	    {0},
+	    {"redis", required_argument, NULL, 'r'},   {"ca", required_argument, NULL, 'a'},
+	    {"cluster", required_argument, NULL, 'c'}, {"node", required_argument, NULL, 'n'},
+	    {"table", required_argument, NULL, 't'},   {"interval", required_argument, NULL, 'i'},
+	    {"lease", required_argument, NULL, 'l'},   {"verbose", no_argument, NULL, 'v'},
+	    {"help", no_argument, NULL, 'h'},	       {0},
 	};
 	static struct sync sync = {.interval_ms = 100, .lease_ms = 3000};
 	struct sigaction action = {.sa_handler = on_stop};

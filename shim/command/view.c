@@ -21,8 +21,8 @@ struct gathering {
 const char *view_reason(unsigned reason)
 {
 	static const char *const names[REASONS] = {
-		[REFUSED_NOT] = "none",	   [REFUSED_PER_IP] = "per-ip", [REFUSED_PER_UID] = "per-uid", [REFUSED_RULE] = "rule",
-		[REFUSED_TOTAL] = "total", [REFUSED_RATE] = "rate",	[REFUSED_FLEET] = "cluster",
+	    [REFUSED_NOT] = "none",    [REFUSED_PER_IP] = "per-ip", [REFUSED_PER_UID] = "per-uid", [REFUSED_RULE] = "rule",
+	    [REFUSED_TOTAL] = "total", [REFUSED_RATE] = "rate",	    [REFUSED_FLEET] = "cluster",
 	};
 
 	return reason < REASONS && names[reason] != NULL ? names[reason] : "other";
@@ -50,8 +50,8 @@ static int64_t seconds_since(uint64_t then, uint64_t now)
 	return then == 0 || then > now ? -1 : (int64_t)((now - then) / 1000);
 }
 
-/* The limit that a further connection would meet, and the age of the oldest. The port is that of a connection that the client has: a limit by
- * port can be shown only for one. */
+/* The limit that a further connection would meet, and the age of the oldest. The port is that of a connection that the client
+ * has: a limit by port can be shown only for one. */
 static void look_closer(const struct table *table, struct client_view *client, uint64_t now)
 {
 	uint32_t extent = record_extent(table);
@@ -172,7 +172,8 @@ static bool has_mapped(unsigned long pid, int id)
 		return false;
 	while (!mapped && fgets(line, sizeof(line), maps) != NULL) {
 		unsigned long inode;
-		mapped = strstr(line, "/SYSV") != NULL && sscanf(line, "%*s %*s %*s %*s %lu", &inode) == 1 && inode == (unsigned long)id;
+		mapped = strstr(line, "/SYSV") != NULL && sscanf(line, "%*s %*s %*s %*s %lu", &inode) == 1 &&
+			 inode == (unsigned long)id;
 	}
 	fclose(maps);
 	return mapped;

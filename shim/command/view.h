@@ -44,8 +44,8 @@ struct table_view {
 	size_t clients;
 };
 
-/* Gathers every table, or the one called `which` or that process `which` (a number) has mapped. Returns how many, with *views to be freed by
- * views_free; -1 with a sentence on standard error if there is no such table. */
+/* Gathers every table, or the one called `which` or that process `which` (a number) has mapped. Returns how many, with *views
+ * to be freed by views_free; -1 with a sentence on standard error if there is no such table. */
 int views_gather(struct table_view **views, const char *which);
 void views_free(struct table_view *views, int number);
 

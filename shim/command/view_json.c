@@ -30,9 +30,10 @@ static json_t *client_object(const struct client_view *client)
 	char network[NETWORK_TEXT];
 
 	network_format(network, &client->facts.network);
-	return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:I}", "client", network, "open", (json_int_t)client->facts.open, "limit",
-			 limit_or_null(client->facts.limit), "peak", (json_int_t)client->facts.peak, "refused",
-			 (json_int_t)client->facts.refused, "oldest_seconds", (json_int_t)client->oldest, "remote", (json_int_t)client->remote);
+	return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:I}", "client", network, "open", (json_int_t)client->facts.open,
+			 "limit", limit_or_null(client->facts.limit), "peak", (json_int_t)client->facts.peak, "refused",
+			 (json_int_t)client->facts.refused, "oldest_seconds", (json_int_t)client->oldest, "remote",
+			 (json_int_t)client->remote);
 }
 
 static json_t *table_object(const struct table_view *view)
@@ -44,19 +45,22 @@ static json_t *table_object(const struct table_view *view)
 		json_array_append_new(clients, client_object(&view->client[i]));
 	for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++)
 		json_object_set_new(reasons, view_reason(reason), json_integer((json_int_t)view->refused_for[reason]));
-	json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "name", view->name, "program", view->program, "pid",
-				   (json_int_t)view->maker, "processes", (json_int_t)view->processes, "uptime_seconds",
-				   (json_int_t)view->uptime, "checked", (int)view->checked, "open", (json_int_t)view->open, "capacity",
-				   (json_int_t)view->capacity, "refused", (json_int_t)view->refused, "observed", (json_int_t)view->observed);
+	json_t *object =
+	    json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "name", view->name, "program", view->program, "pid",
+		      (json_int_t)view->maker, "processes", (json_int_t)view->processes, "uptime_seconds",
+		      (json_int_t)view->uptime, "checked", (int)view->checked, "open", (json_int_t)view->open, "capacity",
+		      (json_int_t)view->capacity, "refused", (json_int_t)view->refused, "observed", (json_int_t)view->observed);
 	json_object_set_new(object, "refused_for", reasons);
 	json_object_set_new(object, "uncounted", json_integer((json_int_t)view->uncounted));
 	json_object_set_new(object, "unverified", json_integer((json_int_t)view->unverified));
 	json_object_set_new(object, "checks",
-			    json_pack("{s:I, s:I, s:I, s:I}", "number", (json_int_t)view->checks, "microseconds", (json_int_t)view->check_us,
-				      "dropped", (json_int_t)view->check_gone, "repaired", (json_int_t)view->repaired));
+			    json_pack("{s:I, s:I, s:I, s:I}", "number", (json_int_t)view->checks, "microseconds",
+				      (json_int_t)view->check_us, "dropped", (json_int_t)view->check_gone, "repaired",
+				      (json_int_t)view->repaired));
 	json_object_set_new(object, "coverage",
 			    view->covered < 0 ? json_null()
-					      : json_pack("{s:I, s:I}", "table", (json_int_t)view->covered, "kernel", (json_int_t)view->in_kernel));
+					      : json_pack("{s:I, s:I}", "table", (json_int_t)view->covered, "kernel",
+							  (json_int_t)view->in_kernel));
 	json_object_set_new(object, "published_seconds_ago", number_or_null(view->reloaded));
 	json_object_set_new(object, "reload_failed_seconds_ago", number_or_null(view->failed));
 	json_object_set_new(object, "reload_failure", view->failed >= 0 ? json_string(view->failure) : json_null());

@@ -1,5 +1,5 @@
-/* Interposed calls that do not concern us, timed: calls. Prints "name nanoseconds" a line, each the least of many rounds; a call fails
- * at once in the kernel (EBADF) where it can, so that what is in front of it shows. */
+/* Interposed calls that do not concern us, timed: calls. Prints "name nanoseconds" a line, each the least of many rounds; a
+ * call fails at once in the kernel (EBADF) where it can, so that what is in front of it shows. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -71,8 +71,15 @@ static const struct {
 	const char *name;
 	void (*call)(void);
 } calls[] = {
-	{"close", close_untracked}, {"sendmsg", send_message}, {"recvmsg", receive_message}, {"fcntl", get_flags}, {"dup", duplicate},
-	{"dup2", duplicate_to},	    {"syscall", raw},	       {"sigaction", ask_disposition}, {"getppid", bare},
+    {"close", close_untracked},
+    {"sendmsg", send_message},
+    {"recvmsg", receive_message},
+    {"fcntl", get_flags},
+    {"dup", duplicate},
+    {"dup2", duplicate_to},
+    {"syscall", raw},
+    {"sigaction", ask_disposition},
+    {"getppid", bare},
 };
 
 enum { NUMBER = sizeof(calls) / sizeof(calls[0]) };

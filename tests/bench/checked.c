@@ -11,7 +11,8 @@ int main(int count, char **arguments)
 		perror("table");
 		return 1;
 	}
-	printf("%lu %lu\n", (unsigned long)atomic_load(&table.header->checks), (unsigned long)atomic_load(&table.header->check_us));
+	printf("%lu %lu\n", (unsigned long)atomic_load(&table.header->checks),
+	       (unsigned long)atomic_load(&table.header->check_us));
 	table_look_away(&table);
 	return 0;
 }

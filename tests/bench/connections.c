@@ -1,6 +1,7 @@
 /* accept and close of connections, timed in batches: connections [BATCHES]
  *
- * A child connects 64 at a time; we accept them all, then close them all. Prints, in nanoseconds a call, the medians over the batches:
+ * A child connects 64 at a time; we accept them all, then close them all. Prints, in nanoseconds a call, the medians over the
+ * batches:
  *
  *     accept close getppid            (getppid: the machine's bare system call, for a unit that holds on any machine) */
 #include <arpa/inet.h>

@@ -1,4 +1,5 @@
-/* A process that holds connections and forks: forks CONNECTIONS. Prints the median of microseconds for fork, the child's _exit and wait. */
+/* A process that holds connections and forks: forks CONNECTIONS. Prints the median of microseconds for fork, the child's _exit
+ * and wait. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>

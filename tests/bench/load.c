@@ -1,8 +1,9 @@
-/* Clients: load flood FROM PORT N             N connections from one address one after the other, each closed when the server closed it
- *          load spread HELD ADDRESSES PORT N  as many addresses (127.1.0.0 and on), each holding so many, one more each, and
+/* Clients: load flood FROM PORT N             N connections from one address one after the other, each closed when the server
+ * closed it load spread HELD ADDRESSES PORT N  as many addresses (127.1.0.0 and on), each holding so many, one more each, and
  *                                             after a line on standard input N more from them in turn; prints the microseconds
- *          load hold FIRST ADDRESSES PORT     as many addresses from the FIRSTth on, each holding one, until killed; says "held"
- *          load ask FROM PORT N               N connections that send a byte and wait for one; prints the p50 and p99 in microseconds */
+ *          load hold FIRST ADDRESSES PORT     as many addresses from the FIRSTth on, each holding one, until killed; says
+ * "held" load ask FROM PORT N               N connections that send a byte and wait for one; prints the p50 and p99 in
+ * microseconds */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -25,7 +26,8 @@ static double now(void)
 static int connected(uint32_t from, int port)
 {
 	struct sockaddr_in mine = {.sin_family = AF_INET, .sin_addr = {htonl(from)}};
-	struct sockaddr_in server = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in server = {
+	    .sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons((uint16_t)port)};
 	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 	struct timeval patience = {.tv_sec = 10};
 	int one = 1;

@@ -1,4 +1,5 @@
-/* What the cheapest possible preload costs: the same calls interposed, each a jump to libc's. What connlimit costs is told over this. */
+/* What the cheapest possible preload costs: the same calls interposed, each a jump to libc's. What connlimit costs is told over
+ * this. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>

@@ -76,8 +76,12 @@ static const struct {
 	const char *name;
 	void (*once)(void);
 } things[] = {
-#define THING(function) {#function, function}
-	THING(connection), THING(untracked), THING(send_message), THING(receive_message), THING(get_flags), THING(duplicate), THING(raw),
+#define THING(function)                                                                                                        \
+	{                                                                                                                      \
+#function, function                                                                                            \
+	}
+    THING(connection), THING(untracked), THING(send_message), THING(receive_message),
+    THING(get_flags),  THING(duplicate), THING(raw),
 };
 
 int main(int count, char **arguments)

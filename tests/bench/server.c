@@ -1,7 +1,8 @@
 /* A daemon as plain as can be, for what is measured around it: server close|answer PORT
  *
- * close: accepts and closes, as a daemon that refuses by itself. answer: answers each connection with one byte when it sends one, and keeps
- * those open that send nothing, but closes those from the address in REFUSE. On SIGTERM it prints the microseconds of CPU that it used, and how many connections it got. */
+ * close: accepts and closes, as a daemon that refuses by itself. answer: answers each connection with one byte when it sends
+ * one, and keeps those open that send nothing, but closes those from the address in REFUSE. On SIGTERM it prints the
+ * microseconds of CPU that it used, and how many connections it got. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -95,6 +96,7 @@ int main(int count, char **arguments)
 		}
 	}
 	getrusage(RUSAGE_SELF, &used);
-	printf("%ld %ld\n", (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000 + used.ru_utime.tv_usec + used.ru_stime.tv_usec, number);
+	printf("%ld %ld\n",
+	       (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000 + used.ru_utime.tv_usec + used.ru_stime.tv_usec, number);
 	return 0;
 }

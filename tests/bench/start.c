@@ -1,4 +1,5 @@
-/* What a preload costs at start: start PRELOAD ("" for none). Prints the median of microseconds for spawning /bin/true and waiting for it. */
+/* What a preload costs at start: start PRELOAD ("" for none). Prints the median of microseconds for spawning /bin/true and
+ * waiting for it. */
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -90,8 +90,8 @@ int main(int argc, char **argv)
 			doubled = 0;
 			double_limit();
 		}
-		if (visit->fd < 0 ||
-		    connlimit_http_state(limiter, visit->fd, CONNLIMIT_HTTP_NEW, &visit->handle, NULL, NULL) == CONNLIMIT_REFUSED) {
+		if (visit->fd < 0 || connlimit_http_state(limiter, visit->fd, CONNLIMIT_HTTP_NEW, &visit->handle, NULL, NULL) ==
+					 CONNLIMIT_REFUSED) {
 			free(visit);
 			continue;
 		}

@@ -1,6 +1,6 @@
-/* A process of another user that has the table mapped writes into it what it likes, while others admit, release, look, mend and publish. Nobody
- * crashes, nobody hangs; with a new table the limits are right again. Compiled with AddressSanitizer and UndefinedBehaviorSanitizer, so that
- * an index taken on trust is seen. HOSTILE_SECONDS (20), HOSTILE_SEED. */
+/* A process of another user that has the table mapped writes into it what it likes, while others admit, release, look, mend and
+ * publish. Nobody crashes, nobody hangs; with a new table the limits are right again. Compiled with AddressSanitizer and
+ * UndefinedBehaviorSanitizer, so that an index taken on trust is seen. HOSTILE_SECONDS (20), HOSTILE_SEED. */
 #include "check.h"
 #include "clients.h"
 #include "records.h"
@@ -38,7 +38,8 @@ static unsigned random_number(uint64_t *state)
 
 static uint64_t nasty_word(uint64_t *seed)
 {
-	static const uint64_t words[] = {0, 1, ~UINT64_C(0), 0x7fffffff, 0x80000000, 0xffffffff, CLIENT_COUNT, CLIENT_TENTATIVE, UINT64_C(1) << 63};
+	static const uint64_t words[] = {
+	    0, 1, ~UINT64_C(0), 0x7fffffff, 0x80000000, 0xffffffff, CLIENT_COUNT, CLIENT_TENTATIVE, UINT64_C(1) << 63};
 
 	if (random_number(seed) % 2 == 0)
 		return words[random_number(seed) % (sizeof(words) / sizeof(words[0]))];
@@ -52,13 +53,13 @@ static void scribble(uint64_t seed)
 		char *at;
 		size_t size;
 	} part[] = {
-		{(char *)table.header, sizeof(*table.header)},
-		{(char *)table.blocks, 4096},
-		{(char *)table.blocks, sizeof(*table.blocks) * (LIMIT_BLOCKS + 1)},
-		{(char *)table.entry, sizeof(*table.entry) * table.entries},
-		{(char *)table.notes, sizeof(*table.notes) * table.entries},
-		{(char *)table.owner, sizeof(*table.owner) * table.capacity},
-		{(char *)table.record, sizeof(*table.record) * table.capacity},
+	    {(char *)table.header, sizeof(*table.header)},
+	    {(char *)table.blocks, 4096},
+	    {(char *)table.blocks, sizeof(*table.blocks) * (LIMIT_BLOCKS + 1)},
+	    {(char *)table.entry, sizeof(*table.entry) * table.entries},
+	    {(char *)table.notes, sizeof(*table.notes) * table.entries},
+	    {(char *)table.owner, sizeof(*table.owner) * table.capacity},
+	    {(char *)table.record, sizeof(*table.record) * table.capacity},
 	};
 
 	for (;;) {
@@ -67,18 +68,13 @@ static void scribble(uint64_t seed)
 		uint64_t word = nasty_word(&seed);
 
 		switch (random_number(&seed) % 8) {
-		case 0: /* a whole line */
-			memset(part[which].at + at / 64 * 64, (int)word, 64);
-			break;
-		case 1: /* one bit */
-			*(uint64_t *)(void *)(part[which].at + at) ^= UINT64_C(1) << word % 64;
-			break;
+		case 0: /* a whole line */ memset(part[which].at + at / 64 * 64, (int)word, 64); break;
+		case 1: /* one bit */ *(uint64_t *)(void *)(part[which].at + at) ^= UINT64_C(1) << word % 64; break;
 		case 2: /* one place copied to another: duplicates, cycles */
-			memcpy(part[which].at + at, part[which].at + (size_t)random_number(&seed) % (part[which].size / 8) * 8, 8);
+			memcpy(part[which].at + at, part[which].at + (size_t)random_number(&seed) % (part[which].size / 8) * 8,
+			       8);
 			break;
-		default:
-			memcpy(part[which].at + at, &word, 8);
-			break;
+		default: memcpy(part[which].at + at, &word, 8); break;
 		}
 		if (random_number(&seed) % 64 == 0) {
 			struct timespec a_moment = {.tv_nsec = 20000};
@@ -217,7 +213,7 @@ static void nobody_crashes_and_nobody_hangs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nobody_crashes_and_nobody_hangs),
+	    cmocka_unit_test(nobody_crashes_and_nobody_hangs),
 	};
 	return cmocka_run_group_tests_name("hostile", tests, NULL, NULL);
 }

@@ -1,10 +1,10 @@
-/* The real code under a scheduler: two or three actors run in one thread, each on a stack of its own, and change places at the numbered points of
- * lib/point.h. Two actors are tried in every order there is, up to 20 000; three in as many random orders as INTERLEAVINGS says (2000), with the seed
- * INTERLEAVING_SEED. After every step: no client counts less than it was admitted. At the end: never over the limit, no client entered twice,
- * and after all is let go, nothing counted.
+/* The real code under a scheduler: two or three actors run in one thread, each on a stack of its own, and change places at the
+ * numbered points of lib/point.h. Two actors are tried in every order there is, up to 20 000; three in as many random orders as
+ * INTERLEAVINGS says (2000), with the seed INTERLEAVING_SEED. After every step: no client counts less than it was admitted. At
+ * the end: never over the limit, no client entered twice, and after all is let go, nothing counted.
  *
- * Built with CONNLIMIT_PLANTED as well, where client_find_or_add does not look whether another was entering the same client: then this must
- * fail, or it proves nothing. */
+ * Built with CONNLIMIT_PLANTED as well, where client_find_or_add does not look whether another was entering the same client:
+ * then this must fail, or it proves nothing. */
 #include "check.h"
 #include "clients.h"
 #include "point.h"
@@ -125,7 +125,8 @@ static void wrong(const char *what, unsigned client)
 	failed = true;
 }
 
-/* Whoever was admitted is counted, at every moment. A slot that is published and not yet confirmed may be uncounted: its owner will notice. */
+/* Whoever was admitted is counted, at every moment. A slot that is published and not yet confirmed may be uncounted: its owner
+ * will notice. */
 static void look(void)
 {
 	for (unsigned i = 0; i < number; i++) {
@@ -135,7 +136,8 @@ static void look(void)
 
 		for (unsigned j = 0; j < number; j++)
 			holding += actors[j].client == actors[i].client && actors[j].ended && actors[j].held != 0;
-		if (holding > 0 && (entry_of(actors[i].client, &fingerprint, &word) == table.entries || (word & CLIENT_COUNT) < holding))
+		if (holding > 0 &&
+		    (entry_of(actors[i].client, &fingerprint, &word) == table.entries || (word & CLIENT_COUNT) < holding))
 			wrong("counts less than it holds", actors[i].client);
 	}
 }
@@ -223,18 +225,18 @@ static void crowd(void)
 }
 
 static const struct scenario scenarios[] = {
-	{"two enter one client", 2, nothing, {admit, admit}, {0, 0}},
-	{"one is released, one admitted", 2, hold_one, {release, admit}, {0, 0}},
-	{"one comes and goes, one is admitted", 2, nothing, {admit_and_release, admit}, {0, 0}},
-	{"a count is mended while one is admitted", 2, leave_gap, {mend, admit}, {0, 0}},
-	{"a count is mended while one is released", 2, hold_one, {release, mend}, {0, 0}},
-	{"two mend", 2, leave_gap, {mend, mend}, {0, 0}},
-	{"one takes the entry that another comes back to", 2, crowd, {admit, admit}, {0, 1}},
-	{"limits are published while one is admitted", 2, nothing, {publish, admit}, {0, 0}},
-	{"two publish", 2, nothing, {publish, publish}, {0, 0}},
-	{"three enter one client", 3, nothing, {admit, admit, admit}, {0, 0, 0}},
-	{"one goes, one mends, one comes", 3, hold_one, {release, mend, admit}, {0, 0, 0}},
-	{"three come and go", 3, crowd, {admit_and_release, admit, admit_and_release}, {0, 0, 1}},
+    {"two enter one client", 2, nothing, {admit, admit}, {0, 0}},
+    {"one is released, one admitted", 2, hold_one, {release, admit}, {0, 0}},
+    {"one comes and goes, one is admitted", 2, nothing, {admit_and_release, admit}, {0, 0}},
+    {"a count is mended while one is admitted", 2, leave_gap, {mend, admit}, {0, 0}},
+    {"a count is mended while one is released", 2, hold_one, {release, mend}, {0, 0}},
+    {"two mend", 2, leave_gap, {mend, mend}, {0, 0}},
+    {"one takes the entry that another comes back to", 2, crowd, {admit, admit}, {0, 1}},
+    {"limits are published while one is admitted", 2, nothing, {publish, admit}, {0, 0}},
+    {"two publish", 2, nothing, {publish, publish}, {0, 0}},
+    {"three enter one client", 3, nothing, {admit, admit, admit}, {0, 0, 0}},
+    {"one goes, one mends, one comes", 3, hold_one, {release, mend, admit}, {0, 0, 0}},
+    {"three come and go", 3, crowd, {admit_and_release, admit, admit_and_release}, {0, 0, 1}},
 };
 
 static size_t empty_size;

@@ -1,5 +1,5 @@
-/* A process dies, or is stopped, at each place between two writes to shared memory. Whatever it leaves: no client is refused because of what is
- * gone, none gets over its limit, nobody waits, and in the end nothing is counted.
+/* A process dies, or is stopped, at each place between two writes to shared memory. Whatever it leaves: no client is refused
+ * because of what is gone, none gets over its limit, nobody waits, and in the end nothing is counted.
  *
  * Compiled with the library's sources and CONNLIMIT_POINTS. */
 #include "check.h"
@@ -97,8 +97,8 @@ static void leave_gap(void)
 		client_count(&table, entry, fingerprint, word, LIMIT, &generation);
 }
 
-/* Everything that passes points: a first admission, a release, a mend, a publication. With `keep` the admission is the last act, so that the
- * one that was stopped can tell whether it was admitted. */
+/* Everything that passes points: a first admission, a release, a mend, a publication. With `keep` the admission is the last
+ * act, so that the one that was stopped can tell whether it was admitted. */
 static void pass_points(const struct ends *ends, int point)
 {
 	reference held = 0;
@@ -257,8 +257,8 @@ static void a_process_is_stopped_at_each_point_and_goes_on(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_process_dies_at_each_point),
-		cmocka_unit_test(a_process_is_stopped_at_each_point_and_goes_on),
+	    cmocka_unit_test(a_process_dies_at_each_point),
+	    cmocka_unit_test(a_process_is_stopped_at_each_point_and_goes_on),
 	};
 	return cmocka_run_group_tests_name("points", tests, NULL, NULL);
 }

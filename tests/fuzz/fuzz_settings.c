@@ -1,5 +1,5 @@
-/* libFuzzer: an environment file, and every value by itself. What is accepted must be written back as text that is accepted again and means the
- * same. */
+/* libFuzzer: an environment file, and every value by itself. What is accepted must be written back as text that is accepted
+ * again and means the same. */
 #include "settings.h"
 
 #include <stdlib.h>

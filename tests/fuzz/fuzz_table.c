@@ -17,13 +17,13 @@ static void fill(const struct table *table, const unsigned char *data, size_t si
 		char *at;
 		size_t size;
 	} part[] = {
-		{(char *)table->header, sizeof(*table->header)},
-		{(char *)table->blocks, 4096},
-		{(char *)table->blocks, sizeof(*table->blocks) * (LIMIT_BLOCKS + 1)},
-		{(char *)table->entry, sizeof(*table->entry) * table->entries},
-		{(char *)table->notes, sizeof(*table->notes) * table->entries},
-		{(char *)table->owner, sizeof(*table->owner) * table->capacity},
-		{(char *)table->record, sizeof(*table->record) * table->capacity},
+	    {(char *)table->header, sizeof(*table->header)},
+	    {(char *)table->blocks, 4096},
+	    {(char *)table->blocks, sizeof(*table->blocks) * (LIMIT_BLOCKS + 1)},
+	    {(char *)table->entry, sizeof(*table->entry) * table->entries},
+	    {(char *)table->notes, sizeof(*table->notes) * table->entries},
+	    {(char *)table->owner, sizeof(*table->owner) * table->capacity},
+	    {(char *)table->record, sizeof(*table->record) * table->capacity},
 	};
 
 	for (; size >= 13; data += 13, size -= 13) {

@@ -1,5 +1,5 @@
-/* Makes a fixed list of calls, most of them wrong, and prints what came of each: result, errno, addresses. The output must be the same with
- * and without the preload object. */
+/* Makes a fixed list of calls, most of them wrong, and prints what came of each: result, errno, addresses. The output must be
+ * the same with and without the preload object. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,9 @@ static int listener_of(int family, int type, int flags)
 
 	memset(&name, 0, sizeof(name));
 	name.ss_family = (sa_family_t)family;
-	name_length = family == AF_INET ? sizeof(struct sockaddr_in) : family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(sa_family_t);
+	name_length = family == AF_INET	   ? sizeof(struct sockaddr_in)
+		      : family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					   : sizeof(sa_family_t);
 	if (family == AF_INET)
 		((struct sockaddr_in *)&name)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (family == AF_INET6)

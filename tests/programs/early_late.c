@@ -1,5 +1,5 @@
-/* A second preloaded object, whose constructor comes before ours and its destructor after: with ACCEPT_EARLY it accepts a connection, with
- * SAY_GOODBYE=N it writes to descriptor N. */
+/* A second preloaded object, whose constructor comes before ours and its destructor after: with ACCEPT_EARLY it accepts a
+ * connection, with SAY_GOODBYE=N it writes to descriptor N. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -16,8 +16,8 @@ __attribute__((constructor)) static void early(void)
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 	int client = socket(AF_INET, SOCK_STREAM, 0);
 	if (bind(listener, (struct sockaddr *)&where, length) != 0 || listen(listener, 1) != 0 ||
-	    getsockname(listener, (struct sockaddr *)&where, &length) != 0 || connect(client, (struct sockaddr *)&where, length) != 0 ||
-	    accept(listener, NULL, NULL) < 0)
+	    getsockname(listener, (struct sockaddr *)&where, &length) != 0 ||
+	    connect(client, (struct sockaddr *)&where, length) != 0 || accept(listener, NULL, NULL) < 0)
 		_exit(3);
 }
 

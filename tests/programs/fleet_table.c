@@ -1,7 +1,7 @@
 /* A table as of a busy daemon, without the daemon: fleet_table NAME NODE CLIENTS CHANGES SECONDS
  *
- * Admits CLIENTS connections, each from an address of its own (every fourth of them the same on all nodes), then for SECONDS closes and
- * opens CHANGES of them in each tenth of a second. The fleet's limit is 40. */
+ * Admits CLIENTS connections, each from an address of its own (every fourth of them the same on all nodes), then for SECONDS
+ * closes and opens CHANGES of them in each tenth of a second. The fleet's limit is 40. */
 #include "table.h"
 
 #include <stdio.h>

@@ -1,7 +1,8 @@
 /* Opens and closes connections at random from many addresses: stress_client PORT ADDRESSES MOST SECONDS SEED
  *
- * Four threads, each with its share of the addresses 127.0.0.1 and up, hold up to MOST connections for each address. At the end all
- * are closed. Prints "served N, refused M"; fails if a connection was neither (no answer in twenty seconds, or an error that is no refusal). */
+ * Four threads, each with its share of the addresses 127.0.0.1 and up, hold up to MOST connections for each address. At the end
+ * all are closed. Prints "served N, refused M"; fails if a connection was neither (no answer in twenty seconds, or an error
+ * that is no refusal). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
@@ -75,8 +76,8 @@ static void *run(void *with)
 			if (s >= 0)
 				held[who][number[who]++] = s;
 		} else if (number[who] > 0) {
-			/* In order, not by a reset: a connection that was reset is gone for the kernel at once, and may be replaced
-			 * while the server, which counts descriptors, has not looked yet. */
+			/* In order, not by a reset: a connection that was reset is gone for the kernel at once, and may be
+			 * replaced while the server, which counts descriptors, has not looked yet. */
 			close(held[who][--number[who]]);
 		}
 	}

@@ -1,12 +1,13 @@
-/* A server for stress: processes x threads that accept on one listener, serve one byte and hold the connection until the client closes.
+/* A server for stress: processes x threads that accept on one listener, serve one byte and hold the connection until the client
+ * closes.
  *
  *     stress_server PORT PROCESSES THREADS LIMIT nonblocking|blocking|plain
  *
  * The listener is polled and non-blocking, polled and blocking, or blocking and not polled: then all threads sleep in accept.
  *
- * For each address of 127.0.0.0/24 it counts, in memory that its processes share, what it has open: raised right after accept returned,
- * lowered right before close. A count over LIMIT means that a connection over the limit was handed to it. On SIGTERM it ends and prints
- * "served N, most open M, over O, left L". */
+ * For each address of 127.0.0.0/24 it counts, in memory that its processes share, what it has open: raised right after accept
+ * returned, lowered right before close. A count over LIMIT means that a connection over the limit was handed to it. On SIGTERM
+ * it ends and prints "served N, most open M, over O, left L". */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -150,7 +151,8 @@ int main(int argc, char **argv)
 	if (!blocking)
 		fcntl(listener, F_SETFL, O_NONBLOCK);
 	else /* a thread that sleeps in accept must come back to its connections, and to see that it is to stop */
-		setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_usec = polled ? 100000 : 10000}, sizeof(struct timeval));
+		setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_usec = polled ? 100000 : 10000},
+			   sizeof(struct timeval));
 	sigaction(SIGTERM, &action, NULL);
 	pid_t child[64];
 	for (int i = 0; i < processes; i++) {

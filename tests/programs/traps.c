@@ -1,6 +1,6 @@
-/* A daemon and its clients in one process, which does to its connections what daemons do: traps NAME. Exits 0 if the table then says
- * what is true. It looks into the table itself, since `connlimit status` asks the kernel before it shows anything. To be run preloaded,
- * with CONNLIMIT_TABLE set. */
+/* A daemon and its clients in one process, which does to its connections what daemons do: traps NAME. Exits 0 if the table then
+ * says what is true. It looks into the table itself, since `connlimit status` asks the kernel before it shows anything. To be
+ * run preloaded, with CONNLIMIT_TABLE set. */
 #include "table.h"
 
 #include <arpa/inet.h>
@@ -67,7 +67,8 @@ static struct table *table(void)
 {
 	static struct table found;
 
-	if (found.header == NULL && !table_open(&found, getenv("CONNLIMIT_TABLE") + (getenv("CONNLIMIT_TABLE")[0] == '='), NULL, NULL)) {
+	if (found.header == NULL &&
+	    !table_open(&found, getenv("CONNLIMIT_TABLE") + (getenv("CONNLIMIT_TABLE")[0] == '='), NULL, NULL)) {
 		perror("table");
 		exit(2);
 	}
@@ -342,7 +343,8 @@ static struct iovec part = {.iov_base = one_byte, .iov_len = 1};
 
 static struct msghdr message_with(int s)
 {
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+	struct msghdr message = {
+	    .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
 	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
 
 	memset(&control, 0, sizeof(control));
@@ -731,7 +733,8 @@ static void test_no_segment(void)
 	EXPECT(serve() >= 0, "refused after it was closed");
 }
 
-/* In a network namespace of its own the kernel shows nothing of the connections that came before; nobody who has none is refused. */
+/* In a network namespace of its own the kernel shows nothing of the connections that came before; nobody who has none is
+ * refused. */
 static void test_namespace(void)
 {
 	int one = serve();
@@ -923,14 +926,33 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} tests[] = {
-		{"forks", test_forks}, {"unseen_fork", test_unseen_fork}, {"vfork", test_vfork}, {"programs", test_programs},
-		{"streams", test_streams}, {"dup", test_dup}, {"passing", test_passing}, {"ends", test_ends},
-		{"handler", test_handler}, {"signals", test_signals}, {"snapshot", test_snapshot}, {"full", test_full},
-		{"own_program", test_own_program}, {"other_program", test_other_program}, {"no_netlink", test_no_netlink},
-		{"blind", test_blind}, {"no_segment", test_no_segment}, {"namespace", test_namespace},
-		{"few_descriptors", test_few_descriptors}, {"endless_descriptors", test_endless_descriptors},
-		{"locked", test_locked}, {"cancelled", test_cancelled}, {"edge", test_edge}, {"polled", test_polled},
-		{"mptcp", test_mptcp}, {"early", test_early}, {"late", test_late},
+	    {"forks", test_forks},
+	    {"unseen_fork", test_unseen_fork},
+	    {"vfork", test_vfork},
+	    {"programs", test_programs},
+	    {"streams", test_streams},
+	    {"dup", test_dup},
+	    {"passing", test_passing},
+	    {"ends", test_ends},
+	    {"handler", test_handler},
+	    {"signals", test_signals},
+	    {"snapshot", test_snapshot},
+	    {"full", test_full},
+	    {"own_program", test_own_program},
+	    {"other_program", test_other_program},
+	    {"no_netlink", test_no_netlink},
+	    {"blind", test_blind},
+	    {"no_segment", test_no_segment},
+	    {"namespace", test_namespace},
+	    {"few_descriptors", test_few_descriptors},
+	    {"endless_descriptors", test_endless_descriptors},
+	    {"locked", test_locked},
+	    {"cancelled", test_cancelled},
+	    {"edge", test_edge},
+	    {"polled", test_polled},
+	    {"mptcp", test_mptcp},
+	    {"early", test_early},
+	    {"late", test_late},
 	};
 
 	setvbuf(stdout, NULL, _IONBF, 0);

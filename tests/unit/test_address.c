@@ -131,8 +131,9 @@ static void every_network(void **state)
 		bool good = parse(&network, wanted->text, strlen(wanted->text), &error, &position);
 		if (good)
 			network_format(shown, &network);
-		bool right = good ? wanted->meaning != NULL && strcmp(shown, wanted->meaning) == 0
-				  : wanted->meaning == NULL && strstr(error, wanted->says) != NULL && position == wanted->position;
+		bool right =
+		    good ? wanted->meaning != NULL && strcmp(shown, wanted->meaning) == 0
+			 : wanted->meaning == NULL && strstr(error, wanted->says) != NULL && position == wanted->position;
 		/* What is written reads as the same; an error changes nothing. */
 		if (right && good)
 			right = parse(&again, shown, strlen(shown), &error, &position) && again.prefix == network.prefix &&
@@ -176,12 +177,14 @@ static void same_as_inet_pton(const char *text)
 		assert_true(position <= strlen(text));
 		return;
 	}
-	assert_memory_equal(network.address.bytes + (is_ipv4 ? 12 : 0), is_ipv4 ? (void *)&ipv4 : (void *)&ipv6, is_ipv4 ? 4 : 16);
+	assert_memory_equal(network.address.bytes + (is_ipv4 ? 12 : 0), is_ipv4 ? (void *)&ipv4 : (void *)&ipv6,
+			    is_ipv4 ? 4 : 16);
 }
 
 static void reads_as_the_c_library_does(void **state)
 {
-	static const char *const seeds[] = {"192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "1:2:3:4:5:6:7:8", "fe80::", "::", "1::8"};
+	static const char *const seeds[] = {
+	    "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "1:2:3:4:5:6:7:8", "fe80::", "::", "1::8"};
 	static const char letters[] = "0123456789abcdefF::::....gx";
 	int taken = 0;
 
@@ -216,7 +219,9 @@ static void writes_as_the_c_library_does(void **state)
 		char wanted[INET6_ADDRSTRLEN];
 
 		for (int i = 0; i < 8; i++) {
-			unsigned group = random_below(3) == 0 ? random_below(65536) : random_below(3) == 0 ? random_below(256) : 0;
+			unsigned group = random_below(3) == 0	? random_below(65536)
+					 : random_below(3) == 0 ? random_below(256)
+								: 0;
 			address.bytes[2 * i] = (uint8_t)(group >> 8);
 			address.bytes[2 * i + 1] = (uint8_t)group;
 		}
@@ -267,13 +272,20 @@ static void masks_and_containment(void **state)
 		const char *address;
 		bool inside;
 	} cases[] = {
-		{"10.0.0.0/8", "10.255.255.255", true},	   {"10.0.0.0/8", "11.0.0.0", false},
-		{"0.0.0.0/0", "255.1.2.3", true},	   {"0.0.0.0/0", "::1", false},
-		{"::/0", "192.0.2.1", true},		   {"192.0.2.128/25", "192.0.2.127", false},
-		{"192.0.2.128/25", "192.0.2.128", true},   {"192.0.2.1", "192.0.2.1", true},
-		{"192.0.2.1", "192.0.2.0", false},	   {"2001:db8::/32", "2001:db8:ffff::1", true},
-		{"2001:db8::/32", "2001:db9::", false},	   {"2001:db8::/33", "2001:db8:8000::", false},
-		{"192.0.2.1", "::ffff:192.0.2.1", true},   {"::/1", "8000::", false},
+	    {"10.0.0.0/8", "10.255.255.255", true},
+	    {"10.0.0.0/8", "11.0.0.0", false},
+	    {"0.0.0.0/0", "255.1.2.3", true},
+	    {"0.0.0.0/0", "::1", false},
+	    {"::/0", "192.0.2.1", true},
+	    {"192.0.2.128/25", "192.0.2.127", false},
+	    {"192.0.2.128/25", "192.0.2.128", true},
+	    {"192.0.2.1", "192.0.2.1", true},
+	    {"192.0.2.1", "192.0.2.0", false},
+	    {"2001:db8::/32", "2001:db8:ffff::1", true},
+	    {"2001:db8::/32", "2001:db9::", false},
+	    {"2001:db8::/33", "2001:db8:8000::", false},
+	    {"192.0.2.1", "::ffff:192.0.2.1", true},
+	    {"::/1", "8000::", false},
 	};
 
 	(void)state;
@@ -337,12 +349,12 @@ static void peers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_network),
-		cmocka_unit_test(reads_as_the_c_library_does),
-		cmocka_unit_test(writes_as_the_c_library_does),
-		cmocka_unit_test(room_for_the_longest),
-		cmocka_unit_test(masks_and_containment),
-		cmocka_unit_test(peers),
+	    cmocka_unit_test(every_network),
+	    cmocka_unit_test(reads_as_the_c_library_does),
+	    cmocka_unit_test(writes_as_the_c_library_does),
+	    cmocka_unit_test(room_for_the_longest),
+	    cmocka_unit_test(masks_and_containment),
+	    cmocka_unit_test(peers),
 	};
 	return cmocka_run_group_tests_name("address", tests, NULL, NULL);
 }

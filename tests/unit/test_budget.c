@@ -65,7 +65,7 @@ static void test_many_clients_share_what_checks_may_take(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_many_clients_share_what_checks_may_take),
+	    cmocka_unit_test(test_many_clients_share_what_checks_may_take),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

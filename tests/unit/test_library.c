@@ -247,7 +247,8 @@ static void processes_share_one_by_name(void **state)
 		connlimit_config_set(config, "PER_IP", "9"); /* not the maker: the limits are there already */
 		connlimit *other = connlimit_open(config);
 		struct ends more = connect_from(1);
-		_exit(other == NULL || connlimit_accept(other, more.server, &handle) != CONNLIMIT_REFUSED || open_from(other, 1) != 1);
+		_exit(other == NULL || connlimit_accept(other, more.server, &handle) != CONNLIMIT_REFUSED ||
+		      open_from(other, 1) != 1);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
@@ -278,7 +279,8 @@ static void two_limiters_in_one_thread_are_apart(void **state)
 		/* Each of the small one's is preceded by a release in the large one, at a place of its own. */
 		for (int i = 0; i < 3; i++) {
 			connlimit_free(large, &handle[MANY - 1 - (round * 23 + i * 7) % MANY]);
-			assert_int_equal(connlimit_accept(small, few[i].server, &kept[i]), i < 2 ? CONNLIMIT_ADMITTED : CONNLIMIT_REFUSED);
+			assert_int_equal(connlimit_accept(small, few[i].server, &kept[i]),
+					 i < 2 ? CONNLIMIT_ADMITTED : CONNLIMIT_REFUSED);
 		}
 		for (int i = 0; i < MANY; i++)
 			connlimit_free(large, &handle[i]);
@@ -373,13 +375,16 @@ static void an_http_client_over_the_limit_gets_429_or_the_servers_own_answer(voi
 	int called = 0;
 
 	(void)state;
-	assert_int_equal(connlimit_http_state(limiter, ends[0].server, CONNLIMIT_HTTP_NEW, &handle[0], NULL, NULL), CONNLIMIT_ADMITTED);
+	assert_int_equal(connlimit_http_state(limiter, ends[0].server, CONNLIMIT_HTTP_NEW, &handle[0], NULL, NULL),
+			 CONNLIMIT_ADMITTED);
 	send(ends[1].client, "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL);
-	assert_int_equal(connlimit_http_state(limiter, ends[1].server, CONNLIMIT_HTTP_NEW, &handle[1], NULL, NULL), CONNLIMIT_REFUSED);
+	assert_int_equal(connlimit_http_state(limiter, ends[1].server, CONNLIMIT_HTTP_NEW, &handle[1], NULL, NULL),
+			 CONNLIMIT_REFUSED);
 	assert_true(recv(ends[1].client, answer, sizeof(answer) - 1, 0) > 0);
 	assert_non_null(strstr(answer, "HTTP/1.1 429 Too Many Requests\r\n"));
 	assert_int_equal(recv(ends[1].client, answer, sizeof(answer), 0), 0);
-	assert_int_equal(connlimit_http_state(limiter, ends[2].server, CONNLIMIT_HTTP_NEW, &handle[2], own_answer, &called), CONNLIMIT_REFUSED);
+	assert_int_equal(connlimit_http_state(limiter, ends[2].server, CONNLIMIT_HTTP_NEW, &handle[2], own_answer, &called),
+			 CONNLIMIT_REFUSED);
 	assert_int_equal(called, 1);
 	hang_up(ends[0]);
 	connlimit_http_state(limiter, -1, CONNLIMIT_HTTP_CLOSED, &handle[0], NULL, NULL);
@@ -395,16 +400,16 @@ static void an_http_client_over_the_limit_gets_429_or_the_servers_own_answer(voi
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(denies_at_the_limit_and_others_are_unaffected),
-		TEST(frees_exactly_once),
-		TEST(limits_change_while_it_runs),
-		TEST(a_bad_setting_changes_nothing_and_says_why),
-		TEST(an_error_leaks_nothing),
-		TEST(one_who_forgot_to_free_refuses_nobody),
-		TEST(processes_share_one_by_name),
-		TEST(two_limiters_in_one_thread_are_apart),
-		TEST(never_over_the_limit_from_many_threads),
-		TEST(an_http_client_over_the_limit_gets_429_or_the_servers_own_answer),
+	    TEST(denies_at_the_limit_and_others_are_unaffected),
+	    TEST(frees_exactly_once),
+	    TEST(limits_change_while_it_runs),
+	    TEST(a_bad_setting_changes_nothing_and_says_why),
+	    TEST(an_error_leaks_nothing),
+	    TEST(one_who_forgot_to_free_refuses_nobody),
+	    TEST(processes_share_one_by_name),
+	    TEST(two_limiters_in_one_thread_are_apart),
+	    TEST(never_over_the_limit_from_many_threads),
+	    TEST(an_http_client_over_the_limit_gets_429_or_the_servers_own_answer),
 	};
 	return cmocka_run_group_tests_name("library", tests, NULL, NULL);
 }

@@ -143,12 +143,12 @@ static void a_refusal_by_rate_leaves_no_trace_in_the_counts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_burst_and_then_one_each_interval),
-		cmocka_unit_test(over_an_hour_no_more_than_the_rate),
-		cmocka_unit_test(what_is_given_back_can_be_taken),
-		cmocka_unit_test(a_word_from_far_ahead_waits_one_interval),
-		cmocka_unit_test(threads_share_one_bucket),
-		cmocka_unit_test(a_refusal_by_rate_leaves_no_trace_in_the_counts),
+	    cmocka_unit_test(a_burst_and_then_one_each_interval),
+	    cmocka_unit_test(over_an_hour_no_more_than_the_rate),
+	    cmocka_unit_test(what_is_given_back_can_be_taken),
+	    cmocka_unit_test(a_word_from_far_ahead_waits_one_interval),
+	    cmocka_unit_test(threads_share_one_bucket),
+	    cmocka_unit_test(a_refusal_by_rate_leaves_no_trace_in_the_counts),
 	};
 	return cmocka_run_group_tests_name("rate", tests, NULL, NULL);
 }

@@ -192,7 +192,8 @@ static void garbage_in_shared_memory(void **state)
 		uint32_t rules = make_rules(50, 4);
 		rules_build(&index_of_rules, rule, rules);
 		for (int i = 0; i < 200; i++)
-			bytes[roll(offsetof(struct rules_index, network) + 50 * sizeof(struct rules_network))] = (uint8_t)roll(256);
+			bytes[roll(offsetof(struct rules_index, network) + 50 * sizeof(struct rules_network))] =
+			    (uint8_t)roll(256);
 		for (int i = 0; i < 50; i++) {
 			struct address address = random_address(4);
 			uint32_t limit;
@@ -252,7 +253,8 @@ enum { PUBLICATIONS = 600, READERS = 3, PUBLISHED_RULES = 500 };
 static struct table table;
 static _Atomic bool done;
 
-/* In every publication the limit per client is n, and each network's is n + its own number, so that old and new cannot be mixed up. */
+/* In every publication the limit per client is n, and each network's is n + its own number, so that old and new cannot be mixed
+ * up. */
 static void publish(uint32_t n)
 {
 	settings_default(&settings);
@@ -314,11 +316,15 @@ static void whoever_reads_sees_all_of_one_publication(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(random_rules_of_every_number),	  cmocka_unit_test(ten_thousand_rules),
-		cmocka_unit_test(ten_thousand_ports_of_one_network), cmocka_unit_test(as_deep_as_addresses_go),
-		cmocka_unit_test(repeats_are_found),		  cmocka_unit_test(garbage_in_shared_memory),
-		cmocka_unit_test(the_same_place_twice_is_an_error), cmocka_unit_test(ten_thousand_and_one_more),
-		cmocka_unit_test(whoever_reads_sees_all_of_one_publication),
+	    cmocka_unit_test(random_rules_of_every_number),
+	    cmocka_unit_test(ten_thousand_rules),
+	    cmocka_unit_test(ten_thousand_ports_of_one_network),
+	    cmocka_unit_test(as_deep_as_addresses_go),
+	    cmocka_unit_test(repeats_are_found),
+	    cmocka_unit_test(garbage_in_shared_memory),
+	    cmocka_unit_test(the_same_place_twice_is_an_error),
+	    cmocka_unit_test(ten_thousand_and_one_more),
+	    cmocka_unit_test(whoever_reads_sees_all_of_one_publication),
 	};
 	return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
 }

@@ -329,8 +329,8 @@ static void try_value(const struct value *value)
 	if (!settings_set(&settings, value->id, value->text, strlen(value->text), FROM_FILE, &error)) {
 		snprintf(name, sizeof(name), "CONNLIMIT_%s: ", settings_table[value->id].name);
 		/* Every error names the variable and what is allowed, and leaves the settings alone. */
-		if (value->meaning != NULL || strstr(error.text, value->says) == NULL || strncmp(error.text, name, strlen(name)) != 0 ||
-		    strstr(error.text, "allowed: ") == NULL)
+		if (value->meaning != NULL || strstr(error.text, value->says) == NULL ||
+		    strncmp(error.text, name, strlen(name)) != 0 || strstr(error.text, "allowed: ") == NULL)
 			complain(value, error.text);
 		if (memcmp(&before, &settings, offsetof(struct settings, rule)) != 0)
 			complain(value, "the settings are changed");
@@ -387,7 +387,8 @@ static void defaults_read_as_themselves(void **state)
 		if (strcmp(standard, "0") != 0 || strcmp(meaning, "unlimited") != 0)
 			assert_string_equal(meaning, standard);
 		if (standard[0] != '\0')
-			assert_true(settings_set(&settings, (enum setting_id)id, standard, strlen(standard), FROM_FILE, &error));
+			assert_true(
+			    settings_set(&settings, (enum setting_id)id, standard, strlen(standard), FROM_FILE, &error));
 	}
 }
 
@@ -400,15 +401,24 @@ static void names(void **state)
 		enum setting_id id;
 		const char *says;
 	} asked[] = {
-		{"CONNLIMIT_PER_IP", SETTING_PER_IP, NULL},	{"per-ip", SETTING_PER_IP, NULL},
-		{"PER_IP", SETTING_PER_IP, NULL},		{"ipv6-prefix", SETTING_IPV6_PREFIX, NULL},
-		{"CONNLIMIT_RULES", SETTING_RULES, NULL},	{"CONNLIMIT_PERIP", SETTINGS, "did you mean CONNLIMIT_PER_IP?"},
-		{"CONNLIMIT_RULE", SETTINGS, "CONNLIMIT_RULES?"}, {"CONNLIMIT_TOTALS", SETTINGS, "CONNLIMIT_TOTAL?"},
-		{"per-user", SETTINGS, "did you mean per-"},	{"refused", SETTINGS, "did you mean refuse?"},
-		{"CONNLIMIT_", SETTINGS, "unknown setting 'CONNLIMIT_'"}, {"", SETTINGS, "unknown setting"},
-		{"CONNLIMIT_per_ip", SETTINGS, "did you mean CONNLIMIT_PER_IP?"}, {"CONNLIMIT_PER-IP", SETTINGS, "CONNLIMIT_PER_IP?"},
-		{"per_ip", SETTING_PER_IP, NULL},		{"CONNLIMIT_\x1b[2J", SETTINGS, "'CONNLIMIT_\\x1b[2J'"},
-		{"CONNLIMIT_PER_IP_", SETTINGS, "CONNLIMIT_PER_IP?"}, {"CONNLIMIT_IPV6PREFIX", SETTINGS, "CONNLIMIT_IPV6_PREFIX?"},
+	    {"CONNLIMIT_PER_IP", SETTING_PER_IP, NULL},
+	    {"per-ip", SETTING_PER_IP, NULL},
+	    {"PER_IP", SETTING_PER_IP, NULL},
+	    {"ipv6-prefix", SETTING_IPV6_PREFIX, NULL},
+	    {"CONNLIMIT_RULES", SETTING_RULES, NULL},
+	    {"CONNLIMIT_PERIP", SETTINGS, "did you mean CONNLIMIT_PER_IP?"},
+	    {"CONNLIMIT_RULE", SETTINGS, "CONNLIMIT_RULES?"},
+	    {"CONNLIMIT_TOTALS", SETTINGS, "CONNLIMIT_TOTAL?"},
+	    {"per-user", SETTINGS, "did you mean per-"},
+	    {"refused", SETTINGS, "did you mean refuse?"},
+	    {"CONNLIMIT_", SETTINGS, "unknown setting 'CONNLIMIT_'"},
+	    {"", SETTINGS, "unknown setting"},
+	    {"CONNLIMIT_per_ip", SETTINGS, "did you mean CONNLIMIT_PER_IP?"},
+	    {"CONNLIMIT_PER-IP", SETTINGS, "CONNLIMIT_PER_IP?"},
+	    {"per_ip", SETTING_PER_IP, NULL},
+	    {"CONNLIMIT_\x1b[2J", SETTINGS, "'CONNLIMIT_\\x1b[2J'"},
+	    {"CONNLIMIT_PER_IP_", SETTINGS, "CONNLIMIT_PER_IP?"},
+	    {"CONNLIMIT_IPV6PREFIX", SETTINGS, "CONNLIMIT_IPV6_PREFIX?"},
 	};
 
 	(void)state;
@@ -624,10 +634,15 @@ static void only_trusted_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_value),	  cmocka_unit_test(values_end_at_their_length), cmocka_unit_test(defaults_read_as_themselves),
-		cmocka_unit_test(names),	  cmocka_unit_test(the_environment),		cmocka_unit_test(every_file),
-		cmocka_unit_test(long_paths),	  cmocka_unit_test(as_many_rules_as_there_may_be),
-		cmocka_unit_test(only_trusted_files),
+	    cmocka_unit_test(every_value),
+	    cmocka_unit_test(values_end_at_their_length),
+	    cmocka_unit_test(defaults_read_as_themselves),
+	    cmocka_unit_test(names),
+	    cmocka_unit_test(the_environment),
+	    cmocka_unit_test(every_file),
+	    cmocka_unit_test(long_paths),
+	    cmocka_unit_test(as_many_rules_as_there_may_be),
+	    cmocka_unit_test(only_trusted_files),
 	};
 	return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
 }

@@ -36,8 +36,8 @@ static int open_table(void **state)
 	settings.per_ip = 3;
 	settings.capacity = 1024;
 	assert_true(table_open(&fixture.table, name, &settings, NULL));
-	/* As if it were in another network namespace: a `connlimit status` that runs beside us asks the kernel about every table's
-	 * connections, and would find ours gone. */
+	/* As if it were in another network namespace: a `connlimit status` that runs beside us asks the kernel about every
+	 * table's connections, and would find ours gone. */
 	atomic_store(&fixture.table.header->network, 1);
 	*state = &fixture;
 	return 0;
@@ -275,7 +275,8 @@ static void a_slot_claimed_by_the_dead_is_freed(void **state)
 		limits_read(table, &limits);
 		struct network network = limits_client(&limits, &connection.peer.address);
 		uint32_t entry = entry_of(table, &connection, &word);
-		assert_int_equal(client_count(table, entry, client_fingerprint(table, &network), word, 3, &generation), COUNTED);
+		assert_int_equal(client_count(table, entry, client_fingerprint(table, &network), word, 3, &generation),
+				 COUNTED);
 		assert_true(record_claim(table, &slot, &claimed));
 		atomic_store(&table->owner[slot], entry + 1);
 	}
@@ -343,8 +344,8 @@ struct hammer {
 	int end; /* the address is one that the kernel knows, so that checks find every record open */
 };
 
-/* Loopback connections would be needed for true refusals; here the records are unknown to the kernel, and a control that is not found
- * proves nothing, so the table's word counts: exactly what must hold under any interleaving. */
+/* Loopback connections would be needed for true refusals; here the records are unknown to the kernel, and a control that is not
+ * found proves nothing, so the table's word counts: exactly what must hold under any interleaving. */
 static void *hammer(void *with)
 {
 	struct hammer *own = with;
@@ -436,17 +437,17 @@ static void another_user_cannot_attach(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(admits_up_to_the_limit_and_frees),
-		TEST(counts_by_reference),
-		TEST(adopts_what_is_in_flight),
-		TEST(a_connection_that_the_kernel_forgot_refuses_nobody),
-		TEST(a_client_is_back_before_its_closer),
-		TEST(a_count_without_a_slot_is_mended),
-		TEST(a_slot_claimed_by_the_dead_is_freed),
-		TEST(a_full_table_admits_uncounted),
-		TEST(limits_are_published_whole_and_in_order),
-		TEST(never_over_the_limit_with_processes_and_threads),
-		TEST(another_user_cannot_attach),
+	    TEST(admits_up_to_the_limit_and_frees),
+	    TEST(counts_by_reference),
+	    TEST(adopts_what_is_in_flight),
+	    TEST(a_connection_that_the_kernel_forgot_refuses_nobody),
+	    TEST(a_client_is_back_before_its_closer),
+	    TEST(a_count_without_a_slot_is_mended),
+	    TEST(a_slot_claimed_by_the_dead_is_freed),
+	    TEST(a_full_table_admits_uncounted),
+	    TEST(limits_are_published_whole_and_in_order),
+	    TEST(never_over_the_limit_with_processes_and_threads),
+	    TEST(another_user_cannot_attach),
 	};
 	return cmocka_run_group_tests_name("table", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* The limit on all clients together: exact under any interleaving, also while it is set and unset, and counts that are mended while
- * others are between their two steps. Built with the numbered points (point.h), so that an interleaving can be chosen. */
+/* The limit on all clients together: exact under any interleaving, also while it is set and unset, and counts that are mended
+ * while others are between their two steps. Built with the numbered points (point.h), so that an interleaving can be chosen. */
 #include "check.h"
 #include "clients.h"
 #include "point.h"
@@ -316,8 +316,8 @@ static void play_on(struct player *player)
 	sem_wait(&player->arrived);
 }
 
-/* One leaves before the slots are counted and lowers the count behind it, another comes after they are counted: the count reads as it
- * did when the mend began, but what was counted is no longer true. */
+/* One leaves before the slots are counted and lowers the count behind it, another comes after they are counted: the count reads
+ * as it did when the mend began, but what was counted is no longer true. */
 static void one_leaves_before_and_one_comes_after_the_slots_are_counted(void **state)
 {
 	_Atomic uint64_t *word;
@@ -402,7 +402,8 @@ static void *hammer(void *with)
 		reference held[3];
 		int holds = 0;
 		for (int n = 0; n < 3; n++) {
-			enum verdict verdict = admit((unsigned)rand_r(&seed) % 32, (unsigned)rand_r(&seed) % 65536, &held[holds]);
+			enum verdict verdict =
+			    admit((unsigned)rand_r(&seed) % 32, (unsigned)rand_r(&seed) % 65536, &held[holds]);
 			if (verdict == VERDICT_UNCOUNTED)
 				tally->uncounted++;
 			else if (verdict == VERDICT_REFUSED)
@@ -519,16 +520,16 @@ static void the_prefix_changes_under_load(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(holds_over_all_clients),
-		TEST(set_while_connections_are_open),
-		TEST(set_while_an_admission_is_under_way),
-		TEST(mended_while_an_admission_is_under_way),
-		TEST(others_come_and_go_while_a_count_is_mended),
-		TEST(one_leaves_before_and_one_comes_after_the_slots_are_counted),
-		TEST(open_connections_move_when_the_prefix_changes),
-		TEST(the_prefix_changes_under_load),
-		TEST(never_over_the_total_with_processes_and_threads),
-		TEST(set_and_unset_under_load),
+	    TEST(holds_over_all_clients),
+	    TEST(set_while_connections_are_open),
+	    TEST(set_while_an_admission_is_under_way),
+	    TEST(mended_while_an_admission_is_under_way),
+	    TEST(others_come_and_go_while_a_count_is_mended),
+	    TEST(one_leaves_before_and_one_comes_after_the_slots_are_counted),
+	    TEST(open_connections_move_when_the_prefix_changes),
+	    TEST(the_prefix_changes_under_load),
+	    TEST(never_over_the_total_with_processes_and_threads),
+	    TEST(set_and_unset_under_load),
 	};
 	return cmocka_run_group_tests_name("total", tests, NULL, NULL);
 }
