@@ -216,9 +216,10 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 
 	if (too_soon(pace, (uint32_t)clock_ms()))
 		return CHECK_BACKED_OFF;
-	uint64_t began = clock_us();
-	if (entry != ANY_CLIENT && must_wait(table, pace, began, (uint32_t)clock_ms()))
+	uint64_t now = clock_us();
+	if (entry != ANY_CLIENT && must_wait(table, pace, now, (uint32_t)clock_ms()))
 		return CHECK_BACKED_OFF;
+	uint64_t began = clock_cpu_us();
 	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
 	uint32_t from = atomic_load_explicit(&pace->from, memory_order_relaxed);
 	if (from >= extent)
@@ -229,14 +230,14 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 		dropped = check_range(table, entry, control, 0, from, &most, &reached);
 	atomic_store_explicit(&pace->from, reached < extent ? reached : 0, memory_order_relaxed);
 	bool mended = mend(table, word, entry);
-	uint64_t cost = clock_us() - began;
+	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	if (dropped > 0 || mended) {
 		atomic_store_explicit(&pace->wait, 0, memory_order_relaxed);
 		return CHECK_FREED;
 	}
 	back_off(pace, (uint32_t)clock_ms(), cost);
-	pay(table, began, cost);
+	pay(table, now, cost);
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
 }
 
@@ -298,7 +299,7 @@ enum checked check_room(struct table *table, const struct connection *control)
 
 	if (too_soon(pace, (uint32_t)clock_ms()))
 		return CHECK_BACKED_OFF;
-	uint64_t began = clock_us();
+	uint64_t began = clock_cpu_us();
 	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
 	uint32_t from = atomic_load_explicit(&pace->from, memory_order_relaxed);
 	if (from >= extent)
@@ -307,7 +308,7 @@ enum checked check_room(struct table *table, const struct connection *control)
 	int dropped = check_range(table, ANY_CLIENT, control, from, extent, &most, &reached);
 	int claimed = free_claimed_by_dead(table, from, reached);
 	atomic_store_explicit(&pace->from, reached < extent ? reached : 0, memory_order_relaxed);
-	uint64_t cost = clock_us() - began;
+	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	if (dropped > 0 || claimed > 0) {
 		atomic_store_explicit(&pace->wait, 0, memory_order_relaxed);

@@ -206,7 +206,7 @@ struct table_header {
 	_Atomic uint64_t uncounted;  /* admitted without a record: table full or no time */
 	_Atomic uint64_t unverified; /* refused on the table's word, the kernel could not be asked */
 	_Atomic uint64_t checks;
-	_Atomic uint64_t check_us;	       /* time spent in them */
+	_Atomic uint64_t check_us;	       /* CPU spent in them */
 	_Atomic uint64_t check_gone;	       /* records they dropped */
 	_Atomic uint64_t check_paid;	       /* us of clock_us until when the time they took is paid for (check.c) */
 	_Atomic uint64_t repaired;	       /* counts they lowered */

@@ -515,6 +515,28 @@ static void the_prefix_changes_under_load(void **state)
 		assert_int_equal(atomic_load(&table.owner[slot]), 0);
 }
 
+static void stand_still(void)
+{
+	usleep(400000);
+}
+
+/* Or on a busy machine checks would be put off by what others take, and who was refused by connections that are gone with them.
+ */
+static void a_check_costs_what_it_works_not_what_it_waits(void **state)
+{
+	reference held[2];
+
+	(void)state;
+	publish_total(2);
+	assert_int_equal(admit(0, 1, &held[0]), VERDICT_ADMITTED);
+	atomic_fetch_add(&table.header->total, 1); /* as an admission leaves it that died */
+	at(POINT_MEND_MARKED, stand_still);
+	assert_int_equal(admit(1, 1, &held[1]), VERDICT_ADMITTED);
+	assert_true(atomic_load(&table.header->check_us) < 200000);
+	table_drop(&table, held[0]);
+	table_drop(&table, held[1]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
 
 int main(void)
@@ -528,6 +550,7 @@ int main(void)
 	    TEST(one_leaves_before_and_one_comes_after_the_slots_are_counted),
 	    TEST(open_connections_move_when_the_prefix_changes),
 	    TEST(the_prefix_changes_under_load),
+	    TEST(a_check_costs_what_it_works_not_what_it_waits),
 	    TEST(never_over_the_total_with_processes_and_threads),
 	    TEST(set_and_unset_under_load),
 	};
