@@ -5,6 +5,7 @@
  * any of this. When Redis is not heard, what was said ages out with the lease, and the machine's own limits hold alone. */
 #include "command.h"
 #include "fleet.h"
+#include "notify.h"
 #include "redis.h"
 
 #include "../../lib/clock.h"
@@ -475,7 +476,8 @@ static const char help[] =
     "Joins this machine's tables that have CONNLIMIT_CLUSTER_PER_IP set to a fleet, so that its limit holds over all "
     "machines.\n"
     "\n"
-    "  --redis URL         Redis or Valkey; rediss:// for TLS. The password may be in REDISCLI_AUTH instead.\n"
+    "  --redis URL         Redis or Valkey; rediss:// for TLS. A password is better in REDISCLI_AUTH or in a file.\n"
+    "  --redis-file FILE   the URL is the first line of FILE\n"
     "  --ca FILE           certificates to trust for TLS; by default the system's\n"
     "  --cluster NAME      name of the fleet (default)\n"
     "  --node NAME         name of this machine (its host name)\n"
@@ -501,6 +503,37 @@ static int wrong(const char *option, const char *value, const char *why)
 	return 2;
 }
 
+static bool first_line(const char *path, char *line, int room)
+{
+	FILE *file = fopen(path, "re");
+	bool read;
+
+	if (file == NULL)
+		return false;
+	errno = ENODATA;
+	read = fgets(line, room, file) != NULL;
+	fclose(file);
+	if (read)
+		line[strcspn(line, "\r\n")] = '\0';
+	return read;
+}
+
+/* What stands between ':' and '@' was seen by whoever ran ps in the meantime; from here on it is not. */
+static void hide_password(char *url)
+{
+	char *from = strstr(url, "://") + 3;
+	char *colon = strchr(from, ':');
+	char *end = from + strcspn(from, "/");
+	char *at = memrchr(from, '@', (size_t)(end - from));
+
+	if (at == NULL || colon == NULL || colon > at)
+		return;
+	fprintf(stderr,
+		"connlimit sync: a password on the command line can be seen by every user; "
+		"put it into REDISCLI_AUTH or --redis-file\n");
+	memset(colon + 1, '*', (size_t)(at - colon - 1));
+}
+
 static bool good_name(const char *name)
 {
 	size_t length = strlen(name);
@@ -512,15 +545,23 @@ static bool good_name(const char *name)
 int command_sync(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"redis", required_argument, NULL, 'r'},   {"ca", required_argument, NULL, 'a'},
-	    {"cluster", required_argument, NULL, 'c'}, {"node", required_argument, NULL, 'n'},
-	    {"table", required_argument, NULL, 't'},   {"interval", required_argument, NULL, 'i'},
-	    {"lease", required_argument, NULL, 'l'},   {"verbose", no_argument, NULL, 'v'},
-	    {"help", no_argument, NULL, 'h'},	       {0},
+	    {"redis", required_argument, NULL, 'r'},
+	    {"redis-file", required_argument, NULL, 'f'},
+	    {"ca", required_argument, NULL, 'a'},
+	    {"cluster", required_argument, NULL, 'c'},
+	    {"node", required_argument, NULL, 'n'},
+	    {"table", required_argument, NULL, 't'},
+	    {"interval", required_argument, NULL, 'i'},
+	    {"lease", required_argument, NULL, 'l'},
+	    {"verbose", no_argument, NULL, 'v'},
+	    {"help", no_argument, NULL, 'h'},
+	    {0},
 	};
 	static struct sync sync = {.interval_ms = 100, .lease_ms = 3000};
 	struct sigaction action = {.sa_handler = on_stop};
-	const char *redis = NULL;
+	char from_file[1024];
+	char *redis = NULL;
+	const char *file = NULL;
 	const char *ca = NULL;
 	const char *cluster = "default";
 	const char *why = NULL;
@@ -533,6 +574,7 @@ int command_sync(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (option) {
 		case 'r': redis = optarg; break;
+		case 'f': file = optarg; break;
 		case 'a': ca = optarg; break;
 		case 'c': cluster = optarg; break;
 		case 'n': node = optarg; break;
@@ -550,12 +592,16 @@ int command_sync(int argc, char **argv)
 		default: fputs(help, stderr); return 2;
 		}
 	}
-	if (redis == NULL || optind < argc) {
+	if ((redis == NULL) == (file == NULL) || optind < argc) {
 		fputs(help, stderr);
 		return 2;
 	}
-	if (!redis_address_parse(&sync.address, redis, &why))
-		return wrong("--redis", "URL", why);
+	if (file != NULL && !first_line(file, from_file, sizeof(from_file)))
+		return wrong("--redis-file", file, strerror(errno));
+	if (!redis_address_parse(&sync.address, redis != NULL ? redis : from_file, &why))
+		return redis != NULL ? wrong("--redis", "URL", why) : wrong("--redis-file", file, why);
+	if (redis != NULL && strchr(redis, '@') != NULL)
+		hide_password(redis);
 	if (ca != NULL)
 		snprintf(sync.address.ca, sizeof(sync.address.ca), "%s", ca);
 	if (!good_name(cluster))
@@ -565,6 +611,7 @@ int command_sync(int argc, char **argv)
 	if (sync.lease_ms < 5 * sync.interval_ms)
 		return wrong("--lease", "", "is shorter than five intervals");
 	fleet_init(&sync.fleet, cluster, node, sync.lease_ms);
+	notify("READY=1\nSTATUS=connecting");
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -574,6 +621,7 @@ int command_sync(int argc, char **argv)
 		if (!stopping)
 			rest(&sync, began);
 	}
+	notify("STOPPING=1");
 	stop(&sync);
 	return 0;
 }
