@@ -17,7 +17,15 @@ void adopt(int descriptor)
 		descriptor_put(descriptor, table_adopt(limiter_table(), &connection));
 }
 
-void adopt_inherited(void)
+static bool listens(int descriptor)
+{
+	int value = 0;
+	socklen_t length = sizeof(value);
+
+	return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0 && value != 0;
+}
+
+bool adopt_inherited(void)
 {
 	enum { LOOKED_AT = 1024 };
 	struct pollfd open[LOOKED_AT];
@@ -28,7 +36,12 @@ void adopt_inherited(void)
 	/* One call tells which descriptors are open: the others come back as POLLNVAL. It fails if RLIMIT_NOFILE is lower. */
 	while (number > 0 && poll(open, number, 0) < 0)
 		number /= 2;
-	for (unsigned i = 0; i < number; i++)
-		if ((open[i].revents & POLLNVAL) == 0)
-			adopt((int)i);
+	bool any_listens = false;
+	for (unsigned i = 0; i < number; i++) {
+		if ((open[i].revents & POLLNVAL) != 0)
+			continue;
+		adopt((int)i);
+		any_listens = any_listens || listens((int)i);
+	}
+	return any_listens;
 }

@@ -59,11 +59,21 @@ static void make_name(void)
 	*at = '\0';
 }
 
-static void opened(void)
+static void opened(int state)
 {
 	fork_watch();
-	atomic_store_explicit(&limiter_state, LIMITER_OPEN, memory_order_release);
-	reload_arm();
+	atomic_store_explicit(&limiter_state, state, memory_order_release);
+	if (state == LIMITER_OPEN)
+		reload_arm();
+}
+
+/* Whether the program that runs here is what made the table: the daemon goes on as itself. */
+static bool made_by_this_program(void)
+{
+	const struct table_header *header = limiter_of_process.header;
+	const char *here = program_invocation_short_name;
+
+	return here != NULL && strncmp(header->program, here, sizeof(header->program) - 1) == 0;
 }
 
 static void start(void);
@@ -74,6 +84,11 @@ bool limiter_open_table(void)
 	int kept = errno;
 
 	start(); /* another object's constructor may come before ours */
+	int held_only = LIMITER_HELD;
+	if (atomic_compare_exchange_strong(&limiter_state, &held_only, LIMITER_OPEN)) {
+		reload_arm();
+		errno = kept;
+	}
 	if (limiter_is_open())
 		return true;
 	if (!atomic_compare_exchange_strong(&limiter_state, &state, LIMITER_OPENING)) {
@@ -97,12 +112,12 @@ bool limiter_open_table(void)
 		if (!made)
 			limits_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings);
 		limits_keep_start(&limiter_of_process, &start_settings);
-		opened();
+		opened(LIMITER_OPEN);
 	} else {
 		int why = errno;
 
 		if (table_open_anonymous(&limiter_of_process, name, &settings)) {
-			opened();
+			opened(LIMITER_OPEN);
 			report("no shared memory segment to be had (", strerrorname_np(why),
 			       "): the table is shared with forked processes only and not seen by status", NULL);
 		} else {
@@ -112,6 +127,22 @@ bool limiter_open_table(void)
 	}
 	errno = kept;
 	return limiter_is_open();
+}
+
+/* A program that the daemon executes must not fail by a variable that the daemon has set since: only the table counts. */
+static bool handed_on(void)
+{
+	static const char variable[] = "CONNLIMIT_TABLE=";
+	struct settings_error error;
+
+	for (char **at = environ; at != NULL && *at != NULL; at++) {
+		const char *value = *at + sizeof(variable) - 1;
+		if (strncmp(*at, variable, sizeof(variable) - 1) != 0 || *value != '=')
+			continue;
+		settings_default(&start_settings);
+		return settings_set(&start_settings, SETTING_TABLE, value, strlen(value), FROM_ENVIRONMENT, &error);
+	}
+	return false;
 }
 
 static void refuse_to_start(const char *why)
@@ -131,15 +162,15 @@ __attribute__((constructor)) static void start(void)
 	real_find();
 	settings_default(&start_settings);
 	own_program_learn();
-	bool good = settings_from_environment(&start_settings, environ, &error);
+	bool good = settings_from_environment(&start_settings, environ, &error) || handed_on();
 	if (good && start_settings.table[0] != '\0')
 		memcpy(name, start_settings.table, sizeof(name));
 	else
 		make_name();
 	if (good && start_settings.handed_on && table_open(&limiter_of_process, name, NULL, NULL)) {
 		settings_copy(&checked_settings, &start_settings);
-		opened();
-		adopt_inherited();
+		bool listens = adopt_inherited();
+		opened(listens || made_by_this_program() ? LIMITER_OPEN : LIMITER_HELD);
 		return;
 	}
 	if (!good)

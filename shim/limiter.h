@@ -14,7 +14,9 @@
 extern struct table limiter_of_process;
 extern _Atomic int limiter_state;
 
-enum { LIMITER_UNOPENED, LIMITER_OPENING, LIMITER_OPEN, LIMITER_OUT };
+/* HELD: this program was executed by the daemon and has its table, but neither listens nor accepts: it lets go of what it
+ * inherited, and what a signal does to it is no business of ours. */
+enum { LIMITER_UNOPENED, LIMITER_OPENING, LIMITER_OUT, LIMITER_HELD, LIMITER_OPEN };
 
 /* The table; to be called only where one is known to be open (a reference is held). */
 static inline struct table *limiter_table(void)
@@ -24,15 +26,17 @@ static inline struct table *limiter_table(void)
 
 static inline bool limiter_is_open(void)
 {
-	return atomic_load_explicit(&limiter_state, memory_order_acquire) == LIMITER_OPEN;
+	return atomic_load_explicit(&limiter_state, memory_order_acquire) >= LIMITER_HELD;
 }
 
-/* Opens the table if it is not. False if there is none to be had: then we step aside (it was said once). */
+/* To be called by what listens or accepts. Opens the table if it is not. False if there is none to be had: then we step aside
+ * (it was said once). */
 bool limiter_open_table(void);
 
 static inline bool limiter_open(void)
 {
-	return __builtin_expect(limiter_is_open(), 1) || limiter_open_table();
+	return __builtin_expect(atomic_load_explicit(&limiter_state, memory_order_acquire) == LIMITER_OPEN, 1) ||
+	       limiter_open_table();
 }
 
 /* What the environment said when this process started, before any file. */

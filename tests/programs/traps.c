@@ -276,16 +276,18 @@ static void test_programs(void)
 	if (posix_spawn(&pid, "/bin/sleep", NULL, NULL, arguments, environ) != 0)
 		exit(2);
 	close(s);
-	EXPECT(serve() == -1, "posix_spawn: admitted while the program holds one");
+	/* However often it was refused before (within reason), its first attempt after the kernel has let go is admitted. */
+	for (int i = 0; i < 10; i++)
+		EXPECT(serve() == -1, "posix_spawn: admitted while the program holds one");
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	s = serve_soon();
+	s = serve();
 	EXPECT(s >= 0, "posix_spawn: refused for one that is gone");
 	FILE *stream = popen("read line", "w");
 	close(s);
 	EXPECT(serve() == -1, "popen: admitted while the program holds one");
 	pclose(stream);
-	s = serve_soon();
+	s = serve();
 	EXPECT(s >= 0, "popen: refused for one that is gone");
 	EXPECT(system("true") == 0, "system");
 	EXPECT(count() == 1, "system: count %u", count());
