@@ -74,8 +74,8 @@ enum { CLOSING = 64 }; /* places for connections being closed, each on a cache l
 
 /* When the kernel is asked next about a client's connections, or about all. */
 struct check_pace {
-	_Atomic uint32_t after; /* ms of clock_ms, low 32 bits: no fruitless check before this */
-	_Atomic uint32_t wait;	/* ms that the next fruitless check adds */
+	_Atomic uint32_t after; /* ms of clock_ms, low 32 bits: until when the fruitless checks are paid for (check.h); 0: none
+				   was since one that found something */
 	_Atomic uint32_t from;	/* slot where the next check goes on */
 };
 
@@ -91,7 +91,7 @@ struct client_notes {
 	_Atomic uint32_t shown_refused; /* low bits of `refused` when a refusal was last logged */
 	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
 	_Atomic uint8_t prefix;		/* 0..128, as in struct network, or NETWORK_UID */
-	uint8_t unused;
+	uint8_t unused[5];
 	_Atomic uint32_t remote; /* connections that other nodes of the fleet hold, while header->remote_until is not past */
 };
 
