@@ -154,7 +154,7 @@ enum refusal_reason {
  * Limits are published whole. `current` in the header holds (sequence << 2 | block). A reload takes its sequence before it
  * reads the file, claims a block that is not current, writes it, and swaps `current` only if its sequence is still the newest:
  * so an older file never overtakes a newer one, and readers see all of the old or all of the new. A reader copies the block and
- * looks at `current` again. A writer that dies leaves a block claimed by a dead pid, which the next one takes over. */
+ * looks at `current` again. A writer that dies leaves a block claimed by a dead thread, which the next one takes over. */
 enum { LIMIT_BLOCKS = 4 };
 
 /* One block more, the last, is never current: it holds what the daemon was started with, without its file, for whoever reads
@@ -162,7 +162,7 @@ enum { LIMIT_BLOCKS = 4 };
 enum { START_BLOCK = LIMIT_BLOCKS };
 
 struct limit_block {
-	_Atomic uint32_t writer; /* pid, 0 for none */
+	_Atomic uint32_t writer; /* thread id, 0 for none */
 	uint32_t reserved[15];
 	struct settings settings;
 	struct rules_index rules;
