@@ -45,18 +45,10 @@ typedef uint64_t reference;
  * it. */
 struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie);
 
-/* Such a connection's mark, where one of a link-local address has its interface; the kernel's are positive. */
-#define INTERFACE_UNIX UINT32_MAX
-
+/* An internet connection always has a local port. */
 static inline bool connection_is_unix(const struct connection *connection)
 {
-	return connection->peer.interface == INTERFACE_UNIX;
-}
-
-/* Whether both ends are known (connlimit_accept_address may be told of one only): otherwise the kernel cannot be asked. */
-static inline bool connection_is_whole(const struct connection *connection)
-{
-	return connection->local.port != 0;
+	return connection->local.port == 0;
 }
 
 /* Where a table could not be had as asked. */
@@ -122,9 +114,9 @@ uint64_t limits_turn(struct table *table);
 bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings);
 
 /* Keeps what the daemon was started with, before any file was read, for `connlimit reload`; and gives it back, or the defaults
- * if nobody kept it. A new start of the daemon replaces it. */
+ * if nobody kept it. A new start of the daemon replaces it; false if one does so at this moment, or died over it. */
 void limits_keep_start(struct table *table, const struct settings *settings);
-void limits_start(const struct table *table, struct settings *settings);
+bool limits_start(const struct table *table, struct settings *settings);
 
 /* Notes for `status` that a reload failed, and why. */
 void limits_failed(struct table *table, const char *why);
@@ -214,7 +206,6 @@ reference table_adopt(struct table *table, const struct connection *connection);
 
 /* Connections counted for the client that `address` belongs to. */
 uint32_t table_count(const struct table *table, const struct address *address);
-uint32_t table_count_user(const struct table *table, uint32_t uid); /* over Unix sockets */
 
 struct client_facts {
 	struct network network;
