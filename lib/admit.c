@@ -408,17 +408,31 @@ reference table_adopt(struct table *table, const struct connection *connection)
 	return 0;
 }
 
-uint32_t table_count(const struct table *table, const struct address *address)
+static uint32_t count_of(const struct table *table, const struct connection *connection)
 {
 	struct limits limits;
 	uint32_t entry;
 	uint64_t word;
 
 	limits_read(table, &limits);
-	struct network network = limits_client(&limits, address);
+	struct network network = limits_client_of(&limits, connection);
 	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
 		return 0;
 	return (uint32_t)(word & CLIENT_COUNT);
+}
+
+uint32_t table_count(const struct table *table, const struct address *address)
+{
+	struct connection connection = {.peer.address = *address};
+
+	return count_of(table, &connection);
+}
+
+uint32_t table_count_user(const struct table *table, uint32_t uid)
+{
+	struct connection connection = connection_of_unix(uid, 0, 0);
+
+	return count_of(table, &connection);
 }
 
 bool table_client(const struct table *table, uint32_t entry, struct client_facts *facts)

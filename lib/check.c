@@ -14,6 +14,7 @@ enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
 	COST_FACTOR = 50,    /* a fruitless check may be repeated after so many times its own length: 2 % of the time */
 	TABLE_FACTOR = 60,   /* the same for the checks of all clients together */
+	WAIT_MOST = 60000,   /* ms that one fruitless check adds at most */
 	LOOKS = 3,	     /* before a count is mended: others get this often the chance to end what they are at */
 	UNKNOWN_TRIES = 64,  /* times that the total is counted anew when others change it meanwhile */
 };
@@ -158,25 +159,24 @@ static int check_range(struct table *table, uint32_t entry, const struct connect
 	return 0;
 }
 
+/* The word is shared and its clock wraps every 49 days: a wait longer than any that is set here is no wait. */
 static bool too_soon(const struct check_pace *pace, uint32_t now)
 {
 	uint32_t after = atomic_load_explicit(&pace->after, memory_order_relaxed);
-	uint32_t left = after - now;
+	uint32_t left = after - CHECK_AHEAD - now;
 
-	/* The word is shared and its clock wraps every 49 days: a wait longer than any that is set here is no wait. */
-	return after != 0 && left != 0 && left <= 60000;
+	return after != 0 && left != 0 && left <= WAIT_MOST;
 }
 
 static void back_off(struct check_pace *pace, uint32_t now, uint64_t cost_us)
 {
-	uint32_t wait = atomic_load_explicit(&pace->wait, memory_order_relaxed);
-	uint64_t least = cost_us * COST_FACTOR / 1000;
+	uint32_t after = atomic_load_explicit(&pace->after, memory_order_relaxed);
+	uint64_t wait = cost_us * COST_FACTOR / 1000;
 
-	wait = wait == 0 ? 1 : wait < CHECK_WAIT_MOST / 2 ? wait * 2 : CHECK_WAIT_MOST;
-	atomic_store_explicit(&pace->wait, wait, memory_order_relaxed);
-	if (wait < least)
-		wait = least < 60000 ? (uint32_t)least : 60000;
-	uint32_t after = now + wait;
+	wait = wait < CHECK_WAIT ? CHECK_WAIT : wait < WAIT_MOST ? wait : WAIT_MOST;
+	if (after == 0 || after - now > CHECK_AHEAD + WAIT_MOST)
+		after = now; /* what was to be waited for is over */
+	after += (uint32_t)wait;
 	atomic_store_explicit(&pace->after, after != 0 ? after : 1, memory_order_relaxed);
 }
 
@@ -193,7 +193,7 @@ static bool must_wait(const struct table *table, const struct check_pace *pace, 
 
 	if (paid <= now_us + AHEAD_US || paid > now_us + AHEAD_US + DEBT_MOST_US)
 		return false;
-	return atomic_load_explicit(&pace->wait, memory_order_relaxed) != 0 && now - after < OVERDUE_MS;
+	return after != 0 && now - (after - CHECK_AHEAD) < OVERDUE_MS;
 }
 
 static void pay(struct table *table, uint64_t now_us, uint64_t cost_us)
@@ -233,7 +233,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	if (dropped > 0 || mended) {
-		atomic_store_explicit(&pace->wait, 0, memory_order_relaxed);
+		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
 	}
 	back_off(pace, (uint32_t)clock_ms(), cost);
@@ -311,7 +311,7 @@ enum checked check_room(struct table *table, const struct connection *control)
 	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	if (dropped > 0 || claimed > 0) {
-		atomic_store_explicit(&pace->wait, 0, memory_order_relaxed);
+		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
 	}
 	back_off(pace, (uint32_t)clock_ms(), cost);

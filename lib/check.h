@@ -12,10 +12,11 @@ enum checked {
 };
 
 /* Checks one client's records, on account of `control`, a connection known to be open at this moment. A check that finds
- * nothing keeps others for this client off for 1 ms at first, doubling up to CHECK_WAIT_MOST, and for 50 times as long as it
- * took, so that they stay under 2 % of one CPU; those of all clients together are held to as much (check.c). One that finds
- * something is free to repeat at once. */
-enum { CHECK_WAIT_MOST = 50 /* ms */ };
+ * nothing is paid for with CHECK_WAIT, or with 50 times the CPU that it took if that is more, so that they stay under 2 % of
+ * one CPU; a client may be CHECK_AHEAD in debt before it has to wait. So the kernel is asked at once for whoever comes back a
+ * few times after a refusal, and seldom for one that keeps at it. The checks of all clients together are held to as much
+ * (check.c). One that finds something settles the debt. */
+enum { CHECK_WAIT = 50, CHECK_AHEAD = 800 }; /* ms */
 enum checked check_client(struct table *table, uint32_t entry, const struct connection *control);
 
 /* The same for the connections of all clients, before one is refused by the limit on the total. At most CHECKED_MOST (check.c)

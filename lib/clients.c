@@ -159,7 +159,6 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&notes->peak, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->pace.after, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->pace.wait, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->shown_refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->shown_at, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->limit, LIMIT_NONE, memory_order_relaxed);

@@ -1,6 +1,7 @@
 /* The public library: connlimit.h over the table. */
 #include "connlimit.h"
 
+#include "kernel.h"
 #include "settings.h"
 #include "table.h"
 
@@ -130,7 +131,7 @@ int connlimit_set_config(connlimit *limiter, const connlimit_config *config)
 		free(whole);
 		return -1;
 	}
-	*wanted = *config;
+	settings_copy(&wanted->settings, &config->settings);
 	memcpy(wanted->settings.file, whole->settings.file, sizeof(wanted->settings.file));
 	memcpy(wanted->settings.table, whole->settings.table, sizeof(wanted->settings.table));
 	wanted->settings.capacity = whole->settings.capacity;
@@ -172,6 +173,17 @@ static int decide(connlimit *limiter, const struct connection *connection, connl
 					    : CONNLIMIT_UNCOUNTED;
 }
 
+static int decide_unix(connlimit *limiter, int fd, connlimit_handle *handle)
+{
+	struct connection connection;
+	struct limits limits;
+
+	limits_read(&limiter->table, &limits);
+	if (limits.per_uid == LIMIT_NONE || !kernel_unix_connection(&connection, fd))
+		return CONNLIMIT_UNCOUNTED;
+	return decide(limiter, &connection, handle);
+}
+
 /* A forked child has the limiter too, under its own pid. */
 static void note_pid(connlimit *limiter)
 {
@@ -191,6 +203,8 @@ int connlimit_accept(connlimit *limiter, int fd, connlimit_handle *handle)
 	note_pid(limiter);
 	if (getpeername(fd, (struct sockaddr *)&address, &length) != 0)
 		return -1;
+	if (address.ss_family == AF_UNIX)
+		return decide_unix(limiter, fd, handle);
 	if (!endpoint_from_sockaddr(&connection.peer, (struct sockaddr *)&address, length))
 		return CONNLIMIT_UNCOUNTED;
 	length = sizeof(address);
@@ -231,6 +245,11 @@ unsigned connlimit_open_connections(connlimit *limiter, const struct sockaddr *p
 	struct endpoint endpoint;
 
 	return endpoint_from_sockaddr(&endpoint, peer, length) ? table_count(&limiter->table, &endpoint.address) : 0;
+}
+
+unsigned connlimit_open_connections_of_user(connlimit *limiter, uid_t user)
+{
+	return table_count_user(&limiter->table, user);
 }
 
 /* ---- HTTP ---- */

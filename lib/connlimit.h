@@ -25,6 +25,7 @@
 
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -89,7 +90,8 @@ typedef struct connlimit_handle {
 
 enum connlimit_verdict {
 	CONNLIMIT_ADMITTED,  /* counted; free the handle when the connection is closed */
-	CONNLIMIT_UNCOUNTED, /* admitted, but not counted: no room for a record, MODE=off, or not an internet socket */
+	CONNLIMIT_UNCOUNTED, /* admitted, but not counted: no room for a record, MODE=off, or neither an internet socket nor,
+				with PER_UID, a Unix socket */
 	CONNLIMIT_REFUSED,   /* over a limit; the handle holds nothing, the descriptor is still open and yours */
 };
 
@@ -108,6 +110,9 @@ CONNLIMIT_PUBLIC void connlimit_free(connlimit *limiter, connlimit_handle *handl
 
 /* Connections open for the client that `peer` belongs to; 0 also for what is no internet address. */
 CONNLIMIT_PUBLIC unsigned connlimit_open_connections(connlimit *limiter, const struct sockaddr *peer, socklen_t length);
+
+/* Connections over Unix sockets that a local user has open, of those counted: with PER_UID set. */
+CONNLIMIT_PUBLIC unsigned connlimit_open_connections_of_user(connlimit *limiter, uid_t user);
 
 /* ---- HTTP ---- */
 

@@ -97,6 +97,12 @@ static void read_replies(const char *buffer, size_t length, struct question *que
 	}
 }
 
+/* One that can be asked about: of what is not whole, nothing is said. */
+static bool is_internet(const struct connection *connection)
+{
+	return !connection_is_unix(connection) && connection_is_whole(connection);
+}
+
 static bool ask_sock_diag(struct question *questions, size_t number)
 {
 	struct request requests[QUESTIONS_MOST];
@@ -109,7 +115,7 @@ static bool ask_sock_diag(struct question *questions, size_t number)
 		return false;
 	size_t asked = 0;
 	for (size_t i = 0; i < number; i++)
-		if (!connection_is_unix(&questions[i].connection))
+		if (is_internet(&questions[i].connection))
 			write_request(&requests[asked++], &questions[i].connection, (uint32_t)i + 1);
 	/* The kernel answers within sendto: every reply is in our queue when it returns. */
 	size_t bytes = asked * sizeof(requests[0]);
@@ -274,7 +280,7 @@ static bool ask_proc(struct question *questions, size_t number)
 	}
 	for (size_t i = 0; i < number; i++) {
 		const struct connection *connection = &questions[i].connection;
-		if (questions[i].answer == ANSWER_NONE && !connection_is_unix(connection) &&
+		if (questions[i].answer == ANSWER_NONE && is_internet(connection) &&
 		    (address_is_ipv4(&connection->peer.address) ? ipv4 : ipv6))
 			questions[i].answer = ANSWER_GONE;
 	}
@@ -285,17 +291,20 @@ bool kernel_ask(struct question *questions, size_t number)
 {
 	enum kernel_way found = KERNEL_UNREACHABLE;
 	size_t unix_sockets = 0;
+	size_t internet = 0;
 	bool unix_answered = false;
 
 	if (number > QUESTIONS_MOST)
 		number = QUESTIONS_MOST;
 	for (size_t i = 0; i < number; i++)
 		questions[i].answer = ANSWER_NONE;
-	for (size_t i = 0; i < number; i++)
+	for (size_t i = 0; i < number; i++) {
 		unix_sockets += connection_is_unix(&questions[i].connection) ? 1 : 0;
+		internet += is_internet(&questions[i].connection) ? 1 : 0;
+	}
 	if (unix_sockets > 0)
 		unix_answered = kernel_ask_unix(questions, number);
-	if (unix_sockets == number)
+	if (internet == 0)
 		return unix_answered;
 	if (ask_sock_diag(questions, number))
 		found = KERNEL_SOCK_DIAG;

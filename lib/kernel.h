@@ -32,6 +32,9 @@ bool kernel_ask_unix(struct question *questions, size_t number);
 /* By what the kernel finds a Unix socket again, for connection_of_unix. */
 bool kernel_unix_identity(int descriptor, uint64_t *inode, uint64_t *cookie);
 
+/* Who is at the other end of an accepted Unix connection, SO_PEERCRED of socket(7). False if the kernel does not say. */
+bool kernel_unix_connection(struct connection *connection, int descriptor);
+
 /* How the last question of this process was asked. */
 enum kernel_way { KERNEL_UNTRIED, KERNEL_SOCK_DIAG, KERNEL_PROC, KERNEL_UNREACHABLE };
 enum kernel_way kernel_way(void);

@@ -41,6 +41,20 @@ bool kernel_unix_identity(int descriptor, uint64_t *inode, uint64_t *cookie)
 	return true;
 }
 
+bool kernel_unix_connection(struct connection *connection, int descriptor)
+{
+	struct ucred user;
+	socklen_t length = sizeof(user);
+	uint64_t inode;
+	uint64_t cookie;
+
+	if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &user, &length) != 0 || user.uid == (uid_t)-1 ||
+	    !kernel_unix_identity(descriptor, &inode, &cookie))
+		return false;
+	*connection = connection_of_unix(user.uid, inode, cookie);
+	return true;
+}
+
 static void write_request(struct request *request, uint64_t inode, uint32_t sequence)
 {
 	memset(request, 0, sizeof(*request));

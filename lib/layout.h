@@ -79,8 +79,8 @@ enum { CLOSING = 64 }; /* places for connections being closed, each on a cache l
 
 /* When the kernel is asked next about a client's connections, or about all. */
 struct check_pace {
-	_Atomic uint32_t after; /* ms of clock_ms, low 32 bits: no fruitless check before this */
-	_Atomic uint32_t wait;	/* ms that the next fruitless check adds */
+	_Atomic uint32_t after; /* ms of clock_ms, low 32 bits: until when the fruitless checks are paid for (check.h); 0: none
+				   was since one that found something */
 	_Atomic uint32_t from;	/* slot where the next check goes on */
 };
 
@@ -96,7 +96,7 @@ struct client_notes {
 	_Atomic uint32_t shown_refused; /* low bits of `refused` when a refusal was last logged */
 	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
 	_Atomic uint8_t prefix;		/* 0..128, as in struct network, or NETWORK_UID */
-	uint8_t unused;
+	uint8_t unused[5];
 	_Atomic uint32_t remote; /* connections that other nodes of the fleet hold, while header->remote_until is not past */
 };
 
@@ -159,7 +159,7 @@ enum refusal_reason {
  * Limits are published whole. `current` in the header holds (sequence << 2 | block). A reload takes its sequence before it
  * reads the file, claims a block that is not current, writes it, and swaps `current` only if its sequence is still the newest:
  * so an older file never overtakes a newer one, and readers see all of the old or all of the new. A reader copies the block and
- * looks at `current` again. A writer that dies leaves a block claimed by a dead pid, which the next one takes over. */
+ * looks at `current` again. A writer that dies leaves a block claimed by a dead thread, which the next one takes over. */
 enum { LIMIT_BLOCKS = 4 };
 
 /* One block more, the last, is never current: it holds what the daemon was started with, without its file, for whoever reads
@@ -169,7 +169,7 @@ enum { START_BLOCK = LIMIT_BLOCKS };
 #define START_WRITTEN UINT32_MAX /* no pid */
 
 struct limit_block {
-	_Atomic uint32_t writer; /* pid, 0 for none */
+	_Atomic uint32_t writer; /* thread id, 0 for none */
 	uint32_t reserved[15];
 	struct settings settings;
 	struct rules_index rules;

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	READS = 4, /* copies tried before we take what we have: a publication would have to end within each */
@@ -85,18 +86,21 @@ static bool alive(uint32_t pid)
 	return there;
 }
 
-/* A block that is not the current one, claimed for us. */
+/* A block that is not the current one, claimed for this thread: others of the process may be publishing too, and so may the
+ * code that a signal handler interrupted. */
 static struct limit_block *claim_block(struct table *table)
 {
+	uint32_t thread = (uint32_t)gettid();
+
 	for (unsigned i = 0; i < LIMIT_BLOCKS; i++) {
 		struct limit_block *block = &table->blocks[i];
 		uint32_t writer = atomic_load(&block->writer);
 
 		if (i == version_of(table) % LIMIT_BLOCKS)
 			continue;
-		if (writer != 0 && writer != table->pid && alive(writer))
+		if (writer != 0 && alive(writer))
 			continue;
-		if (!atomic_compare_exchange_strong(&block->writer, &writer, table->pid))
+		if (!atomic_compare_exchange_strong(&block->writer, &writer, thread))
 			continue;
 		/* It may have become the current one between the two looks. */
 		if (i != version_of(table) % LIMIT_BLOCKS)

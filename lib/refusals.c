@@ -35,7 +35,7 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 
 struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie)
 {
-	struct connection connection = {0};
+	struct connection connection = {.peer.interface = INTERFACE_UNIX};
 
 	memcpy(connection.peer.address.bytes, &uid, sizeof(uid));
 	memcpy(connection.local.address.bytes, &inode, sizeof(inode));

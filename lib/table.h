@@ -45,10 +45,18 @@ typedef uint64_t reference;
  * it. */
 struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie);
 
-/* An internet connection always has a local port. */
+/* Such a connection's mark, where one of a link-local address has its interface; the kernel's are positive. */
+#define INTERFACE_UNIX UINT32_MAX
+
 static inline bool connection_is_unix(const struct connection *connection)
 {
-	return connection->local.port == 0;
+	return connection->peer.interface == INTERFACE_UNIX;
+}
+
+/* Whether both ends are known (connlimit_accept_address may be told of one only): otherwise the kernel cannot be asked. */
+static inline bool connection_is_whole(const struct connection *connection)
+{
+	return connection->local.port != 0;
 }
 
 /* Where a table could not be had as asked. */
@@ -206,6 +214,7 @@ reference table_adopt(struct table *table, const struct connection *connection);
 
 /* Connections counted for the client that `address` belongs to. */
 uint32_t table_count(const struct table *table, const struct address *address);
+uint32_t table_count_user(const struct table *table, uint32_t uid); /* over Unix sockets */
 
 struct client_facts {
 	struct network network;

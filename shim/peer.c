@@ -7,17 +7,9 @@
 static bool from_unix(struct connection *connection, int descriptor)
 {
 	struct limits limits;
-	struct ucred user;
-	socklen_t length = sizeof(user);
-	uint64_t inode;
-	uint64_t cookie;
 
 	limits_read(limiter_table(), &limits);
-	if (limits.per_uid == LIMIT_NONE || getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &user, &length) != 0 ||
-	    user.uid == (uid_t)-1 || !kernel_unix_identity(descriptor, &inode, &cookie))
-		return false;
-	*connection = connection_of_unix(user.uid, inode, cookie);
-	return true;
+	return limits.per_uid != LIMIT_NONE && kernel_unix_connection(connection, descriptor);
 }
 
 static bool local_of(struct endpoint *endpoint, int descriptor)

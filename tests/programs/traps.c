@@ -650,6 +650,51 @@ static void test_other_program(void)
 	execve("/usr/bin/env", arguments, environment);
 }
 
+static bool runs(pid_t pid, const char *wanted)
+{
+	char path[64];
+	char name[64] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	FILE *file = fopen(path, "r");
+	if (file == NULL)
+		return false;
+	bool read = fgets(name, sizeof(name), file) != NULL;
+	fclose(file);
+	name[strcspn(name, "\n")] = '\0';
+	return read && strcmp(name, wanted) == 0;
+}
+
+/* A program of another name that neither listens nor accepts: signals do to it what they did, and no variable keeps it from
+ * starting. */
+static void test_executed(void)
+{
+	char *sleeper[] = {"sleep", "60", NULL};
+	char *nothing[] = {"true", NULL};
+	int status;
+
+	serve();
+	fcntl(listener, F_SETFD, FD_CLOEXEC);
+	pid_t pid = fork();
+	if (pid == 0) {
+		execvp(sleeper[0], sleeper);
+		_exit(99);
+	}
+	for (int i = 0; i < 1000 && !runs(pid, "sleep"); i++)
+		usleep(10000);
+	usleep(100000); /* its constructors */
+	kill(pid, SIGHUP);
+	EXPECT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP, "status %x of sleep",
+	       status);
+	pid = fork();
+	if (pid == 0) {
+		setenv("CONNLIMIT_STRANGE", "1", 1);
+		execvp(nothing[0], nothing);
+		_exit(99);
+	}
+	EXPECT(waitpid(pid, &status, 0) == pid && status == 0, "status %x of true", status);
+}
+
 /* ---- what is forbidden ---- */
 
 static void forbid(const int *calls, const int *first_arguments, size_t number)
@@ -942,6 +987,7 @@ int main(int argc, char **argv)
 	    {"full", test_full},
 	    {"own_program", test_own_program},
 	    {"other_program", test_other_program},
+	    {"executed", test_executed},
 	    {"no_netlink", test_no_netlink},
 	    {"blind", test_blind},
 	    {"no_segment", test_no_segment},

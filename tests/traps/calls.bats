@@ -41,6 +41,8 @@ trap_of() {
 	[ "$output" = A=B ]
 }
 
+@test "a program that the daemon executes is ended by SIGHUP as without us, and starts whatever variables it is given" { trap_of executed 0; }
+
 @test "without netlink, /proc/net/tcp tells who is gone" { trap_of no_netlink 1; }
 @test "without both, the limit holds, and refusals on the table's word are counted" { trap_of blind 1; }
 @test "without shared memory segments, the limit holds over forked children" { trap_of no_segment 1; }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,139 @@ static void a_bad_setting_changes_nothing_and_says_why(void **state)
 	assert_int_equal(connlimit_config_get(config, "PER_IP", text, sizeof(text)), 0);
 	assert_string_equal(text, "5");
 	connlimit_config_delete(config);
+}
+
+static void addresses_alone_are_enough(void **state)
+{
+	connlimit *limiter = limiter_of("2");
+	struct sockaddr_in peer = address_of(7);
+	connlimit_handle handle[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		peer.sin_port = htons((in_port_t)(40000 + i));
+		assert_int_equal(connlimit_accept_address(limiter, (struct sockaddr *)&peer, sizeof(peer), NULL, 0, &handle[i]),
+				 i < 2 ? CONNLIMIT_ADMITTED : CONNLIMIT_REFUSED);
+	}
+	assert_int_equal(open_from(limiter, 7), 2);
+	/* A server's own test may leave the ports out as well. */
+	peer = address_of(8);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(connlimit_accept_address(limiter, (struct sockaddr *)&peer, sizeof(peer), NULL, 0, &handle[i]),
+				 i < 2 ? CONNLIMIT_ADMITTED : CONNLIMIT_REFUSED);
+	/* The kernel knows none of them, and they stay: nothing can be concluded of a connection of which one end is known. */
+	struct ends ends = connect_from(7);
+	assert_int_equal(connlimit_accept(limiter, ends.server, &handle[2]), CONNLIMIT_REFUSED);
+	assert_int_equal(open_from(limiter, 7), 2);
+	connlimit_free(limiter, &handle[0]);
+	connlimit_free(limiter, &handle[1]);
+	assert_int_equal(open_from(limiter, 8), 0);
+	hang_up(ends);
+	connlimit_close(limiter);
+}
+
+static void local_users_have_their_own_limit(void **state)
+{
+	connlimit_config *config = connlimit_config_new();
+	connlimit_handle handle[3];
+	int pair[3][2];
+
+	(void)state;
+	connlimit_config_set(config, "per-ip", "1");
+	connlimit_config_set(config, "capacity", "64");
+	connlimit *limiter = connlimit_open(config);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair[i]), 0);
+	assert_int_equal(connlimit_accept(limiter, pair[0][0], &handle[0]), CONNLIMIT_UNCOUNTED);
+	connlimit_config_set(config, "per-uid", "2");
+	assert_int_equal(connlimit_set_config(limiter, config), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(connlimit_accept(limiter, pair[i][0], &handle[i]),
+				 i < 2 ? CONNLIMIT_ADMITTED : CONNLIMIT_REFUSED);
+	assert_int_equal(connlimit_open_connections_of_user(limiter, geteuid()), 2);
+	assert_int_equal(connlimit_open_connections_of_user(limiter, geteuid() + 1), 0);
+	/* One that was closed and not freed refuses nobody. */
+	close(pair[0][0]);
+	int verdict = CONNLIMIT_REFUSED;
+	for (int i = 0; i < 5000 && verdict == CONNLIMIT_REFUSED; i++) {
+		verdict = connlimit_accept(limiter, pair[2][0], &handle[2]);
+		usleep(1000); /* the kernel is not asked again at once */
+	}
+	assert_int_equal(verdict, CONNLIMIT_ADMITTED);
+	connlimit_free(limiter, &handle[1]);
+	connlimit_free(limiter, &handle[2]);
+	assert_int_equal(connlimit_open_connections_of_user(limiter, geteuid()), 0);
+	for (int i = 0; i < 3; i++) {
+		if (i > 0)
+			close(pair[i][0]);
+		close(pair[i][1]);
+	}
+	connlimit_config_delete(config);
+	connlimit_close(limiter);
+}
+
+enum { SETTERS = 4, SETS = 200 };
+
+static _Atomic bool all_set;
+
+/* Each thread sets numbers of its own, always two that belong together. */
+static void *set_often(void *with)
+{
+	static _Atomic int next = 1;
+	connlimit_config *config = connlimit_config_new();
+	uintptr_t failed = 0;
+	char text[32];
+
+	for (int i = 0; i < SETS; i++) {
+		int number = next++;
+		snprintf(text, sizeof(text), "%d", number);
+		failed += connlimit_config_set(config, "PER_IP", text) != 0;
+		snprintf(text, sizeof(text), "192.0.2.1=%d", number);
+		failed += connlimit_config_set(config, "RULES", text) != 0;
+		while (connlimit_set_config(with, config) != 0)
+			assert_int_equal(errno, EAGAIN);
+	}
+	connlimit_config_delete(config);
+	return (void *)failed; // NOLINT(performance-no-int-to-ptr)
+}
+
+static void *get_often(void *with)
+{
+	char per_ip[16];
+	char rules[64];
+	uintptr_t mixed = 0;
+
+	while (!all_set) {
+		connlimit_config *config = connlimit_get_config(with);
+		if (config == NULL)
+			continue;
+		connlimit_config_get(config, "PER_IP", per_ip, sizeof(per_ip));
+		connlimit_config_get(config, "RULES", rules, sizeof(rules));
+		mixed += rules[0] != '\0' && strcmp(strchr(rules, '=') + 1, per_ip) != 0;
+		connlimit_config_delete(config);
+	}
+	return (void *)mixed; // NOLINT(performance-no-int-to-ptr)
+}
+
+static void a_config_is_set_and_got_whole_from_many_threads(void **state)
+{
+	connlimit *limiter = limiter_of("1");
+	pthread_t setter[SETTERS];
+	pthread_t getter;
+	void *wrong;
+
+	(void)state;
+	pthread_create(&getter, NULL, get_often, limiter);
+	for (int i = 0; i < SETTERS; i++)
+		pthread_create(&setter[i], NULL, set_often, limiter);
+	for (int i = 0; i < SETTERS; i++) {
+		pthread_join(setter[i], &wrong);
+		assert_null(wrong);
+	}
+	all_set = true;
+	pthread_join(getter, &wrong);
+	assert_null(wrong);
+	connlimit_close(limiter);
 }
 
 static void an_error_leaks_nothing(void **state)
@@ -404,6 +538,9 @@ int main(void)
 	    TEST(frees_exactly_once),
 	    TEST(limits_change_while_it_runs),
 	    TEST(a_bad_setting_changes_nothing_and_says_why),
+	    TEST(addresses_alone_are_enough),
+	    TEST(local_users_have_their_own_limit),
+	    TEST(a_config_is_set_and_got_whole_from_many_threads),
 	    TEST(an_error_leaks_nothing),
 	    TEST(one_who_forgot_to_free_refuses_nobody),
 	    TEST(processes_share_one_by_name),

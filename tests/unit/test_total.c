@@ -543,11 +543,56 @@ static void a_check_costs_what_it_works_not_what_it_waits(void **state)
 	table_drop(&table, held[1]);
 }
 
+static uint32_t total_in_force(void)
+{
+	struct limits limits;
+
+	limits_read(&table, &limits);
+	return limits.total;
+}
+
+static void publish_two(void)
+{
+	publish_total(2);
+}
+
+static void publish_two_in_a_thread(void)
+{
+	static struct settings own;
+	pthread_t thread;
+
+	own = settings;
+	pthread_create(&thread, NULL, (void *(*)(void *))publish_two, NULL);
+	pthread_join(thread, NULL);
+	settings = own;
+}
+
+/* Another thread, or a signal handler of this one, publishes in between: each writes a block of its own, and the later turn
+ * holds. */
+static void publications_of_one_process_do_not_share_a_block(void **state)
+{
+	void (*const others[])(void) = {publish_two, publish_two_in_a_thread};
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		settings.total = 1;
+		uint64_t turn = limits_turn(&table);
+		at(i % 2 == 0 ? POINT_LIMITS_CLAIMED : POINT_LIMITS_WRITTEN, others[i / 2]);
+		static struct settings one;
+		settings_copy(&one, &settings);
+		assert_true(limits_publish(&table, turn, &one));
+		assert_int_equal(total_in_force(), 2);
+		publish_total(3 + (uint32_t)i);
+		assert_int_equal(total_in_force(), 3 + i);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TEST(publications_of_one_process_do_not_share_a_block),
 	    TEST(holds_over_all_clients),
 	    TEST(set_while_connections_are_open),
 	    TEST(set_while_an_admission_is_under_way),
