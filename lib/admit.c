@@ -5,7 +5,6 @@
 #include "point.h"
 #include "rate.h"
 #include "records.h"
-#include "regroup.h"
 #include "remote.h"
 #include "total.h"
 
@@ -71,8 +70,6 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	 * counted under the new ones, with no room for us. */
 	bool client_stands = client_generation(atomic_load(&table->entry[entry].word)) == generation;
 	bool total_stands = total_generation(table) == total;
-	if (left_out(ORDERING_PUBLISH_THEN_LOOK))
-		return true;
 	if (client_stands && total_stands && atomic_load(&table->header->current) == attempt->limits.version)
 		return true;
 	record_free(table, slot, record_state(record_generation(claimed), RECORD_OPEN, 1), &entry);
@@ -97,11 +94,10 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 	if (counted != COUNTED)
 		return counted;
 	point_reached(POINT_COUNTED);
-	enum counted among_all = total_count(table, attempt->total, &total);
-	if (among_all != COUNTED) {
+	if (total_count(table, attempt->total, &total) != COUNTED) {
 		client_uncount(table, attempt->entry, generation);
 		attempt->reason = REFUSED_TOTAL;
-		return among_all;
+		return COUNT_FULL;
 	}
 	if (attempt->rate.every_us != 0 && !attempt->paid) {
 		if (!rate_take(&table->notes[attempt->entry].tokens, &attempt->rate, clock_us())) {
@@ -154,13 +150,12 @@ static void note_refusal(struct table *table, const struct attempt *attempt, str
 	atomic_fetch_add_explicit(&table->notes[attempt->entry].refused, 1, memory_order_relaxed);
 }
 
-static void begin(struct table *table, struct attempt *attempt, const struct connection *connection)
+static void begin(const struct table *table, struct attempt *attempt, const struct connection *connection)
 {
 	attempt->connection = connection;
 	attempt->paid = false;
 	attempt->observed = false;
 	attempt->limit = limits_apply(table, &attempt->limits, connection);
-	regroup_look(table, &attempt->limits);
 	attempt->total = attempt->limits.total;
 	attempt->rate = attempt->limits.rate;
 	attempt->network = limits_client_of(&attempt->limits, connection);
@@ -261,11 +256,10 @@ bool table_hold(struct table *table, reference held)
 {
 	uint64_t state;
 
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
+	while (still_held(table, held, &state)) {
 		/* At the most that fits, the number stays: the record is then dropped by the kernel's word alone. */
 		if ((state & RECORD_REFERENCES) == RECORD_REFERENCES)
 			return true;
-		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state + 1))
 			return true;
 	}
@@ -302,12 +296,11 @@ static void drop(struct table *table, reference held)
 {
 	uint64_t state;
 
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
+	while (still_held(table, held, &state)) {
 		uint64_t references = state & RECORD_REFERENCES;
 
 		if (references == RECORD_REFERENCES)
 			return;
-		point_reached(POINT_SWAP);
 		if (references > 1) {
 			if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - 1))
 				return;
@@ -333,10 +326,9 @@ void table_let_fly(struct table *table, reference held)
 	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
 	uint64_t state;
 
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
+	while (still_held(table, held, &state)) {
 		if ((state & RECORD_FLIGHT) == RECORD_FLIGHT)
 			return;
-		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state + one))
 			return;
 	}
@@ -346,10 +338,9 @@ bool table_drop_unless_last(struct table *table, reference held)
 {
 	uint64_t state;
 
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state) && (state & RECORD_REFERENCES) > 1; swaps++) {
+	while (still_held(table, held, &state) && (state & RECORD_REFERENCES) > 1) {
 		if ((state & RECORD_REFERENCES) == RECORD_REFERENCES)
 			return true;
-		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - 1))
 			return true;
 	}
@@ -361,11 +352,9 @@ bool table_land(struct table *table, reference held)
 	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
 	uint64_t state;
 
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state) && (state & RECORD_FLIGHT) != 0; swaps++) {
-		point_reached(POINT_SWAP);
+	while (still_held(table, held, &state) && (state & RECORD_FLIGHT) != 0)
 		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - one))
 			return true;
-	}
 	return false;
 }
 
@@ -396,11 +385,10 @@ reference table_adopt(struct table *table, const struct connection *connection)
 		if (!record_read(table, slot, &state, &found) || !same_connection(&found, connection))
 			continue;
 		reference held = (reference)record_generation(state) << 32 | (slot + 1);
-		for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
+		while (still_held(table, held, &state)) {
 			bool flying = (state & RECORD_FLIGHT) != 0;
 			if (!flying && (state & RECORD_REFERENCES) == RECORD_REFERENCES)
 				return held;
-			point_reached(POINT_SWAP);
 			if (atomic_compare_exchange_weak(&table->record[slot].state, &state, flying ? state - one : state + 1))
 				return held;
 		}

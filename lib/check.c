@@ -8,7 +8,9 @@
 #include "total.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 
 enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
@@ -68,11 +70,10 @@ static bool mend(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 		uint64_t now = atomic_load(word);
 		if (now != seen)
 			return (now & CLIENT_COUNT) < (seen & CLIENT_COUNT);
+		sched_yield();
 	}
 	uint64_t marked =
 	    (client_generation(seen) + CLIENT_GENERATION) | (seen & (CLIENT_COUNT | CLIENT_TENTATIVE)) | CLIENT_MENDING;
-	if (left_out(ORDERING_RAISE_THEN_COUNT))
-		marked = seen;
 	if (!atomic_compare_exchange_strong(word, &seen, marked))
 		return (seen & CLIENT_COUNT) < (marked & CLIENT_COUNT);
 	point_reached(POINT_MEND_MARKED);
@@ -114,7 +115,11 @@ static int ask_and_drop(struct table *table, struct batch *batch, bool controlle
 {
 	int dropped = 0;
 
-	if (!kernel_ask(batch->question, batch->number))
+	bool answered = kernel_ask(batch->question, batch->number);
+	/* An onlooker's questions, which have no control, say nothing of how the daemon may ask. */
+	if (controlled)
+		atomic_fetch_add_explicit(&table->header->asked[kernel_way() % ASKED_WAYS], 1, memory_order_relaxed);
+	if (!answered)
 		return -1;
 	/* Unix connections need no control of ours: kernel_ask has its own for them. */
 	if (controlled && batch->question[0].answer != ANSWER_OPEN && !connection_is_unix(&batch->question[0].connection))
@@ -318,11 +323,33 @@ enum checked check_room(struct table *table, const struct connection *control)
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
 }
 
-uint32_t check_all(struct table *table)
+/* Mends the counts that stand above the slots. One pass finds the slots of all: a pass for each client would take as long as
+ * there are clients. What is found so is no more than a hint; check_count looks again. */
+static void mend_all(struct table *table)
+{
+	uint32_t extent = record_extent(table);
+	uint32_t *slots = calloc(table->entries, sizeof(*slots));
+
+	for (uint32_t slot = 0; slot < extent && slots != NULL; slot++) {
+		uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
+		if (owner != 0 && owner <= table->entries &&
+		    record_kind(atomic_load_explicit(&table->record[slot].state, memory_order_relaxed)) != RECORD_FREE)
+			slots[owner - 1]++;
+	}
+	for (uint32_t entry = 0; entry < table->entries; entry++) {
+		uint64_t count = atomic_load_explicit(&table->entry[entry].word, memory_order_relaxed) & CLIENT_COUNT;
+		if (count != 0 && (slots == NULL || count > slots[entry]))
+			check_count(table, entry);
+	}
+	free(slots);
+}
+
+int64_t check_all(struct table *table)
 {
 	struct batch batch;
 	uint32_t extent = record_extent(table);
-	uint32_t freed = 0;
+	int64_t freed = 0;
+	bool blind = false;
 	uint32_t slot = 0;
 
 	while (slot < extent) {
@@ -336,13 +363,15 @@ uint32_t check_all(struct table *table)
 				add_to_batch(table, &batch, slot);
 		}
 		int dropped = batch.number > 0 ? ask_and_drop(table, &batch, false) : 0;
-		if (dropped < 0)
-			return freed;
-		freed += (uint32_t)dropped;
+		if (dropped < 0) {
+			blind = true;
+			break;
+		}
+		freed += dropped;
 	}
-	for (uint32_t entry = 0; entry < table->entries; entry++)
-		if ((atomic_load_explicit(&table->entry[entry].word, memory_order_relaxed) & CLIENT_COUNT) != 0)
-			check_count(table, entry);
+	if (blind)
+		return -1;
+	mend_all(table);
 	if ((atomic_load(&table->header->total) & TOTAL_COUNTING) != 0)
 		mend(table, &table->header->total, ANY_CLIENT);
 	return freed;

@@ -31,8 +31,9 @@ enum checked check_room(struct table *table, const struct connection *control);
 bool check_total_unknown(struct table *table);
 
 /* Goes over the whole table: asks the kernel about every record, frees what is gone and what the dead left half done, and mends
- * the counts. For a process in the daemon's network namespace, which the caller answers for. Returns the records freed. */
-uint32_t check_all(struct table *table);
+ * the counts. For a process in the daemon's network namespace, which the caller answers for. Returns the records freed, or -1
+ * if the kernel did not answer. Takes memory, so not for signal handlers. */
+int64_t check_all(struct table *table);
 
 /* Lowers the count to the number of slots if it stands too high and nothing moves. True if it did. */
 bool check_count(struct table *table, uint32_t entry);

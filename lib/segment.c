@@ -8,6 +8,7 @@
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -102,6 +103,24 @@ bool segment_attach_id(struct segment *segment, int id, bool read_only)
 	return shmctl(id, IPC_STAT, &facts) == 0 && attach(segment, id, facts.shm_segsz, read_only ? SHM_RDONLY : 0);
 }
 
+bool segment_attach_file(struct segment *segment, int descriptor, size_t size)
+{
+	struct stat facts;
+
+	/* Past the file's end there is no memory, but SIGBUS. */
+	if (fstat(descriptor, &facts) != 0)
+		return false;
+	if (facts.st_size < 0 || (size_t)facts.st_size < size) {
+		errno = EINVAL;
+		return false;
+	}
+	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+	if (base == MAP_FAILED)
+		return false;
+	*segment = (struct segment){.id = -1, .base = base, .size = size};
+	return true;
+}
+
 /* Marked for removal while we still have it mapped: one who attaches in this moment keeps a working segment (shmctl(2),
  * IPC_RMID). */
 void segment_retire(const struct segment *segment)
@@ -134,7 +153,9 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 
 	for (int index = 0; index <= highest; index++) {
 		struct shmid_ds found;
-		int id = shmctl(index, SHM_STAT, &found);
+		int id = shmctl(index, SHM_STAT_ANY, &found);
+		if (id < 0 && errno == EINVAL)
+			id = shmctl(index, SHM_STAT, &found);
 		struct segment_facts facts;
 
 		if (id < 0)

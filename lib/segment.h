@@ -35,13 +35,17 @@ bool segment_anonymous(struct segment *segment, size_t size);
 /* Attaches by id, for those who look at tables of others. False with errno. */
 bool segment_attach_id(struct segment *segment, int id, bool read_only);
 
+/* Maps `size` bytes of an open file that is somebody's shared memory. */
+bool segment_attach_file(struct segment *segment, int descriptor, size_t size);
+
 /* Unmaps; when `last_removes` and nobody else has it mapped, the segment is removed. */
 void segment_detach(struct segment *segment, bool last_removes);
 
 /* Marks the segment for removal if nobody else has it mapped; it stays mapped here. Async-signal-safe. */
 void segment_retire(const struct segment *segment);
 
-/* Visits every segment of the system that this process may read. Stops when `visit` returns false. */
+/* Visits every segment of the IPC namespace, those that this process may not read included (Linux 4.17; on older kernels they
+ * are left out). Stops when `visit` returns false. */
 struct segment_facts {
 	int id;
 	uid_t owner;

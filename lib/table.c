@@ -3,7 +3,6 @@
 
 #include "clock.h"
 #include "fingerprint.h"
-#include "point.h"
 
 #include <errno.h>
 #include <string.h>
@@ -131,10 +130,8 @@ static void prepare(struct table *table, const char *name, const struct settings
 		strncpy(header->name, name, sizeof(header->name) - 1);
 		program_name(header->program, sizeof(header->program));
 		atomic_store(&header->extent, CAPACITY_LEAST);
-		point_reached(POINT_TABLE_NAMED);
 		if (settings != NULL && atomic_load(&header->current) == 0)
 			limits_publish(table, limits_turn(table), settings);
-		point_reached(POINT_TABLE_LIMITED);
 		atomic_store_explicit(&header->magic, TABLE_MAGIC, memory_order_release);
 	}
 	table->secret[0] = atomic_load(&header->secret[0]);
@@ -209,16 +206,20 @@ bool table_open_anonymous(struct table *table, const char *name, const struct se
 	return settle(table, name, settings);
 }
 
-bool table_open_id(struct table *table, int id)
+bool table_has_size(size_t size)
 {
-	struct segment segment;
+	return capacity_of_size(size) != 0;
+}
 
-	if (!segment_attach_id(&segment, id, false))
-		return false;
+/* Looks at memory that is mapped already; unmapped again if it is no table. */
+static bool look_at(struct table *table, struct segment segment)
+{
 	uint32_t capacity = capacity_of_size(segment.size);
+
 	if (capacity == 0 ||
 	    atomic_load_explicit(&((struct table_header *)segment.base)->magic, memory_order_acquire) != TABLE_MAGIC) {
 		segment_detach(&segment, false);
+		errno = EINVAL;
 		return false;
 	}
 	table->segment = segment;
@@ -227,6 +228,20 @@ bool table_open_id(struct table *table, int id)
 	table->secret[0] = atomic_load(&table->header->secret[0]);
 	table->secret[1] = atomic_load(&table->header->secret[1]);
 	return true;
+}
+
+bool table_open_id(struct table *table, int id)
+{
+	struct segment segment;
+
+	return segment_attach_id(&segment, id, false) && look_at(table, segment);
+}
+
+bool table_open_mapped(struct table *table, int descriptor, size_t size)
+{
+	struct segment segment;
+
+	return segment_attach_file(&segment, descriptor, size) && look_at(table, segment);
 }
 
 void table_leave(struct table *table)

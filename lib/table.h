@@ -73,6 +73,13 @@ bool table_open_anonymous(struct table *table, const char *name, const struct se
 /* Attaches the table in segment `id` for looking at. False if it is not a table of this layout. */
 bool table_open_id(struct table *table, int id);
 
+/* As table_open_id on memory that another process has mapped, through its /proc/PID/map_files (proc_pid_map_files(5)): a table
+ * in anonymous memory, or one of another IPC namespace. `size` bytes of the open `descriptor`, which may be closed then. */
+bool table_open_mapped(struct table *table, int descriptor, size_t size);
+
+/* Whether a piece of memory of this size can be a table. */
+bool table_has_size(size_t size);
+
 /* The network namespace that this process is in, as stat(2) of /proc/self/ns/net gives it (namespaces(7)); 0 if /proc is not
  * there. */
 uint64_t network_namespace(void);
@@ -122,9 +129,9 @@ uint64_t limits_turn(struct table *table);
 bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings);
 
 /* Keeps what the daemon was started with, before any file was read, for `connlimit reload`; and gives it back, or the defaults
- * if nobody kept it. A new start of the daemon replaces it; false if one does so at this moment, or died over it. */
+ * if nobody kept it. A new start of the daemon replaces it. */
 void limits_keep_start(struct table *table, const struct settings *settings);
-bool limits_start(const struct table *table, struct settings *settings);
+void limits_start(const struct table *table, struct settings *settings);
 
 /* Notes for `status` that a reload failed, and why. */
 void limits_failed(struct table *table, const char *why);
