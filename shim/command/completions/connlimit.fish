@@ -1,0 +1,57 @@
+# fish completion for connlimit(1). Options, settings and tables are asked of the command itself, so that they are those of the
+# version that is there.
+
+set -l commands run check status top clients disconnect reload set suggest metrics sync help
+
+function __connlimit_tables
+    connlimit status --names 2>/dev/null
+end
+
+# Lines with tabs, of which the first field is the client.
+function __connlimit_clients
+    connlimit status 2>/dev/null | awk -F '\t' 'NF > 1 && $1 != "CLIENT" && $1 !~ / / { print $1 }' | sort -u
+end
+
+function __connlimit_settings
+    connlimit run --help 2>/dev/null | sed -n 's/^  --\([a-z0-9-]*\)=.*/\1=/p'
+end
+
+complete -c connlimit -f
+complete -c connlimit -n __fish_use_subcommand -l help -d 'the commands'
+complete -c connlimit -n __fish_use_subcommand -l version -d 'the version'
+complete -c connlimit -n __fish_use_subcommand -a run -d 'start a daemon under limits'
+complete -c connlimit -n __fish_use_subcommand -a check -d 'can it be limited, and what will not be'
+complete -c connlimit -n __fish_use_subcommand -a status -d 'who holds what, in each daemon'
+complete -c connlimit -n __fish_use_subcommand -a top -d 'the same, live'
+complete -c connlimit -n __fish_use_subcommand -a clients -d "a client's connections"
+complete -c connlimit -n __fish_use_subcommand -a disconnect -d 'end them'
+complete -c connlimit -n __fish_use_subcommand -a reload -d 'read the file of limits again'
+complete -c connlimit -n __fish_use_subcommand -a set -d 'change limits until the next reload'
+complete -c connlimit -n __fish_use_subcommand -a suggest -d 'which limit would refuse how many'
+complete -c connlimit -n __fish_use_subcommand -a metrics -d 'for Prometheus'
+complete -c connlimit -n __fish_use_subcommand -a sync -d 'one limit over many machines'
+complete -c connlimit -n __fish_use_subcommand -a help -d 'help on a command'
+
+complete -c connlimit -n "__fish_seen_subcommand_from help" -a "$commands"
+complete -c connlimit -n "__fish_seen_subcommand_from status top reload suggest set" -a '(__connlimit_tables)' -d table
+complete -c connlimit -n "__fish_seen_subcommand_from set" -a '(__connlimit_settings)' -d setting
+complete -c connlimit -n "__fish_seen_subcommand_from clients disconnect" -a '(__connlimit_clients)' -d client
+complete -c connlimit -n "__fish_seen_subcommand_from check run" -a '(__fish_complete_command)'
+complete -c connlimit -n "__fish_seen_subcommand_from $commands" -l help -d 'options and exit statuses'
+complete -c connlimit -n "__fish_seen_subcommand_from status clients" -l json -d 'for programs'
+complete -c connlimit -n "__fish_seen_subcommand_from status" -l watch -d 'again and again'
+complete -c connlimit -n "__fish_seen_subcommand_from status" -l names -d "only the tables' names"
+complete -c connlimit -n "__fish_seen_subcommand_from top" -l delay -x -d 'seconds between looks'
+complete -c connlimit -n "__fish_seen_subcommand_from metrics" -l output -r -F -d 'into a file'
+complete -c connlimit -n "__fish_seen_subcommand_from metrics" -l listen -x -d 'on a loopback port'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l redis -x -d URL
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l ca -r -F -d 'certificates to trust'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l cluster -x -d 'name of the fleet'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l node -x -d 'name of this machine'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l table -x -a '(__connlimit_tables)' -d 'only this table'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l interval -x -d 'ms between exchanges'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l lease -x -d 'ms that word is good for'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l verbose -d 'say what is told'
+for setting in (__connlimit_settings | string replace = '')
+    complete -c connlimit -n "__fish_seen_subcommand_from run" -l $setting -x -d setting
+end
