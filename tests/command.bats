@@ -260,7 +260,7 @@ PYTHON
 	[ -z "$fits" ]
 	run "$CONNLIMIT" check --help
 	[ "$status" -eq 0 ]
-	refused 2 "usage: connlimit check" "$CONNLIMIT" check
+	refused 2 "no command to look at" "$CONNLIMIT" check
 	run "$CONNLIMIT" --version
 	[[ $output == "connlimit "[0-9]* ]]
 }

@@ -24,7 +24,8 @@ value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") ==
 	}
 	[ "$(value connlimit_connections <"$here/metrics")" = 1 ]
 	[ "$(value connlimit_limit_per_client <"$here/metrics")" = 1 ]
-	[ "$(value connlimit_refused_total 'index($0, "reason=\"per-ip\"")' <"$here/metrics")" = 1 ]
+	[ "$(value connlimit_refused_total <"$here/metrics")" = 1 ]
+	[ "$(value connlimit_refusals_total 'index($0, "reason=\"per-ip\"")' <"$here/metrics")" = 1 ]
 	[ "$(value connlimit_coverage_ratio <"$here/metrics")" = 1 ]
 }
 
@@ -51,7 +52,7 @@ value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") ==
 	hold 127.0.0.1 served
 	hold 127.0.0.2 served
 	[ "$("$CONNLIMIT" clients 127.0.0.1 | grep -c "test-$port")" -eq 2 ]
-	"$CONNLIMIT" clients 127.0.0.1 | grep -q "^127\.0\.0\.1  *[0-9]*  127\.0\.0\.1  *$port .* $daemon  test-$port"
+	"$CONNLIMIT" clients 127.0.0.1 | grep -qP "^127\.0\.0\.1\t[0-9]+\t127\.0\.0\.1\t$port\t[0-9]+\t$daemon\ttest-$port\$"
 	[ "$("$CONNLIMIT" clients 127.0.0.0/8 | grep -c "test-$port")" -eq 3 ]
 	run -2 "$CONNLIMIT" clients nowhere
 	[[ $output == *"'nowhere' is not an IPv4 address"* ]]

@@ -44,7 +44,7 @@ start_nginx() {
 	hold ::1 served
 	hold ::1 refused
 	hold 127.0.0.1 served
-	own_status | grep -q '^ *::/64 *1 *1 *1'
+	own_status | grep -q '^::/64[[:space:]]1[[:space:]]1[[:space:]]1'
 }
 
 @test "nginx: 300 connections come and go, and nothing is left counted" {

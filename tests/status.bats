@@ -22,8 +22,8 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	until_true counted_is 127.0.0.1 1
 	run own_status
 	echo "$output"
-	[[ $output =~ 127\.0\.0\.1\ +1\ +2\ +1\ +2 ]]
-	[[ $output =~ 127\.0\.0\.9\ +1\ +7\ +0\ +1 ]]
+	[[ $output == *$'\n127.0.0.1\t1\t2\t2\t1\t'* ]]
+	[[ $output == *$'\n127.0.0.9\t1\t7\t1\t0\t'* ]]
 	[[ $output == *"CONNLIMIT_PER_IP=2 (file)"* ]]
 	[[ $output == *"CONNLIMIT_TABLE=test-$port (environment)"* ]]
 	[[ $output == *"coverage 2 of 2"* ]]
@@ -52,7 +52,7 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	run -1 "$CONNLIMIT" status no-such-table
 	[[ $output == *"there is no table 'no-such-table'"* ]]
 	run -1 "$CONNLIMIT" status $$
-	[[ $output == *"is not under connlimit"* ]]
+	[[ $output == *"process $$ has no table"* ]]
 	run -2 "$CONNLIMIT" status --nonsense
 }
 

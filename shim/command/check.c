@@ -2,40 +2,35 @@
 #include "command.h"
 #include "program.h"
 
-#include <stdio.h>
-#include <string.h>
-
-static void usage(FILE *to)
-{
-	fprintf(to,
-		"usage: connlimit check [--] COMMAND [ARGUMENT]...\n\n"
-		"Says whether COMMAND can be limited, and which of its connections cannot be\n"
-		"seen. Nothing is started. Exit status 0: it can be; 126: it cannot; 127: it is\n"
-		"not there.\n");
-}
+static const char help[] =
+    "usage: connlimit check [--] COMMAND [ARGUMENT]...\n"
+    "\n"
+    "Says whether COMMAND can be limited, and which of its connections cannot be\n"
+    "seen. Nothing is started.\n"
+    "\n"
+    "Exit status: 0 it can be limited; 2 called wrongly; 126 it cannot; 127 it is not\n"
+    "there\n";
 
 int command_check(int argc, char **argv)
 {
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	struct program program;
 	char path[sizeof(program.path)];
-	int command = 1;
+	int option;
 
-	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		usage(stdout);
-		return 0;
+	while ((option = next_option(argc, argv, "+:h", options)) != -1) {
+		if (option != 'h')
+			return STATUS_USAGE;
+		fputs(help, stdout);
+		return STATUS_DONE;
 	}
-	if (command < argc && strcmp(argv[command], "--") == 0)
-		command++;
-	else if (command < argc && argv[command][0] == '-')
-		command = argc;
-	if (command == argc) {
-		usage(stderr);
-		return 2;
-	}
-	int verdict = program_find(argv[command], path, sizeof(path));
+	if (optind == argc)
+		return usage_error("check", "no command to look at");
+	const char *command = argv[optind];
+	int verdict = program_find(command, path, sizeof(path));
 	if (verdict != 0) {
-		fprintf(stderr, "connlimit: %s: %s\n", argv[command],
-			verdict == 127 ? "command not found" : "not an executable file");
+		fprintf(stderr, "connlimit: %s: %s\n", command,
+			verdict == STATUS_NOT_FOUND ? "command not found" : "not an executable file");
 		return verdict;
 	}
 	program_examine(&program, path);
@@ -43,5 +38,6 @@ int command_check(int argc, char **argv)
 	printf("%s: %s\n", path, good ? "can be limited" : "cannot be limited");
 	for (size_t i = 0; i < program.findings; i++)
 		printf("  %s: %s\n", program.finding[i].fatal ? "because" : "note", program.finding[i].text);
-	return good ? 0 : 126;
+	int status = output_end();
+	return status != 0 ? status : good ? STATUS_DONE : STATUS_CANNOT_EXECUTE;
 }

@@ -2,16 +2,63 @@
 #ifndef CONNLIMIT_COMMAND_H
 #define CONNLIMIT_COMMAND_H
 
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+/* What the command exits with, the same in every subcommand; connlimit(1) says when. A daemon's own status is passed on by
+ * `run`. */
+enum status {
+	STATUS_DONE = 0,
+	STATUS_FAILED = 1,
+	STATUS_USAGE = 2,
+	STATUS_UNAVAILABLE = EX_UNAVAILABLE, /* 69: the kernel cannot do it */
+	STATUS_BUSY = EX_TEMPFAIL,	     /* 75 */
+	STATUS_NOT_PERMITTED = EX_NOPERM,    /* 77 */
+	STATUS_CONFIG = EX_CONFIG,	     /* 78 */
+	STATUS_CANNOT_EXECUTE = 126,
+	STATUS_NOT_FOUND = 127,
+};
+
 int command_run(int argc, char **argv);
+int command_check(int argc, char **argv);
 int command_clients(int argc, char **argv);
 int command_disconnect(int argc, char **argv);
 int command_manual(int argc, char **argv);
 int command_metrics(int argc, char **argv);
-int command_check(int argc, char **argv);
-int command_suggest(int argc, char **argv);
 int command_reload(int argc, char **argv);
 int command_set(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_suggest(int argc, char **argv);
 int command_sync(int argc, char **argv);
+int command_top(int argc, char **argv);
+
+/* ---- arguments ---- */
+
+/* Says on standard error "connlimit NAME: ..." and where help is to be had. Returns STATUS_USAGE. */
+int usage_error(const char *command, const char *form, ...) __attribute__((format(printf, 2, 3)));
+
+/* getopt_long, from argv[1], which says in the same form what is wrong: '?' then. `argv[0]` is the command's name. */
+int next_option(int argc, char **argv, const char *letters, const struct option *options);
+
+/* As many arguments left as are allowed? If not, says so and returns false. */
+bool arguments_within(int argc, char **argv, int least, int most);
+
+/* Reads a whole number in a range. */
+bool number_argument(const char *text, long least, long most, long *number);
+
+/* ---- output ---- */
+
+/* Whether colours and aligned tables are wanted on standard output: on a terminal, and colours not where the user asked for
+ * none (no-color.org) or where the terminal has none (TERM=dumb). */
+bool output_is_terminal(void);
+bool output_is_coloured(void);
+
+/* Columns of the terminal; 80 if it does not say. */
+int output_width(void);
+
+/* Ends standard output: 0, or STATUS_FAILED with a sentence on standard error if something could not be written. */
+int output_end(void);
 
 #endif

@@ -1,113 +1,202 @@
 #include "coverage.h"
 
+#include "../../lib/kernel.h"
 #include "../../lib/records.h"
 
-#include <errno.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
-#include <netinet/tcp.h>
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-struct ports {
-	unsigned char set[65536 / 8];
-	uint64_t open; /* records of internet connections */
+/* ---- which listeners are the daemon's ---- */
+
+/* A daemon opens its listeners before its clients come: behind so many descriptors of a process none is looked for. */
+enum { DESCRIPTORS_MOST = 1024 };
+
+static void mark_listeners_of(pid_t pid, const struct sockets *sockets, bool *own)
+{
+	char path[64];
+	char target[64];
+	const struct dirent *entry;
+	unsigned looked_at = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	DIR *descriptors = opendir(path);
+	if (descriptors == NULL)
+		return;
+	while ((entry = readdir(descriptors)) != NULL && looked_at++ < DESCRIPTORS_MOST) {
+		unsigned long inode;
+		ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
+
+		if (length <= 0)
+			continue;
+		target[length] = '\0';
+		if (sscanf(target, "socket:[%lu]", &inode) != 1)
+			continue;
+		for (size_t i = 0; i < sockets->listeners; i++)
+			own[i] |= sockets->listener[i].inode == inode;
+	}
+	closedir(descriptors);
+}
+
+static bool is_wildcard(const struct address *address)
+{
+	static const struct address ipv6_any = {{0}};
+	static const struct address ipv4_any = {{[10] = 0xff, [11] = 0xff}};
+
+	return memcmp(address, &ipv6_any, sizeof(*address)) == 0 || memcmp(address, &ipv4_any, sizeof(*address)) == 0;
+}
+
+/* How well a listener fits a connection: 0 not at all; the kernel prefers one on the address itself. */
+static int fitness(const struct endpoint *listener, bool ipv4_listener, const struct endpoint *local)
+{
+	if (listener->port != local->port)
+		return 0;
+	if (memcmp(&listener->address, &local->address, sizeof(local->address)) == 0)
+		return 3;
+	if (!is_wildcard(&listener->address))
+		return 0;
+	return ipv4_listener == address_is_ipv4(&local->address) ? 2 : ipv4_listener ? 0 : 1;
+}
+
+enum whose { NOBODYS, OURS, OTHERS };
+
+static enum whose whose(const struct sockets *sockets, const bool *own, const struct endpoint *local)
+{
+	enum whose best_is = NOBODYS;
+	int best = 0;
+
+	for (size_t i = 0; i < sockets->listeners; i++) {
+		int fit = fitness(&sockets->listener[i].connection.local, sockets->listener[i].ipv4, local);
+
+		if (fit == 0 || fit < best || (fit == best && best_is == OURS))
+			continue;
+		best = fit;
+		best_is = own[i] ? OURS : OTHERS;
+	}
+	return best_is;
+}
+
+/* ---- what the table holds ---- */
+
+struct held {
+	struct connection *place; /* open addressing; a local port of 0 is an empty one */
+	size_t places;		  /* a power of two */
+	unsigned char port[65536 / 8];
 };
 
-static void find_ports(const struct table *table, struct ports *ports)
+static size_t place_of(const struct held *held, const struct connection *connection)
+{
+	uint64_t hash = connection->peer.port * UINT64_C(0x9e3779b97f4a7c15) + connection->local.port;
+	uint64_t word;
+
+	for (int i = 0; i < 2; i++) {
+		memcpy(&word, connection->peer.address.bytes + 8 * i, sizeof(word));
+		hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
+		hash ^= hash >> 32;
+	}
+	return hash & (held->places - 1);
+}
+
+static bool same_end(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
+}
+
+static bool is_held(const struct held *held, const struct connection *connection)
+{
+	for (size_t i = place_of(held, connection); held->place[i].local.port != 0; i = (i + 1) & (held->places - 1))
+		if (same_end(&held->place[i].peer, &connection->peer) && same_end(&held->place[i].local, &connection->local))
+			return true;
+	return false;
+}
+
+static bool find_held(struct held *held, const struct table *table)
 {
 	uint32_t extent = record_extent(table);
 
-	for (uint32_t slot = 0; slot < extent; slot++) {
+	memset(held, 0, sizeof(*held));
+	held->places = 64;
+	while (held->places < 2 * (size_t)extent)
+		held->places *= 2;
+	held->place = calloc(held->places, sizeof(*held->place));
+	for (uint32_t slot = 0; slot < extent && held->place != NULL; slot++) {
 		struct connection connection;
 		uint64_t state;
 
-		if (!record_read(table, slot, &state, &connection) || connection.local.port == 0)
+		if (!record_read(table, slot, &state, &connection) || connection_is_unix(&connection))
 			continue;
-		ports->set[connection.local.port / 8] |= (unsigned char)(1U << connection.local.port % 8);
-		ports->open++;
+		size_t i = place_of(held, &connection);
+		while (held->place[i].local.port != 0)
+			i = (i + 1) & (held->places - 1);
+		held->place[i] = connection;
+		held->port[connection.local.port / 8] |= (unsigned char)(1U << connection.local.port % 8);
 	}
+	return held->place != NULL;
 }
 
-static int64_t count_replies(const char *buffer, size_t length, const struct ports *ports, bool *done)
+/* ---- the comparison ---- */
+
+/* What the table did not hold may have come or gone while we looked: it counts if the kernel has it still and the table, read
+ * once more, still has not. Returns how many were not there after all, and adds those that the table holds now to *covered. */
+static int64_t look_again(const struct table *table, struct question *missing, size_t number, int64_t *covered)
 {
-	int64_t number = 0;
+	struct held held;
+	int64_t gone = 0;
 
-	while (length >= sizeof(struct nlmsghdr)) {
-		struct nlmsghdr header;
-		struct inet_diag_msg message;
+	if (number == 0 || !find_held(&held, table))
+		return 0;
+	for (size_t from = 0; from < number; from += QUESTIONS_MOST) {
+		size_t some = number - from < QUESTIONS_MOST ? number - from : QUESTIONS_MOST;
 
-		memcpy(&header, buffer, sizeof(header));
-		if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > length || header.nlmsg_type == NLMSG_DONE ||
-		    header.nlmsg_type == NLMSG_ERROR) {
-			*done = true;
-			return header.nlmsg_type == NLMSG_ERROR ? -1 : number;
+		kernel_ask(missing + from, some);
+		for (size_t i = from; i < from + some; i++) {
+			if (is_held(&held, &missing[i].connection))
+				(*covered)++;
+			else if (missing[i].answer == ANSWER_GONE)
+				gone++;
 		}
-		if (header.nlmsg_len >= NLMSG_LENGTH(sizeof(message))) {
-			memcpy(&message, buffer + NLMSG_HDRLEN, sizeof(message));
-			unsigned port = ntohs(message.id.idiag_sport);
-			number += message.idiag_inode != 0 && (ports->set[port / 8] & 1U << port % 8) != 0;
-		}
-		size_t step = NLMSG_ALIGN(header.nlmsg_len);
-		if (step >= length)
-			break;
-		buffer += step;
-		length -= step;
 	}
-	return number;
+	free(held.place);
+	return gone;
 }
 
-static int64_t dump(int family, const struct ports *ports)
+void coverage_of(const struct found *found, const struct sockets *sockets, int64_t *covered, int64_t *in_kernel)
 {
-	struct {
-		struct nlmsghdr header;
-		struct inet_diag_req_v2 body;
-	} request = {
-	    .header = {.nlmsg_len = sizeof(request),
-		       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-	    .body = {.sdiag_family = (unsigned char)family,
-		     .sdiag_protocol = IPPROTO_TCP,
-		     .idiag_states = 1U << TCP_ESTABLISHED | 1U << TCP_CLOSE_WAIT | 1U << TCP_FIN_WAIT1 | 1U << TCP_FIN_WAIT2 |
-				     1U << TCP_LAST_ACK | 1U << TCP_CLOSING},
-	};
-	_Alignas(struct nlmsghdr) static char buffer[65536];
-	int64_t number = 0;
-	bool done = false;
-
-	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	if (descriptor < 0)
-		return -1;
-	if (send(descriptor, &request, sizeof(request), 0) != (ssize_t)sizeof(request))
-		done = true, number = -1;
-	while (!done) {
-		ssize_t length = recv(descriptor, buffer, sizeof(buffer), 0);
-		if (length <= 0)
-			break;
-		int64_t more = count_replies(buffer, (size_t)length, ports, &done);
-		number = more < 0 ? -1 : number + more;
-	}
-	close(descriptor);
-	return number;
-}
-
-void coverage_of(const struct table *table, int64_t *covered, int64_t *in_kernel)
-{
-	struct ports *ports = calloc(1, sizeof(*ports));
+	bool *own = calloc(sockets->listeners + 1, sizeof(*own));
+	struct question *missing = calloc(sockets->opens + 1, sizeof(*missing));
+	size_t missed = 0;
+	struct held *held = calloc(1, sizeof(*held));
 
 	*covered = -1;
 	*in_kernel = 0;
-	if (ports == NULL)
-		return;
-	find_ports(table, ports);
-	int64_t ipv4 = ports->open > 0 ? dump(AF_INET, ports) : 0;
-	int64_t ipv6 = ports->open > 0 ? dump(AF_INET6, ports) : 0;
-	if (ipv4 >= 0 && ipv6 >= 0) {
-		*in_kernel = ipv4 + ipv6;
-		*covered = (int64_t)ports->open < *in_kernel ? (int64_t)ports->open : *in_kernel;
+	if (own != NULL && missing != NULL && held != NULL && find_held(held, &found->table)) {
+		*covered = 0;
+		for (size_t i = 0; i < found->pids; i++)
+			mark_listeners_of(found->pid[i], sockets, own);
+		bool any = memchr(own, true, sockets->listeners) != NULL;
+		for (size_t i = 0; i < sockets->opens; i++) {
+			const struct socket_facts *facts = &sockets->open[i];
+			const struct endpoint *local = &facts->connection.local;
+			bool port_is_ours = (held->port[local->port / 8] & 1U << local->port % 8) != 0;
+			bool known = port_is_ours && is_held(held, &facts->connection);
+			enum whose listener = known ? OURS : whose(sockets, own, local);
+
+			if (listener == NOBODYS || !any)
+				listener = port_is_ours ? OURS : OTHERS;
+			if (!known && (facts->half_closed || listener == OTHERS))
+				continue;
+			(*in_kernel)++;
+			*covered += known;
+			if (!known)
+				missing[missed++].connection = facts->connection;
+		}
+		*in_kernel -= look_again(&found->table, missing, missed, covered);
 	}
-	free(ports);
+	if (held != NULL)
+		free(held->place);
+	free(held);
+	free(own);
+	free(missing);
 }

@@ -2,13 +2,15 @@
 #ifndef CONNLIMIT_COMMAND_COVERAGE_H
 #define CONNLIMIT_COMMAND_COVERAGE_H
 
-#include "../../lib/table.h"
+#include "sockets.h"
+#include "tables.h"
 
 #include <stdint.h>
 
-/* Of the connections that the kernel has, held by some process, on the local ports that the table's records name: how many
- * (*in_kernel), and of these how many the table holds (*covered). *covered is -1 if the kernel does not tell. Another daemon's
- * connections on the same port number at another address are among them. */
-void coverage_of(const struct table *table, int64_t *covered, int64_t *in_kernel);
+/* Of the connections that the kernel has to the listeners of the daemon's processes: how many (*in_kernel), and of these how
+ * many the table holds (*covered). Where we may not see which listeners those are, the local ports stand for them that the
+ * table's records name. A connection in an accept queue is not one yet, one whose end the daemon has sent only if the table
+ * still holds it: such as those that were refused with an answer. */
+void coverage_of(const struct found *found, const struct sockets *sockets, int64_t *covered, int64_t *in_kernel);
 
 #endif

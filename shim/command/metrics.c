@@ -5,13 +5,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct family {
@@ -29,11 +29,16 @@ struct family {
 		return available;                                                                                              \
 	}
 VALUE(open_now, true, view->open)
+VALUE(most_of_one, true, view->clients > 0 ? view->client[0].facts.open : 0)
 VALUE(clients_now, true, view->clients)
+VALUE(at_limit, true, view->at_limit)
 VALUE(capacity, true, view->capacity)
 VALUE(processes, true, view->processes)
 VALUE(uptime, true, view->uptime)
 VALUE(limit, view->settings.per_ip != LIMIT_NONE, view->settings.per_ip)
+VALUE(limit_total, view->settings.total != LIMIT_NONE, view->settings.total)
+VALUE(enforced, true, view->settings.mode == MODE_ENFORCE)
+VALUE(refused, true, view->refused)
 VALUE(observed, true, view->observed)
 VALUE(uncounted, true, view->uncounted)
 VALUE(unverified, true, view->unverified)
@@ -41,23 +46,39 @@ VALUE(checks, true, view->checks)
 VALUE(check_seconds, true, view->check_us / 1e6)
 VALUE(check_gone, true, view->check_gone)
 VALUE(repaired, true, view->repaired)
-VALUE(covered, view->covered >= 0 && view->in_kernel > 0, (double)view->covered / (double)view->in_kernel)
+VALUE(in_kernel, view->covered >= 0, view->in_kernel)
+VALUE(covered, view->covered >= 0, view->in_kernel > 0 ? (double)view->covered / (double)view->in_kernel : 1)
 VALUE(failed, true, view->failed >= 0)
-VALUE(checked, true, view->checked)
+VALUE(published, view->published >= 0, view->published)
+VALUE(publications, true, view->publications)
+VALUE(compared, true, view->compared == COMPARED)
 VALUE(fleet, view->settings.cluster_per_ip != LIMIT_NONE, view->fleet_current)
+VALUE(fleet_age, view->settings.cluster_per_ip != LIMIT_NONE && view->heard >= 0, view->heard)
+VALUE(fleet_limit, view->settings.cluster_per_ip != LIMIT_NONE, view->settings.cluster_per_ip)
+VALUE(fleet_remote, view->settings.cluster_per_ip != LIMIT_NONE, view->remote)
 
 static const struct family families[] = {
     {"connlimit_connections", "gauge", NULL, "Connections that are open and counted.", open_now},
+    {"connlimit_client_connections_most", "gauge", NULL, "Connections of the client that holds the most.", most_of_one},
     {"connlimit_clients", "gauge", NULL, "Clients that hold connections or were refused.", clients_now},
+    {"connlimit_clients_at_limit", "gauge", NULL, "Clients that hold as many connections as they may.", at_limit},
     {"connlimit_capacity", "gauge", NULL, "Connections that can be tracked.", capacity},
     {"connlimit_processes", "gauge", NULL, "Processes that share the table.", processes},
     {"connlimit_uptime_seconds", "gauge", "seconds", "Time since the table was made.", uptime},
     {"connlimit_limit_per_client", "gauge", NULL, "The limit for each client; absent if there is none.", limit},
-    {"connlimit_coverage_ratio", "gauge", "ratio",
-     "Of the connections that the kernel has on these ports, the share that is counted.", covered},
+    {"connlimit_limit_all_clients", "gauge", NULL, "The limit for all clients together; absent if there is none.", limit_total},
+    {"connlimit_enforced", "gauge", NULL, "1 in mode enforce, 0 in observe and off.", enforced},
+    {"connlimit_kernel_connections", "gauge", NULL, "Connections that the kernel has to this daemon's listeners.", in_kernel},
+    {"connlimit_coverage_ratio", "gauge", "ratio", "Of the connections that the kernel has, the share that is counted.",
+     covered},
     {"connlimit_reload_failed", "gauge", NULL, "1 if the last reload failed and the old limits stand.", failed},
-    {"connlimit_compared", "gauge", NULL, "1 if these counts were compared with the kernel.", checked},
+    {"connlimit_limits_age_seconds", "gauge", "seconds", "Time since limits were last put in force.", published},
+    {"connlimit_compared", "gauge", NULL, "1 if these counts were compared with the kernel.", compared},
     {"connlimit_fleet_heard", "gauge", NULL, "1 if other machines' counts are current; absent without a fleet limit.", fleet},
+    {"connlimit_fleet_heard_age_seconds", "gauge", "seconds", "Time since the fleet was heard.", fleet_age},
+    {"connlimit_fleet_limit_per_client", "gauge", NULL, "The limit for each client over all machines.", fleet_limit},
+    {"connlimit_fleet_connections", "gauge", NULL, "Connections that other machines hold of clients known here.", fleet_remote},
+    {"connlimit_refused", "counter", NULL, "Connections refused.", refused},
     {"connlimit_observed", "counter", NULL, "Connections that would have been refused, in mode observe.", observed},
     {"connlimit_uncounted", "counter", NULL, "Connections admitted without being counted.", uncounted},
     {"connlimit_unverified", "counter", NULL, "Refusals that could not be verified with the kernel.", unverified},
@@ -65,6 +86,7 @@ static const struct family families[] = {
     {"connlimit_check_seconds", "counter", "seconds", "Time spent asking.", check_seconds},
     {"connlimit_check_dropped", "counter", NULL, "Connections that these checks found gone.", check_gone},
     {"connlimit_repaired", "counter", NULL, "Counts that were mended.", repaired},
+    {"connlimit_publications", "counter", NULL, "Times that limits were put in force, the start included.", publications},
 };
 
 static void print_label(FILE *to, const char *text)
@@ -93,6 +115,43 @@ static void print_head(FILE *to, const char *name, const char *type, const char 
 	fprintf(to, "# HELP %s %s\n", name, help);
 }
 
+/* One line for each word of a label. */
+static void print_word(FILE *to, const char *name, const struct table_view *view, const char *label, const char *word,
+		       uint64_t value)
+{
+	fputs(name, to);
+	print_labels(to, view);
+	fprintf(to, ",%s=\"%s\"} %" PRIu64 "\n", label, word, value);
+}
+
+static void print_reasons(FILE *to, const struct table_view *views, int number)
+{
+	print_head(to, "connlimit_refusals", "counter", NULL,
+		   "Connections refused, or in mode observe those that would have been, by reason.");
+	for (int i = 0; i < number; i++)
+		for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++)
+			print_word(to, "connlimit_refusals_total", &views[i], "reason", view_reason(reason),
+				   views[i].refused_for[reason]);
+}
+
+static void print_ways(FILE *to, const struct table_view *views, int number)
+{
+	print_head(to, "connlimit_kernel_questions", "counter", NULL, "Questions to the kernel, by the way they were asked.");
+	for (int i = 0; i < number; i++)
+		for (unsigned way = KERNEL_SOCK_DIAG; way < ASKED_WAYS; way++)
+			print_word(to, "connlimit_kernel_questions_total", &views[i], "way", view_way(way),
+				   views[i].asked[way]);
+}
+
+static void print_degraded(FILE *to, const struct table_view *views, int number)
+{
+	print_head(to, "connlimit_degraded", "gauge", NULL, "1 for what does not work as it should; connlimit(1) names them.");
+	for (int i = 0; i < number; i++)
+		for (enum degraded what = 0; what < DEGRADEDS; what++)
+			print_word(to, "connlimit_degraded", &views[i], "what", view_degraded_name(what),
+				   view_degraded(&views[i], what) ? 1 : 0);
+}
+
 static void print_metrics(FILE *to, const struct table_view *views, int number)
 {
 	for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
@@ -108,14 +167,9 @@ static void print_metrics(FILE *to, const struct table_view *views, int number)
 			fprintf(to, "} %.15g\n", value);
 		}
 	}
-	print_head(to, "connlimit_refused", "counter", NULL, "Connections refused, by reason.");
-	for (int i = 0; i < number; i++) {
-		for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++) {
-			fputs("connlimit_refused_total", to);
-			print_labels(to, &views[i]);
-			fprintf(to, ",reason=\"%s\"} %" PRIu64 "\n", view_reason(reason), views[i].refused_for[reason]);
-		}
-	}
+	print_reasons(to, views, number);
+	print_ways(to, views, number);
+	print_degraded(to, views, number);
 	fputs("# EOF\n", to);
 }
 
@@ -136,24 +190,40 @@ static char *metrics_text(size_t *length)
 
 /* ---- into a file: whole or not at all, as node_exporter's textfile collector needs it ---- */
 
+static int cannot_write(const char *path, const char *what)
+{
+	fprintf(stderr, "connlimit: %s: %s: %s\n", path, what, strerror(errno));
+	return errno == EACCES || errno == EPERM ? STATUS_NOT_PERMITTED : STATUS_FAILED;
+}
+
+/* Beside the file, for rename(2) works only within a file system; under a name that the collector passes over (*.prom). */
 static int write_file(const char *path)
 {
-	char temporary[4096];
+	char temporary[PATH_MAX];
 	size_t length;
-	char *text = metrics_text(&length);
 
-	snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
-	FILE *file = text != NULL ? fopen(temporary, "wxe") : NULL;
-	bool written = file != NULL && fwrite(text, 1, length, file) == length;
-	if (file != NULL && fclose(file) != 0)
-		written = false;
+	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary)) {
+		errno = ENAMETOOLONG;
+		return cannot_write("--output", "cannot be written");
+	}
+	char *text = metrics_text(&length);
+	if (text == NULL)
+		return STATUS_FAILED;
+	int descriptor = mkstemp(temporary);
+	if (descriptor < 0) {
+		free(text);
+		return cannot_write(path, "no file can be made beside it");
+	}
+	/* mkstemp keeps others out, but the collector runs as another user; what the umask forbids stays forbidden. */
+	mode_t mask = umask(0);
+	umask(mask);
+	bool written = fchmod(descriptor, 0644 & ~mask) == 0 && write(descriptor, text, length) == (ssize_t)length;
 	free(text);
-	if (written && rename(temporary, path) == 0)
-		return 0;
-	fprintf(stderr, "connlimit: %s: %s\n", path, strerror(errno));
-	if (file != NULL)
-		unlink(temporary);
-	return 1;
+	if (close(descriptor) == 0 && written && rename(temporary, path) == 0)
+		return STATUS_DONE;
+	int status = cannot_write(path, "cannot be written");
+	unlink(temporary);
+	return status;
 }
 
 /* ---- on a port ---- */
@@ -211,7 +281,7 @@ static int serve(unsigned port)
 	    MHD_OPTION_CONNECTION_LIMIT, 16U, MHD_OPTION_CONNECTION_TIMEOUT, 10U, MHD_OPTION_END);
 	if (daemon == NULL) {
 		fprintf(stderr, "connlimit: cannot listen on 127.0.0.1 port %u: %s\n", port, strerror(errno));
-		return 1;
+		return errno == EACCES ? STATUS_NOT_PERMITTED : STATUS_FAILED;
 	}
 	while (!stopping)
 		sigsuspend(&none);
@@ -219,39 +289,44 @@ static int serve(unsigned port)
 	return 0;
 }
 
+static const char help[] =
+    "usage: connlimit metrics [--output FILE | --listen PORT]\n"
+    "\n"
+    "OpenMetrics text about every table that this user may read, for Prometheus, on\n"
+    "standard output; or\n"
+    "\n"
+    "  --output FILE  into FILE, whole or not at all: for node_exporter's textfile\n"
+    "                 collector, by a timer\n"
+    "  --listen PORT  at http://127.0.0.1:PORT/metrics, until SIGTERM or SIGINT\n"
+    "\n"
+    "Exit status: 0 done; 1 it cannot be done: the file cannot be written, the port\n"
+    "is taken; 2 called wrongly; 77 not permitted\n";
+
 int command_metrics(int argc, char **argv)
 {
 	static const struct option options[] = {{"listen", required_argument, NULL, 'l'},
 						{"output", required_argument, NULL, 'o'},
 						{"help", no_argument, NULL, 'h'},
 						{0}};
-	static const char usage[] =
-	    "usage: connlimit metrics [--output FILE | --listen PORT]\n"
-	    "OpenMetrics text on standard output, into FILE (whole or not at all), or at http://127.0.0.1:PORT/metrics\n";
 	const char *output = NULL;
-	unsigned long port = 0;
-	char *end;
+	long port = 0;
 	int option;
 
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((option = next_option(argc, argv, ":h", options)) != -1) {
 		switch (option) {
 		case 'l':
-			port = strtoul(optarg, &end, 10);
-			if (*end != '\0' || port < 1 || port > 65535) {
-				fprintf(stderr, "connlimit: --listen %s: is not a port from 1 to 65535\n", optarg);
-				return 2;
-			}
+			if (!number_argument(optarg, 1, 65535, &port))
+				return usage_error("metrics", "--listen %s: is not a port from 1 to 65535", optarg);
 			break;
 		case 'o': output = optarg; break;
-		case 'h': fputs(usage, stdout); return 0;
-		default: fputs(usage, stderr); return 2;
+		case 'h': fputs(help, stdout); return STATUS_DONE;
+		default: return STATUS_USAGE;
 		}
 	}
-	if (optind < argc || (output != NULL && port != 0)) {
-		fputs(usage, stderr);
-		return 2;
-	}
+	if (!arguments_within(argc, argv, 0, 0))
+		return STATUS_USAGE;
+	if (output != NULL && port != 0)
+		return usage_error("metrics", "--output and --listen are two ways; choose one");
 	if (port != 0)
 		return serve((unsigned)port);
 	if (output != NULL)
@@ -259,8 +334,8 @@ int command_metrics(int argc, char **argv)
 	size_t length;
 	char *text = metrics_text(&length);
 	if (text == NULL)
-		return 1;
-	bool written = fwrite(text, 1, length, stdout) == length && fflush(stdout) == 0;
+		return STATUS_FAILED;
+	fwrite(text, 1, length, stdout);
 	free(text);
-	return written ? 0 : 1;
+	return output_end();
 }

@@ -4,11 +4,32 @@
 
 #include "../../lib/settings.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <sysexits.h>
 
-enum { USAGE = 2, NO_TABLE = 1 };
+static const char reload_help[] =
+    "usage: connlimit reload [TABLE | PID]\n"
+    "\n"
+    "Reads the daemon's file of limits again, as the reload signal does, without a\n"
+    "signal. If anything in it is wrong, the old limits stand. TABLE may be left out\n"
+    "where there is only one.\n"
+    "\n"
+    "Exit status: 0 the limits of the file are in force; 1 no such table; 2 called\n"
+    "wrongly, or several tables and none named; 75 others are publishing limits at\n"
+    "this moment; 77 no such table among those that this user may read; 78 the file\n"
+    "is wrong, or there is none\n";
+
+static const char set_help[] =
+    "usage: connlimit set [TABLE | PID] NAME=VALUE...\n"
+    "\n"
+    "Changes settings of a running daemon, in all of its processes at once, until the\n"
+    "next reload: all that are given, or if one of them is wrong, none. The names are\n"
+    "those of 'connlimit run --help', as in\n"
+    "\n"
+    "  connlimit set nginx per-ip=20 mode=observe\n"
+    "\n"
+    "Exit status: 0 in force; 1 no such table; 2 called wrongly, or several tables\n"
+    "and none named; 75 others are publishing limits at this moment; 77 no such table\n"
+    "among those that this user may read; 78 a setting is wrong\n";
 
 static struct settings wanted;
 static struct settings in_force;
@@ -20,13 +41,13 @@ static int publish(struct table *table, uint64_t turn)
 	if (limits_publish(table, turn, &wanted))
 		return 0;
 	fprintf(stderr, "connlimit: others are publishing limits at this moment; try again\n");
-	return EX_TEMPFAIL;
+	return STATUS_BUSY;
 }
 
 static int bad(const char *what)
 {
 	fprintf(stderr, "connlimit: the old limits stand: %s\n", what);
-	return EX_CONFIG;
+	return STATUS_CONFIG;
 }
 
 /* The table may be written to by a worker without privileges, so a file that it names is not read with ours unless it is the
@@ -38,22 +59,19 @@ static int reload(struct table *table)
 	uint64_t turn = limits_turn(table);
 	char path[PATH_MOST + 1];
 
-	if (!limits_start(table, &wanted)) {
-		fprintf(stderr, "connlimit: the daemon is starting at this moment; try again\n");
-		return EX_TEMPFAIL;
-	}
+	limits_start(table, &wanted);
 	memcpy(path, wanted.file, sizeof(path));
 	if (path[0] == '\0') {
 		fprintf(stderr,
 			"connlimit: this daemon was started without a file of limits (CONNLIMIT_FILE); see 'connlimit set'\n");
-		return EX_CONFIG;
+		return STATUS_CONFIG;
 	}
 	if (!settings_from_file(&wanted, &work, file_text, path, &error)) {
 		limits_failed(table, error.text);
 		return bad(error.text);
 	}
 	if (!limits_copy(table, &in_force))
-		return EX_TEMPFAIL;
+		return STATUS_BUSY;
 	if (wanted.capacity != in_force.capacity || wanted.signal != in_force.signal)
 		return bad("CONNLIMIT_CAPACITY and CONNLIMIT_SIGNAL cannot change while the daemon runs");
 	return publish(table, turn);
@@ -61,15 +79,22 @@ static int reload(struct table *table)
 
 int command_reload(int argc, char **argv)
 {
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	struct table table;
+	int option;
 
-	if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
-		fprintf(stderr, "usage: connlimit reload [TABLE]\n");
-		return USAGE;
+	while ((option = next_option(argc, argv, ":h", options)) != -1) {
+		if (option != 'h')
+			return STATUS_USAGE;
+		fputs(reload_help, stdout);
+		return STATUS_DONE;
 	}
-	if (!tables_open(&table, argc == 2 ? argv[1] : NULL))
-		return NO_TABLE;
-	int status = reload(&table);
+	if (!arguments_within(argc, argv, 0, 1))
+		return STATUS_USAGE;
+	int status = tables_open(&table, optind < argc ? argv[optind] : NULL);
+	if (status != 0)
+		return status;
+	status = reload(&table);
 	table_look_away(&table);
 	return status;
 }
@@ -91,22 +116,30 @@ static bool take(const char *assignment, struct settings_error *error)
 
 int command_set(int argc, char **argv)
 {
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	struct settings_error error;
 	struct table table;
-	int first = argc > 1 && strchr(argv[1], '=') == NULL ? 2 : 1;
+	int option;
 
-	for (int i = first; i < argc; i++)
-		if (strchr(argv[i], '=') == NULL)
-			first = argc;
-	if (first >= argc || argv[1][0] == '-') {
-		fprintf(stderr, "usage: connlimit set [TABLE] NAME=VALUE...    as in: connlimit set nginx per-ip=20\n");
-		return USAGE;
+	while ((option = next_option(argc, argv, "+:h", options)) != -1) {
+		if (option != 'h')
+			return STATUS_USAGE;
+		fputs(set_help, stdout);
+		return STATUS_DONE;
 	}
-	if (!tables_open(&table, first == 2 ? argv[1] : NULL))
-		return NO_TABLE;
+	const char *which = optind < argc && strchr(argv[optind], '=') == NULL ? argv[optind++] : NULL;
+	if (optind == argc)
+		return usage_error("set", "NAME=VALUE is missing, as in: connlimit set%s%s per-ip=20", which != NULL ? " " : "",
+				   which != NULL ? which : "");
+	for (int i = optind; i < argc; i++)
+		if (strchr(argv[i], '=') == NULL)
+			return usage_error("set", "'%s' is not NAME=VALUE, as in per-ip=20", argv[i]);
+	int status = tables_open(&table, which);
+	if (status != 0)
+		return status;
 	uint64_t turn = limits_turn(&table);
-	int status = limits_copy(&table, &wanted) ? 0 : EX_TEMPFAIL;
-	for (int i = first; i < argc && status == 0; i++)
+	status = limits_copy(&table, &wanted) ? 0 : STATUS_BUSY;
+	for (int i = optind; i < argc && status == 0; i++)
 		if (!take(argv[i], &error))
 			status = bad(error.text);
 	if (status == 0)

@@ -5,17 +5,14 @@
 #include "../../lib/settings.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 extern char **environ;
 
-enum { USAGE = 2, CANNOT_EXECUTE = 126, OPTION_FIRST = 256, SCREEN = 80, LEFT = 25 };
+enum { OPTION_FIRST = 256, SCREEN = 80, LEFT = 25 };
 
 #if defined(__aarch64__)
 #define MULTIARCH "aarch64-linux-gnu"
@@ -62,13 +59,15 @@ static void usage(FILE *to)
 	}
 	fprintf(to,
 		"\nEach is also CONNLIMIT_NAME in the environment, which the option overrides, and\n"
-		"in the file, which wins over both and is read again on SIGHUP.\n");
+		"in the file, which wins over both and is read again on SIGHUP.\n\n"
+		"Exit status: that of COMMAND; 2 called wrongly; 78 a limit is wrong; 126 COMMAND\n"
+		"cannot be executed or cannot be limited; 127 it is not there\n");
 }
 
 static int bad(const char *what)
 {
 	fprintf(stderr, "connlimit: %s\nTry 'connlimit run --help'.\n", what);
-	return USAGE;
+	return STATUS_USAGE;
 }
 
 /* A daemon changes its directory, and reads the file again later. */
@@ -115,7 +114,7 @@ static int read_options(int argc, char **argv, int *status)
 	options[SETTINGS] = (struct option){"help", no_argument, NULL, 'h'};
 	opterr = 0;
 	optind = 1;
-	*status = USAGE;
+	*status = STATUS_USAGE;
 	while ((option = getopt_long(argc, argv, "+:h", options, NULL)) != -1) {
 		if (option == 'h') {
 			usage(stdout);
@@ -140,7 +139,7 @@ static int read_options(int argc, char **argv, int *status)
 		}
 		if (!take_option((enum setting_id)(option - OPTION_FIRST), optarg, &error)) {
 			fprintf(stderr, "connlimit: %s\n", error.text);
-			*status = EX_CONFIG;
+			*status = STATUS_CONFIG;
 			return -1;
 		}
 	}
@@ -219,7 +218,7 @@ int command_run(int argc, char **argv)
 		setenv("CONNLIMIT_FILE", path, 1);
 	if (!settings_from_environment(&settings, environ, &error)) {
 		fprintf(stderr, "connlimit: %s\n", error.text);
-		return EX_CONFIG;
+		return STATUS_CONFIG;
 	}
 	int command = read_options(argc, argv, &status);
 	if (command < 0)
@@ -228,12 +227,12 @@ int command_run(int argc, char **argv)
 		return bad("no command to run");
 	if (!limits_are_valid(&error)) {
 		fprintf(stderr, "connlimit: %s\n", error.text);
-		return EX_CONFIG;
+		return STATUS_CONFIG;
 	}
 	status = program_find(argv[command], path, sizeof(path));
 	if (status != 0) {
 		fprintf(stderr, "connlimit: %s: %s\n", argv[command],
-			status == 127 ? "command not found" : "not an executable file");
+			status == STATUS_NOT_FOUND ? "command not found" : "not an executable file");
 		return status;
 	}
 	program_examine(&program, path);
@@ -241,11 +240,11 @@ int command_run(int argc, char **argv)
 		fprintf(stderr, "connlimit: %s: %s%s\n", path,
 			program.finding[i].fatal ? "cannot be limited: " : "note: ", program.finding[i].text);
 	if (!program_can_be_limited(&program))
-		return CANNOT_EXECUTE;
+		return STATUS_CANNOT_EXECUTE;
 	if (!set_preload())
-		return CANNOT_EXECUTE;
+		return STATUS_CANNOT_EXECUTE;
 	execvp(path, argv + command); /* the file that was examined */
-	status = errno == ENOENT ? 127 : CANNOT_EXECUTE;
+	status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
 	fprintf(stderr, "connlimit: %s: %s\n", argv[command], strerror(errno));
 	return status;
 }

@@ -1,11 +1,9 @@
 /* connlimit suggest: from the most connections that each client was seen to hold at once, which limit would have refused whom.
  */
 #include "command.h"
-
-#include "../../lib/table.h"
+#include "tables.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,20 +132,11 @@ static void print_histogram(const struct peaks *peaks)
 	}
 }
 
-/* A name from shared memory: any process of the daemon can write there, and this goes to an operator's terminal. */
-static void print_name(const char *name, size_t size)
-{
-	printf("table ");
-	for (size_t i = 0; i < size && name[i] != '\0'; i++)
-		putchar((unsigned char)name[i] >= ' ' && (unsigned char)name[i] < 127 ? name[i] : '?');
-	putchar('\n');
-}
-
-static void print_table(const struct table *table)
+static void print_table(const struct table *table, const char *name)
 {
 	struct peaks peaks = {0};
 
-	print_name(table->header->name, sizeof(table->header->name));
+	printf("table %s\n", name);
 	if (!gather(table, &peaks)) {
 		printf("  out of memory\n");
 	} else if (peaks.clients == 0) {
@@ -167,42 +156,44 @@ static void print_table(const struct table *table)
 	free(peaks.peak);
 }
 
-struct wanted {
-	const char *name; /* NULL: every table */
-	unsigned tables;
-};
-
-static bool visit(const struct segment_facts *segment, void *with)
+static void visit(struct found *found, void *with)
 {
-	struct wanted *wanted = with;
-	struct table table;
+	unsigned *shown = with;
 
-	if (segment->attached == 0 || !segment->readable || !table_open_id(&table, segment->id))
-		return true;
-	if (wanted->name == NULL || strncmp(table.header->name, wanted->name, sizeof(table.header->name)) == 0) {
-		if (wanted->tables++ > 0)
-			putchar('\n');
-		print_table(&table);
-	}
-	table_look_away(&table);
-	return true;
+	if ((*shown)++ > 0)
+		putchar('\n');
+	print_table(&found->table, found->name);
 }
+
+static const char help[] =
+    "usage: connlimit suggest [TABLE | PID]\n"
+    "\n"
+    "From the most connections that each client was seen to hold at once: which limit\n"
+    "would have refused no client, one in a hundred, and so on. Best asked after some\n"
+    "time in CONNLIMIT_MODE=observe.\n"
+    "\n"
+    "Exit status: 0 done; 1 no such table, or it cannot be done; 2 called wrongly;\n"
+    "77 no such table among those that this user may read\n";
 
 int command_suggest(int argc, char **argv)
 {
-	struct wanted wanted = {.name = argc > 1 ? argv[1] : NULL};
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	unsigned shown = 0;
+	int option;
 
-	if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
-		fprintf(stderr, "usage: connlimit suggest [TABLE]\n");
-		return 2;
+	while ((option = next_option(argc, argv, ":h", options)) != -1) {
+		if (option != 'h')
+			return STATUS_USAGE;
+		fputs(help, stdout);
+		return STATUS_DONE;
 	}
-	segment_list(visit, &wanted);
-	if (wanted.tables > 0)
-		return 0;
-	if (wanted.name != NULL) {
-		fprintf(stderr, "connlimit suggest: no daemon has a table '%s'\n", wanted.name);
-		return 1;
+	if (!arguments_within(argc, argv, 0, 1))
+		return STATUS_USAGE;
+	const char *which = optind < argc ? argv[optind] : NULL;
+	if (tables_visit(which, visit, &shown) == 0) {
+		if (which != NULL)
+			return tables_none(which);
+		printf("no daemon runs under connlimit\n");
 	}
-	printf("no daemon runs under connlimit\n");
-	return 0;
+	return output_end();
 }

@@ -1,50 +1,221 @@
 #include "tables.h"
 
+#include "command.h"
+#include "processes.h"
+
+#include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct search {
-	const char *name;
-	struct table *table;
-	unsigned found;
-	char names[512]; /* of all that there are */
+	const char *which;
+	pid_t process; /* which, if it is a number */
+	struct processes processes;
+	void (*visit)(struct found *found, void *with);
+	void *with;
+	unsigned number;
 };
 
-static bool visit(const struct segment_facts *facts, void *with)
+void tables_printable(char *text, const char *from, size_t size)
+{
+	size_t i = 0;
+
+	for (; i + 1 < size && from[i] != '\0'; i++)
+		text[i] = (unsigned char)from[i] >= ' ' && (unsigned char)from[i] < 127 ? from[i] : '?';
+	text[i] = '\0';
+}
+
+static pid_t process_of(const char *which)
+{
+	char *end;
+
+	if (which == NULL || which[0] < '1' || which[0] > '9')
+		return 0;
+	unsigned long number = strtoul(which, &end, 10);
+	return *end == '\0' && number <= INT32_MAX ? (pid_t)number : 0;
+}
+
+static bool same(const struct mapping *a, const struct mapping *b)
+{
+	return a->inode == b->inode && a->segment == b->segment && a->own_ipc == b->own_ipc;
+}
+
+/* Shows an open table to the visitor, if it is wanted, and leaves it. */
+static void show(struct search *search, struct found *found, const struct mapping *like)
+{
+	const struct processes *all = &search->processes;
+	pid_t *pid = calloc(all->number + 1, sizeof(*pid));
+	bool wanted = search->which == NULL;
+
+	for (size_t i = 0; i < all->number && pid != NULL; i++) {
+		if (!same(&all->mapping[i], like))
+			continue;
+		pid[found->pids++] = all->mapping[i].pid;
+		wanted |= search->process == all->mapping[i].pid;
+	}
+	tables_printable(found->name, found->table.header->name, sizeof(found->name));
+	if (search->which != NULL && search->process == 0)
+		wanted = strcmp(found->name, search->which) == 0;
+	found->pid = pid;
+	if (found->processes < found->pids)
+		found->processes = found->pids;
+	if (wanted) {
+		search->number++;
+		search->visit(found, search->with);
+	}
+	free(pid);
+	table_look_away(&found->table);
+}
+
+static bool visit_segment(const struct segment_facts *segment, void *with)
 {
 	struct search *search = with;
-	struct table table;
-	char name[TABLE_NAME_MOST + 1];
+	struct mapping like = {.inode = (uint64_t)segment->id, .segment = true, .own_ipc = true};
+	struct found found = {.memory = MEMORY_SEGMENT};
 
-	if (facts->attached == 0 || !facts->readable || !table_open_id(&table, facts->id))
+	/* Nobody has it mapped: what a daemon left that was killed. Its connections are gone with it. */
+	if (segment->attached == 0 || !segment->readable || !table_open_id(&found.table, segment->id))
 		return true;
-	snprintf(name, sizeof(name), "%.*s", TABLE_NAME_MOST, table.header->name);
-	size_t length = strlen(search->names);
-	snprintf(search->names + length, sizeof(search->names) - length, " %s", name);
-	if ((search->name != NULL && strcmp(search->name, name) != 0) || search->found > 0) {
-		search->found += search->name == NULL;
-		table_look_away(&table);
-		return true;
-	}
-	*search->table = table;
-	search->found++;
+	found.processes = segment->attached;
+	show(search, &found, &like);
 	return true;
 }
 
-bool tables_open(struct table *table, const char *name)
+/* What is not to be found by its segment: reached through the first process that has it mapped. */
+static void visit_mappings(struct search *search)
 {
-	struct search search = {.name = name, .table = table};
+	const struct processes *all = &search->processes;
 
-	segment_list(visit, &search);
-	if (search.found == 1)
-		return true;
-	if (search.found > 1) {
-		table_look_away(table);
-		fprintf(stderr, "connlimit: there are several tables, say which:%s\n", search.names);
-	} else if (search.names[0] == '\0') {
-		fprintf(stderr, "connlimit: no daemon runs under connlimit\n");
-	} else {
-		fprintf(stderr, "connlimit: there is no table '%s'; there are:%s\n", name, search.names);
+	for (size_t i = 0; i < all->number; i++) {
+		const struct mapping *mapping = &all->mapping[i];
+		struct found found = {.memory = mapping->segment ? MEMORY_ELSEWHERE : MEMORY_ANONYMOUS};
+		size_t first = 0;
+
+		if (mapping->segment && mapping->own_ipc)
+			continue;
+		while (!same(&all->mapping[first], mapping))
+			first++;
+		if (first < i)
+			continue;
+		int descriptor = mapping_open(mapping);
+		if (descriptor < 0)
+			continue;
+		bool opened = table_open_mapped(&found.table, descriptor, mapping->end - mapping->start);
+		close(descriptor);
+		if (opened)
+			show(search, &found, mapping);
 	}
-	return false;
+}
+
+unsigned tables_visit(const char *which, void (*visit)(struct found *found, void *with), void *with)
+{
+	struct search search = {.which = which, .process = process_of(which), .visit = visit, .with = with};
+
+	processes_find(&search.processes);
+	segment_list(visit_segment, &search);
+	visit_mappings(&search);
+	processes_free(&search.processes);
+	return search.number;
+}
+
+/* ---- one table, or what is wrong ---- */
+
+struct names {
+	char text[512];
+};
+
+static void add_name(struct found *found, void *with)
+{
+	struct names *names = with;
+	size_t length = strlen(names->text);
+
+	snprintf(names->text + length, sizeof(names->text) - length, " %s", found->name);
+}
+
+struct hidden {
+	unsigned number;
+	uid_t owner;
+};
+
+static bool count_hidden(const struct segment_facts *segment, void *with)
+{
+	struct hidden *hidden = with;
+
+	if (segment->attached > 0 && !segment->readable && table_has_size(segment->size) && hidden->number++ == 0)
+		hidden->owner = segment->owner;
+	return true;
+}
+
+unsigned tables_hidden(uid_t *owner)
+{
+	struct hidden hidden = {0};
+
+	segment_list(count_hidden, &hidden);
+	*owner = hidden.owner;
+	return hidden.number;
+}
+
+int tables_none(const char *which)
+{
+	struct names names = {""};
+	uid_t owner = 0;
+	unsigned hidden = tables_hidden(&owner);
+
+	tables_visit(NULL, add_name, &names);
+	if (process_of(which) != 0)
+		fprintf(stderr,
+			"connlimit: process %s has no table: it is not under connlimit, not there, or not ours to look at",
+			which);
+	else if (which != NULL)
+		fprintf(stderr, "connlimit: there is no table '%s'", which);
+	else
+		fprintf(stderr, "connlimit: no daemon runs under connlimit");
+	if (names.text[0] != '\0')
+		fprintf(stderr, "; there are:%s", names.text);
+	if (hidden > 0) {
+		const struct passwd *user = getpwuid(owner);
+
+		fprintf(stderr, "\nconnlimit: %u of other users (%s) may be read only by them and by root", hidden,
+			user != NULL ? user->pw_name : "?");
+	}
+	fputc('\n', stderr);
+	return hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_FAILED;
+}
+
+struct only {
+	struct table table;
+	struct names names;
+	unsigned number;
+};
+
+static void take_first(struct found *found, void *with)
+{
+	struct only *only = with;
+
+	add_name(found, &only->names);
+	if (only->number++ > 0)
+		return;
+	only->table = found->table;
+	found->table.segment.base = NULL; /* ours now */
+}
+
+int tables_open(struct table *table, const char *which)
+{
+	struct only only = {.number = 0};
+
+	tables_visit(which, take_first, &only);
+	*table = only.table;
+	if (only.number == 1)
+		return 0;
+	if (only.number == 0)
+		return tables_none(which);
+	table_look_away(table);
+	if (which == NULL)
+		fprintf(stderr, "connlimit: there are several tables, say which:%s\n", only.names.text);
+	else
+		fprintf(stderr, "connlimit: several tables are called '%s'; name one by a process of its daemon\n", which);
+	return STATUS_USAGE;
 }

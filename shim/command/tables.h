@@ -1,13 +1,41 @@
-/* Finding the table that an operator means. */
+/* Finding the tables that an operator means. */
 #ifndef CONNLIMIT_COMMAND_TABLES_H
 #define CONNLIMIT_COMMAND_TABLES_H
 
 #include "../../lib/table.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
-/* Opens the table called `name`, or the only one there is if `name` is NULL. On failure says on standard error what is wrong
- * (no such table, or which there are to choose from) and returns false. To be left with table_look_away. */
-bool tables_open(struct table *table, const char *name);
+/* Where a table lies. Only a segment of our own IPC namespace is found by name; what else processes have mapped is reached
+ * through them, which takes privileges. */
+enum memory { MEMORY_SEGMENT, MEMORY_ANONYMOUS, MEMORY_ELSEWHERE /* a segment of another IPC namespace */ };
+
+struct found {
+	struct table table;
+	char name[TABLE_NAME_MOST + 1]; /* printable */
+	enum memory memory;
+	const pid_t *pid; /* the processes that have it mapped, as far as we may see them */
+	size_t pids;
+	unsigned long processes; /* how many there are */
+};
+
+/* Opens every table, or those called `which`, or the one that process `which` (a number) has mapped, and calls `visit` for each
+ * with what it found, which is gone after that. Returns how many. */
+unsigned tables_visit(const char *which, void (*visit)(struct found *found, void *with), void *with);
+
+/* Opens the only table that `which` fits; NULL fits all. Returns 0, or the exit status if there is none or if there are
+ * several, which was said on standard error. To be left with table_look_away. */
+int tables_open(struct table *table, const char *which);
+
+/* Says on standard error that there is no table `which`, and why that may be: which there are, and which we may not read.
+ * Returns the exit status for it. */
+int tables_none(const char *which);
+
+/* How many tables there are that this user may not read, and whose the first of them is. */
+unsigned tables_hidden(uid_t *owner);
+
+/* Text from shared memory, fit to be printed: printable ASCII, whatever a process of the daemon wrote there. */
+void tables_printable(char *text, const char *from, size_t size);
 
 #endif

@@ -1,0 +1,81 @@
+#include "connections.h"
+
+#include "tables.h"
+
+#include "../../lib/check.h"
+#include "../../lib/clock.h"
+#include "../../lib/records.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct search {
+	struct network network;
+	struct connections *connections;
+	size_t room;
+};
+
+static void add(struct search *search, const struct client_connection *found)
+{
+	struct connections *all = search->connections;
+
+	if (all->number == search->room) {
+		size_t more = search->room != 0 ? search->room * 2 : 64;
+		struct client_connection *larger = realloc(all->connection, more * sizeof(*larger));
+
+		if (larger == NULL)
+			return;
+		all->connection = larger;
+		search->room = more;
+	}
+	all->connection[all->number++] = *found;
+}
+
+static void visit(struct found *found, void *with)
+{
+	struct search *search = with;
+	struct table *table = &found->table;
+	bool here = network_namespace() == atomic_load(&table->header->network);
+
+	if (here)
+		check_all(table);
+	uint32_t extent = record_extent(table);
+	uint32_t now = (uint32_t)(clock_ms() / 1000);
+	for (uint32_t slot = 0; slot < extent; slot++) {
+		struct client_connection one = {.elsewhere = !here};
+		uint64_t state;
+
+		if (!record_read(table, slot, &state, &one.connection) || connection_is_unix(&one.connection) ||
+		    !network_contains(&search->network, &one.connection.peer.address))
+			continue;
+		one.age = now - table->record[slot].since;
+		one.pid = table->record[slot].pid;
+		memcpy(one.table, found->name, sizeof(one.table));
+		add(search, &one);
+	}
+}
+
+static int by_age(const void *left, const void *right)
+{
+	uint32_t a = ((const struct client_connection *)left)->age;
+	uint32_t b = ((const struct client_connection *)right)->age;
+
+	return a < b ? 1 : a > b ? -1 : 0;
+}
+
+unsigned connections_find(struct connections *connections, const struct network *network, const char *which)
+{
+	struct search search = {.network = *network, .connections = connections};
+
+	*connections = (struct connections){0};
+	unsigned tables = tables_visit(which, visit, &search);
+	if (connections->number > 0)
+		qsort(connections->connection, connections->number, sizeof(*connections->connection), by_age);
+	return tables;
+}
+
+void connections_free(struct connections *connections)
+{
+	free(connections->connection);
+	*connections = (struct connections){0};
+}

@@ -1,0 +1,29 @@
+/* The connections of one client, or of a network's, in every table. */
+#ifndef CONNLIMIT_COMMAND_CONNECTIONS_H
+#define CONNLIMIT_COMMAND_CONNECTIONS_H
+
+#include "../../lib/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client_connection {
+	struct connection connection;
+	uint32_t age;	/* s since it was accepted */
+	uint32_t pid;	/* of the process that accepted it */
+	bool elsewhere; /* in another network namespace than ours: not compared with the kernel */
+	char table[TABLE_NAME_MOST + 1];
+};
+
+struct connections {
+	struct client_connection *connection; /* the oldest first */
+	size_t number;
+};
+
+/* Finds them in the tables that `which` fits (tables.h), after the tables were compared with the kernel. Returns how many
+ * tables there were. To be freed with connections_free. */
+unsigned connections_find(struct connections *connections, const struct network *network, const char *which);
+void connections_free(struct connections *connections);
+
+#endif

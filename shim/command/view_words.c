@@ -1,0 +1,134 @@
+/* The words for what a view holds, the same wherever it is shown. */
+#include "view.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+const char *view_reason(unsigned reason)
+{
+	static const char *const names[REASONS] = {
+	    [REFUSED_NOT] = "none",    [REFUSED_PER_IP] = "per-ip", [REFUSED_PER_UID] = "per-uid", [REFUSED_RULE] = "rule",
+	    [REFUSED_TOTAL] = "total", [REFUSED_RATE] = "rate",	    [REFUSED_FLEET] = "cluster",
+	};
+
+	return reason < REASONS && names[reason] != NULL ? names[reason] : "other";
+}
+
+const char *view_origin(unsigned origin)
+{
+	static const char *const names[] = {"default", "environment", "file", "set"};
+
+	return origin < 4 ? names[origin] : "?";
+}
+
+const char *view_mode(unsigned mode)
+{
+	static const char *const names[] = {"enforce", "observe", "off"};
+
+	return mode < 3 ? names[mode] : "?";
+}
+
+const char *view_way(unsigned way)
+{
+	static const char *const names[ASKED_WAYS] = {"none", "sock_diag", "proc", "unreachable"};
+
+	return way < ASKED_WAYS ? names[way] : "?";
+}
+
+void view_span(char text[SPAN_TEXT], uint64_t seconds)
+{
+	if (seconds >= 86400)
+		snprintf(text, SPAN_TEXT, "%" PRIu64 "d %" PRIu64 "h", seconds / 86400 % 1000000, seconds % 86400 / 3600);
+	else if (seconds >= 3600)
+		snprintf(text, SPAN_TEXT, "%" PRIu64 "h %" PRIu64 "m", seconds / 3600, seconds % 3600 / 60);
+	else if (seconds >= 60)
+		snprintf(text, SPAN_TEXT, "%" PRIu64 "m %" PRIu64 "s", seconds / 60, seconds % 60);
+	else
+		snprintf(text, SPAN_TEXT, "%" PRIu64 "s", seconds);
+}
+
+void view_limit(char text[LIMIT_TEXT], uint32_t limit)
+{
+	if (limit == LIMIT_NONE)
+		snprintf(text, LIMIT_TEXT, "-");
+	else
+		snprintf(text, LIMIT_TEXT, "%" PRIu32, limit);
+}
+
+/* ---- what does not work as it should ---- */
+
+bool view_degraded(const struct table_view *view, enum degraded what)
+{
+	switch (what) {
+	case DEGRADED_ANONYMOUS: return view->memory == MEMORY_ANONYMOUS;
+	case DEGRADED_PROC: return view->asked[KERNEL_PROC] != 0;
+	case DEGRADED_BLIND: return view->asked[KERNEL_UNREACHABLE] != 0;
+	case DEGRADED_UNVERIFIED: return view->unverified != 0;
+	case DEGRADED_UNCOUNTED: return view->uncounted != 0;
+	case DEGRADED_UNCOVERED: return view->covered >= 0 && view->covered < view->in_kernel;
+	case DEGRADED_NOT_COMPARED: return view->compared != COMPARED;
+	case DEGRADED_RELOAD: return view->failed >= 0;
+	case DEGRADED_FLEET: return view->settings.cluster_per_ip != LIMIT_NONE && !view->fleet_current;
+	case DEGRADEDS: break;
+	}
+	return false;
+}
+
+const char *view_degraded_name(enum degraded what)
+{
+	static const char *const names[DEGRADEDS] = {
+	    [DEGRADED_ANONYMOUS] = "anonymous-memory",	    [DEGRADED_PROC] = "proc-net-tcp",
+	    [DEGRADED_BLIND] = "kernel-unreachable",	    [DEGRADED_UNVERIFIED] = "unverified-refusals",
+	    [DEGRADED_UNCOUNTED] = "uncounted-connections", [DEGRADED_UNCOVERED] = "uncovered-connections",
+	    [DEGRADED_NOT_COMPARED] = "not-compared",	    [DEGRADED_RELOAD] = "reload-failed",
+	    [DEGRADED_FLEET] = "fleet-not-heard",
+	};
+
+	return (unsigned)what < DEGRADEDS ? names[what] : "?";
+}
+
+void view_degraded_says(char *text, size_t size, const struct table_view *view, enum degraded what)
+{
+	char span[SPAN_TEXT];
+
+	switch (what) {
+	case DEGRADED_ANONYMOUS:
+		snprintf(text, size,
+			 "no shared memory segment was to be had: the table is in memory that only forked processes share");
+		break;
+	case DEGRADED_PROC:
+		snprintf(text, size,
+			 "sock_diag was not to be had in %" PRIu64 " checks: the daemon read /proc/net/tcp, which is slower",
+			 view->asked[KERNEL_PROC]);
+		break;
+	case DEGRADED_BLIND:
+		snprintf(text, size,
+			 "the daemon could not ask the kernel in %" PRIu64 " checks, neither by sock_diag nor in /proc",
+			 view->asked[KERNEL_UNREACHABLE]);
+		break;
+	case DEGRADED_UNVERIFIED:
+		snprintf(text, size, "%" PRIu64 " refusals could not be verified with the kernel", view->unverified);
+		break;
+	case DEGRADED_UNCOUNTED:
+		snprintf(text, size, "%" PRIu64 " connections were admitted uncounted (capacity %" PRIu32 ")", view->uncounted,
+			 view->capacity);
+		break;
+	case DEGRADED_UNCOVERED:
+		snprintf(text, size, "the kernel has %" PRId64 " connections to this daemon that the table does not hold",
+			 view->in_kernel - view->covered);
+		break;
+	case DEGRADED_NOT_COMPARED:
+		snprintf(text, size, "these counts are not compared with the kernel: %s",
+			 view->compared == NOT_ANSWERED ? "it does not answer" : "the daemon is in another network namespace");
+		break;
+	case DEGRADED_RELOAD:
+		view_span(span, view->failed > 0 ? (uint64_t)view->failed : 0);
+		snprintf(text, size, "the last reload, %s ago, failed and the old limits stand: %s", span, view->failure);
+		break;
+	case DEGRADED_FLEET:
+		snprintf(text, size, "the fleet %s: this machine's own limits hold",
+			 view->heard < 0 ? "was never heard (connlimit sync)" : "is not heard");
+		break;
+	case DEGRADEDS: snprintf(text, size, "?"); break;
+	}
+}
