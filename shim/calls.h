@@ -46,6 +46,8 @@
 				const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])) \
 	CALL(int, posix_spawnp, (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, \
 				 const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])) \
+	CALL(int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t *actions, int descriptor, int wanted)) \
+	CALL(int, posix_spawn_file_actions_destroy, (posix_spawn_file_actions_t *actions)) \
 	CALL(void, _exit, (int status)) \
 	CALL(void, _Exit, (int status)) \
 	CALL(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old)) \

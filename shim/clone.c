@@ -27,7 +27,7 @@ static int begin_child(void *given)
 static int clone_as_vfork(int (*function)(void *), void *stack, int flags, void *argument, pid_t *parent_id, void *tls,
 			  pid_t *child_id)
 {
-	vfork_depth++;
+	vfork_begins();
 	int pid = REAL(clone)(function, stack, flags, argument, parent_id, tls, child_id);
 	vfork_depth--;
 	return pid;

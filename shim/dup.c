@@ -17,8 +17,12 @@ static reference hold_for_copy(int descriptor)
 {
 	reference held = descriptor_held(descriptor);
 
-	if (__builtin_expect(held == 0, 1) || in_vfork_child())
+	if (__builtin_expect(held == 0, 1) || descriptor_is_mark(held))
 		return 0;
+	if (in_vfork_child()) {
+		vfork_copied(held);
+		return 0;
+	}
 	fork_look();
 	return table_hold(limiter_table(), held) ? held : 0;
 }

@@ -5,6 +5,7 @@
 #include "own_program.h"
 #include "real.h"
 #include "signals.h"
+#include "spawn_actions.h"
 #include "vfork.h"
 
 #include <alloca.h>
@@ -42,19 +43,29 @@ static void take_back(int descriptor, reference held)
 		table_hold(limiter_table(), held);
 }
 
+static void give_to_program(reference held)
+{
+	if (table_hold(limiter_table(), held))
+		table_let_fly(limiter_table(), held);
+}
+
+static void take_from_program(reference held)
+{
+	table_land(limiter_table(), held);
+	table_drop(limiter_table(), held);
+}
+
 /* In a child that shares its parent's memory, or for one to be spawned: the program gets references of its own. */
 static void hold_for_program(int descriptor, reference held)
 {
-	if (stays_open(descriptor) && table_hold(limiter_table(), held))
-		table_let_fly(limiter_table(), held);
+	if (stays_open(descriptor))
+		give_to_program(held);
 }
 
 static void drop_for_program(int descriptor, reference held)
 {
-	if (stays_open(descriptor)) {
-		table_land(limiter_table(), held);
-		table_drop(limiter_table(), held);
-	}
+	if (stays_open(descriptor))
+		take_from_program(held);
 }
 
 static bool looked_at(void)
@@ -69,6 +80,7 @@ static void program_begins(void)
 	if (in_vfork_child()) {
 		if (looked_at())
 			descriptor_each(0, ~0U, hold_for_program);
+		vfork_each_copy(give_to_program);
 	} else if (limiter_is_open()) {
 		descriptor_each(0, ~0U, let_go);
 	}
@@ -84,6 +96,7 @@ static int program_failed(int result)
 	if (in_vfork_child()) {
 		if (looked_at())
 			descriptor_each(0, ~0U, drop_for_program);
+		vfork_each_copy(take_from_program);
 	} else if (limiter_is_open()) {
 		descriptor_each(0, ~0U, take_back);
 	}
@@ -247,54 +260,70 @@ INTERPOSE int execle(const char *path, const char *argument, ...)
 	return execve(path, arguments, environment);
 }
 
-static int spawned(int result)
+static void hold_copied(int descriptor)
 {
-	if (result != 0 && looked_at() && !in_vfork_child())
-		descriptor_each(0, ~0U, drop_for_program);
-	return result;
+	if (!stays_open(descriptor))
+		give_to_program(descriptor_held(descriptor));
 }
 
-static void spawn_begins(void)
+static void drop_copied(int descriptor)
+{
+	if (!stays_open(descriptor))
+		take_from_program(descriptor_held(descriptor));
+}
+
+static void spawn_begins(const posix_spawn_file_actions_t *actions)
 {
 	int kept = errno;
 
-	if (looked_at() && !in_vfork_child())
+	if (looked_at() && !in_vfork_child()) {
 		descriptor_each(0, ~0U, hold_for_program);
+		spawn_actions_each(actions, hold_copied);
+	}
 	errno = kept;
+}
+
+static int spawned(int result, const posix_spawn_file_actions_t *actions)
+{
+	if (result != 0 && looked_at() && !in_vfork_child()) {
+		descriptor_each(0, ~0U, drop_for_program);
+		spawn_actions_each(actions, drop_copied);
+	}
+	return result;
 }
 
 INTERPOSE int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 			  const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
 {
-	spawn_begins();
+	spawn_begins(actions);
 	WITH_TABLE(environment, own_program(AT_FDCWD, path, 0));
-	return spawned(REAL(posix_spawn)(pid, path, actions, attributes, arguments, environment));
+	return spawned(REAL(posix_spawn)(pid, path, actions, attributes, arguments, environment), actions);
 }
 
 INTERPOSE int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 			   const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
 {
-	spawn_begins();
+	spawn_begins(actions);
 	WITH_TABLE(environment, own_program_file(file));
-	return spawned(REAL(posix_spawnp)(pid, file, actions, attributes, arguments, environment));
+	return spawned(REAL(posix_spawnp)(pid, file, actions, attributes, arguments, environment), actions);
 }
 
 /* popen(3)'s program goes on beside us; that of system(3) has ended when it returns. libc starts both by calls that we do not
  * see. */
 INTERPOSE FILE *popen(const char *command, const char *mode)
 {
-	spawn_begins();
+	spawn_begins(NULL);
 	FILE *stream = REAL(popen)(command, mode);
-	spawned(stream == NULL ? -1 : 0);
+	spawned(stream == NULL ? -1 : 0, NULL);
 	return stream;
 }
 
 INTERPOSE int system(const char *command)
 {
-	spawn_begins();
+	spawn_begins(NULL);
 	int status = REAL(system)(command);
 	int kept = errno;
-	spawned(-1);
+	spawned(-1, NULL);
 	errno = kept;
 	return status;
 }

@@ -8,11 +8,29 @@
 
 _Thread_local int vfork_depth __attribute__((tls_model("initial-exec")));
 
-/* Called from the assembly below. The parent's thread sleeps until the child has executed or ended, so this thread's variable
- * tells for the child too. */
-__attribute__((used)) static void vfork_begins(void)
+enum { COPIES_MOST = 8 }; /* standard input, output and error, and some more */
+
+static _Thread_local reference copy[COPIES_MOST] __attribute__((tls_model("initial-exec")));
+static _Thread_local unsigned copies __attribute__((tls_model("initial-exec")));
+
+void vfork_copied(reference held)
 {
-	vfork_depth++;
+	if (copies < COPIES_MOST)
+		copy[copies++] = held;
+}
+
+void vfork_each_copy(void (*visit)(reference held))
+{
+	for (unsigned i = 0; i < copies; i++)
+		visit(copy[i]);
+}
+
+/* Called from the assembly below, and for clone. The parent's thread sleeps until the child has executed or ended, so this
+ * thread's variables tell for the child too. */
+__attribute__((used)) void vfork_begins(void)
+{
+	if (vfork_depth++ == 0)
+		copies = 0;
 }
 
 __attribute__((used)) static long vfork_ended(long result)
@@ -75,7 +93,6 @@ __asm__(
 /* Elsewhere vfork is fork, as POSIX allows it to be. */
 INTERPOSE pid_t vfork(void)
 {
-	(void)vfork_begins;
 	(void)vfork_ended;
 	return fork();
 }

@@ -303,6 +303,74 @@ static void test_programs(void)
 	waitpid(pid, NULL, 0);
 }
 
+/* A connection marked FD_CLOEXEC that becomes the standard input of a program. Limit 1. */
+static char *long_sleep[] = {"sleep", "1000", NULL};
+static char *no_environment[] = {NULL};
+
+static void become_sleeper(int s)
+{
+	dup2(s, 0);
+	close(s);
+	execve("/bin/none", long_sleep, no_environment);
+	execve("/bin/sleep", long_sleep, no_environment);
+	_exit(127);
+}
+
+static pid_t spawned_sleeper(int s)
+{
+	posix_spawn_file_actions_t actions;
+	pid_t pid = -1;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, s, 0);
+	EXPECT(posix_spawn(&pid, "/bin/none", &actions, NULL, long_sleep, no_environment) != 0, "no program");
+	EXPECT(posix_spawn(&pid, "/bin/sleep", &actions, NULL, long_sleep, no_environment) == 0, "posix_spawn");
+	posix_spawn_file_actions_destroy(&actions);
+	return pid;
+}
+
+static pid_t vforked_sleeper(int s)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		become_sleeper(s);
+	return pid;
+}
+
+static pid_t forked_sleeper(int s)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		become_sleeper(s);
+	return pid;
+}
+
+static void test_standard_input(void)
+{
+	static const struct {
+		const char *name;
+		pid_t (*start)(int s);
+	} ways[] = {{"posix_spawn", spawned_sleeper}, {"vfork", vforked_sleeper}, {"fork", forked_sleeper}};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		int s = serve();
+		EXPECT(s >= 0, "%s: refused at first", ways[i].name);
+		fcntl(s, F_SETFD, FD_CLOEXEC);
+		pid_t pid = ways[i].start(s);
+		close(s);
+		EXPECT(serve() == -1, "%s: admitted while the program holds one", ways[i].name);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		s = serve();
+		EXPECT(s >= 0, "%s: refused for one that is gone", ways[i].name);
+		/* Nothing is left of it, nor of the program that was not there. */
+		close(s);
+		EXPECT(count() == 0, "%s: count %u", ways[i].name, count());
+	}
+}
+
 static void test_streams(void)
 {
 	int s = serve();
@@ -977,6 +1045,7 @@ int main(int argc, char **argv)
 	    {"unseen_fork", test_unseen_fork},
 	    {"vfork", test_vfork},
 	    {"programs", test_programs},
+	    {"standard_input", test_standard_input},
 	    {"streams", test_streams},
 	    {"dup", test_dup},
 	    {"passing", test_passing},

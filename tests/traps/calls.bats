@@ -20,6 +20,7 @@ trap_of() {
 @test "a fork by a bare system call is noticed: the child drops nothing of its parent's" { trap_of unseen_fork 0; }
 @test "what a vfork child closes and replaces is its own" { trap_of vfork 0; }
 @test "programs by posix_spawn, popen and system count while they hold a connection, and not after" { trap_of programs 1; }
+@test "a connection marked FD_CLOEXEC that becomes a program's standard input counts while the program runs" { trap_of standard_input 1; }
 @test "fclose of fdopen, and freopen" { trap_of streams 0; }
 @test "dup2 over a connection, by one, onto itself, and failing" { trap_of dup 0; }
 @test "descriptors passed by sendmsg and sendmmsg, looked at with MSG_PEEK, received by recvmsg and recvmmsg" { trap_of passing 0; }
