@@ -2,6 +2,7 @@
 
 #include "clients.h"
 #include "clock.h"
+#include "confined.h"
 #include "kernel.h"
 #include "point.h"
 #include "records.h"
@@ -11,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 
 enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
@@ -21,9 +23,10 @@ enum {
 	UNKNOWN_TRIES = 64,  /* times that the total is counted anew when others change it meanwhile */
 };
 
+/* One that may not be asked about may live. */
 static bool exists(uint32_t pid)
 {
-	return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+	return !may_call(SYS_kill, (long)pid, 0, 0) || kill((pid_t)pid, 0) == 0 || errno != ESRCH;
 }
 
 /* Takes a slot out of the hands of a dead claimer, or of one that left its client's name on a free slot, and frees it. First
@@ -70,7 +73,8 @@ static bool mend(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 		uint64_t now = atomic_load(word);
 		if (now != seen)
 			return (now & CLIENT_COUNT) < (seen & CLIENT_COUNT);
-		sched_yield();
+		if (may_call(SYS_sched_yield, 0, 0, 0))
+			sched_yield();
 	}
 	uint64_t marked =
 	    (client_generation(seen) + CLIENT_GENERATION) | (seen & (CLIENT_COUNT | CLIENT_TENTATIVE)) | CLIENT_MENDING;

@@ -1,5 +1,7 @@
 #include "kernel.h"
 
+#include "confined.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/inet_diag.h>
@@ -9,6 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static _Atomic int way;
@@ -110,6 +113,9 @@ static bool ask_sock_diag(struct question *questions, size_t number)
 	_Alignas(struct nlmsghdr) char buffer[8192];
 	bool answered = false;
 
+	if (!may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
+	    !MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_close))
+		return false;
 	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 	if (descriptor < 0)
 		return false;
@@ -271,6 +277,8 @@ static bool ask_proc(struct question *questions, size_t number)
 	bool ipv4 = true;
 	bool ipv6 = true;
 
+	if (!may_call(SYS_openat, AT_FDCWD, 0, O_RDONLY | O_CLOEXEC) || !MAY_CALL_EACH(SYS_read, SYS_close))
+		return false;
 	for (int pass = 0; pass < PASSES && any_unanswered(questions, number); pass++) {
 		ipv4 = read_proc("/proc/net/tcp", false, questions, number);
 		ipv6 = read_proc("/proc/net/tcp6", true, questions, number);

@@ -6,6 +6,8 @@
  * without that one found nothing is believed. */
 #include "kernel.h"
 
+#include "confined.h"
+
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef SO_NETNS_COOKIE
@@ -33,7 +36,7 @@ bool kernel_unix_identity(int descriptor, uint64_t *inode, uint64_t *cookie)
 	struct stat facts;
 	socklen_t length = sizeof(*cookie);
 
-	if (fstat(descriptor, &facts) != 0)
+	if (!MAY_CALL_FSTAT || !MAY_CALL_EACH(SYS_getsockopt) || fstat(descriptor, &facts) != 0)
 		return false;
 	*inode = facts.st_ino;
 	if (getsockopt(descriptor, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length) != 0 || length != sizeof(*cookie))
@@ -48,7 +51,8 @@ bool kernel_unix_connection(struct connection *connection, int descriptor)
 	uint64_t inode;
 	uint64_t cookie;
 
-	if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &user, &length) != 0 || user.uid == (uid_t)-1 ||
+	if (!may_call(SYS_getsockopt, descriptor, SOL_SOCKET, SO_PEERCRED) ||
+	    getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &user, &length) != 0 || user.uid == (uid_t)-1 ||
 	    !kernel_unix_identity(descriptor, &inode, &cookie))
 		return false;
 	*connection = connection_of_unix(user.uid, inode, cookie);
@@ -127,6 +131,10 @@ bool kernel_ask_unix(struct question *questions, size_t number)
 	size_t asked = 0;
 	bool believed = false;
 
+	if (!may_call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) ||
+	    !may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
+	    !MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_close))
+		return false;
 	int own = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int netlink = own >= 0 ? socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) : -1;
 	if (netlink >= 0 && kernel_unix_identity(own, &own_inode, &own_cookie) && own_cookie != 0) {

@@ -8,11 +8,14 @@
 #include "real.h"
 #include "refuse.h"
 
+#include "../lib/confined.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/single_threaded.h>
+#include <sys/syscall.h>
 
 enum {
 	/* Connections refused in one call before a daemon with a non-blocking listener gets control again. */
@@ -51,7 +54,8 @@ static int accept_peer(int listener, struct sockaddr *address, socklen_t *length
 
 		if (descriptor >= 0) {
 			int kept = errno;
-			if (getpeername(descriptor, (struct sockaddr *)peer, peer_length) != 0)
+			if (!may_call(SYS_getpeername, descriptor, 0, 0) ||
+			    getpeername(descriptor, (struct sockaddr *)peer, peer_length) != 0)
 				*peer_length = 0;
 			errno = kept;
 		}
@@ -90,10 +94,16 @@ static bool decide(int listener, int descriptor, const struct sockaddr_storage *
 	return true;
 }
 
+static bool is_nonblocking(int listener)
+{
+	return may_call(SYS_fcntl, listener, F_GETFL, 0) && (REAL(fcntl)(listener, F_GETFL) & O_NONBLOCK) != 0;
+}
+
 static int accept_limited(int listener, struct sockaddr *address, socklen_t *length, int flags)
 {
 	int kept = errno;
 	int cancellable = 0;
+	bool aborted = false;
 
 	if (!limiter_open())
 		return really_accept(listener, address, length, flags);
@@ -117,15 +127,20 @@ static int accept_limited(int listener, struct sockaddr *address, socklen_t *len
 		/* Take the next one only where that cannot block. On a blocking listener, the daemon may have polled and seen
 		 * just this connection: it would hang. An error instead could end one that just loops over accept. What both
 		 * know is a client that connects and resets at once, and so that is what it gets: the descriptor, already
-		 * reset. */
-		bool next = !admitted && refused < REFUSED_MOST && (REAL(fcntl)(listener, F_GETFL) & O_NONBLOCK) != 0;
+		 * reset. A process that has forbidden itself all that takes is told so: it was one that thought of everything.
+		 */
+		bool next = !admitted && refused < REFUSED_MOST && is_nonblocking(listener);
 		if (!admitted && next)
 			refuse(descriptor, &refusal);
-		else if (!admitted)
-			refuse_in_place(descriptor, &refusal);
+		else if (!admitted && !refuse_in_place(descriptor, &refusal))
+			aborted = true;
 		if (may_be_cancelled)
 			pthread_setcancelstate(cancellable, NULL);
 		errno = kept;
+		if (aborted) {
+			errno = ECONNABORTED;
+			return -1;
+		}
 		if (!next)
 			return descriptor;
 	}

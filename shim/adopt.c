@@ -4,7 +4,10 @@
 #include "limiter.h"
 #include "peer.h"
 
+#include "../lib/confined.h"
+
 #include <poll.h>
+#include <sys/syscall.h>
 
 void adopt(int descriptor)
 {
@@ -12,7 +15,7 @@ void adopt(int descriptor)
 	socklen_t length = sizeof(peer);
 	struct connection connection;
 
-	if (getpeername(descriptor, (struct sockaddr *)&peer, &length) == 0 &&
+	if (may_call(SYS_getpeername, descriptor, 0, 0) && getpeername(descriptor, (struct sockaddr *)&peer, &length) == 0 &&
 	    connection_with_peer(&connection, descriptor, (struct sockaddr *)&peer, length, NULL))
 		descriptor_put(descriptor, table_adopt(limiter_table(), &connection));
 }

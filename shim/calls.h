@@ -67,6 +67,7 @@
 	CALL(ssize_t, recvmsg, (int descriptor, struct msghdr *message, int flags)) \
 	CALL(int, sendmmsg, (int descriptor, struct mmsghdr *messages, unsigned number, int flags)) \
 	CALL(int, recvmmsg, (int descriptor, struct mmsghdr *messages, unsigned number, int flags, struct timespec *timeout)) \
+	CALL(int, prctl, (int option, ...)) \
 	CALL(long, syscall, (long number, ...))
 /* clang-format on */
 

@@ -4,8 +4,11 @@
 #include "limiter.h"
 #include "snapshots.h"
 
+#include "../lib/confined.h"
+
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 static _Alignas(4096) descriptor_chunk first_chunk; /* enough for most daemons, without a mapping */
 
@@ -29,6 +32,8 @@ static descriptor_chunk *chunk_for(unsigned index)
 
 	if (chunk != NULL)
 		return chunk;
+	if (index != 0 && !may_call(SYS_mmap, 0, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE))
+		return NULL;
 	int kept = errno;
 	void *made = index == 0
 			 ? (void *)&first_chunk

@@ -10,10 +10,13 @@
 #include "snapshots.h"
 #include "vfork.h"
 
+#include "../lib/confined.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/single_threaded.h>
+#include <sys/syscall.h>
 
 static void close_and_drop(int descriptor, reference held)
 {
@@ -36,9 +39,9 @@ static void leave(void)
 {
 	if (!limiter_is_open() || in_vfork_child())
 		return;
-	if (__libc_single_threaded)
+	if (__libc_single_threaded && may_call(SYS_close, 0, 0, 0))
 		descriptor_each(0, ~0U, close_and_drop);
-	if (made_the_table())
+	if (made_the_table() && may_call(SYS_shmctl, 0, 0, 0))
 		table_retire(limiter_table());
 }
 

@@ -9,6 +9,7 @@
 #include "signals.h"
 
 #include "../lib/clock.h"
+#include "../lib/confined.h"
 #include "../lib/fingerprint.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -41,7 +43,8 @@ const char *limiter_name(void)
 
 void limiter_in_child(void)
 {
-	limiter_of_process.pid = (uint32_t)getpid();
+	if (may_call(SYS_getpid, 0, 0, 0))
+		limiter_of_process.pid = (uint32_t)getpid();
 }
 
 /* A name that no other start has: pid, time, and bytes that the kernel gave this program. */

@@ -5,12 +5,14 @@
 #include "real.h"
 
 #include "../lib/clock.h"
+#include "../lib/confined.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { READS = 16, READ_BYTES = 4096 };
@@ -41,7 +43,8 @@ void linger_none(int descriptor)
 {
 	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
-	setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	if (may_call(SYS_setsockopt, descriptor, SOL_SOCKET, SO_LINGER))
+		setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 /* 0 if it is not open. */
@@ -97,7 +100,7 @@ void linger_sweep(void)
 	uint64_t now = clock_ms();
 	int kept = errno;
 
-	if (atomic_flag_test_and_set(&sweeping))
+	if (!MAY_CALL_EACH(SYS_recvfrom, SYS_close) || !MAY_CALL_FSTAT || atomic_flag_test_and_set(&sweeping))
 		return;
 	for (int i = 0; i < LINGER_MOST; i++) {
 		struct place *place = &places[i];

@@ -2,7 +2,10 @@
 
 #include "limiter.h"
 
+#include "../lib/confined.h"
 #include "../lib/kernel.h"
+
+#include <sys/syscall.h>
 
 static bool from_unix(struct connection *connection, int descriptor)
 {
@@ -17,6 +20,10 @@ static bool local_of(struct endpoint *endpoint, int descriptor)
 	struct sockaddr_storage local;
 	socklen_t length = sizeof(local);
 
+	if (!may_call(SYS_getsockname, descriptor, 0, 0)) {
+		atomic_fetch_add(&limiter_table()->header->uncounted, 1);
+		return false;
+	}
 	return getsockname(descriptor, (struct sockaddr *)&local, &length) == 0 &&
 	       endpoint_from_sockaddr(endpoint, (struct sockaddr *)&local, length);
 }

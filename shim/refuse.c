@@ -6,11 +6,14 @@
 #include "linger.h"
 #include "real.h"
 
+#include "../lib/confined.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* RFC 6585, 4: 429. RFC 9112, 9.6: Connection: close. The client is not told the limit, nor how many it holds. */
@@ -30,7 +33,8 @@ static bool is_unix(int descriptor)
 	int domain = 0;
 	socklen_t length = sizeof(domain);
 
-	return getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX;
+	return may_call(SYS_getsockopt, descriptor, SOL_SOCKET, SO_DOMAIN) &&
+	       getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX;
 }
 
 static bool send_text(int descriptor, const char *text, size_t length)
@@ -54,7 +58,8 @@ static bool answer(int descriptor, const struct refusal *refusal)
 
 static bool answers(const struct refusal *refusal)
 {
-	return refusal->how == REFUSE_HTTP || refusal->how == REFUSE_TEXT;
+	return (refusal->how == REFUSE_HTTP || refusal->how == REFUSE_TEXT) &&
+	       MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_shutdown, SYS_fcntl) && MAY_CALL_FSTAT;
 }
 
 void refuse(int descriptor, const struct refusal *refusal)
@@ -121,6 +126,12 @@ static void copy_flags(int to, int from)
 		REAL(fcntl)(to, F_SETFL, status);
 }
 
+static bool may_replace(void)
+{
+	return MAY_CALL_EACH(SYS_socket, SYS_socketpair, SYS_sendto, SYS_bind, SYS_getsockname, SYS_connect, SYS_fcntl,
+			     SYS_dup3, SYS_getsockopt);
+}
+
 /* Refuses a copy, and puts a dead socket where the daemon expects its connection. */
 static bool refuse_copy(int descriptor, const struct refusal *refusal)
 {
@@ -144,15 +155,21 @@ static bool refuse_copy(int descriptor, const struct refusal *refusal)
 	return done;
 }
 
-void refuse_in_place(int descriptor, const struct refusal *refusal)
+bool refuse_in_place(int descriptor, const struct refusal *refusal)
 {
 	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
-	if ((refusal->how != REFUSE_RESET || is_unix(descriptor)) && refuse_copy(descriptor, refusal))
-		return;
+	if ((refusal->how != REFUSE_RESET || is_unix(descriptor)) && may_replace() && refuse_copy(descriptor, refusal))
+		return true;
 	/* connect(2): AF_UNSPEC dissolves the association, which for TCP is a reset. A read gives ECONNRESET, as after the
 	 * client's own. */
 	linger_none(descriptor);
-	if (connect(descriptor, &nowhere, sizeof(nowhere)) != 0)
+	if (may_call(SYS_connect, descriptor, 0, sizeof(nowhere)) && connect(descriptor, &nowhere, sizeof(nowhere)) == 0)
+		return true;
+	if (may_call(SYS_shutdown, descriptor, SHUT_RDWR, 0)) {
 		shutdown(descriptor, SHUT_RDWR);
+		return true;
+	}
+	REAL(close)(descriptor);
+	return false;
 }

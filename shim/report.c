@@ -4,6 +4,8 @@
 #include "limiter.h"
 #include "syslog.h"
 
+#include "../lib/confined.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { LINE = 1024, STDERR = 2 };
@@ -47,6 +50,23 @@ static bool takes_messages(int descriptor)
 		return true;
 	int flags = fcntl(descriptor, F_GETFL);
 	return flags >= 0 && (flags & O_APPEND) != 0;
+}
+
+static bool may_write(void)
+{
+#ifdef SYS_poll
+	if (!may_call(SYS_poll, 0, 0, 0))
+		return false;
+#endif
+	return MAY_CALL_FSTAT &&
+	       MAY_CALL_EACH(SYS_ppoll, SYS_getsockname, SYS_fcntl, SYS_rt_sigpending, SYS_rt_sigprocmask, SYS_rt_sigtimedwait,
+			     SYS_close) &&
+	       may_call(SYS_write, STDERR, 0, 0);
+}
+
+static bool may_send(void)
+{
+	return may_call(SYS_socket, AF_UNIX, 0, 0) && MAY_CALL_EACH(SYS_sendto, SYS_getpid, SYS_close);
 }
 
 static void write_quietly(int descriptor, const char *line, size_t length)
@@ -101,10 +121,10 @@ void report(const char *part, ...)
 	}
 	va_end(parts);
 	line[length++] = '\n';
-	if (to == LOG_TO_SYSLOG && syslog_send(line, length - 1))
+	if (to == LOG_TO_SYSLOG && may_send() && syslog_send(line, length - 1))
 		to = LOG_TO_NOWHERE;
 	/* Where there is no syslog, or not any more (chroot), standard error is better than nothing. */
-	if (to != LOG_TO_NOWHERE && takes_messages(STDERR))
+	if (to != LOG_TO_NOWHERE && may_write() && takes_messages(STDERR))
 		write_quietly(STDERR, line, length);
 	errno = kept;
 }

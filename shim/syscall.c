@@ -1,4 +1,5 @@
 /* syscall(2) called by a daemon for what we interpose under its name: the same bookkeeping around the raw call. */
+#include "confine.h"
 #include "descriptors.h"
 #include "fork.h"
 #include "limiter.h"
@@ -67,7 +68,10 @@ static bool may_concern(long number)
 	case SYS_execveat:
 	case SYS_exit_group:
 	case SYS_sendmsg:
-	case SYS_recvmsg: return true;
+	case SYS_recvmsg:
+	case SYS_sendmmsg:
+	case SYS_recvmmsg:
+	case SYS_seccomp: return true;
 	default: return false;
 	}
 }
@@ -118,6 +122,8 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 	case SYS_exit_group: _exit((int)a);
 	case SYS_sendmsg: return sendmsg((int)a, (const struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_recvmsg: return recvmsg((int)a, (struct msghdr *)b, (int)c);	    // NOLINT(performance-no-int-to-ptr)
+	case SYS_seccomp:
+		return confine_by_seccomp((unsigned long)a, (unsigned long)b, (void *)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_sendmmsg:
 		return sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d); // NOLINT(performance-no-int-to-ptr)
 	case SYS_recvmmsg:

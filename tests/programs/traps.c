@@ -831,6 +831,78 @@ static void test_blind(void)
 	EXPECT(atomic_load(&table()->header->unverified) > 0, "not counted as unverified");
 }
 
+/* Allows what a careful worker needs, and is killed for anything else. */
+static void confine(bool by_prctl)
+{
+	static const int allowed[] = {SYS_read, SYS_write, SYS_accept, SYS_close, SYS_exit_group, SYS_rt_sigreturn};
+	enum { ALLOWED = sizeof(allowed) / sizeof(allowed[0]) };
+	struct sock_filter filter[ALLOWED * 2 + 2];
+	unsigned short n = 0;
+
+	filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (size_t i = 0; i < ALLOWED; i++) {
+		filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed[i], 0, 1);
+		filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL);
+	struct sock_fprog program = {.len = n, .filter = filter};
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (by_prctl ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0
+		     : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+		_exit(3);
+}
+
+/* Serves as many as come, whom it says something, until one is served that it was told to end with. */
+static void serve_confined(bool by_prctl)
+{
+	char byte = 0;
+
+	confine(by_prctl);
+	while (byte != 'e') {
+		int s = accept(listener, NULL, NULL);
+		if (s < 0 && errno != ECONNABORTED)
+			_exit(4);
+		if (s >= 0 && (write(s, "x", 1) != 1 || read(s, &byte, 1) != 1))
+			_exit(5);
+	}
+	_exit(0);
+}
+
+static bool greeted(int client)
+{
+	struct timeval patience = {.tv_sec = 10};
+	char byte;
+
+	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return recv(client, &byte, 1, 0) == 1;
+}
+
+static void test_confined(void)
+{
+	for (int by_prctl = 0; by_prctl < 2; by_prctl++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0)
+			serve_confined(by_prctl != 0);
+		int one = connect_from("127.0.0.1");
+		EXPECT(greeted(one), "the first refused");
+		EXPECT(send(one, "1", 1, 0) == 1, "sent");
+		int two = connect_from("127.0.0.1");
+		EXPECT(!greeted(two), "admitted past the limit");
+		kill(pid, SIGHUP);
+		int other = connect_from("127.0.0.2");
+		EXPECT(greeted(other), "another client refused");
+		EXPECT(send(other, "e", 1, 0) == 1, "sent");
+		waitpid(pid, &status, 0);
+		EXPECT(status == 0, "ended with status %x", (unsigned)status);
+		close(one);
+		close(two);
+		close(other);
+		EXPECT(count() == 0, "count %u", count());
+	}
+}
+
 static void test_no_segment(void)
 {
 	close(listener);
@@ -1059,6 +1131,7 @@ int main(int argc, char **argv)
 	    {"executed", test_executed},
 	    {"no_netlink", test_no_netlink},
 	    {"blind", test_blind},
+	    {"confined", test_confined},
 	    {"no_segment", test_no_segment},
 	    {"namespace", test_namespace},
 	    {"few_descriptors", test_few_descriptors},

@@ -1,0 +1,8 @@
+/* Processes that forbid themselves system calls. */
+#ifndef CONNLIMIT_CONFINE_H
+#define CONNLIMIT_CONFINE_H
+
+/* seccomp(2), which libc has no name for. */
+long confine_by_seccomp(unsigned long operation, unsigned long flags, void *arguments);
+
+#endif
