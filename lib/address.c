@@ -273,6 +273,8 @@ static bool parse_prefix(unsigned *prefix, unsigned most, const char *text, size
 	return value <= most;
 }
 
+const char network_has_more_bits[] = "has bits set behind its prefix length";
+
 bool network_parse(struct network *network, const char *text, size_t length, const char **error, size_t *position)
 {
 	const char *slash = memchr(text, '/', length);
@@ -317,8 +319,13 @@ bool network_parse(struct network *network, const char *text, size_t length, con
 	read.prefix = (uint8_t)(short_form ? prefix + 96 : prefix);
 	struct address masked = address_masked(read.address, read.prefix);
 	if (memcmp(&masked, &read.address, sizeof(masked)) != 0) {
-		*error = "has bits set behind its prefix length";
+		*error = network_has_more_bits;
 		*position = 0;
+		/* "::ffff:10.0.0.0/8" counts as IPv4 does. */
+		if (address_is_ipv4(&read.address) && read.prefix <= 32)
+			read.prefix += 96;
+		read.address = address_masked(read.address, read.prefix);
+		*network = read;
 		return false;
 	}
 	*network = read;

@@ -60,7 +60,9 @@ void network_format(char *text, const struct network *network);
 /* Reads "192.0.2.1", "192.0.2.0/24", "2001:db8::/32", "::ffff:192.0.2.1" (which is 192.0.2.1) or "[2001:db8::1]/64" from
  * exactly `length` bytes. Host bits set past the prefix are an error, as in 10.0.0.1/8: it is more often a mistyped network
  * than meant. Returns true, or false with *error at a constant sentence and *position at the offending byte, `length` at most
- * (where more was wanted). */
+ * (where more was wanted); if *error is network_has_more_bits, *network is the one that was probably meant. */
 bool network_parse(struct network *network, const char *text, size_t length, const char **error, size_t *position);
+
+extern const char network_has_more_bits[];
 
 #endif

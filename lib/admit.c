@@ -32,12 +32,12 @@ struct attempt {
 	struct limits limits;
 	struct network network;
 	uint64_t fingerprint;
-	uint32_t limit;
+	struct applied applied; /* by the limits in force */
+	uint32_t limit;		/* of that, what is enforced: none any more once the refusal was observed */
 	uint32_t total;
 	uint32_t fleet; /* what the fleet's limit leaves to this machine; LIMIT_NONE without one */
-	struct rate rate;
-	bool observed; /* would have been refused; goes on without limits */
-	bool paid;     /* the rate's token is taken */
+	bool observed;	/* would have been refused; goes on without limits */
+	bool paid;	/* the rate's token is taken */
 	uint32_t entry;
 	enum refusal_reason reason;
 };
@@ -46,7 +46,7 @@ static enum refusal_reason reason_of_limit(const struct attempt *attempt)
 {
 	if (connection_is_unix(attempt->connection))
 		return REFUSED_PER_UID;
-	return attempt->limit == attempt->limits.per_ip ? REFUSED_PER_IP : REFUSED_RULE;
+	return attempt->applied.by_rule ? REFUSED_RULE : REFUSED_PER_IP;
 }
 
 /* Takes a slot for a connection that is counted. False: start anew. With *held 0 there was no room for a record. */
@@ -99,8 +99,8 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 		attempt->reason = REFUSED_TOTAL;
 		return COUNT_FULL;
 	}
-	if (attempt->rate.every_us != 0 && !attempt->paid) {
-		if (!rate_take(&table->notes[attempt->entry].tokens, &attempt->rate, clock_us())) {
+	if (attempt->applied.rate.every_us != 0 && !attempt->paid) {
+		if (!rate_take(&table->notes[attempt->entry].tokens, &attempt->applied.rate, clock_us())) {
 			client_uncount(table, attempt->entry, generation);
 			total_uncount(table, total);
 			attempt->reason = REFUSED_RATE;
@@ -109,14 +109,6 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 		attempt->paid = true;
 	}
 	return record_counted(table, attempt, generation, total, held) ? COUNTED : COUNT_LOST;
-}
-
-static void note_limit(struct table *table, uint32_t entry, uint32_t limit)
-{
-	_Atomic uint32_t *noted = &table->notes[entry].limit;
-
-	if (atomic_load_explicit(noted, memory_order_relaxed) != limit)
-		atomic_store_explicit(noted, limit, memory_order_relaxed);
 }
 
 /* Before a refusal: is it by connections that are gone? */
@@ -155,9 +147,9 @@ static void begin(const struct table *table, struct attempt *attempt, const stru
 	attempt->connection = connection;
 	attempt->paid = false;
 	attempt->observed = false;
-	attempt->limit = limits_apply(table, &attempt->limits, connection);
+	attempt->applied = limits_apply(table, &attempt->limits, connection);
+	attempt->limit = attempt->applied.limit;
 	attempt->total = attempt->limits.total;
-	attempt->rate = attempt->limits.rate;
 	attempt->network = limits_client_of(&attempt->limits, connection);
 	attempt->fingerprint = client_fingerprint(table, &attempt->network);
 }
@@ -192,10 +184,10 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
 
 		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
 			break;
-		note_limit(table, attempt.entry, attempt.limit);
+		limits_note(table, attempt.entry, &attempt.applied);
 		attempt.fleet = attempt.observed
 				    ? LIMIT_NONE
-				    : remote_leaves(table, &attempt.limits, connection, attempt.limit, attempt.entry);
+				    : remote_leaves(table, &attempt.limits, connection, &attempt.applied, attempt.entry);
 		enum counted counted = try_admit(table, &attempt, word, held);
 		if (counted == COUNTED) {
 			if (*held != 0)
@@ -220,8 +212,8 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
 		note_refusal(table, &attempt, refusal);
 		if (!refusal->observed) {
 			/* The token was taken by an attempt that had to start anew. */
-			if (attempt.paid && attempt.rate.every_us != 0)
-				rate_give_back(&table->notes[attempt.entry].tokens, &attempt.rate);
+			if (attempt.paid && attempt.applied.rate.every_us != 0)
+				rate_give_back(&table->notes[attempt.entry].tokens, &attempt.applied.rate);
 			return VERDICT_REFUSED;
 		}
 		/* Counted all the same, so that what would be refused next is known. */
@@ -438,6 +430,7 @@ bool table_client(const struct table *table, uint32_t entry, struct client_facts
 	facts->network.prefix = (uint8_t)atomic_load_explicit(&notes->prefix, memory_order_relaxed);
 	facts->open = (uint32_t)(word & CLIENT_COUNT);
 	facts->limit = atomic_load_explicit(&notes->limit, memory_order_relaxed);
+	facts->by_rule = atomic_load_explicit(&notes->by_rule, memory_order_relaxed) != 0;
 	facts->peak = atomic_load_explicit(&notes->peak, memory_order_relaxed);
 	facts->refused = atomic_load_explicit(&notes->refused, memory_order_relaxed);
 	facts->entry = entry;

@@ -162,6 +162,7 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&notes->shown_refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->shown_at, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->limit, LIMIT_NONE, memory_order_relaxed);
+	atomic_store_explicit(&notes->by_rule, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->remote, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
 }

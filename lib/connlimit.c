@@ -50,7 +50,7 @@ int connlimit_config_set(connlimit_config *config, const char *name, const char 
 int connlimit_config_file(connlimit_config *config, const char *path)
 {
 	struct settings *work = malloc(sizeof(*work));
-	char *buffer = malloc(SETTINGS_FILE_MOST + 1);
+	char *buffer = malloc(SETTINGS_FILE_ROOM);
 	bool good = false;
 
 	if (work == NULL || buffer == NULL)

@@ -91,7 +91,8 @@ struct client_notes {
 	_Atomic uint32_t shown_refused; /* low bits of `refused` when a refusal was last logged */
 	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
 	_Atomic uint8_t prefix;		/* 0..128, as in struct network, or NETWORK_UID */
-	uint8_t unused[5];
+	_Atomic uint8_t by_rule;	/* the limit came from a rule */
+	uint8_t unused[4];
 	_Atomic uint32_t remote; /* connections that other nodes of the fleet hold, while header->remote_until is not past */
 };
 

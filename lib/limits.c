@@ -209,29 +209,45 @@ struct network limits_client_of(const struct limits *limits, const struct connec
 	return limits_client(limits, &connection->peer.address);
 }
 
-uint32_t limits_for(const struct table *table, const struct limits *limits, const struct connection *connection)
+struct applied limits_for(const struct table *table, const struct limits *limits, const struct connection *connection)
 {
 	const struct limit_block *block = &table->blocks[limits->version % LIMIT_BLOCKS];
-	uint32_t limit;
+	struct applied applied = {.limit = limits->per_ip, .rate = limits->rate};
+	struct rule rule;
 
-	if (connection_is_unix(connection))
-		return limits->per_uid;
-	if (limits->rules != 0 && rules_find(&block->rules, block->settings.rule, limits->rules, &connection->peer.address,
-					     connection->local.port, &limit))
-		return limit;
-	return limits->per_ip;
+	if (connection_is_unix(connection)) {
+		applied.limit = limits->per_uid;
+	} else if (limits->rules != 0 && rules_find(&block->rules, block->settings.rule, limits->rules,
+						    &connection->peer.address, connection->local.port, &rule)) {
+		applied.limit = rule.limit;
+		applied.by_rule = true;
+		if (rule.rate.burst != 0)
+			applied.rate = rule.rate;
+	}
+	return applied;
 }
 
-uint32_t limits_apply(const struct table *table, struct limits *limits, const struct connection *connection)
+struct applied limits_apply(const struct table *table, struct limits *limits, const struct connection *connection)
 {
-	uint32_t limit;
+	struct applied applied;
 	int attempt = 0;
 
 	do {
 		limits_read(table, limits);
-		limit = limits_for(table, limits, connection);
+		applied = limits_for(table, limits, connection);
 	} while (!unchanged(table, limits->version) && ++attempt < APPLIES);
-	return limit;
+	return applied;
+}
+
+void limits_note(struct table *table, uint32_t entry, const struct applied *applied)
+{
+	struct client_notes *notes = &table->notes[entry];
+
+	/* Mostly nothing has changed, and what is not written stays in everybody's cache. */
+	if (atomic_load_explicit(&notes->limit, memory_order_relaxed) != applied->limit)
+		atomic_store_explicit(&notes->limit, applied->limit, memory_order_relaxed);
+	if (atomic_load_explicit(&notes->by_rule, memory_order_relaxed) != applied->by_rule)
+		atomic_store_explicit(&notes->by_rule, applied->by_rule, memory_order_relaxed);
 }
 
 void limits_refuse_text(const struct table *table, char text[REFUSE_TEXT_MOST + 1])

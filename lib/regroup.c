@@ -35,7 +35,8 @@ static void move(struct table *table, const struct limits *limits, uint32_t slot
 	uint64_t old_generation = client_generation(atomic_load(&table->entry[owner - 1].word));
 	if (!count_for(table, &network, &entry, &generation))
 		return;
-	atomic_store_explicit(&table->notes[entry].limit, limits_for(table, limits, &connection), memory_order_relaxed);
+	struct applied applied = limits_for(table, limits, &connection);
+	limits_note(table, entry, &applied);
 	uint32_t expected = owner;
 	if (!atomic_compare_exchange_strong(&table->owner[slot], &expected, entry + 1)) {
 		client_uncount(table, entry, generation);

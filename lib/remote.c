@@ -16,12 +16,12 @@ static bool is_current(const struct table *table)
 }
 
 uint32_t remote_leaves(const struct table *table, const struct limits *limits, const struct connection *connection,
-		       uint32_t limit, uint32_t entry)
+		       const struct applied *applied, uint32_t entry)
 {
 	if (__builtin_expect(limits->cluster_per_ip == LIMIT_NONE, 1) || connection_is_unix(connection))
 		return LIMIT_NONE;
-	if (limit == LIMIT_NONE && limits->per_ip != LIMIT_NONE)
-		return LIMIT_NONE; /* a rule says unlimited */
+	if (applied->limit == LIMIT_NONE && applied->by_rule)
+		return LIMIT_NONE;
 	uint32_t remote = is_current(table) ? atomic_load_explicit(&table->notes[entry].remote, memory_order_relaxed) : 0;
 	return remote < limits->cluster_per_ip ? limits->cluster_per_ip - remote : 0;
 }

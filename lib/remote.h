@@ -9,7 +9,7 @@
  * limit, or if the connection is exempt from limits by a rule. When the fleet has not been heard for its lease, others count as
  * holding none. Async-signal-safe, makes no system call. */
 uint32_t remote_leaves(const struct table *table, const struct limits *limits, const struct connection *connection,
-		       uint32_t limit, uint32_t entry);
+		       const struct applied *applied, uint32_t entry);
 
 /* Says what other machines hold of a client. An entry is added for a client that holds nothing here. False if there is no room.
  */

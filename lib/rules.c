@@ -10,6 +10,8 @@ static int compare(const struct rule *a, const struct rule *b)
 		return order;
 	if (a->network.prefix != b->network.prefix)
 		return a->network.prefix < b->network.prefix ? -1 : 1;
+	if (a->ipv6 != b->ipv6)
+		return b->ipv6 ? -1 : 1;
 	return a->port < b->port ? -1 : a->port > b->port ? 1 : 0;
 }
 
@@ -64,6 +66,12 @@ uint32_t rules_repeated(const struct rule *rule, uint32_t rules)
 	return rules;
 }
 
+/* How much of an address a network names: "every IPv6 address" is a bit more than "every address". */
+static unsigned length_of(unsigned prefix, bool ipv6)
+{
+	return prefix > 0 ? prefix + 1 : ipv6 ? 1 : 0;
+}
+
 static bool contains(const struct rules_network *outer, const struct address *address)
 {
 	unsigned whole = outer->prefix / 8U;
@@ -96,7 +104,7 @@ void rules_build(struct rules_index *index, const struct rule *rule, uint32_t ru
 
 		if (added.network.prefix > 128)
 			continue;
-		if (networks > 0 && last.prefix == added.network.prefix &&
+		if (networks > 0 && last.prefix == added.network.prefix && last.ipv6 == added.ipv6 &&
 		    memcmp(&last.address, &added.network.address, sizeof(last.address)) == 0) {
 			last.rules++;
 			index->network[networks - 1].rules = last.rules;
@@ -106,13 +114,15 @@ void rules_build(struct rules_index *index, const struct rule *rule, uint32_t ru
 		uint32_t outer = networks;
 		struct rules_network larger;
 		for (int step = 0;
-		     step <= 129 && network_at(index, outer, rules, &larger) && !contains(&larger, &added.network.address);
+		     step <= 130 && network_at(index, outer, rules, &larger) && !contains(&larger, &added.network.address);
 		     step++)
 			outer = larger.outer;
-		if (!network_at(index, outer, rules, &larger) || larger.prefix >= added.network.prefix)
+		if (!network_at(index, outer, rules, &larger) ||
+		    length_of(larger.prefix, larger.ipv6) >= length_of(added.network.prefix, added.ipv6))
 			outer = 0;
 		last = (struct rules_network){.address = added.network.address,
 					      .prefix = added.network.prefix,
+					      .ipv6 = added.ipv6,
 					      .outer = (uint16_t)outer,
 					      .rule = (uint16_t)i,
 					      .rules = 1};
@@ -122,7 +132,7 @@ void rules_build(struct rules_index *index, const struct rule *rule, uint32_t ru
 }
 
 /* Of one network's rules, the one for this port, else the one for every port. */
-static bool find_port(const struct rule *rule, const struct rules_network *network, uint16_t port, uint32_t *limit)
+static bool find_port(const struct rule *rule, const struct rules_network *network, uint16_t port, struct rule *found)
 {
 	uint32_t low = network->rule;
 	uint32_t high = low + network->rules;
@@ -136,20 +146,21 @@ static bool find_port(const struct rule *rule, const struct rules_network *netwo
 			high = middle;
 	}
 	if (low < (uint32_t)network->rule + network->rules && rule[low].port == port) {
-		*limit = rule[low].limit;
+		*found = rule[low];
 		return true;
 	}
 	if (network->rules > 0 && rule[network->rule].port == 0) {
-		*limit = rule[network->rule].limit;
+		*found = rule[network->rule];
 		return true;
 	}
 	return false;
 }
 
 bool rules_find(const struct rules_index *index, const struct rule *rule, uint32_t rules, const struct address *address,
-		uint16_t port, uint32_t *limit)
+		uint16_t port, struct rule *found)
 {
 	struct rules_network network;
+	bool ipv4 = address_is_ipv4(address);
 	uint32_t low = 0;
 	uint32_t high = index->networks <= RULES_MOST ? index->networks : 0;
 
@@ -162,11 +173,13 @@ bool rules_find(const struct rules_index *index, const struct rule *rule, uint32
 		else
 			high = middle;
 	}
-	unsigned longest = 129;
-	while (network_at(index, low, rules, &network) && network.prefix < longest) {
-		if (contains(&network, address) && find_port(rule, &network, port, limit))
+	unsigned longest = 130;
+	while (network_at(index, low, rules, &network) && length_of(network.prefix, network.ipv6) < longest) {
+		/* An IPv4 address is kept as ::ffff:a.b.c.d, but belongs to no network that is written as IPv6's. */
+		longest = length_of(network.prefix, network.ipv6);
+		bool other_family = ipv4 && longest > 0 && network.prefix < 96;
+		if (!other_family && contains(&network, address) && find_port(rule, &network, port, found))
 			return true;
-		longest = network.prefix;
 		low = network.outer;
 	}
 	return false;

@@ -17,7 +17,7 @@
 struct rules_network {
 	struct address address;
 	uint8_t prefix;
-	uint8_t reserved;
+	bool ipv6;	/* as in struct rule */
 	uint16_t outer; /* the next larger network that contains it, + 1; 0 for none */
 	uint16_t rule;	/* its first rule; the others follow, by port, the one for every port first */
 	uint16_t rules;
@@ -42,9 +42,9 @@ uint32_t rules_repeated(const struct rule *rule, uint32_t rules);
 /* Makes the index of sorted rules, of which there are at most RULES_MOST. Async-signal-safe, O(rules * depth of nesting). */
 void rules_build(struct rules_index *index, const struct rule *rule, uint32_t rules);
 
-/* The rule for this address and local port: that of the longest prefix, and there one for the port before one for all. False if
- * none applies. `rule` and `rules` are what the index was built from. */
+/* A copy of the rule for this address and local port: that of the longest prefix, and there one for the port before one for
+ * all. False if none applies. `rule` and `rules` are what the index was built from. */
 bool rules_find(const struct rules_index *index, const struct rule *rule, uint32_t rules, const struct address *address,
-		uint16_t port, uint32_t *limit);
+		uint16_t port, struct rule *found);
 
 #endif

@@ -7,31 +7,50 @@
 #include <string.h>
 
 const struct setting settings_table[SETTINGS] = {
-    [SETTING_PER_IP] = {"PER_IP", "N", "0", "Connections that one client may hold open; 0: no limit, counted all the same.",
-			read_per_ip, 0, 0},
-    [SETTING_TOTAL] = {"TOTAL", "N", "0", "Connections of all clients together; 0: no limit.", read_total, 0, 0},
-    [SETTING_RATE] = {"RATE", "N/s [burst=N]", "0", "New connections of one client in a second, minute or hour; 0: any.",
+    [SETTING_PER_IP] = {"PER_IP", "N", "10", "0",
+			"Connections that one client may hold open; 0: no limit, counted all the same.", "", read_per_ip, 0, 0},
+    [SETTING_TOTAL] = {"TOTAL", "N", "5000", "0", "Connections of all clients together; 0: no limit.", "", read_total, 0, 0},
+    [SETTING_RATE] = {"RATE", "N/s [burst=N]", "\"20/s burst=50\"", "0",
+		      "New connections of one client in a second (/s), minute (/m) or hour (/h); 0: any.",
+		      "`burst` is how many may come at once, without it as many as the number says. A refused connection takes "
+		      "nothing from the rate, and closing gives nothing back. A rule may have a rate of its own.",
 		      read_rate, 0, 0},
-    [SETTING_PER_UID] = {"PER_UID", "N", "0", "Connections that one local user may hold open on Unix sockets.", read_per_uid, 0,
-			 0},
-    [SETTING_CLUSTER_PER_IP] = {"CLUSTER_PER_IP", "N", "0",
-				"Connections of one client over all machines joined by `connlimit sync`.", read_cluster_per_ip,
-				0, 0},
-    [SETTING_IPV4_PREFIX] = {"IPV4_PREFIX", "BITS", "32", "How much of an IPv4 address is one client.", read_ipv4_prefix, 0, 0},
-    [SETTING_IPV6_PREFIX] = {"IPV6_PREFIX", "BITS", "64", "How much of an IPv6 address is one client.", read_ipv6_prefix, 0, 0},
-    [SETTING_RULES] = {"RULES", "NETWORK=N ...", "", "Exceptions by network, :PORT, or both; the most specific wins.",
-		       read_rules, 0, 0},
-    [SETTING_REFUSE] = {"REFUSE", "HOW", "reset", "What a refused client gets: reset, close, http, or text:...", read_refuse, 0,
-			0},
-    [SETTING_MODE] = {"MODE", "MODE", "enforce", "enforce; observe: report, refuse nothing; off.", read_mode, 0, 0},
-    [SETTING_LOG] = {"LOG", "WHERE", "stderr", "Where refusals and errors are told: stderr, syslog, off.", read_log, 0, 0},
-    [SETTING_FILE] = {"FILE", "PATH", "", "File of these settings, read again on reload; wins over the environment.", read_file,
-		      1, 1},
-    [SETTING_TABLE] = {"TABLE", "NAME", "", "Name of the shared table; by default one is made for this start.", read_table, 1,
-		       1},
-    [SETTING_CAPACITY] = {"CAPACITY", "N", "65536", "Connections tracked at most; past it, admitted uncounted.", read_capacity,
-			  1, 0},
-    [SETTING_SIGNAL] = {"SIGNAL", "NAME", "HUP", "The reload signal.", read_signal, 1, 0},
+    [SETTING_PER_UID] = {"PER_UID", "N", "50", "0", "Connections that one local user may hold open on Unix sockets.",
+			 "They are counted only while this is set.", read_per_uid, 0, 0},
+    [SETTING_CLUSTER_PER_IP] = {"CLUSTER_PER_IP", "N", "30", "0",
+				"Connections of one client over all machines joined by `connlimit sync`.", "",
+				read_cluster_per_ip, 0, 0},
+    [SETTING_IPV4_PREFIX] = {"IPV4_PREFIX", "BITS", "24", "32", "How much of an IPv4 address is one client.", "",
+			     read_ipv4_prefix, 0, 0},
+    [SETTING_IPV6_PREFIX] = {"IPV6_PREFIX", "BITS", "56", "64", "How much of an IPv6 address is one client.", "",
+			     read_ipv6_prefix, 0, 0},
+    [SETTING_RULES] =
+	{"RULES", "NETWORK=N ...",
+	 "\"10.0.0.0/8=100 :8443=20 192.0.2.0/24:22=deny [2001:db8::/32]:443=5,10/s 127.0.0.0/8=unlimited\"", "",
+	 "Exceptions by network, :PORT, or both; the most specific wins.",
+	 "The longest prefix wins, and of its rules the one with the port. Up to 10 000, over several lines if they "
+	 "are in quotes, where # begins a comment. The limit is for each client in the network; `deny` refuses all, "
+	 "`unlimited` none, by rate neither. A rate for them stands behind a comma, burst too: "
+	 "`10.0.0.0/8=100,50/s,burst=200`. PORT is the daemon's.",
+	 read_rules, 0, 0},
+    [SETTING_REFUSE] =
+	{"REFUSE", "HOW", "http", "reset", "What a refused client gets: reset, close, http, or text:...",
+	 "`http` is a 429 with Retry-After, `text:421 busy\\r\\n` what you like (not on TLS ports, whose clients could "
+	 "not read it). After an answer the connection is kept until the client has read it, at most 32 in a "
+	 "process, and is cut off when the daemon accepts or closes one more than 3 s later.",
+	 read_refuse, 0, 0},
+    [SETTING_MODE] = {"MODE", "MODE", "observe", "enforce", "enforce; observe: report, refuse nothing; off.",
+		      "`observe` counts, and logs what would be refused; `connlimit suggest` then tells which limit to choose.",
+		      read_mode, 0, 0},
+    [SETTING_LOG] = {"LOG", "WHERE", "syslog", "stderr", "Where refusals and errors are told: stderr, syslog, off.",
+		     "A client's refusals are told once in 10 s, with how many were left out.", read_log, 0, 0},
+    [SETTING_FILE] = {"FILE", "PATH", "/etc/connlimit/nginx.env", "",
+		      "File of these settings, read again on reload; wins over the environment.", "", read_file, 1, 1},
+    [SETTING_TABLE] = {"TABLE", "NAME", "nginx", "", "Name of the shared table; by default one is made for this start.",
+		       "Daemons of one user with the same name share one.", read_table, 1, 1},
+    [SETTING_CAPACITY] = {"CAPACITY", "N", "65536", "65536", "Connections tracked at most; past it, admitted uncounted.",
+			  "That is reported.", read_capacity, 1, 0},
+    [SETTING_SIGNAL] = {"SIGNAL", "NAME", "HUP", "HUP", "The reload signal.", "", read_signal, 1, 0},
 };
 
 static const char start_of_name[] = "CONNLIMIT_";
@@ -69,6 +88,8 @@ static void name_first(struct settings_error *error, const struct setting *setti
 bool settings_set(struct settings *settings, enum setting_id id, const char *text, size_t length, enum origin origin,
 		  struct settings_error *error)
 {
+	error->position = 0;
+	error->placed = origin == FROM_FILE;
 	if (!settings_table[id].parse(settings, text, length, error)) {
 		name_first(error, &settings_table[id]);
 		return false;
@@ -84,7 +105,7 @@ static char as_variable(char c)
 	return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c == '-' ? '_' : c;
 }
 
-enum { NAME_MOST = 32 };
+enum { NAME_MOST = 40 };
 
 /* Levenshtein's distance. */
 static unsigned distance(const char *a, size_t a_length, const char *b, size_t b_length)
@@ -104,6 +125,41 @@ static unsigned distance(const char *a, size_t a_length, const char *b, size_t b
 		}
 	}
 	return row[b_length];
+}
+
+static void add_option(struct text *text, const char *name)
+{
+	for (; *name != '\0'; name++) {
+		char c[2] = {*name == '_' ? '-' : *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name, '\0'};
+		text_add(text, c);
+	}
+}
+
+/* `best` is SETTINGS if no name is near. */
+static void unknown(struct settings_error *error, const char *name, size_t length, bool variable, int best)
+{
+	struct text line = text_begin(error->text, sizeof(error->text));
+
+	text_add(&line, "unknown setting ");
+	text_add_quoted(&line, name, length);
+	if (best != SETTINGS) {
+		text_add(&line, "; did you mean ");
+		text_add(&line, variable ? start_of_name : "");
+		if (variable)
+			text_add(&line, settings_table[best].name);
+		else
+			add_option(&line, settings_table[best].name);
+		text_add(&line, "?");
+		return;
+	}
+	text_add(&line, variable ? "; names that begin with CONNLIMIT_ are:" : "; there are:");
+	for (int id = 0; id < SETTINGS; id++) {
+		text_add(&line, " ");
+		if (variable)
+			text_add(&line, settings_table[id].name);
+		else
+			add_option(&line, settings_table[id].name);
+	}
 }
 
 enum setting_id settings_find(const char *name, size_t length, struct settings_error *error)
@@ -130,23 +186,36 @@ enum setting_id settings_find(const char *name, size_t length, struct settings_e
 			best = id;
 		}
 	}
-	struct text line = text_begin(error->text, sizeof(error->text));
-	text_add(&line, "unknown setting ");
-	text_add_quoted(&line, name, length);
-	text_add(&line, "; did you mean ");
-	if (variable) {
-		text_add(&line, start_of_name);
-		text_add(&line, settings_table[best].name);
-	} else {
-		char option[NAME_MOST] = {0};
-		for (size_t i = 0; settings_table[best].name[i] != '\0'; i++) {
-			char c = settings_table[best].name[i];
-			option[i] = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-		}
-		text_add(&line, option);
-	}
-	text_add(&line, "?");
+	/* Of a name that has half its letters from another, that one was hardly meant. */
+	unknown(error, name, length, variable, nearest <= 3 && nearest * 2 <= wanted_length ? best : SETTINGS);
 	return SETTINGS;
+}
+
+bool settings_meant(const char *name, size_t length, bool in_file, struct settings_error *error)
+{
+	enum { FAR = 2, PREFIX = sizeof(start_of_name) - 1 };
+	char given[NAME_MOST];
+	char known[NAME_MOST];
+
+	while (in_file && length > 0 && *name == '-')
+		name++, length--;
+	if (length < sizeof("PER_IP") - 1 || length > sizeof(given))
+		return false;
+	for (size_t i = 0; i < length; i++)
+		given[i] = as_variable(name[i]);
+	memcpy(known, start_of_name, PREFIX);
+	for (int id = 0; id < SETTINGS; id++) {
+		size_t own = strlen(settings_table[id].name);
+		memcpy(known + PREFIX, settings_table[id].name, own);
+		/* A single word may well be the daemon's own: LOG, MODE. */
+		bool without =
+		    in_file && own == length && memchr(given, '_', own) != NULL && memcmp(given, known + PREFIX, own) == 0;
+		if (without || distance(given, length, known, PREFIX + own) <= FAR) {
+			unknown(error, name, length, true, id);
+			return true;
+		}
+	}
+	return false;
 }
 
 bool settings_from_environment(struct settings *settings, char *const environment[], struct settings_error *error)
@@ -154,11 +223,16 @@ bool settings_from_environment(struct settings *settings, char *const environmen
 	for (; environment != NULL && *environment != NULL; environment++) {
 		const char *variable = *environment;
 
-		if (strncmp(variable, start_of_name, sizeof(start_of_name) - 1) != 0)
+		if ((variable[0] | ' ') != 'c')
 			continue;
 		const char *equals = strchr(variable, '=');
 		if (equals == NULL)
 			continue;
+		if (strncmp(variable, start_of_name, sizeof(start_of_name) - 1) != 0) {
+			if (settings_meant(variable, (size_t)(equals - variable), false, error))
+				return false;
+			continue;
+		}
 		enum setting_id id = settings_find(variable, (size_t)(equals - variable), error);
 		if (id == SETTINGS || !settings_set(settings, id, equals + 1, strlen(equals + 1), FROM_ENVIRONMENT, error))
 			return false;

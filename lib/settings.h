@@ -26,18 +26,20 @@ enum refuse_how { REFUSE_RESET, REFUSE_CLOSE, REFUSE_HTTP, REFUSE_TEXT };
 enum mode { MODE_ENFORCE, MODE_OBSERVE, MODE_OFF };
 enum log_to { LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_NOWHERE };
 
-/* One exception: by network, by local port, or by both. The longest prefix wins, then a rule with a port over one without. */
-struct rule {
-	struct network network; /* prefix 0: every address */
-	uint16_t port;		/* local port, host order; 0: every port */
-	uint32_t limit;		/* LIMIT_DENY, 1..LIMIT_MOST or LIMIT_NONE */
-};
-
 /* A rate, as a token bucket: `burst` at once, one more each `every_us` microseconds, whole ones: 3/s is one each 333333.
  * every_us 0: no rate. */
 struct rate {
 	uint32_t every_us;
 	uint32_t burst;
+};
+
+/* One exception: by network, by local port, or by both. The longest prefix wins, then a rule with a port over one without. */
+struct rule {
+	struct network network; /* prefix 0: every address, or with `ipv6` every IPv6 address */
+	bool ipv6;		/* "::/0", in which IPv4 clients are not, though their addresses are kept as IPv6 ones */
+	uint16_t port;		/* local port, host order; 0: every port */
+	uint32_t limit;		/* LIMIT_DENY, 1..LIMIT_MOST or LIMIT_NONE */
+	struct rate rate;	/* burst 0: the one for all; else this, every_us 0 for none */
 };
 
 /* Where a value in force came from. */
@@ -88,17 +90,21 @@ struct settings {
 	struct rule sorting[RULES_MOST]; /* room for settings_set alone, never copied: on error `rule` is as it was */
 };
 
-/* What is wrong, ready to be shown: "CONNLIMIT_PER_IP: 'ten' is not ...". A file's errors start with "PATH:LINE: ", of a long
- * path its end. Printable ASCII, whatever was in the value. */
+/* What is wrong, ready to be shown: "CONNLIMIT_PER_IP: 'ten' is not ...". A file's errors start with "PATH:LINE:COLUMN: ", of a
+ * long path its end. Printable ASCII, whatever was in the value. */
 struct settings_error {
 	char text[512];
+	size_t position; /* bytes from the value's start to what is wrong in it */
+	bool placed;	 /* the caller says where that is: "(at character N)" is left out */
 };
 
 struct setting {
 	const char *name;     /* "PER_IP": the variable is CONNLIMIT_PER_IP, the option --per-ip */
 	const char *form;     /* "N", "ADDRESS/PREFIX=N ..." */
+	const char *example;  /* a value such as one would write, in quotes if a shell needs them */
 	const char *standard; /* the default, as a person would write it; "" if none */
 	const char *help;     /* one sentence */
+	const char *more;     /* what else there is to know, for the manual page and README; "" if nothing */
 	bool (*parse)(struct settings *settings, const char *text, size_t length, struct settings_error *error);
 	bool at_start_only; /* the table is laid out by it: a file read on reload may repeat it, but not change it */
 	bool not_in_file;   /* names where the file and table are: only the environment and the command may say it */
@@ -118,27 +124,34 @@ void settings_copy(struct settings *to, const struct settings *from);
 bool settings_set(struct settings *settings, enum setting_id id, const char *text, size_t length, enum origin origin,
 		  struct settings_error *error);
 
-/* Which setting is "CONNLIMIT_PER_IP" (or "per-ip", "PER_IP")? SETTINGS if none, with the nearest right name in the error. A
- * name that starts with CONNLIMIT_ is a variable's, whose case counts: CONNLIMIT_per_ip is an error, not a second spelling that
- * wins or loses by where it stands in the environment. */
+/* Which setting is "CONNLIMIT_PER_IP" (or "per-ip", "PER_IP")? SETTINGS if none, with the nearest right name in the error, or
+ * all of them if none is near. A name that starts with CONNLIMIT_ is a variable's, whose case counts: CONNLIMIT_per_ip is an
+ * error, not a second spelling that wins or loses by where it stands in the environment. */
 enum setting_id settings_find(const char *name, size_t length, struct settings_error *error);
+
+/* Whether a name that does not start with CONNLIMIT_ was meant to (CONNLIMT_PER_IP, connlimit_per_ip); then it is an error, as
+ * a limit that is passed over is no limit. In a file of limits, PER_IP and the like are too. */
+bool settings_meant(const char *name, size_t length, bool in_file, struct settings_error *error);
 
 /* Reads every CONNLIMIT_ variable of an environment. False, with the first error, if any is unknown or bad. */
 bool settings_from_environment(struct settings *settings, char *const environment[], struct settings_error *error);
 
-/* Reads an environment file (systemd.exec(5) EnvironmentFile=: NAME=VALUE lines, # and ; comments, quotes, a backslash at a
- * line's end goes on). The whole text is checked before any of it is used: on error *settings is unchanged, so the caller
- * passes `work`, which it need not initialise. A byte order mark at the start is passed over. Names that do not start with
- * CONNLIMIT_ are not ours and are passed over. A name that is given twice is taken from its last line, as systemd does. `path`
- * only names the file in errors. The text is written over. */
+/* Reads an environment file (systemd.exec(5) EnvironmentFile=: NAME=VALUE lines, # and ; comments, quotes around a value, a
+ * backslash at a line's end goes on). What is taken means what it means to systemd (load_env_file in its env-file.c); what
+ * systemd would pass over, or take for something that nobody meant, is an error. Lines may end in CR LF, and a byte order mark
+ * at the start is passed over. The whole text is checked before any of it is used: on error *settings is unchanged, so the
+ * caller passes `work`, which it need not initialise. Names that do not start with CONNLIMIT_ are not ours and are passed over,
+ * but see settings_meant. A name that is given twice is taken from its last line. Errors start with "PATH:LINE:COLUMN: ", where
+ * what is wrong begins, in bytes; `path` only names the file in them. Behind its `length` bytes the text has room for as many
+ * again, where values are put together. */
 bool settings_from_text(struct settings *settings, struct settings *work, const char *path, char *text, size_t length,
 			struct settings_error *error);
 
 /* Opens, checks and reads the file `path` into settings. It must be a regular file of at most SETTINGS_FILE_MOST bytes, owned
  * by root or by the effective user and not writable by others; anything else is an error with the reason. open, fstat, read,
  * close only. */
-enum { SETTINGS_FILE_MOST = 1 << 20 };
-bool settings_from_file(struct settings *settings, struct settings *work, char *buffer /* SETTINGS_FILE_MOST + 1 bytes */,
+enum { SETTINGS_FILE_MOST = 1 << 20, SETTINGS_FILE_ROOM = 2 * (SETTINGS_FILE_MOST + 1) };
+bool settings_from_file(struct settings *settings, struct settings *work, char *buffer /* SETTINGS_FILE_ROOM bytes */,
 			const char *path, struct settings_error *error);
 
 /* Writes a setting's value in force as a person would write it; at most `size` bytes with the NUL. */

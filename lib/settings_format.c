@@ -13,7 +13,7 @@ static void add_count(struct text *text, uint32_t count)
 		text_add_number(text, count);
 }
 
-static void add_rate(struct text *text, const struct rate *rate)
+static void add_rate(struct text *text, const struct rate *rate, const char *separator)
 {
 	static const struct {
 		uint64_t us;
@@ -33,31 +33,37 @@ static void add_rate(struct text *text, const struct rate *rate)
 	}
 	text_add_number(text, periods[which].us / rate->every_us);
 	text_add(text, periods[which].unit);
-	text_add(text, " burst=");
+	text_add(text, separator);
+	text_add(text, "burst=");
 	text_add_number(text, rate->burst);
 }
 
 static void add_rule(struct text *text, const struct rule *rule)
 {
 	char network[NETWORK_TEXT];
-	bool ipv6 = !address_is_ipv4(&rule->network.address) && rule->network.prefix > 0;
+	bool named = rule->network.prefix > 0 || rule->ipv6;
+	bool ipv6 = named && (!address_is_ipv4(&rule->network.address) || rule->network.prefix < 96);
 
-	if (rule->network.prefix > 0) {
+	if (named) {
 		network_format(network, &rule->network);
 		text_add(text, ipv6 && rule->port != 0 ? "[" : "");
 		text_add(text, network);
 		text_add(text, ipv6 && rule->port != 0 ? "]" : "");
 	}
-	if (rule->port != 0 || rule->network.prefix == 0) {
-		text_add(text, rule->port != 0 ? ":" : "::/0");
-		if (rule->port != 0)
-			text_add_number(text, rule->port);
+	if (rule->port != 0) {
+		text_add(text, ":");
+		text_add_number(text, rule->port);
 	}
 	text_add(text, "=");
 	if (rule->limit == LIMIT_DENY)
 		text_add(text, "deny");
 	else
 		add_count(text, rule->limit);
+	bool as_ever = rule->rate.burst == 0 || (rule->limit == LIMIT_NONE && rule->rate.every_us == 0);
+	if (rule->limit != LIMIT_DENY && !as_ever) {
+		text_add(text, ",");
+		add_rate(text, &rule->rate, ",");
+	}
 }
 
 static void add_refuse(struct text *text, const struct settings *settings)
@@ -96,7 +102,7 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 	case SETTING_TOTAL: add_count(&text, settings->total); break;
 	case SETTING_PER_UID: add_count(&text, settings->per_uid); break;
 	case SETTING_CLUSTER_PER_IP: add_count(&text, settings->cluster_per_ip); break;
-	case SETTING_RATE: add_rate(&text, &settings->rate); break;
+	case SETTING_RATE: add_rate(&text, &settings->rate, " "); break;
 	case SETTING_IPV4_PREFIX: text_add_number(&text, settings->ipv4_prefix); break;
 	case SETTING_IPV6_PREFIX: text_add_number(&text, settings->ipv6_prefix); break;
 	case SETTING_RULES:

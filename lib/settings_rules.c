@@ -1,27 +1,64 @@
 /* CONNLIMIT_RULES: exceptions by network, by local port, or by both. */
 #include "rules.h"
 #include "settings_values.h"
+#include "text.h"
 
 #include <string.h>
 
 static const char allowed[] =
-    "NETWORK=LIMIT, :PORT=LIMIT or NETWORK:PORT=LIMIT, separated by blanks; an IPv6 network with a port in brackets, "
-    "as [2001:db8::/32]:443; LIMIT a number from 1 to 16000000, 'unlimited' or 'deny'";
+    "NETWORK=LIMIT, :PORT=LIMIT or NETWORK:PORT=LIMIT, with blanks between rules (IPv6 and a port: [2001:db8::/32]:443); "
+    "LIMIT: 1 "
+    "to 16000000, 'unlimited' or 'deny', with a rate if wanted: 100,50/s";
 
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static bool read_limit(const char *text, size_t length, uint32_t *limit)
+static bool is_word(const char *text, size_t length, const char *word)
 {
-	if (length == 9 && memcmp(text, "unlimited", 9) == 0)
-		*limit = LIMIT_NONE;
-	else if (length == 4 && memcmp(text, "deny", 4) == 0)
-		*limit = LIMIT_DENY;
-	else
-		return read_number(text, length, 1, LIMIT_MOST, limit);
-	return true;
+	return length == strlen(word) && memcmp(text, word, length) == 0;
+}
+
+static const char *limit_problem(const char *text, size_t length)
+{
+	if (length == 0)
+		return "has no limit behind '='";
+	return is_word(text, length, "0") ? "has the limit 0: that is 'deny' for nobody, or 'unlimited'" : "has no such limit";
+}
+
+/* "100", "unlimited", "deny", and behind a comma a rate. */
+static bool read_limit(struct rule *rule, const char *text, size_t length, size_t *bad, const char **problem)
+{
+	const char *comma = memchr(text, ',', length);
+	size_t own = comma != NULL ? (size_t)(comma - text) : length;
+
+	*bad = 0;
+	rule->rate = (struct rate){0};
+	if (is_word(text, own, "unlimited")) {
+		rule->limit = LIMIT_NONE;
+		rule->rate.burst = 1; /* by rate neither */
+	} else if (is_word(text, own, "deny")) {
+		rule->limit = LIMIT_DENY;
+	} else if (!read_number(text, own, 1, LIMIT_MOST, &rule->limit)) {
+		*problem = limit_problem(text, own);
+		return false;
+	}
+	if (comma == NULL)
+		return true;
+	const char *rate = comma + 1;
+	size_t rate_length = length - own - 1;
+	bool good = rule->limit != LIMIT_DENY && rate_parse(&rule->rate, rate, rate_length, bad, problem);
+	*bad += own + 1;
+	if (good)
+		return true;
+	if (memchr(rate, '=', rate_length) != NULL && memmem(rate, rate_length, "burst", 5) == NULL)
+		*problem = "goes on after a comma: rules are separated by blanks";
+	else if (rule->limit == LIMIT_DENY)
+		*problem = "has a rate for 'deny'";
+	else if (rate_length == 0)
+		*problem = "has no rate behind the comma";
+	return false;
 }
 
 /* Where the network ends and ":PORT" begins, length if there is no port. A colon inside brackets, and any in an unbracketed
@@ -43,20 +80,62 @@ static size_t find_port(const char *text, size_t length)
 	return colons == 1 ? last : length;
 }
 
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* What network_parse would say less clearly. NULL if nothing. */
+static const char *network_problem(const char *text, size_t length)
+{
+	const char *slash = memchr(text, '/', length);
+	size_t host = slash != NULL ? (size_t)(slash - text) : length;
+
+	if (text[0] == '*')
+		return "has a '*': a rule for every address names none, as :80=5 (and without a port it is CONNLIMIT_PER_IP)";
+	if (is_letter(text[0]) && memchr(text, ':', length) == NULL)
+		return "names no network: only addresses, names are not looked up";
+	if (slash != NULL && text[0] != '[' && memchr(text, ':', host) != NULL && memchr(slash, ':', length - host) != NULL)
+		return "has a port behind an IPv6 network that is not in brackets";
+	return NULL;
+}
+
+static bool read_network(struct rule *rule, const char *text, size_t length, size_t *bad, const char **problem)
+{
+	size_t shift = 0;
+
+	*problem = network_problem(text, length);
+	if (*problem != NULL)
+		return false;
+	/* "[2001:db8::/32]" carries its prefix within the brackets. */
+	if (text[0] == '[' && text[length - 1] == ']') {
+		text++;
+		length -= 2;
+		shift = 1;
+	}
+	if (!network_parse(&rule->network, text, length, problem, bad)) {
+		*bad += shift;
+		return false;
+	}
+	rule->ipv6 = rule->network.prefix == 0;
+	return true;
+}
+
 static bool read_rule(struct rule *rule, const char *text, size_t length, size_t *bad, const char **problem)
 {
 	const char *equals = memchr(text, '=', length);
 	uint32_t port = 0;
 
+	*rule = (struct rule){0};
 	*bad = 0;
 	*problem = "has no '=' and limit";
 	if (equals == NULL)
 		return false;
 	size_t target = (size_t)(equals - text);
-	*bad = target + 1;
-	*problem = "has no such limit";
-	if (!read_limit(equals + 1, length - target - 1, &rule->limit))
+	if (!read_limit(rule, equals + 1, length - target - 1, bad, problem)) {
+		*bad += target + 1;
 		return false;
+	}
 	size_t port_at = find_port(text, target);
 	*bad = port_at;
 	*problem = "has no port from 1 to 65535";
@@ -67,23 +146,24 @@ static bool read_rule(struct rule *rule, const char *text, size_t length, size_t
 	*problem = "names neither a network nor a port";
 	if (target == 0)
 		return false;
-	rule->network = (struct network){0};
-	if (port_at == 0)
-		return true;
-	/* "[2001:db8::/32]" carries its prefix within the brackets. */
-	const char *network = text;
-	size_t network_length = port_at;
-	size_t shift = 0;
-	if (text[0] == '[' && text[port_at - 1] == ']') {
-		network++;
-		network_length -= 2;
-		shift = 1;
+	return port_at == 0 || read_network(rule, text, port_at, bad, problem);
+}
+
+static bool rule_wrong(struct settings_error *error, const char *text, size_t length, size_t position, const struct rule *rule,
+		       const char *problem)
+{
+	char network[NETWORK_TEXT];
+	char said[128];
+
+	if (problem == network_has_more_bits) {
+		struct text line = text_begin(said, sizeof(said));
+		network_format(network, &rule->network);
+		text_add(&line, problem);
+		text_add(&line, "; the network is ");
+		text_add(&line, network);
+		problem = said;
 	}
-	if (!network_parse(&rule->network, network, network_length, problem, bad)) {
-		*bad += shift;
-		return false;
-	}
-	return true;
+	return value_wrong(error, text, length, position, problem, allowed);
 }
 
 /* Goes over the rules in a text, calling `found` for each until it returns false. False on an error. */
@@ -103,10 +183,20 @@ static bool each_rule(const char *text, size_t length,
 			at++;
 			continue;
 		}
-		for (start = at; at < length && !is_blank(text[at]); at++)
-			;
+		start = at;
+		if (text[at] == '#') {
+			/* In the rest of a single line there could be rules that somebody meant. */
+			const char *end = memchr(text + at, '\n', length - at);
+			if (end == NULL)
+				return value_wrong(error, text + at, length - at, at, "begins a comment that no line ends",
+						   "comments in a value of several lines, in quotes");
+			at = (size_t)(end - text);
+			continue;
+		}
+		while (at < length && !is_blank(text[at]))
+			at++;
 		if (!read_rule(&rule, text + start, at - start, &bad, &problem))
-			return value_wrong(error, text + start, at - start, start + bad, problem, allowed);
+			return rule_wrong(error, text + start, at - start, start + bad, &rule, problem);
 		if (!found(&rule, text + start, at - start, with))
 			return true;
 	}

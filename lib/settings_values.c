@@ -14,11 +14,12 @@ bool value_wrong(struct settings_error *error, const char *text, size_t length, 
 		text_add(&line, "the value is empty");
 	else
 		text_add_quoted(&line, text, length);
-	if (position > 0) {
+	if (position > 0 && !error->placed) {
 		text_add(&line, " (at character ");
 		text_add_number(&line, position + 1);
 		text_add(&line, ")");
 	}
+	error->position = position;
 	if (length != 0) {
 		text_add(&line, " ");
 		text_add(&line, problem);
@@ -45,12 +46,35 @@ bool read_number(const char *text, size_t length, uint32_t least, uint32_t most,
 	return true;
 }
 
-static bool all_digits(const char *text, size_t length)
+static bool is_digit(char c)
 {
-	for (size_t i = 0; i < length; i++)
-		if (text[i] < '0' || text[i] > '9')
-			return false;
-	return length > 0;
+	return c >= '0' && c <= '9';
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+const char *number_problem(const char *text, size_t length)
+{
+	size_t digits = 0;
+
+	if (length > 0 && (is_blank(text[0]) || is_blank(text[length - 1])))
+		return "is not a number: there is a blank before or behind it";
+	if (length > 1 && (text[0] == '"' || text[0] == '\''))
+		return "is not a number: the quotes are part of the value here";
+	if (memchr(text, '#', length) != NULL)
+		return "is not a number; a comment has a line of its own";
+	while (digits < length && is_digit(text[digits]))
+		digits++;
+	if (digits == length)
+		return "is out of range";
+	if (digits > 0 && (text[digits] == '.' || text[digits] == ','))
+		return "is not a number: only whole ones, digits alone";
+	if (digits > 0 && digits + 2 >= length && (text[digits] | ' ') != 'x')
+		return "is not a number: it is written out, without a unit";
+	return "is not a number";
 }
 
 static bool is_word(const char *text, size_t length, const char *word)
@@ -60,7 +84,7 @@ static bool is_word(const char *text, size_t length, const char *word)
 
 static bool number_wrong(struct settings_error *error, const char *text, size_t length, const char *allowed)
 {
-	return value_wrong(error, text, length, 0, all_digits(text, length) ? "is out of range" : "is not a number", allowed);
+	return value_wrong(error, text, length, 0, number_problem(text, length), allowed);
 }
 
 static bool read_count(uint32_t *count, const char *text, size_t length, struct settings_error *error)
@@ -93,41 +117,76 @@ bool read_cluster_per_ip(struct settings *settings, const char *text, size_t len
 	return read_count(&settings->cluster_per_ip, text, length, error);
 }
 
-/* "20/s", "100/m", "5000/h", and how many at once: "20/s burst=50"; without it, as many as come in one second, at least one. */
+static const char *rate_number_problem(const char *text, size_t length)
+{
+	if (memchr(text, '.', length) != NULL)
+		return "has no whole number before '/': 0.5/s is 30/m";
+	for (size_t i = 0; i < length; i++)
+		if (!is_digit(text[i]))
+			return "has no number before '/'";
+	return length > 0 ? "has a number out of range before '/'" : "has no number before '/'";
+}
+
+bool rate_parse(struct rate *rate, const char *text, size_t length, size_t *bad, const char **problem)
+{
+	static const char word[] = "burst=";
+	const char *slash = memchr(text, '/', length);
+	size_t digits = slash != NULL ? (size_t)(slash - text) : length;
+	uint32_t number;
+	uint32_t burst;
+
+	*bad = 0;
+	if (is_word(text, length, "0") || is_word(text, length, "unlimited")) {
+		*rate = (struct rate){.every_us = 0, .burst = 1};
+		return true;
+	}
+	*problem = "is not a rate: it needs /s, /m or /h";
+	if (slash == NULL)
+		return false;
+	*problem = rate_number_problem(text, digits);
+	if (!read_number(text, digits, 1, 1000000, &number))
+		return false;
+	size_t at = digits + 1;
+	*bad = at < length ? at : length - 1;
+	*problem = "has no unit s, m or h behind '/'";
+	char unit = at < length ? text[at] : '\0';
+	uint64_t period = unit == 's' ? 1000000 : unit == 'm' ? 60000000 : unit == 'h' ? UINT64_C(3600000000) : 0;
+	at++;
+	if (period == 0 || (at < length && !is_blank(text[at]) && text[at] != ','))
+		return false;
+	burst = number;
+	if (at < length) {
+		*bad = at;
+		*problem = "goes on with what is no burst";
+		while (at < length && is_blank(text[at]))
+			at++;
+		if (at < length && text[at] == ',')
+			at++;
+		while (at < length && is_blank(text[at]))
+			at++;
+		if (length - at < sizeof(word) - 1 || memcmp(text + at, word, sizeof(word) - 1) != 0)
+			return false;
+		at += sizeof(word) - 1;
+		*bad = at < length ? at : length - 1;
+		*problem = "has no burst from 1 to 1000000";
+		if (!read_number(text + at, length - at, 1, 1000000, &burst))
+			return false;
+	}
+	uint64_t every = period / number;
+	*rate = (struct rate){.every_us = every > 0 ? (uint32_t)every : 1, .burst = burst};
+	return true;
+}
+
 bool read_rate(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
 	static const char allowed[] =
-	    "a rate such as 20/s, 100/m or 5000/h (1 to 1000000), with ' burst=N' (1 to 1000000) if wanted; 0 for none";
-	const char *slash = memchr(text, '/', length);
-	uint32_t number;
-	uint64_t period;
-	uint32_t burst = 0;
+	    "a rate such as 20/s, 100/m or 5000/h (1 to 1000000), with ' burst=N' (1 to 1000000) if wanted; "
+	    "0 or 'unlimited' for none";
+	const char *problem;
+	size_t bad;
 
-	if (is_word(text, length, "0")) {
-		settings->rate = (struct rate){0};
-		return true;
-	}
-	size_t digits = slash != NULL ? (size_t)(slash - text) : length;
-	if (slash == NULL)
-		return value_wrong(error, text, length, 0, "is not a rate", allowed);
-	if (!read_number(text, digits, 1, 1000000, &number))
-		return value_wrong(error, text, length, 0, "has no number in range before '/'", allowed);
-	size_t at = digits + 1;
-	char unit = at < length ? text[at] : '\0';
-	period = unit == 's' ? 1000000 : unit == 'm' ? 60000000 : unit == 'h' ? UINT64_C(3600000000) : 0;
-	if (period == 0)
-		return value_wrong(error, text, length, at < length ? at : length - 1, "has no unit s, m or h", allowed);
-	at++;
-	if (at < length) {
-		static const char word[] = " burst=";
-		if (length - at <= sizeof(word) - 1 || memcmp(text + at, word, sizeof(word) - 1) != 0 ||
-		    !read_number(text + at + sizeof(word) - 1, length - at - (sizeof(word) - 1), 1, 1000000, &burst))
-			return value_wrong(error, text, length, at, "goes on with what is no burst", allowed);
-	}
-	uint64_t every = period / number;
-	settings->rate.every_us = every > 0 ? (uint32_t)(every <= UINT32_MAX ? every : UINT32_MAX) : 1;
-	uint64_t a_second = 1000000 / settings->rate.every_us;
-	settings->rate.burst = burst != 0 ? burst : a_second > 1 ? (uint32_t)a_second : 1;
+	if (!rate_parse(&settings->rate, text, length, &bad, &problem))
+		return value_wrong(error, text, length, bad, problem, allowed);
 	return true;
 }
 
@@ -203,7 +262,10 @@ bool read_refuse(struct settings *settings, const char *text, size_t length, str
 		memcpy(settings->refuse_text, read, sizeof(read));
 		settings->refuse = REFUSE_TEXT;
 	} else {
-		return value_wrong(error, text, length, 0, "is not a way to refuse", allowed);
+		return value_wrong(error, text, length, 0,
+				   is_word(text, length, "429") ? "is not a way to refuse; that one is 'http'"
+								: "is not a way to refuse",
+				   allowed);
 	}
 	return true;
 }

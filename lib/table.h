@@ -142,11 +142,19 @@ bool limits_copy(const struct table *table, struct settings *settings);
 /* The part of an address that is one client, and its length in bits (0..128). */
 struct network limits_client(const struct limits *limits, const struct address *address);
 
-/* The limit that applies to a connection: a count, LIMIT_DENY or LIMIT_NONE. */
-uint32_t limits_for(const struct table *table, const struct limits *limits, const struct connection *connection);
+/* What applies to a connection. */
+struct applied {
+	uint32_t limit; /* a count, LIMIT_DENY or LIMIT_NONE */
+	bool by_rule;
+	struct rate rate;
+};
+struct applied limits_for(const struct table *table, const struct limits *limits, const struct connection *connection);
 
-/* Reads the limits in force and finds the one that applies, both of the same publication. */
-uint32_t limits_apply(const struct table *table, struct limits *limits, const struct connection *connection);
+/* Reads the limits in force and finds what applies, both of the same publication. */
+struct applied limits_apply(const struct table *table, struct limits *limits, const struct connection *connection);
+
+/* Notes at a client's entry, for `status` and `suggest`, what was applied last. */
+void limits_note(struct table *table, uint32_t entry, const struct applied *applied);
 
 /* The client that a connection belongs to. */
 struct network limits_client_of(const struct limits *limits, const struct connection *connection);
@@ -227,6 +235,7 @@ struct client_facts {
 	struct network network;
 	uint32_t open;
 	uint32_t limit; /* LIMIT_NONE for none */
+	bool by_rule;
 	uint32_t peak;
 	uint64_t refused;
 	uint32_t entry;

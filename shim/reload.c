@@ -13,7 +13,7 @@
 
 static struct settings read_settings; /* too large for a signal stack */
 static struct settings work;
-static char file_text[SETTINGS_FILE_MOST + 1];
+static char file_text[SETTINGS_FILE_ROOM];
 
 static atomic_flag reading = ATOMIC_FLAG_INIT;
 static _Atomic int asked;

@@ -49,10 +49,10 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 @test "an unreadable or half-wrong file stops the start" {
 	refused 78 "$here/none.env: cannot be opened: No such file or directory" "$CONNLIMIT" run --file none.env -- true
 	printf '# limits\nCONNLIMIT_PER_IP=3\n\nCONNLIMIT_TOTAL=many\n' >half.env
-	refused 78 "half.env:4: CONNLIMIT_TOTAL: 'many' is not a number" "$CONNLIMIT" run --file half.env -- true
+	refused 78 "half.env:4:17: CONNLIMIT_TOTAL: 'many' is not a number" "$CONNLIMIT" run --file half.env -- true
 	refused 78 "half.env:4:" env "CONNLIMIT_FILE=$here/half.env" "LD_PRELOAD=$PRELOAD" true
 	printf 'CONNLIMIT_PER_IP 3\n' >half.env
-	refused 78 "half.env:1: a line is NAME=VALUE" "$CONNLIMIT" run --file half.env -- true
+	refused 78 "half.env:1:1: a line is NAME=VALUE" "$CONNLIMIT" run --file half.env -- true
 	printf 'CONNLIMIT_PER_IP=3\n' >open.env
 	chmod 666 open.env
 	refused 78 "open.env: is ignored: others may write to it" "$CONNLIMIT" run --file open.env -- true
@@ -64,10 +64,10 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	long=$here/$(printf 'd%.0s' {1..200})/$(printf 'e%.0s' {1..200})/$(printf 'f%.0s' {1..200})
 	mkdir -p "$long"
 	echo CONNLIMIT_PER_IP=ten >"$long/nginx.env"
-	refused 78 "/nginx.env:1: CONNLIMIT_PER_IP: 'ten' is not a number; allowed: a number from 0" "$CONNLIMIT" run --file "$long/nginx.env" -- true
+	refused 78 "/nginx.env:1:18: CONNLIMIT_PER_IP: 'ten' is not a number; allowed: a number from 0" "$CONNLIMIT" run --file "$long/nginx.env" -- true
 	refused 78 "'\x1b[2J\xc2\x9b' is not a number" env CONNLIMIT_PER_IP=$'\e[2J\xc2\x9b' "LD_PRELOAD=$PRELOAD" true
 	printf '\xef\xbb\xbfCONNLIMIT_PER_IP=ten\n' >marked.env
-	refused 78 "marked.env:1: CONNLIMIT_PER_IP: 'ten'" "$CONNLIMIT" run --file marked.env -- true
+	refused 78 "marked.env:1:18: CONNLIMIT_PER_IP: 'ten'" "$CONNLIMIT" run --file marked.env -- true
 }
 
 @test "other variables in the file are passed over; quotes, comments and continued lines are read" {

@@ -58,7 +58,7 @@ limit_shown() { own_status | grep -q "limit *$1 per client"; }
 	hold 127.0.0.1 served
 	printf 'CONNLIMIT_PER_IP=5\nCONNLIMIT_TOTAL=many\n' >"$limits"
 	kill -HUP "$daemon"
-	until_true grep -q "old limits stand: $limits:2: CONNLIMIT_TOTAL: 'many' is not a number" "$here/errors"
+	until_true grep -q "old limits stand: $limits:2:17: CONNLIMIT_TOTAL: 'many' is not a number" "$here/errors"
 	hold 127.0.0.1 refused
 	own_status | grep -q 'reload .*failed'
 }

@@ -30,7 +30,7 @@ start_server() {
 	start_server
 	limit_is many
 	run -78 "$CONNLIMIT" reload "test-$port"
-	[[ $output == *"the old limits stand: $limits:1: CONNLIMIT_PER_IP: 'many' is not a number"* ]]
+	[[ $output == *"the old limits stand: $limits:1:18: CONNLIMIT_PER_IP: 'many' is not a number"* ]]
 	own_status | grep -q 'reload .*failed'
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused

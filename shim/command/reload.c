@@ -34,7 +34,7 @@ static const char set_help[] =
 static struct settings wanted;
 static struct settings in_force;
 static struct settings work;
-static char file_text[SETTINGS_FILE_MOST + 1];
+static char file_text[SETTINGS_FILE_ROOM];
 
 static int publish(struct table *table, uint64_t turn)
 {

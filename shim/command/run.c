@@ -22,7 +22,7 @@ enum { OPTION_FIRST = 256, SCREEN = 80, LEFT = 25 };
 
 static struct settings settings;
 static struct settings work;
-static char file_text[SETTINGS_FILE_MOST + 1];
+static char file_text[SETTINGS_FILE_ROOM];
 
 static void option_name(char *option, const char *name)
 {

@@ -48,7 +48,7 @@ static bool gather(const struct table *table, struct peaks *peaks)
 
 		if (!table_client(table, entry, &facts) || facts.peak == 0 || facts.network.prefix == NETWORK_UID)
 			continue;
-		if (facts.limit != limits.per_ip && limits.rules != 0) {
+		if (facts.by_rule) {
 			peaks->by_rule++;
 			continue;
 		}

@@ -100,7 +100,7 @@ static bool look_closer(const struct table *table, struct table_view *view, uint
 		if (facts->network.prefix == NETWORK_UID)
 			facts->limit = view->settings.per_uid;
 		else if (further.local.port != 0)
-			facts->limit = limits_apply(table, &limits, &further);
+			facts->limit = limits_apply(table, &limits, &further).limit;
 		view->open += facts->open;
 		view->remote += view->client[i].remote;
 		view->at_limit += facts->open > 0 && facts->limit != LIMIT_NONE && facts->open >= facts->limit;

@@ -8,7 +8,7 @@
 static struct settings settings;
 static struct settings again;
 static struct settings work;
-static char copy[SETTINGS_FILE_MOST + 1];
+static char copy[SETTINGS_FILE_ROOM];
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

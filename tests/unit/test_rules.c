@@ -48,7 +48,20 @@ static struct rule random_rule(unsigned variety)
 
 	made.network.prefix = (uint8_t)roll(129);
 	made.network.address = address_masked(random_address(variety), made.network.prefix);
+	made.ipv6 = made.network.prefix == 0 && roll(2) == 0;
 	return made;
+}
+
+static unsigned length_of(const struct rule *one)
+{
+	return one->network.prefix + (one->network.prefix > 0 || one->ipv6 ? 1U : 0U);
+}
+
+/* IPv4 clients are in no network that is written as IPv6's. */
+static bool concerns(const struct rule *one, const struct address *address)
+{
+	return network_contains(&one->network, address) &&
+	       (!address_is_ipv4(address) || one->network.prefix >= 96 || length_of(one) == 0);
 }
 
 /* What the rules mean, word for word: the longest prefix wins, then a rule with a port over one without. */
@@ -57,10 +70,10 @@ static bool read_them_all(uint32_t rules, const struct address *address, uint16_
 	const struct rule *best = NULL;
 
 	for (uint32_t i = 0; i < rules; i++) {
-		if (!network_contains(&rule[i].network, address) || (rule[i].port != 0 && rule[i].port != port))
+		if (!concerns(&rule[i], address) || (rule[i].port != 0 && rule[i].port != port))
 			continue;
-		if (best == NULL || rule[i].network.prefix > best->network.prefix ||
-		    (rule[i].network.prefix == best->network.prefix && rule[i].port > best->port))
+		if (best == NULL || length_of(&rule[i]) > length_of(best) ||
+		    (length_of(&rule[i]) == length_of(best) && rule[i].port > best->port))
 			best = &rule[i];
 	}
 	if (best != NULL)
@@ -94,7 +107,7 @@ static void compare_with_reading_all(uint32_t rules, unsigned variety, int quest
 		struct address address = random_address(variety);
 		uint16_t port = (uint16_t)roll(8);
 		uint32_t expected = 0;
-		uint32_t limit = 0;
+		struct rule found_rule = {0};
 
 		/* Half of them next to where rules are. */
 		if (rules > 0 && roll(2) == 0) {
@@ -102,8 +115,8 @@ static void compare_with_reading_all(uint32_t rules, unsigned variety, int quest
 			address.bytes[roll(16)] ^= (uint8_t)(roll(4) == 0 ? 1U << roll(8) : 0);
 		}
 		bool there = read_them_all(rules, &address, port, &expected);
-		assert_int_equal(rules_find(&index_of_rules, rule, rules, &address, port, &limit), there);
-		assert_int_equal(limit, expected);
+		assert_int_equal(rules_find(&index_of_rules, rule, rules, &address, port, &found_rule), there);
+		assert_int_equal(found_rule.limit, expected);
 		found += there;
 	}
 	if (rules > 100)
@@ -129,7 +142,7 @@ static void ten_thousand_rules(void **state)
 static void ten_thousand_ports_of_one_network(void **state)
 {
 	struct address address = {{0}};
-	uint32_t limit;
+	struct rule found;
 
 	(void)state;
 	for (uint32_t i = 0; i < RULES_MOST; i++)
@@ -138,8 +151,8 @@ static void ten_thousand_ports_of_one_network(void **state)
 	rules_build(&index_of_rules, rule, RULES_MOST);
 	assert_int_equal(index_of_rules.networks, 1);
 	for (uint32_t port = 1; port < 65536; port++) {
-		assert_true(rules_find(&index_of_rules, rule, RULES_MOST, &address, (uint16_t)port, &limit));
-		assert_int_equal(limit, port < RULES_MOST ? port : 0);
+		assert_true(rules_find(&index_of_rules, rule, RULES_MOST, &address, (uint16_t)port, &found));
+		assert_int_equal(found.limit, port < RULES_MOST ? port : 0);
 	}
 }
 
@@ -147,7 +160,7 @@ static void ten_thousand_ports_of_one_network(void **state)
 static void as_deep_as_addresses_go(void **state)
 {
 	struct address inside;
-	uint32_t limit;
+	struct rule found;
 
 	(void)state;
 	memset(inside.bytes, 0xff, sizeof(inside.bytes));
@@ -160,12 +173,12 @@ static void as_deep_as_addresses_go(void **state)
 	for (unsigned bit = 0; bit < 128; bit++) {
 		struct address address = inside;
 		address.bytes[bit / 8] ^= (uint8_t)(0x80U >> (bit % 8));
-		assert_true(rules_find(&index_of_rules, rule, 129, &address, 80, &limit));
-		assert_int_equal(limit, bit + 1);
-		assert_false(rules_find(&index_of_rules, rule, 129, &address, 81, &limit));
+		assert_true(rules_find(&index_of_rules, rule, 129, &address, 80, &found));
+		assert_int_equal(found.limit, bit + 1);
+		assert_false(rules_find(&index_of_rules, rule, 129, &address, 81, &found));
 	}
-	assert_true(rules_find(&index_of_rules, rule, 129, &inside, 80, &limit));
-	assert_int_equal(limit, 129);
+	assert_true(rules_find(&index_of_rules, rule, 129, &inside, 80, &found));
+	assert_int_equal(found.limit, 129);
 }
 
 static void repeats_are_found(void **state)
@@ -196,8 +209,8 @@ static void garbage_in_shared_memory(void **state)
 			    (uint8_t)roll(256);
 		for (int i = 0; i < 50; i++) {
 			struct address address = random_address(4);
-			uint32_t limit;
-			rules_find(&index_of_rules, rule, rules, &address, (uint16_t)roll(6), &limit);
+			struct rule found;
+			rules_find(&index_of_rules, rule, rules, &address, (uint16_t)roll(6), &found);
 		}
 	}
 }
@@ -207,7 +220,7 @@ static struct settings_error error;
 
 static bool set_rules(const char *text)
 {
-	return settings_set(&settings, SETTING_RULES, text, strlen(text), FROM_FILE, &error);
+	return settings_set(&settings, SETTING_RULES, text, strlen(text), FROM_ENVIRONMENT, &error);
 }
 
 static void the_same_place_twice_is_an_error(void **state)
@@ -223,7 +236,7 @@ static void the_same_place_twice_is_an_error(void **state)
 	assert_false(set_rules("192.0.2.1=1 ::ffff:192.0.2.1=1"));
 	/* What was there stands. */
 	assert_int_equal(settings.rules, 3);
-	assert_int_equal(settings.origin[SETTING_RULES], FROM_FILE);
+	assert_int_equal(settings.origin[SETTING_RULES], FROM_ENVIRONMENT);
 	assert_true(set_rules(""));
 	assert_int_equal(settings.rules, 0);
 }
@@ -282,7 +295,7 @@ static void *read_and_compare(void *with)
 
 		connection.peer.address.bytes[2] = (uint8_t)(i >> 8);
 		connection.peer.address.bytes[3] = (uint8_t)i;
-		uint32_t limit = limits_apply(&table, &limits, &connection);
+		uint32_t limit = limits_apply(&table, &limits, &connection).limit;
 		mixed += limit != (i < limits.rules ? limits.per_ip + i : limits.per_ip);
 	}
 	return (void *)mixed; // NOLINT(performance-no-int-to-ptr)

@@ -99,30 +99,30 @@ static const struct value values[] = {
 	{SETTING_PER_UID, "10,", NULL, "'10,'"},
 	{SETTING_PER_UID, "18446744073709551617", NULL, "is out of range"},
 	{SETTING_RATE, "20/s", "20/s burst=20", NULL},
-	{SETTING_RATE, "100/m", "100/m burst=1", NULL},
-	{SETTING_RATE, "5000/h", "5000/h burst=1", NULL},
+	{SETTING_RATE, "100/m", "100/m burst=100", NULL},
+	{SETTING_RATE, "5000/h", "5000/h burst=5000", NULL},
 	{SETTING_RATE, "1/s", "1/s burst=1", NULL},
 	{SETTING_RATE, "20/s burst=50", "20/s burst=50", NULL},
 	{SETTING_RATE, "1/h burst=1000000", "1/h burst=1000000", NULL},
 	{SETTING_RATE, "1000000/s", "1000000/s burst=1000000", NULL},
 	{SETTING_RATE, "0", "0", NULL},
-	{SETTING_RATE, "120/m", "2/s burst=2", NULL},
+	{SETTING_RATE, "120/m", "2/s burst=120", NULL},
 	{SETTING_RATE, "3600/h burst=7", "1/s burst=7", NULL},
-	{SETTING_RATE, "20", NULL, "'20' is not a rate; allowed: a rate such as 20/s"},
-	{SETTING_RATE, "/s", NULL, "'/s' has no number in range before '/'"},
-	{SETTING_RATE, "0/s", NULL, "'0/s' has no number"},
+	{SETTING_RATE, "20", NULL, "'20' is not a rate: it needs /s, /m or /h; allowed: a rate such as 20/s"},
+	{SETTING_RATE, "/s", NULL, "'/s' has no number before '/'"},
+	{SETTING_RATE, "0/s", NULL, "'0/s' has a number out of range before '/'"},
 	{SETTING_RATE, "-5/s", NULL, "'-5/s' has no number"},
 	{SETTING_RATE, "20/", NULL, "at character 3"},
 	{SETTING_RATE, "20/d", NULL, "(at character 4) has no unit s, m or h"},
-	{SETTING_RATE, "20/sec", NULL, "(at character 5) goes on with what is no burst"},
+	{SETTING_RATE, "20/sec", NULL, "(at character 4) has no unit s, m or h"},
 	{SETTING_RATE, "20/s burst", NULL, "goes on with"},
-	{SETTING_RATE, "20/s burst=", NULL, "goes on with"},
-	{SETTING_RATE, "20/s burst=0", NULL, "(at character 5) goes on with"},
-	{SETTING_RATE, "20/s burst=x", NULL, "goes on with"},
-	{SETTING_RATE, "20/s  burst=5", NULL, "goes on with"},
-	{SETTING_RATE, "1000001/s", NULL, "has no number in range"},
-	{SETTING_RATE, "20 /s", NULL, "has no number in range"},
-	{SETTING_RATE, "20/s burst=1000001", NULL, "goes on with"},
+	{SETTING_RATE, "20/s burst=", NULL, "has no burst from 1 to 1000000"},
+	{SETTING_RATE, "20/s burst=0", NULL, "(at character 12) has no burst"},
+	{SETTING_RATE, "20/s burst=x", NULL, "(at character 12) has no burst"},
+	{SETTING_RATE, "20/s  burst=5", "20/s burst=5", NULL},
+	{SETTING_RATE, "1000001/s", NULL, "has a number out of range before"},
+	{SETTING_RATE, "20 /s", NULL, "has no number before"},
+	{SETTING_RATE, "20/s burst=1000001", NULL, "has no burst from 1 to 1000000"},
 	{SETTING_RATE, "", NULL, "the value is empty"},
 	{SETTING_IPV4_PREFIX, "32", "32", NULL},
 	{SETTING_IPV4_PREFIX, "0", "0", NULL},
@@ -163,33 +163,33 @@ static const struct value values[] = {
 	{SETTING_RULES, "[2001:db8::]/32:22=deny", "[2001:db8::/32]:22=deny", NULL},
 	{SETTING_RULES, "[2001:db8::1]=7", "2001:db8::1=7", NULL},
 	{SETTING_RULES, "[2001:db8::/32]=7", "2001:db8::/32=7", NULL},
-	{SETTING_RULES, "[::/0]:80=7", ":80=7", NULL},
+	{SETTING_RULES, "[::/0]:80=7", "[::/0]:80=7", NULL},
 	{SETTING_RULES, "[2001:db8::/32]/64:22=1", NULL, "is not an IPv6 address"},
 	{SETTING_RULES, "[2001:db8::1:22=1", NULL, "is not an IPv6 address"},
 	{SETTING_RULES, "[]:22=1", NULL, "is not an IPv4 address"},
 	{SETTING_RULES, "10.0.0.0/8:22:23=1", NULL, "(at character 10) has no prefix length from 0 to 32"},
 	{SETTING_RULES, "10.0.0.0/8 =1", NULL, "'10.0.0.0/8' has no '='"},
-	{SETTING_RULES, "a\x1b[2J=1", NULL, "'a\\x1b[2J=1' is not an IPv4 address"},
+	{SETTING_RULES, "a\x1b[2J=1", NULL, "'a\\x1b[2J=1' names no network: only addresses, names are not looked up"},
 	{SETTING_RULES, "0.0.0.0/0:1=1 :1=2", ":1=2 0.0.0.0/0:1=1", NULL},
 	{SETTING_RULES, "[::1]:65535=16000000", "[::1]:65535=16000000", NULL},
 	{SETTING_RULES, "10.0.0.0/8=16000000", "10.0.0.0/8=16000000", NULL},
 	{SETTING_RULES, "10.0.0.0/8", NULL, "'10.0.0.0/8' has no '=' and limit; allowed: NETWORK=LIMIT"},
 	{SETTING_RULES, "=5", NULL, "names neither a network nor a port"},
-	{SETTING_RULES, "10.0.0.0/8=", NULL, "(at character 12) has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=", NULL, "(at character 12) has no limit behind '='"},
 	{SETTING_RULES, "10.0.0.0/8=ten", NULL, "(at character 12) has no such limit"},
-	{SETTING_RULES, "10.0.0.0/8=0", NULL, "(at character 12) has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=0", NULL, "(at character 12) has the limit 0: that is 'deny' for nobody, or 'unlimited'"},
 	{SETTING_RULES, "10.0.0.0/8=-1", NULL, "has no such limit"},
 	{SETTING_RULES, "10.0.0.0/8=16000001", NULL, "has no such limit"},
 	{SETTING_RULES, "10.0.0.0/8=Deny", NULL, "has no such limit"},
 	{SETTING_RULES, "10.0.0.0/8=5=6", NULL, "has no such limit"},
-	{SETTING_RULES, "10.0.0.1/8=5", NULL, "'10.0.0.1/8=5' has bits set behind its prefix length"},
+	{SETTING_RULES, "10.0.0.1/8=5", NULL, "'10.0.0.1/8=5' has bits set behind its prefix length; the network is 10.0.0.0/8; allowed"},
 	{SETTING_RULES, "10.0.0/8=5", NULL, "is not an IPv4 address"},
 	{SETTING_RULES, "10.0.0.256=5", NULL, "is not an IPv4 address"},
 	{SETTING_RULES, "10.0.0.0/33=5", NULL, "(at character 10) has no prefix length from 0 to 32"},
 	{SETTING_RULES, "10.0.0.0/=5", NULL, "has no prefix length"},
 	{SETTING_RULES, "10.0.0.0/x=5", NULL, "has no prefix length"},
 	{SETTING_RULES, "010.0.0.0=5", NULL, "is not an IPv4 address"},
-	{SETTING_RULES, "localhost=5", NULL, "is not an IPv4 address"},
+	{SETTING_RULES, "localhost=5", NULL, "only addresses, names are not looked up"},
 	{SETTING_RULES, "2001:db8::/129=5", NULL, "has no prefix length from 0 to 128"},
 	{SETTING_RULES, "2001:db8::g=5", NULL, "is not an IPv6 address"},
 	{SETTING_RULES, "2001:db8::1/32=5", NULL, "has bits set"},
@@ -201,12 +201,57 @@ static const struct value values[] = {
 	{SETTING_RULES, "10.0.0.0/8:=5", NULL, "has no port"},
 	{SETTING_RULES, "10.0.0.0/8:99999=5", NULL, "(at character 11) has no port"},
 	{SETTING_RULES, "10.0.0.0/8=1 11.0.0.0/8=x", NULL, "(at character 25) has no such limit"},
-	{SETTING_RULES, "10.0.0.0/8=1,11.0.0.0/8=2", NULL, "has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=1,11.0.0.0/8=2", NULL, "(at character 14) goes on after a comma: rules are separated by blanks"},
 	{SETTING_RULES, "10.0.0.0/8=1 10.0.0.0/8=2", NULL, "'10.0.0.0/8=2' (at character 14) names the same network and port"},
 	{SETTING_RULES, ":80=1 :80=1", NULL, "(at character 7) names the same network and port"},
-	{SETTING_RULES, "::/0:80=1", NULL, "has no prefix length"},
+	{SETTING_RULES, "::/0:80=1", NULL, "has a port behind an IPv6 network that is not in brackets"},
 	{SETTING_RULES, "10.0.0.1=1 ::ffff:10.0.0.1=2", NULL, "names the same network and port"},
 	{SETTING_RULES, "10.0.0.0/8=1 10.0.0.0/8:80=1 [::]:80=1 10.0.0.0/8:80=3", NULL, "'10.0.0.0/8:80=3'"},
+	{SETTING_RULES, "10.0.0.0/8=100,50/s", "10.0.0.0/8=100,50/s,burst=50", NULL},
+	{SETTING_RULES, "10.0.0.0/8=100,50/s,burst=200 :80=1", ":80=1 10.0.0.0/8=100,50/s,burst=200", NULL},
+	{SETTING_RULES, ":22=unlimited,4/m", ":22=unlimited,4/m,burst=4", NULL},
+	{SETTING_RULES, ":22=unlimited,0", ":22=unlimited", NULL},
+	{SETTING_RULES, ":22=7,0", ":22=7,0", NULL},
+	{SETTING_RULES, "10.0.0.0/8=100,", NULL, "(at character 16) has no rate behind the comma"},
+	{SETTING_RULES, "10.0.0.0/8=100,50", NULL, "(at character 16) is not a rate"},
+	{SETTING_RULES, "10.0.0.0/8=100,50/d", NULL, "(at character 19) has no unit"},
+	{SETTING_RULES, "10.0.0.0/8=100,50/s,5", NULL, "(at character 20) goes on with what is no burst"},
+	{SETTING_RULES, "10.0.0.0/8=deny,5/s", NULL, "(at character 17) has a rate for 'deny'"},
+	{SETTING_RULES, "10.0.0.0/8=1, 11.0.0.0/8=2", NULL, "'10.0.0.0/8=1,' (at character 14) has no rate behind the comma"},
+	{SETTING_RULES, "# nobody\n10.0.0.0/8=1 # office\n#11.0.0.0/8=2\n\t# none\n12.0.0.0/8=3", "10.0.0.0/8=1 12.0.0.0/8=3", NULL},
+	{SETTING_RULES, "10.0.0.0/8=1 # office", NULL, "'# office' (at character 14) begins a comment that no line ends"},
+	{SETTING_RULES, "10.0.0.0/8=1#office", NULL, "has no such limit"},
+	{SETTING_RULES, "*=5", NULL, "has a '*': a rule for every address names none, as :80=5"},
+	{SETTING_RULES, "*:80=5", NULL, "has a '*'"},
+	{SETTING_RULES, "10.*=5", NULL, "is not an IPv4 address"},
+	{SETTING_RULES, "10.0.0.0-10.0.0.9=5", NULL, "is not an IPv4 address"},
+	{SETTING_RULES, "10.0.0.0/255.0.0.0=5", NULL, "(at character 10) has no prefix length from 0 to 32"},
+	{SETTING_RULES, ":8000-8100=5", NULL, "has no port from 1 to 65535"},
+	{SETTING_RULES, "[10.0.0.1]:80=5", "10.0.0.1:80=5", NULL},
+	{SETTING_RULES, "2001:db8::/32:443=5", NULL, "not in brackets"},
+	{SETTING_RULES, "10.0.0.0/8 = 5", NULL, "'10.0.0.0/8' has no '=' and limit"},
+	{SETTING_RULES, "10.0.0.0/8:100", NULL, "has no '=' and limit"},
+	{SETTING_RULES, "office.example.org:80=5", NULL, "names are not looked up"},
+	{SETTING_RULES, "::/0=5 :80=1 0.0.0.0/0=7 [::/0]:80=2", ":80=1 ::/0=5 [::/0]:80=2 0.0.0.0/0=7", NULL},
+	{SETTING_RULES, "::/0=5 ::/0=6", NULL, "names the same network and port"},
+	{SETTING_RULES, "2001:db8::1/32=5", NULL, "the network is 2001:db8::/32;"},
+	{SETTING_RULES, "::ffff:10.1.0.0/8=5", NULL, "the network is 10.0.0.0/8;"},
+	{SETTING_RATE, "unlimited", "0", NULL},
+	{SETTING_RATE, "20/s,burst=5", "20/s burst=5", NULL},
+	{SETTING_RATE, "20/s \t burst=5", "20/s burst=5", NULL},
+	{SETTING_RATE, "0.5/s", NULL, "'0.5/s' has no whole number before '/': 0.5/s is 30/m"},
+	{SETTING_RATE, "20/s burst 5", NULL, "(at character 5) goes on with what is no burst"},
+	{SETTING_RATE, "20 per second", NULL, "is not a rate: it needs /s, /m or /h"},
+	{SETTING_RATE, "20/S", NULL, "(at character 4) has no unit"},
+	{SETTING_RATE, "20/m burst=5/s", NULL, "(at character 12) has no burst"},
+	{SETTING_RATE, "ten/s", NULL, "has no number before '/'"},
+	{SETTING_PER_IP, "10k", NULL, "'10k' is not a number: it is written out, without a unit"},
+	{SETTING_PER_IP, "1,000", NULL, "is not a number: only whole ones, digits alone"},
+	{SETTING_PER_IP, "\"10\"", NULL, "the quotes are part of the value here"},
+	{SETTING_PER_IP, "'10'", NULL, "the quotes are part of the value here"},
+	{SETTING_PER_IP, "10 # ten", NULL, "a comment has a line of its own"},
+	{SETTING_PER_IP, "10\r", NULL, "there is a blank before or behind it"},
+	{SETTING_REFUSE, "429", NULL, "that one is 'http'"},
 	{SETTING_REFUSE, "reset", "reset", NULL},
 	{SETTING_REFUSE, "close", "close", NULL},
 	{SETTING_REFUSE, "http", "http", NULL},
@@ -326,7 +371,7 @@ static void try_value(const struct value *value)
 
 	settings_default(&settings);
 	before = settings;
-	if (!settings_set(&settings, value->id, value->text, strlen(value->text), FROM_FILE, &error)) {
+	if (!settings_set(&settings, value->id, value->text, strlen(value->text), FROM_ENVIRONMENT, &error)) {
 		snprintf(name, sizeof(name), "CONNLIMIT_%s: ", settings_table[value->id].name);
 		/* Every error names the variable and what is allowed, and leaves the settings alone. */
 		if (value->meaning != NULL || strstr(error.text, value->says) == NULL ||
@@ -341,10 +386,10 @@ static void try_value(const struct value *value)
 		complain(value, meaning);
 		return;
 	}
-	if (settings.origin[value->id] != FROM_FILE)
+	if (settings.origin[value->id] != FROM_ENVIRONMENT)
 		complain(value, "its origin is not noted");
 	/* What is shown can be written, and means the same. */
-	if (!settings_set(&before, value->id, meaning, strlen(meaning), FROM_FILE, &error) ||
+	if (!settings_set(&before, value->id, meaning, strlen(meaning), FROM_ENVIRONMENT, &error) ||
 	    memcmp(&before, &settings, offsetof(struct settings, rule)) != 0)
 		if (meaning[0] != '\0')
 			complain(value, "what is shown does not read as the same");
@@ -369,7 +414,7 @@ static void values_end_at_their_length(void **state)
 		memcpy(text, values[i].text, length);
 		text[length] = '9';
 		settings_default(&settings);
-		bool taken = settings_set(&settings, values[i].id, text, length, FROM_FILE, &error);
+		bool taken = settings_set(&settings, values[i].id, text, length, FROM_ENVIRONMENT, &error);
 		assert_int_equal(taken, values[i].meaning != NULL);
 		free(text);
 	}
@@ -388,7 +433,7 @@ static void defaults_read_as_themselves(void **state)
 			assert_string_equal(meaning, standard);
 		if (standard[0] != '\0')
 			assert_true(
-			    settings_set(&settings, (enum setting_id)id, standard, strlen(standard), FROM_FILE, &error));
+			    settings_set(&settings, (enum setting_id)id, standard, strlen(standard), FROM_ENVIRONMENT, &error));
 	}
 }
 
@@ -409,7 +454,11 @@ static void names(void **state)
 	    {"CONNLIMIT_PERIP", SETTINGS, "did you mean CONNLIMIT_PER_IP?"},
 	    {"CONNLIMIT_RULE", SETTINGS, "CONNLIMIT_RULES?"},
 	    {"CONNLIMIT_TOTALS", SETTINGS, "CONNLIMIT_TOTAL?"},
-	    {"per-user", SETTINGS, "did you mean per-"},
+	    {"CONNLIMIT_WEBHOOK_URL", SETTINGS,
+	     "'CONNLIMIT_WEBHOOK_URL'; names that begin with CONNLIMIT_ are: PER_IP TOTAL RATE"},
+	    {"CONNLIMIT_BURST", SETTINGS, "RATE PER_UID"},
+	    {"max-connections", SETTINGS, "there are: per-ip total"},
+	    {"per-user", SETTINGS, "did you mean per-uid?"},
 	    {"refused", SETTINGS, "did you mean refuse?"},
 	    {"CONNLIMIT_", SETTINGS, "unknown setting 'CONNLIMIT_'"},
 	    {"", SETTINGS, "unknown setting"},
@@ -434,6 +483,13 @@ static void the_environment(void **state)
 	char *good[] = {"PATH=/bin", "CONNLIMIT_PER_IP=7", "CONNLIMITED=x", "CONNLIMIT_MODE=observe", "NOVALUE", NULL};
 	char *unknown[] = {"CONNLIMIT_PER_IP=7", "CONNLIMIT_PER_PI=8", NULL};
 	char *bad[] = {"CONNLIMIT_PER_IP=", NULL};
+	char *meant[][2] = {{"CONNLIMT_PER_IP=7"},
+			    {"connlimit_per_ip=7"},
+			    {"CONN_LIMIT_PER_IP=7"},
+			    {"CONNLIMITPER_IP=7"},
+			    {"Connlimit_Total=7"}};
+	char *strange[] = {"CONN_LIMIT=5", "CONNLIMIT=x", "CONNECTION_LIMIT_PER_IP=9", "PER_IP=7", "C=", "COLUMNS=80",
+			   "=C:=x",	   NULL};
 
 	(void)state;
 	settings_default(&settings);
@@ -446,6 +502,12 @@ static void the_environment(void **state)
 	assert_non_null(strstr(error.text, "CONNLIMIT_PER_IP?"));
 	assert_false(settings_from_environment(&settings, bad, &error));
 	assert_non_null(strstr(error.text, "CONNLIMIT_PER_IP: the value is empty"));
+	/* A limit whose name is mistyped in its beginning must not fall away; what is others' must not matter. */
+	for (size_t i = 0; i < sizeof(meant) / sizeof(meant[0]); i++) {
+		assert_false(settings_from_environment(&settings, meant[i], &error));
+		assert_non_null(strstr(error.text, "; did you mean CONNLIMIT_"));
+	}
+	assert_true(settings_from_environment(&settings, strange, &error));
 }
 
 /* ---- files ---- */
@@ -463,10 +525,10 @@ static const struct file files[] = {
 	{"CONNLIMIT_PER_IP=5", SETTING_PER_IP, "5", NULL},
 	{"CONNLIMIT_PER_IP=5\n", SETTING_PER_IP, "5", NULL},
 	{"\xef\xbb\xbf" "CONNLIMIT_PER_IP=5\n", SETTING_PER_IP, "5", NULL},
-	{"\xef\xbb\xbf" "CONNLIMIT_PER_IP=x\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_PER_IP: 'x'"},
-	{"CONNLIMIT_per_ip=5\n", SETTING_PER_IP, NULL, "/f:1: unknown setting 'CONNLIMIT_per_ip'; did you mean CONNLIMIT_PER_IP?"},
-	{"CONNLIMIT_PER_IP=\"10 \"\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_PER_IP: '10 ' is not a number"},
-	{"CONNLIMIT_RULES='10.0.0.0/8=1\n11.0.0.0/8=x'\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_RULES: '11.0.0.0/8=x' (at character 25)"},
+	{"\xef\xbb\xbf" "CONNLIMIT_PER_IP=x\n", SETTING_PER_IP, NULL, "/f:1:18: CONNLIMIT_PER_IP: 'x'"},
+	{"CONNLIMIT_per_ip=5\n", SETTING_PER_IP, NULL, "/f:1:1: unknown setting 'CONNLIMIT_per_ip'; did you mean CONNLIMIT_PER_IP?"},
+	{"CONNLIMIT_PER_IP=\"10 \"\n", SETTING_PER_IP, NULL, "/f:1:19: CONNLIMIT_PER_IP: '10 ' is not a number"},
+	{"CONNLIMIT_RULES='10.0.0.0/8=1\n11.0.0.0/8=x'\n", SETTING_PER_IP, NULL, "/f:2:12: CONNLIMIT_RULES: '11.0.0.0/8=x' has"},
 	{"\n\n  CONNLIMIT_PER_IP=5\n\n", SETTING_PER_IP, "5", NULL},
 	{"# a comment\n; another\nCONNLIMIT_PER_IP=5 \n", SETTING_PER_IP, "5", NULL},
 	{"# CONNLIMIT_PER_IP=4 \\\nCONNLIMIT_PER_IP=5\n", SETTING_PER_IP, "5", NULL},
@@ -482,24 +544,56 @@ static const struct file files[] = {
 	{"CONNLIMIT_RATE=20/s burst=5\n", SETTING_RATE, "20/s burst=5", NULL},
 	{"CONNLIMIT_REFUSE='text:it''s \\\\ full'\n", SETTING_REFUSE, "text:its \\\\ full", NULL},
 	{"CONNLIMIT_REFUSE=\"text:say \\\"no\\\"\"\n", SETTING_REFUSE, "text:say \"no\"", NULL},
-	{"CONNLIMIT_PER_IP=ten\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_PER_IP: 'ten' is not a number"},
-	{"\n# x\nCONNLIMIT_PER_IP=-1\n", SETTING_PER_IP, NULL, "/f:3: CONNLIMIT_PER_IP: '-1'"},
-	{"CONNLIMIT_PER_IP=5\nCONNLIMIT_TOTAL=x\n", SETTING_PER_IP, NULL, "/f:2: CONNLIMIT_TOTAL"},
-	{"CONNLIMIT_PER_IP=5\nCONNLIMIT_PERIP=6\n", SETTING_PER_IP, NULL, "/f:2: unknown setting 'CONNLIMIT_PERIP'; did you mean CONNLIMIT_PER_IP?"},
-	{"CONNLIMIT_PER_IP\n", SETTING_PER_IP, NULL, "/f:1: a line is NAME=VALUE"},
+	{"CONNLIMIT_PER_IP=ten\n", SETTING_PER_IP, NULL, "/f:1:18: CONNLIMIT_PER_IP: 'ten' is not a number"},
+	{"\n# x\nCONNLIMIT_PER_IP=-1\n", SETTING_PER_IP, NULL, "/f:3:18: CONNLIMIT_PER_IP: '-1'"},
+	{"CONNLIMIT_PER_IP=5\nCONNLIMIT_TOTAL=x\n", SETTING_PER_IP, NULL, "/f:2:17: CONNLIMIT_TOTAL"},
+	{"CONNLIMIT_PER_IP=5\nCONNLIMIT_PERIP=6\n", SETTING_PER_IP, NULL, "/f:2:1: unknown setting 'CONNLIMIT_PERIP'; did you mean CONNLIMIT_PER_IP?"},
+	{"CONNLIMIT_PER_IP\n", SETTING_PER_IP, NULL, "/f:1:1: a line is NAME=VALUE"},
 	{"export CONNLIMIT_PER_IP=5\n", SETTING_PER_IP, NULL, "no 'export' here"},
-	{"CONNLIMIT_PER_IP=\"5\n", SETTING_PER_IP, NULL, "/f:1: a quote is not closed"},
+	{"CONNLIMIT_PER_IP=\"5\n", SETTING_PER_IP, NULL, "/f:1:18: a quote is not closed"},
 	{"CONNLIMIT_FILE=/x\n", SETTING_PER_IP, NULL, "cannot be set in the file"},
 	{"CONNLIMIT_TABLE=x\n", SETTING_PER_IP, NULL, "cannot be set in the file"},
-	{"CONNLIMIT_RULES=\"10.0.0.0/8=1\n10.0.0.0/8=2\"\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_RULES: '10.0.0.0/8=2' (at character 14)"},
-	{"CONNLIMIT_PER_IP=\n", SETTING_PER_IP, NULL, "/f:1: CONNLIMIT_PER_IP: the value is empty"},
+	{"CONNLIMIT_RULES=\"10.0.0.0/8=1\n10.0.0.0/8=2\"\n", SETTING_PER_IP, NULL, "/f:2:1: CONNLIMIT_RULES: '10.0.0.0/8=2' names"},
+	{"CONNLIMIT_PER_IP=\n", SETTING_PER_IP, NULL, "/f:1:18: CONNLIMIT_PER_IP: the value is empty"},
+	/* As systemd reads it: quotes count only where a value, or what follows a quoted one, begins. */
+	{"CONNLIMIT_REFUSE=text:it's \"full\"\n", SETTING_REFUSE, "text:it's \"full\"", NULL},
+	{"CONNLIMIT_REFUSE='text:a'\"b\"c'd'\n", SETTING_REFUSE, "text:abc'd'", NULL},
+	{"CONNLIMIT_REFUSE=\"text:\\a \\$x\"\n", SETTING_PER_IP, NULL, "/f:1:24: CONNLIMIT_REFUSE: '\\a' is an unknown escape"},
+	{"CONNLIMIT_REFUSE=text:a\\\\nb\n", SETTING_REFUSE, "text:a\\nb", NULL},
+	{"CONNLIMIT_REFUSE='text:a\\nb'\n", SETTING_REFUSE, "text:a\\nb", NULL},
+	{"CONNLIMIT_PER_IP=\"5\" # five\n", SETTING_PER_IP, NULL, "/f:1:22: more follows the quoted value (a comment has a line of its own)"},
+	{"CONNLIMIT_PER_IP=5 # five\n", SETTING_PER_IP, NULL, "a comment has a line of its own"},
+	{"CONNLIMIT_RULES=\"10.0.0.0/8=1\" \"11.0.0.0/8=1\"\n", SETTING_PER_IP, NULL, "/f:1:32: more follows the quoted value"},
+	/* Lines that end in CR LF, continued ones too, which systemd would cut off. */
+	{"CONNLIMIT_RULES=10.0.0.0/8=1 \\\r\n 11.0.0.0/8=2\r\n", SETTING_RULES, "10.0.0.0/8=1 11.0.0.0/8=2", NULL},
+	{"CONNLIMIT_RULES=\"10.0.0.0/8=1 \\\r\n 11.0.0.0/8=2\r\n 12.0.0.0/8=3\"\r\n", SETTING_RULES, "10.0.0.0/8=1 11.0.0.0/8=2 12.0.0.0/8=3", NULL},
+	{"\r\n# x\r\nCONNLIMIT_PER_IP=\"5\" \r\n", SETTING_PER_IP, "5", NULL},
+	{"CONNLIMIT_PER_IP=5\rCONNLIMIT_TOTAL=6\n", SETTING_PER_IP, NULL, "/f:1:19: a carriage return is not allowed within a line"},
+	{"CONNLIMIT_PER_IP=5\\", SETTING_PER_IP, NULL, "/f:1:20: nothing follows the backslash"},
+	{"CONNLIMIT_RULES=\"\n  10.0.0.0/8=1  # office\n  # 11.0.0.0/8=2\n  12.0.0.0/8=3\n\"\n", SETTING_RULES, "10.0.0.0/8=1 12.0.0.0/8=3", NULL},
+	{"CONNLIMIT_RULES=\"\n10.0.0.0/8=1 # office \\\n12.0.0.0/8=3\n\"\n", SETTING_RULES, NULL, "/f:2:23: a comment cannot go on after a backslash"},
+	{"CONNLIMIT_RULES=10.0.0.0/8=1 # office \\\n12.0.0.0/8=3\n", SETTING_RULES, NULL, "/f:1:30: CONNLIMIT_RULES: '# office 12.0.0.0/8=3' begins a comment"},
+	/* Where in the lines of one value. */
+	{"CONNLIMIT_RULES=10.0.0.0/8=1 \\\n 11.0.0.0/8=2 \\\n  12.0.0.1/8=3\n", SETTING_RULES, NULL, "/f:3:3: CONNLIMIT_RULES: '12.0.0.1/8=3' has bits set"},
+	{"CONNLIMIT_RULES=10.0.0.0/8=1\\\n11.0.0.0/8=2\n", SETTING_RULES, NULL, "/f:1:28: CONNLIMIT_RULES: '10.0.0.0/8=111.0.0.0/8=2' has no such limit"},
+	{"CONNLIMIT_RULES=\"10.0.0.0/8=1\n 11.0.0.0/8=2\n\t12.0.0.0/8=\"\n", SETTING_RULES, NULL, "/f:3:13: CONNLIMIT_RULES: '12.0.0.0/8=' has no limit"},
+	{"  CONNLIMIT_RATE = \"20/s burst=x\"\n", SETTING_RATE, NULL, "/f:1:32: CONNLIMIT_RATE: '20/s burst=x' has no burst"},
+	{"CONNLIMIT_PER_IP=''\n", SETTING_PER_IP, NULL, "CONNLIMIT_PER_IP: the value is empty"},
+	/* Names that were meant for us. */
+	{"CONNLIMT_PER_IP=5\n", SETTING_PER_IP, NULL, "/f:1:1: unknown setting 'CONNLIMT_PER_IP'; did you mean CONNLIMIT_PER_IP?"},
+	{"x=y\n  connlimit_per_ip=5\n", SETTING_PER_IP, NULL, "/f:2:3: unknown setting 'connlimit_per_ip'; did you mean CONNLIMIT_PER_IP?"},
+	{"PER_IP=5\n", SETTING_PER_IP, NULL, "did you mean CONNLIMIT_PER_IP?"},
+	{"--per-ip=5\n", SETTING_PER_IP, NULL, "did you mean CONNLIMIT_PER_IP?"},
+	{"LOG=/var/log/x\nMODE=production\nPORT=80\nTABLE=x\n", SETTING_PER_IP, "unlimited", NULL},
+	{"=5\n", SETTING_PER_IP, NULL, "/f:1:1: there is no name before '='"},
+	{"CONNLIMIT_PER_IP: 5\n", SETTING_PER_IP, NULL, "/f:1:1: a line is NAME=VALUE"},
 };
 /* clang-format on */
 
 static void every_file(void **state)
 {
 	char meaning[2048];
-	char text[1024];
+	char text[2048];
 
 	(void)state;
 	failures = 0;
@@ -521,22 +615,25 @@ static void every_file(void **state)
 	assert_int_equal(failures, 0);
 }
 
-static char file_text[SETTINGS_FILE_MOST + 1];
+static char file_text[SETTINGS_FILE_ROOM];
 
 /* However long the path, what is wrong is said, and where. */
 static void long_paths(void **state)
 {
 	char path[PATH_MOST + 1];
-	char text[] = "\nCONNLIMIT_PER_IP=ten\n";
+	static const char lines[] = "\nCONNLIMIT_PER_IP=ten\n";
+	char text[2 * sizeof(lines)];
 
 	(void)state;
 	memset(path, 'p', sizeof(path) - 1);
 	path[0] = '/';
 	strcpy(path + sizeof(path) - sizeof("/nginx.env"), "/nginx.env");
+	strcpy(text, lines);
 	settings_default(&settings);
 	assert_false(settings_from_text(&settings, &work, path, text, strlen(text), &error));
 	assert_memory_equal(error.text, "...", 3);
-	assert_non_null(strstr(error.text, "/nginx.env:2: CONNLIMIT_PER_IP: 'ten' is not a number; allowed: a number from 0"));
+	assert_non_null(
+	    strstr(error.text, "/nginx.env:2:18: CONNLIMIT_PER_IP: 'ten' is not a number; allowed: a number from 0"));
 	assert_false(settings_from_file(&settings, &work, file_text, path, &error));
 	assert_non_null(strstr(error.text, "/nginx.env: cannot be opened: "));
 }
