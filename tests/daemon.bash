@@ -105,8 +105,17 @@ let_go() {
 	[[ $answer == closed ]]
 }
 
-# rounds ADDRESS N: opens, is served and closes, N times; $answer is how often it was served.
-rounds() { tell_client "rounds $1 $2"; }
+# rounds ADDRESS N: opens, is served and closes, N times; $answer is how often it was served. In small parts, each of which may take
+# its time on a busy machine.
+rounds() {
+	local left=$2 some total=0
+	while ((left > 0)); do
+		some=$((left < 20 ? left : 20))
+		tell_client "rounds $1 $some"
+		((total += answer, left -= some)) || true
+	done
+	answer=$total
+}
 
 hold_nothing() {
 	[[ -n ${client_pid:-} ]] || return 0

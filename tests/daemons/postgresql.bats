@@ -31,7 +31,9 @@ setup_file() {
 start() {
 	launch "${as_user[@]}" "$program" -D "$here/data" -p "$port" -k "$here" -c listen_addresses=127.0.0.1 \
 		-c shared_buffers=1MB -c fsync=off -c autovacuum=off
+	until_true serves # it listens before it does
 }
+serves() { grep -q '^ready' "$here/data/postmaster.pid"; }
 
 @test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
 @test "2. after a close the next is admitted at once" { admits_after_a_close; }
