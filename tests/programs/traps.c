@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -176,7 +177,7 @@ static pid_t unseen_fork(void)
 	return (pid_t)result;
 }
 
-enum kind { FORK, UNDERSCORE_FORK, RAW_CLONE, RAW_NAMESPACES, LIBC_CLONE, LIBC_NAMESPACES, KINDS };
+enum kind { FORK, UNDERSCORE_FORK, RAW_CLONE, RAW_CLONE3, RAW_NAMESPACES, LIBC_CLONE, LIBC_NAMESPACES, KINDS };
 
 static pid_t child_of_kind(enum kind kind)
 {
@@ -186,6 +187,10 @@ static pid_t child_of_kind(enum kind kind)
 	case FORK: return fork();
 	case UNDERSCORE_FORK: return _Fork();
 	case RAW_CLONE: return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	case RAW_CLONE3: {
+		struct clone_args arguments = {.exit_signal = SIGCHLD};
+		return (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+	}
 	case RAW_NAMESPACES: return (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | SIGCHLD, 0, 0, 0, 0);
 	case LIBC_CLONE: return clone(child_by_clone, stack + sizeof(stack), SIGCHLD, NULL);
 	case LIBC_NAMESPACES: return clone(child_by_clone, stack + sizeof(stack), CLONE_NEWPID | CLONE_NEWNET | SIGCHLD, NULL);
@@ -456,6 +461,60 @@ static void test_passing(void)
 		close(passed_on());
 		EXPECT(count() == 0, "many %d: closed by the receiver: count %u", many, count());
 	}
+}
+
+/* A program without us gets one, and sends it back or closes it. Limit 1. */
+static void test_stranger(void)
+{
+	static char code[] =
+	    "import os, socket\n"
+	    "s = socket.socket(fileno=3)\n"
+	    "while True:\n"
+	    "    _, got, _, _ = socket.recv_fds(s, 1, 1)\n"
+	    "    s.send(b'g')\n"
+	    "    if s.recv(1) == b'b':\n"
+	    "        socket.send_fds(s, [b'f'], got)\n"
+	    "    os.close(got[0])\n"
+	    "    s.send(b'c')\n";
+	char *arguments[] = {"python3", "-c", code, NULL};
+	static char *nothing[] = {NULL};
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		exit(2);
+	pid_t pid = fork();
+	if (pid == 0) {
+		fcntl(listener, F_SETFD, FD_CLOEXEC);
+		dup2(pair[1], 3);
+		execve("/usr/bin/python3", arguments, nothing);
+		_exit(127);
+	}
+	for (int back = 0; back < 2; back++) {
+		char byte;
+		int s = serve();
+		EXPECT(s >= 0, "back %d: refused at first", back);
+		struct msghdr message = message_with(s);
+		EXPECT(sendmsg(pair[0], &message, 0) == 1, "sent");
+		close(s);
+		EXPECT(read(pair[0], &byte, 1) == 1 && byte == 'g', "back %d: it was not got", back);
+		EXPECT(count() == 1 && serve() == -1, "back %d: it counts no more: %u", back, count());
+		EXPECT(write(pair[0], back ? "b" : "c", 1) == 1, "told");
+		message = message_with(-1);
+		s = -1;
+		if (back && recvmsg(pair[0], &message, 0) == 1)
+			s = passed_on();
+		EXPECT(read(pair[0], &byte, 1) == 1 && byte == 'c', "back %d: it was not closed", back);
+		if (back) {
+			EXPECT(s >= 0 && count() == 1 && serve() == -1, "received, it does not count: %u", count());
+			close(s);
+			EXPECT(count() == 0, "closed when it came back: count %u", count());
+		}
+		s = serve();
+		EXPECT(s >= 0, "back %d: refused for one that is gone", back);
+		close(s);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 /* ---- ends ---- */
@@ -936,6 +995,53 @@ static void test_namespace(void)
 	EXPECT(count() == 0, "count %u", count());
 }
 
+/* A worker in namespaces of its own, that knows nothing of its clients' sockets, and whose pid means nothing outside. Limit 1.
+ */
+static void test_confined_worker(void)
+{
+	int told[2];
+	char byte;
+
+	if (pipe2(told, O_CLOEXEC) != 0)
+		exit(2);
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0) {
+		for (;;) {
+			int s = accept(listener, NULL, NULL);
+			if (s < 0 || write(told[1], "a", 1) != 1)
+				_exit(1);
+		}
+	}
+	int first = connect_from("127.0.0.1");
+	EXPECT(read(told[0], &byte, 1) == 1 && !is_reset(first), "the first was refused");
+	for (int i = 0; i < 3; i++) {
+		int next = connect_from("127.0.0.1");
+		EXPECT(read(told[0], &byte, 1) == 1 && is_reset(next), "admitted past the limit");
+		close(next);
+	}
+	EXPECT(!is_reset(first) && count() == 1, "count %u", count());
+	EXPECT(atomic_load(&table()->header->unverified) > 0, "not counted as unverified");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	/* We see what it could not. */
+	int s = serve_soon();
+	EXPECT(s >= 0, "refused for one that is gone");
+	close(s);
+}
+
+/* netlink needs no file. Limit 1. */
+static void test_chroot(void)
+{
+	leave_a_dead_one();
+	if (chroot("/sys/kernel") != 0)
+		exit(2);
+	int s = serve();
+	EXPECT(s >= 0, "refused for one that is gone");
+	EXPECT(serve() == -1, "admitted past the limit");
+	close(s);
+	EXPECT(count() == 0, "count %u", count());
+}
+
 /* ---- resources ---- */
 
 static void test_few_descriptors(void)
@@ -1121,6 +1227,7 @@ int main(int argc, char **argv)
 	    {"streams", test_streams},
 	    {"dup", test_dup},
 	    {"passing", test_passing},
+	    {"stranger", test_stranger},
 	    {"ends", test_ends},
 	    {"handler", test_handler},
 	    {"signals", test_signals},
@@ -1134,6 +1241,8 @@ int main(int argc, char **argv)
 	    {"confined", test_confined},
 	    {"no_segment", test_no_segment},
 	    {"namespace", test_namespace},
+	    {"confined_worker", test_confined_worker},
+	    {"chroot", test_chroot},
 	    {"few_descriptors", test_few_descriptors},
 	    {"endless_descriptors", test_endless_descriptors},
 	    {"locked", test_locked},

@@ -16,7 +16,7 @@ trap_of() {
 	timeout 60 env LD_PRELOAD="$preload" "$BUILD/tests/traps" "$1"
 }
 
-@test "fork, _Fork, clone by libc and by syscall(), into other namespaces too: the child holds what its parent closes" { trap_of forks 0; }
+@test "fork, _Fork, clone by libc and by syscall(), clone3, into other namespaces too: the child holds what its parent closes" { trap_of forks 0; }
 @test "a fork by a bare system call is noticed: the child drops nothing of its parent's" { trap_of unseen_fork 0; }
 @test "what a vfork child closes and replaces is its own" { trap_of vfork 0; }
 @test "programs by posix_spawn, popen and system count while they hold a connection, and not after" { trap_of programs 1; }
@@ -24,6 +24,7 @@ trap_of() {
 @test "fclose of fdopen, and freopen" { trap_of streams 0; }
 @test "dup2 over a connection, by one, onto itself, and failing" { trap_of dup 0; }
 @test "descriptors passed by sendmsg and sendmmsg, looked at with MSG_PEEK, received by recvmsg and recvmmsg" { trap_of passing 0; }
+@test "a program without us gets a connection and closes it, or sends it back" { trap_of stranger 1; }
 @test "exit, _exit, quick_exit, abort, SIGKILL, and exit with threads" { trap_of ends 1; }
 @test "close from a signal handler" { trap_of handler 0; }
 @test "the reload signal by each way to handle, ignore, wait for and read it" { trap_of signals 0; }
@@ -49,6 +50,8 @@ trap_of() {
 @test "a worker that is killed for any call but its own refuses, is told to reload, and ends as ever" { trap_of confined 1; }
 @test "without shared memory segments, the limit holds over forked children" { trap_of no_segment 1; }
 @test "a process that enters another network namespace closes as ever" { trap_of namespace 0; }
+@test "a worker in network and pid namespaces of its own" { trap_of confined_worker 1; }
+@test "a chroot without /proc" { trap_of chroot 1; }
 @test "five descriptors are enough" { trap_of few_descriptors 1; }
 @test "a million descriptors" { trap_of endless_descriptors 0; }
 @test "mlockall, with little that may be locked too" { trap_of locked 0; }
