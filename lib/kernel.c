@@ -106,12 +106,40 @@ static bool is_internet(const struct connection *connection)
 	return !connection_is_unix(connection) && connection_is_whole(connection);
 }
 
-static bool ask_sock_diag(struct question *questions, size_t number)
+/* Few at a time, and room for a short reply: this may be a thread with the least stack that there is (PTHREAD_STACK_MIN). */
+enum { ASKED_AT_ONCE = 16, REPLY_BYTES = 1024 };
+
+static bool ask_some(int descriptor, const struct request *requests, size_t asked, struct question *questions, size_t number)
 {
-	struct request requests[QUESTIONS_MOST];
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	_Alignas(struct nlmsghdr) char buffer[8192];
+	_Alignas(struct nlmsghdr) char buffer[REPLY_BYTES];
+	size_t bytes = asked * sizeof(requests[0]);
 	bool answered = false;
+
+	/* The kernel answers within sendto: every reply is in our queue when it returns. */
+	if (sendto(descriptor, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) != (ssize_t)bytes)
+		return false;
+	for (size_t replies = 0; replies < asked; replies++) {
+		struct sockaddr_nl from;
+		socklen_t from_length = sizeof(from);
+		ssize_t length =
+		    recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+		if (length <= 0)
+			break;
+		if (from_length != sizeof(from) || from.nl_pid != 0)
+			continue;
+		read_replies(buffer, (size_t)length, questions, number);
+		answered = true;
+	}
+	return answered;
+}
+
+static __attribute__((noinline)) bool ask_sock_diag(struct question *questions, size_t number)
+{
+	struct request requests[ASKED_AT_ONCE];
+	bool answered = false;
+	bool more = true;
+	size_t asked = 0;
 
 	if (!may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
 	    !MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_close))
@@ -119,24 +147,13 @@ static bool ask_sock_diag(struct question *questions, size_t number)
 	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 	if (descriptor < 0)
 		return false;
-	size_t asked = 0;
-	for (size_t i = 0; i < number; i++)
+	for (size_t i = 0; more && i < number; i++) {
 		if (is_internet(&questions[i].connection))
 			write_request(&requests[asked++], &questions[i].connection, (uint32_t)i + 1);
-	/* The kernel answers within sendto: every reply is in our queue when it returns. */
-	size_t bytes = asked * sizeof(requests[0]);
-	if (sendto(descriptor, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) == (ssize_t)bytes) {
-		for (size_t replies = 0; replies < asked; replies++) {
-			struct sockaddr_nl from;
-			socklen_t from_length = sizeof(from);
-			ssize_t length =
-			    recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
-			if (length <= 0)
-				break;
-			if (from_length != sizeof(from) || from.nl_pid != 0)
-				continue;
-			read_replies(buffer, (size_t)length, questions, number);
-			answered = true;
+		if (asked == ASKED_AT_ONCE || (asked > 0 && i + 1 == number)) {
+			more = ask_some(descriptor, requests, asked, questions, number);
+			answered |= more;
+			asked = 0;
 		}
 	}
 	close(descriptor);
@@ -230,7 +247,7 @@ static void read_proc_line(const char *line, const char *end, bool ipv6, struct 
 			questions[i].answer = ANSWER_OPEN;
 }
 
-static bool read_proc(const char *path, bool ipv6, struct question *questions, size_t number)
+static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6, struct question *questions, size_t number)
 {
 	char buffer[4096];
 	size_t filled = 0;

@@ -99,7 +99,7 @@ static bool read_reply(const char *buffer, size_t length, uint32_t *sequence, en
 static bool ask(int netlink, const struct request *requests, size_t number, enum answer *answers)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	_Alignas(struct nlmsghdr) char buffer[4096];
+	_Alignas(struct nlmsghdr) char buffer[512];
 	size_t bytes = number * sizeof(*requests);
 
 	if (sendto(netlink, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) != (ssize_t)bytes)
@@ -121,7 +121,7 @@ static bool ask(int netlink, const struct request *requests, size_t number, enum
 	return answers[OWN] == ANSWER_OPEN;
 }
 
-bool kernel_ask_unix(struct question *questions, size_t number)
+__attribute__((noinline)) bool kernel_ask_unix(struct question *questions, size_t number)
 {
 	struct request requests[QUESTIONS_MOST + 1];
 	enum answer answers[OWN + 1] = {ANSWER_NONE};

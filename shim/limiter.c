@@ -45,6 +45,7 @@ void limiter_in_child(void)
 {
 	if (may_call(SYS_getpid, 0, 0, 0))
 		limiter_of_process.pid = (uint32_t)getpid();
+	reload_in_child();
 }
 
 /* A name that no other start has: pid, time, and bytes that the kernel gave this program. */

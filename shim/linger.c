@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -99,9 +100,12 @@ void linger_sweep(void)
 {
 	uint64_t now = clock_ms();
 	int kept = errno;
+	int cancellable;
 
 	if (!MAY_CALL_EACH(SYS_recvfrom, SYS_close) || !MAY_CALL_FSTAT || atomic_flag_test_and_set(&sweeping))
 		return;
+	/* recv and close are cancellation points: a thread that ended in one would leave `sweeping` set. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
 	for (int i = 0; i < LINGER_MOST; i++) {
 		struct place *place = &places[i];
 		reference mark = atomic_load(&place->mark);
@@ -117,6 +121,7 @@ void linger_sweep(void)
 			end(place, mark, false);
 	}
 	atomic_flag_clear(&sweeping);
+	pthread_setcancelstate(cancellable, NULL);
 	errno = kept;
 }
 

@@ -6,12 +6,13 @@
 
 #include "../lib/confined.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
 
-static struct settings read_settings; /* too large for a signal stack */
+static struct settings read_settings; /* too large for a signal stack, as is all that is static here */
 static struct settings work;
 static char file_text[SETTINGS_FILE_ROOM];
 
@@ -20,7 +21,7 @@ static _Atomic int asked;
 
 bool reload_read(struct settings *settings, struct settings_error *error)
 {
-	char path[PATH_MOST + 1];
+	static char path[PATH_MOST + 1];
 
 	if (atomic_flag_test_and_set(&reading)) {
 		static const char busy[] = "the file is being read by another thread";
@@ -42,7 +43,7 @@ static bool may_read(void)
 static void reload_once(void)
 {
 	struct table *table = limiter_table();
-	struct settings_error error;
+	static struct settings_error error;
 	uint64_t turn = limits_turn(table);
 
 	settings_copy(&read_settings, limiter_settings());
@@ -70,10 +71,21 @@ void reload_now(void)
 	if (atomic_fetch_add(&asked, 1) != 0)
 		return;
 	int seen;
+	int cancellable;
+	/* In a handler, this may be anywhere in the daemon. A thread that is to be cancelled must not be by our reading of a
+	 * file, with a lock of malloc's in its hands. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
 	do {
 		seen = atomic_load(&asked);
 		reload_once();
 	} while (!atomic_compare_exchange_strong(&asked, &seen, 0));
+	pthread_setcancelstate(cancellable, NULL);
+}
+
+void reload_in_child(void)
+{
+	atomic_flag_clear(&reading);
+	atomic_store(&asked, 0);
 }
 
 void reload_arm(void)

@@ -12,6 +12,9 @@ bool reload_read(struct settings *settings, struct settings_error *error);
  * one is under way in this process it is done once more when that ends. */
 void reload_now(void);
 
+/* In a new process after fork: another thread of the parent may have been at it. */
+void reload_in_child(void);
+
 /* Called when the table is open: has the reload signal come to reload_now, if there is a file to read again. */
 void reload_arm(void);
 

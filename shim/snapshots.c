@@ -1,5 +1,7 @@
 #include "snapshots.h"
 
+#include "real.h"
+
 #include "../lib/clock.h"
 #include "../lib/confined.h"
 
@@ -48,7 +50,8 @@ static bool lives(int place)
 		return false;
 	if (pid == BEING_FILLED || atomic_load(&has_children)[place] != 0 || !may_call(SYS_waitid, 0, 0, 0))
 		return true;
-	if (waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0) {
+	/* By its number, since waitid(3) is a cancellation point. */
+	if (REAL(syscall)(SYS_waitid, P_PID, pid, &ended, WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) == 0) {
 		if (ended.si_pid != pid)
 			return true;
 	} else if (errno != ECHILD) {

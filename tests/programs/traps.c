@@ -1112,6 +1112,61 @@ static int descriptors_open(void)
 	return number;
 }
 
+static _Atomic int stage;
+
+/* A thread that is to be cancelled, but not where it is now. */
+static void *signalled(void *nothing)
+{
+	while (atomic_load(&stage) == 0)
+		;
+	raise(SIGHUP);
+	atomic_store(&stage, 2);
+	pthread_testcancel();
+	return nothing;
+}
+
+static void test_cancelled_reload(void)
+{
+	pthread_t thread;
+	void *result;
+
+	pthread_create(&thread, NULL, signalled, NULL);
+	limit_is(5);
+	pthread_cancel(thread);
+	atomic_store(&stage, 1);
+	pthread_join(thread, &result);
+	EXPECT(atomic_load(&stage) == 2, "cancelled in the handler");
+	EXPECT(result == PTHREAD_CANCELED, "not cancelled");
+	EXPECT(limit_in_force() == 5, "limit %u", limit_in_force());
+	limit_is(6);
+	raise(SIGHUP);
+	EXPECT(limit_in_force() == 6, "limit %u", limit_in_force());
+}
+
+static void *accept_three(void *nothing)
+{
+	for (int i = 0; i < 3; i++)
+		accept(listener, NULL, NULL);
+	return nothing;
+}
+
+/* With limit 1: two are refused, after the kernel was asked, and it is logged. */
+static void test_small_stack(void)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	connect_from("127.0.0.1");
+	connect_from("127.0.0.1");
+	connect_from("127.0.0.1");
+	pthread_attr_init(&attributes);
+	EXPECT(pthread_attr_setstacksize(&attributes, (size_t)sysconf(_SC_THREAD_STACK_MIN)) == 0, "no such stack");
+	EXPECT(pthread_create(&thread, &attributes, accept_three, NULL) == 0, "no thread");
+	pthread_join(thread, NULL);
+	EXPECT(count() == 1, "count %u", count());
+	EXPECT(atomic_load(&table()->header->checks) > 0, "the kernel was not asked");
+}
+
 static void test_cancelled(void)
 {
 	int before = descriptors_open();
@@ -1247,6 +1302,8 @@ int main(int argc, char **argv)
 	    {"endless_descriptors", test_endless_descriptors},
 	    {"locked", test_locked},
 	    {"cancelled", test_cancelled},
+	    {"cancelled_reload", test_cancelled_reload},
+	    {"small_stack", test_small_stack},
 	    {"edge", test_edge},
 	    {"polled", test_polled},
 	    {"mptcp", test_mptcp},

@@ -56,6 +56,8 @@ trap_of() {
 @test "a million descriptors" { trap_of endless_descriptors 0; }
 @test "mlockall, with little that may be locked too" { trap_of locked 0; }
 @test "threads cancelled in accept leak no descriptor" { trap_of cancelled 0; }
+@test "a thread that is to be cancelled is not by a reload in it" { trap_of cancelled_reload 0; }
+@test "a thread with the least stack there is refuses" { trap_of small_stack 1; }
 @test "an edge-triggered loop comes to EAGAIN past 200 refused" { trap_of edge 1; }
 @test "a daemon that polls a blocking listener is not left waiting by a refusal" { trap_of polled 1; }
 @test "MPTCP listeners" { trap_of mptcp 1; }
