@@ -5,6 +5,7 @@
 #include "point.h"
 #include "rate.h"
 #include "records.h"
+#include "regroup.h"
 #include "remote.h"
 #include "total.h"
 
@@ -70,6 +71,8 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	 * counted under the new ones, with no room for us. */
 	bool client_stands = client_generation(atomic_load(&table->entry[entry].word)) == generation;
 	bool total_stands = total_generation(table) == total;
+	if (left_out(ORDERING_PUBLISH_THEN_LOOK))
+		return true;
 	if (client_stands && total_stands && atomic_load(&table->header->current) == attempt->limits.version)
 		return true;
 	record_free(table, slot, record_state(record_generation(claimed), RECORD_OPEN, 1), &entry);
@@ -94,10 +97,11 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 	if (counted != COUNTED)
 		return counted;
 	point_reached(POINT_COUNTED);
-	if (total_count(table, attempt->total, &total) != COUNTED) {
+	enum counted among_all = total_count(table, attempt->total, &total);
+	if (among_all != COUNTED) {
 		client_uncount(table, attempt->entry, generation);
 		attempt->reason = REFUSED_TOTAL;
-		return COUNT_FULL;
+		return among_all;
 	}
 	if (attempt->applied.rate.every_us != 0 && !attempt->paid) {
 		if (!rate_take(&table->notes[attempt->entry].tokens, &attempt->applied.rate, clock_us())) {
@@ -142,13 +146,14 @@ static void note_refusal(struct table *table, const struct attempt *attempt, str
 	atomic_fetch_add_explicit(&table->notes[attempt->entry].refused, 1, memory_order_relaxed);
 }
 
-static void begin(const struct table *table, struct attempt *attempt, const struct connection *connection)
+static void begin(struct table *table, struct attempt *attempt, const struct connection *connection)
 {
 	attempt->connection = connection;
 	attempt->paid = false;
 	attempt->observed = false;
 	attempt->applied = limits_apply(table, &attempt->limits, connection);
 	attempt->limit = attempt->applied.limit;
+	regroup_look(table, &attempt->limits);
 	attempt->total = attempt->limits.total;
 	attempt->network = limits_client_of(&attempt->limits, connection);
 	attempt->fingerprint = client_fingerprint(table, &attempt->network);
@@ -248,10 +253,11 @@ bool table_hold(struct table *table, reference held)
 {
 	uint64_t state;
 
-	while (still_held(table, held, &state)) {
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
 		/* At the most that fits, the number stays: the record is then dropped by the kernel's word alone. */
 		if ((state & RECORD_REFERENCES) == RECORD_REFERENCES)
 			return true;
+		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state + 1))
 			return true;
 	}
@@ -288,11 +294,12 @@ static void drop(struct table *table, reference held)
 {
 	uint64_t state;
 
-	while (still_held(table, held, &state)) {
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
 		uint64_t references = state & RECORD_REFERENCES;
 
 		if (references == RECORD_REFERENCES)
 			return;
+		point_reached(POINT_SWAP);
 		if (references > 1) {
 			if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - 1))
 				return;
@@ -318,9 +325,10 @@ void table_let_fly(struct table *table, reference held)
 	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
 	uint64_t state;
 
-	while (still_held(table, held, &state)) {
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
 		if ((state & RECORD_FLIGHT) == RECORD_FLIGHT)
 			return;
+		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state + one))
 			return;
 	}
@@ -330,9 +338,10 @@ bool table_drop_unless_last(struct table *table, reference held)
 {
 	uint64_t state;
 
-	while (still_held(table, held, &state) && (state & RECORD_REFERENCES) > 1) {
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state) && (state & RECORD_REFERENCES) > 1; swaps++) {
 		if ((state & RECORD_REFERENCES) == RECORD_REFERENCES)
 			return true;
+		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - 1))
 			return true;
 	}
@@ -344,9 +353,11 @@ bool table_land(struct table *table, reference held)
 	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
 	uint64_t state;
 
-	while (still_held(table, held, &state) && (state & RECORD_FLIGHT) != 0)
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state) && (state & RECORD_FLIGHT) != 0; swaps++) {
+		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - one))
 			return true;
+	}
 	return false;
 }
 
@@ -377,10 +388,11 @@ reference table_adopt(struct table *table, const struct connection *connection)
 		if (!record_read(table, slot, &state, &found) || !same_connection(&found, connection))
 			continue;
 		reference held = (reference)record_generation(state) << 32 | (slot + 1);
-		while (still_held(table, held, &state)) {
+		for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
 			bool flying = (state & RECORD_FLIGHT) != 0;
 			if (!flying && (state & RECORD_REFERENCES) == RECORD_REFERENCES)
 				return held;
+			point_reached(POINT_SWAP);
 			if (atomic_compare_exchange_weak(&table->record[slot].state, &state, flying ? state - one : state + 1))
 				return held;
 		}

@@ -9,7 +9,6 @@
 #include "total.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -73,11 +72,11 @@ static bool mend(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 		uint64_t now = atomic_load(word);
 		if (now != seen)
 			return (now & CLIENT_COUNT) < (seen & CLIENT_COUNT);
-		if (may_call(SYS_sched_yield, 0, 0, 0))
-			sched_yield();
 	}
 	uint64_t marked =
 	    (client_generation(seen) + CLIENT_GENERATION) | (seen & (CLIENT_COUNT | CLIENT_TENTATIVE)) | CLIENT_MENDING;
+	if (left_out(ORDERING_RAISE_THEN_COUNT))
+		marked = seen;
 	if (!atomic_compare_exchange_strong(word, &seen, marked))
 		return (seen & CLIENT_COUNT) < (marked & CLIENT_COUNT);
 	point_reached(POINT_MEND_MARKED);

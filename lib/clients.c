@@ -121,14 +121,13 @@ static bool choose_place(const struct table *table, const uint32_t first[2], uin
  * may be stopped). Each adder sets its entry before it looks at the others', so two can never both miss each other. */
 static bool others_go_first(struct table *table, uint64_t fingerprint, const uint32_t first[2], uint32_t mine, bool impatient)
 {
-#ifdef CONNLIMIT_PLANTED
-	return false; /* a fault for tests/faults/test_interleavings.c to find */
-#endif
+	if (left_out(ORDERING_ENTER_THEN_LOOK))
+		return false;
 	for (int b = 0; b < 2; b++) {
 		for (uint32_t i = first[b]; i < first[b] + BUCKET; i++) {
 			if (i == mine)
 				continue;
-			for (;;) {
+			for (int swaps = 0;; swaps++) {
 				uint64_t word = atomic_load(&table->entry[i].word);
 				if (atomic_load(&table->entry[i].fingerprint) != fingerprint)
 					break;
@@ -139,8 +138,9 @@ static bool others_go_first(struct table *table, uint64_t fingerprint, const uin
 					break;
 				/* It was confirmed or thrown out meanwhile: look again. Ends, as each turn means that another
 				 * process changed this entry; a hostile one may do so for ever, hence only so often. */
-				if (word == atomic_load(&table->entry[i].word))
+				if (word == atomic_load(&table->entry[i].word) || swaps == SWAPS_MOST)
 					return true;
+				point_reached(POINT_SWAP);
 			}
 		}
 	}
@@ -208,9 +208,9 @@ static void note_peak(struct table *table, uint32_t entry, uint32_t count)
 	_Atomic uint32_t *peak = &table->notes[entry].peak;
 	uint32_t seen = atomic_load_explicit(peak, memory_order_relaxed);
 
-	while (seen < count &&
-	       !atomic_compare_exchange_weak_explicit(peak, &seen, count, memory_order_relaxed, memory_order_relaxed))
-		;
+	for (int swaps = 0; swaps < SWAPS_MOST && seen < count; swaps++)
+		if (atomic_compare_exchange_weak_explicit(peak, &seen, count, memory_order_relaxed, memory_order_relaxed))
+			return;
 }
 
 enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
@@ -220,7 +220,7 @@ enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerpr
 
 	if (limit > CLIENT_COUNT - 1)
 		limit = CLIENT_COUNT - 1;
-	for (;;) {
+	for (int swaps = 0; swaps < SWAPS_MOST; swaps++) {
 		if (client_generation(word) != before || (word & CLIENT_TENTATIVE) != 0) {
 			/* Repaired or given to another client since it was found. */
 			if (fingerprint_of(table, entry) != fingerprint || (word & CLIENT_TENTATIVE) != 0)
@@ -232,19 +232,24 @@ enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerpr
 		uint32_t count = (uint32_t)(word & CLIENT_COUNT);
 		if (count >= limit)
 			return COUNT_FULL;
+		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(&table->entry[entry].word, &word, (word & ~CLIENT_MENDING) + 1)) {
 			note_peak(table, entry, count + 1);
 			*generation = before;
 			return COUNTED;
 		}
 	}
+	return COUNT_LOST;
 }
 
 void client_uncount(struct table *table, uint32_t entry, uint64_t generation)
 {
 	uint64_t word = word_of(table, entry);
 
-	while (client_generation(word) == generation && (word & CLIENT_COUNT) != 0 &&
-	       !atomic_compare_exchange_weak(&table->entry[entry].word, &word, (word & ~CLIENT_MENDING) - 1))
-		;
+	for (int swaps = 0; swaps < SWAPS_MOST && client_generation(word) == generation && (word & CLIENT_COUNT) != 0;
+	     swaps++) {
+		point_reached(POINT_SWAP);
+		if (atomic_compare_exchange_weak(&table->entry[entry].word, &word, (word & ~CLIENT_MENDING) - 1))
+			return;
+	}
 }

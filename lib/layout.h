@@ -58,6 +58,11 @@ struct client_entry {
 } __attribute__((aligned(16)));
 
 enum { BUCKET = 8 };
+
+/* A swap that fails because another was faster is tried again this often. Among honest processes one of them gets on with each
+ * failure, so it never comes to that; one that writes to a word without end holds nobody up for longer (some 50 us). Whoever
+ * gives up leaves a count or a reference too many, never one too few. */
+enum { SWAPS_MOST = 1000 };
 enum { CLOSING = 64 }; /* places for connections being closed, each on a cache line of its own */
 
 #define CLIENT_COUNT UINT64_C(0xffffff)
@@ -161,8 +166,10 @@ enum { ASKED_WAYS = 4 }; /* as many as enum kernel_way has */
 enum { LIMIT_BLOCKS = 4 };
 
 /* One block more, the last, is never current: it holds what the daemon was started with, without its file, for whoever reads
- * the file again on its behalf. Written once, before `started` in the header is set. */
+ * the file again on its behalf. Written by each start, before `started` in the header is set; one that dies over it is replaced
+ * by the next. */
 enum { START_BLOCK = LIMIT_BLOCKS };
+#define START_WRITTEN UINT32_MAX /* no pid */
 
 struct limit_block {
 	_Atomic uint32_t writer; /* thread id, 0 for none */
@@ -186,7 +193,8 @@ struct table_header {
 
 	_Alignas(64) _Atomic uint64_t current; /* limits: sequence << 2 | block */
 	_Atomic uint64_t sequence;	       /* last one taken */
-	_Atomic uint32_t started;	       /* 1 when the start block is written, 2 while it is */
+	_Atomic uint32_t grouped;	       /* the prefixes by which connections were last grouped (regroup.h) */
+	_Atomic uint32_t started;	       /* START_WRITTEN, or the pid of the process that is writing the start block */
 	_Atomic uint64_t reloaded;	       /* ms of the last reload, 0 if there was none */
 	_Atomic uint64_t failed;	       /* ms of the last reload that failed, 0 if there was none */
 	char failure[256];		       /* what it said */

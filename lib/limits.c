@@ -67,7 +67,16 @@ void limits_read(const struct table *table, struct limits *limits)
 
 uint64_t limits_turn(struct table *table)
 {
-	return atomic_fetch_add(&table->header->sequence, 1) + 1;
+	uint64_t last = version_of(table) >> 2;
+	uint64_t turn = atomic_fetch_add(&table->header->sequence, 1) + 1;
+
+	/* What was published had its turn before. A table that says otherwise was scribbled over; no limits could ever be
+	 * published again. */
+	if (turn <= last) {
+		turn = last + 1;
+		atomic_store(&table->header->sequence, turn);
+	}
+	return turn;
 }
 
 static bool alive(uint32_t pid)
@@ -109,24 +118,15 @@ static size_t bytes_in_use(uint32_t rules)
 	return offsetof(struct settings, rule) + sizeof(struct rule) * (rules <= RULES_MOST ? rules : 0);
 }
 
-static void regroup_if_changed(struct table *table, const struct limits *before)
-{
-	struct limits limits;
-
-	limits_read(table, &limits);
-	if (limits.ipv4_prefix != before->ipv4_prefix || limits.ipv6_prefix != before->ipv6_prefix)
-		regroup(table, &limits);
-}
-
 bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings)
 {
 	struct limit_block *block = claim_block(table);
-	struct limits before;
+	struct limits limits;
+	bool ours = false;
 
 	if (block == NULL)
 		return false;
 	point_reached(POINT_LIMITS_CLAIMED);
-	limits_read(table, &before);
 	uint32_t rules = settings->rules <= RULES_MOST ? settings->rules : 0;
 	memcpy(&block->settings, settings, bytes_in_use(rules));
 	rules_sort(block->settings.rule, rules);
@@ -134,13 +134,15 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 	point_reached(POINT_LIMITS_WRITTEN);
 	uint64_t current = version_of(table);
 	uint64_t next = turn << 2 | (uint64_t)(block - table->blocks);
-	while (current >> 2 < turn && !atomic_compare_exchange_weak(&table->header->current, &current, next))
-		;
-	bool ours = current >> 2 < turn;
+	for (int swaps = 0; swaps < SWAPS_MOST && !ours && current >> 2 < turn; swaps++) {
+		point_reached(POINT_SWAP);
+		ours = atomic_compare_exchange_weak(&table->header->current, &current, next);
+	}
+	point_reached(POINT_LIMITS_CURRENT);
 	atomic_store(&block->writer, 0);
 	atomic_store(&table->header->reloaded, clock_ms());
-	if (ours && before.version != 0)
-		regroup_if_changed(table, &before);
+	limits_read(table, &limits);
+	regroup_look(table, &limits);
 	return true;
 }
 
@@ -149,10 +151,15 @@ void limits_keep_start(struct table *table, const struct settings *settings)
 	uint32_t before = atomic_load(&table->header->started);
 
 	/* Another process of this start is writing the same. */
-	if (before == 2 || !atomic_compare_exchange_strong(&table->header->started, &before, 2))
+	if (before != 0 && before != START_WRITTEN && before != table->pid && alive(before))
 		return;
+	if (!atomic_compare_exchange_strong(&table->header->started, &before, table->pid))
+		return;
+	point_reached(POINT_START_CLAIMED);
 	memcpy(&table->blocks[START_BLOCK].settings, settings, bytes_in_use(settings->rules));
-	atomic_store(&table->header->started, 1);
+	point_reached(POINT_START_WRITTEN);
+	uint32_t own = table->pid;
+	atomic_compare_exchange_strong(&table->header->started, &own, START_WRITTEN);
 }
 
 static void end_texts(struct settings *settings)
@@ -164,15 +171,18 @@ static void end_texts(struct settings *settings)
 	settings->table[TABLE_NAME_MOST] = '\0';
 }
 
-void limits_start(const struct table *table, struct settings *settings)
+bool limits_start(const struct table *table, struct settings *settings)
 {
 	const struct settings *from = &table->blocks[START_BLOCK].settings;
 
 	settings_default(settings);
-	if (atomic_load(&table->header->started) != 1)
-		return;
+	uint32_t started = atomic_load(&table->header->started);
+	if (started == 0)
+		return true;
 	memcpy(settings, from, bytes_in_use(((const volatile struct settings *)from)->rules));
 	end_texts(settings);
+	atomic_thread_fence(memory_order_acquire);
+	return started == START_WRITTEN && atomic_load(&table->header->started) == START_WRITTEN;
 }
 
 void limits_failed(struct table *table, const char *why)

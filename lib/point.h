@@ -3,6 +3,8 @@
 #ifndef CONNLIMIT_POINT_H
 #define CONNLIMIT_POINT_H
 
+#include <stdbool.h>
+
 enum point {
 	POINT_CLIENT_TENTATIVE, /* a client entry stands tentative */
 	POINT_CLIENT_CONFIRMED, /* confirmed, counts nothing yet */
@@ -18,15 +20,40 @@ enum point {
 	POINT_MEND_COUNTED,	/* its slots are counted */
 	POINT_LIMITS_CLAIMED,	/* a block of limits is claimed for writing */
 	POINT_LIMITS_WRITTEN,	/* written, not the current one */
-	POINTS
+	POINT_LIMITS_CURRENT,	/* the current one, and still claimed */
+	POINT_START_CLAIMED,	/* what the daemon was started with is being written */
+	POINT_START_WRITTEN,	/* written, not marked so */
+	POINT_REGROUP_COUNTED,	/* a connection counts for its client under the new prefix, and still for the old one */
+	POINT_REGROUP_MOVED,	/* its slot is the new client's, the old one counts one too many */
+	POINT_TABLE_NAMED,	/* a table is made and named, its limits are not there, nor is it marked as made */
+	POINT_TABLE_LIMITED,	/* it has limits, and is not marked as made */
+	POINTS,
+	POINT_SWAP, /* before a swap that is tried again if it fails: not a place to die at, but to be counted */
+};
+
+/* Orderings that the table's algorithms rest on. A test build can leave one out, to show that it would notice. */
+enum ordering {
+	ORDERING_NONE_LEFT_OUT,
+	ORDERING_ENTER_THEN_LOOK,   /* who adds a client looks for others at it after its own entry stands */
+	ORDERING_PUBLISH_THEN_LOOK, /* an admission looks after its slot is published whether the count was mended */
+	ORDERING_RAISE_THEN_COUNT,  /* a mend raises the generation before it counts slots */
+	ORDERING_LOOK_THEN_FREE,    /* a release reads the generation before it frees its slot */
+	ORDERINGS
 };
 
 #ifdef CONNLIMIT_POINTS
 void point_reached(enum point point);
+bool left_out(enum ordering ordering);
 #else
 static inline void point_reached(enum point point)
 {
 	(void)point;
+}
+
+static inline bool left_out(enum ordering ordering)
+{
+	(void)ordering;
+	return false;
 }
 #endif
 

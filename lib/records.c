@@ -42,8 +42,9 @@ static void grow_extent(struct table *table, uint32_t from)
 	uint32_t seen = atomic_load_explicit(&table->header->extent, memory_order_relaxed);
 	uint32_t wanted = from < table->capacity / 2 ? from * 2 : table->capacity;
 
-	while (seen < wanted && !atomic_compare_exchange_weak(&table->header->extent, &seen, wanted))
-		;
+	for (int swaps = 0; swaps < SWAPS_MOST && seen < wanted; swaps++)
+		if (atomic_compare_exchange_weak(&table->header->extent, &seen, wanted))
+			return;
 }
 
 static bool try_claim(struct table *table, uint32_t slot, uint64_t *claimed)
@@ -188,6 +189,8 @@ bool record_release(struct table *table, uint32_t slot, uint64_t state)
 	uint64_t total = total_generation(table);
 	if (!record_free(table, slot, state, &entry))
 		return false;
+	if (left_out(ORDERING_LOOK_THEN_FREE))
+		generation = client_generation(atomic_load(&table->entry[owner - 1].word));
 	if (entry == owner - 1)
 		client_uncount(table, entry, generation);
 	total_uncount(table, total);

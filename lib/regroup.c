@@ -1,6 +1,7 @@
 #include "regroup.h"
 
 #include "clients.h"
+#include "point.h"
 #include "records.h"
 
 enum { TRIES = 16 };
@@ -37,11 +38,13 @@ static void move(struct table *table, const struct limits *limits, uint32_t slot
 		return;
 	struct applied applied = limits_for(table, limits, &connection);
 	limits_note(table, entry, &applied);
+	point_reached(POINT_REGROUP_COUNTED);
 	uint32_t expected = owner;
 	if (!atomic_compare_exchange_strong(&table->owner[slot], &expected, entry + 1)) {
 		client_uncount(table, entry, generation);
 		return;
 	}
+	point_reached(POINT_REGROUP_MOVED);
 	client_uncount(table, owner - 1, old_generation);
 	/* Freed meanwhile and taken by another connection of the same former client: that one is moved back. */
 	after = atomic_load(&table->record[slot].state);
@@ -60,8 +63,14 @@ static void move(struct table *table, const struct limits *limits, uint32_t slot
 void regroup(struct table *table, const struct limits *limits)
 {
 	uint32_t extent = record_extent(table);
+	uint32_t grouped = regroup_key(limits);
 
-	for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent;
-	     slot = record_next(table, ANY_CLIENT, slot + 1, extent))
+	for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent && grouped != 0;
+	     slot = record_next(table, ANY_CLIENT, slot + 1, extent)) {
 		move(table, limits, slot);
+		/* Newer limits: what we moved last may be wrong by them, so it is for the next one to do it all. */
+		if (atomic_load(&table->header->current) != limits->version)
+			grouped = 0;
+	}
+	atomic_store(&table->header->grouped, grouped);
 }

@@ -1,5 +1,6 @@
 #include "rules.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 static int compare(const struct rule *a, const struct rule *b)
@@ -83,12 +84,14 @@ static bool contains(const struct rules_network *outer, const struct address *ad
 	       (bits == 0 || (outer->address.bytes[whole] ^ address->bytes[whole]) >> (8 - bits) == 0);
 }
 
-/* A copy of network `at - 1`, with its numbers within their ranges. False if there is no such network, which for 0 is so. */
+/* A copy of network `at - 1`, with its numbers within their ranges. False if there is no such network, which for 0 is so. The
+ * fence is for the compiler: what was looked at must be the copy, not the shared memory once more. */
 static bool network_at(const struct rules_index *index, uint32_t at, uint32_t rules, struct rules_network *copy)
 {
 	if (at == 0 || at > RULES_MOST)
 		return false;
 	*copy = index->network[at - 1];
+	atomic_signal_fence(memory_order_seq_cst);
 	return copy->prefix <= 128 && copy->rule < rules && copy->rules <= rules - copy->rule;
 }
 
@@ -162,7 +165,8 @@ bool rules_find(const struct rules_index *index, const struct rule *rule, uint32
 	struct rules_network network;
 	bool ipv4 = address_is_ipv4(address);
 	uint32_t low = 0;
-	uint32_t high = index->networks <= RULES_MOST ? index->networks : 0;
+	uint32_t networks = *(const volatile uint32_t *)&index->networks; /* once: it is compared, and then used */
+	uint32_t high = networks <= RULES_MOST ? networks : 0;
 
 	/* The networks before `low` start at or before the address. */
 	while (low < high) {

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "fingerprint.h"
+#include "point.h"
 
 #include <errno.h>
 #include <string.h>
@@ -130,8 +131,10 @@ static void prepare(struct table *table, const char *name, const struct settings
 		strncpy(header->name, name, sizeof(header->name) - 1);
 		program_name(header->program, sizeof(header->program));
 		atomic_store(&header->extent, CAPACITY_LEAST);
+		point_reached(POINT_TABLE_NAMED);
 		if (settings != NULL && atomic_load(&header->current) == 0)
 			limits_publish(table, limits_turn(table), settings);
+		point_reached(POINT_TABLE_LIMITED);
 		atomic_store_explicit(&header->magic, TABLE_MAGIC, memory_order_release);
 	}
 	table->secret[0] = atomic_load(&header->secret[0]);

@@ -129,9 +129,9 @@ uint64_t limits_turn(struct table *table);
 bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings);
 
 /* Keeps what the daemon was started with, before any file was read, for `connlimit reload`; and gives it back, or the defaults
- * if nobody kept it. A new start of the daemon replaces it. */
+ * if nobody kept it. A new start of the daemon replaces it; false if one does so at this moment, or died over it. */
 void limits_keep_start(struct table *table, const struct settings *settings);
-void limits_start(const struct table *table, struct settings *settings);
+bool limits_start(const struct table *table, struct settings *settings);
 
 /* Notes for `status` that a reload failed, and why. */
 void limits_failed(struct table *table, const char *why);

@@ -1,5 +1,7 @@
 #include "total.h"
 
+#include "point.h"
+
 enum counted total_count(struct table *table, uint32_t limit, uint64_t *generation)
 {
 	_Atomic uint64_t *total = &table->header->total;
@@ -7,7 +9,7 @@ enum counted total_count(struct table *table, uint32_t limit, uint64_t *generati
 
 	if (limit > CLIENT_COUNT - 2)
 		limit = limit == LIMIT_NONE ? LIMIT_NONE : (uint32_t)CLIENT_COUNT - 2;
-	for (;;) {
+	for (int swaps = 0; swaps < SWAPS_MOST; swaps++) {
 		bool counting = (word & TOTAL_COUNTING) != 0;
 		uint64_t next;
 
@@ -23,12 +25,14 @@ enum counted total_count(struct table *table, uint32_t limit, uint64_t *generati
 		else
 			next = (word & ~CLIENT_MENDING) + 1;
 		bool counts = counting && limit != LIMIT_NONE;
+		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(total, &word, next)) {
 			if (counts)
 				return COUNTED;
 			word = next;
 		}
 	}
+	return COUNT_LOST;
 }
 
 void total_uncount(struct table *table, uint64_t generation)
@@ -37,10 +41,13 @@ void total_uncount(struct table *table, uint64_t generation)
 	uint64_t word = atomic_load(total);
 
 	/* An unknown count is no number to subtract from; the mend that is to come finds our slot free. */
-	while ((word & TOTAL_COUNTING) != 0 && client_generation(word) == generation && (word & CLIENT_COUNT) != 0 &&
-	       (word & CLIENT_COUNT) != TOTAL_UNKNOWN &&
-	       !atomic_compare_exchange_weak(total, &word, (word & ~CLIENT_MENDING) - 1))
-		;
+	for (int swaps = 0; swaps < SWAPS_MOST && (word & TOTAL_COUNTING) != 0 && client_generation(word) == generation &&
+			    (word & CLIENT_COUNT) != 0 && (word & CLIENT_COUNT) != TOTAL_UNKNOWN;
+	     swaps++) {
+		point_reached(POINT_SWAP);
+		if (atomic_compare_exchange_weak(total, &word, (word & ~CLIENT_MENDING) - 1))
+			return;
+	}
 }
 
 bool total_is_unknown(const struct table *table)

@@ -6,7 +6,7 @@
 
 /* Counts one connection more if that keeps the total at or under `limit`. With LIMIT_NONE nothing is counted, and nothing
  * shared is written. *generation tells whether the count was mended, or counting turned on or off, later: then the admission
- * starts anew. */
+ * starts anew, as with COUNT_LOST. */
 enum counted total_count(struct table *table, uint32_t limit, uint64_t *generation);
 
 /* Takes back one that was counted under `generation`. */

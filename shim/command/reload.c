@@ -59,7 +59,10 @@ static int reload(struct table *table)
 	uint64_t turn = limits_turn(table);
 	char path[PATH_MOST + 1];
 
-	limits_start(table, &wanted);
+	if (!limits_start(table, &wanted)) {
+		fprintf(stderr, "connlimit: the daemon is starting at this moment; try again\n");
+		return EX_TEMPFAIL;
+	}
 	memcpy(path, wanted.file, sizeof(path));
 	if (path[0] == '\0') {
 		fprintf(stderr,

@@ -1,6 +1,9 @@
 /* A process dies, or is stopped, at each place between two writes to shared memory. Whatever it leaves: no client is refused
  * because of what is gone, none gets over its limit, nobody waits, and in the end nothing is counted.
  *
+ * Nobody waits: what is done beside one that is stopped, or beside one that writes to a word without end, passes no more than
+ * so many points and swaps. They are counted, for time would be another's on a busy machine.
+ *
  * Compiled with the library's sources and CONNLIMIT_POINTS. */
 #include "check.h"
 #include "clients.h"
@@ -23,17 +26,33 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LIMIT = 2 };
+enum {
+	LIMIT = 2,
+	BESIDE_ONE_STOPPED = 200,   /* points passed by LIMIT + 1 admissions */
+	BESIDE_ONE_HOSTILE = 50000, /* swaps tried by one of each thing that is done to a table */
+};
 
 static int trap_at = -1; /* the point where this process falls, once */
 static int trap_signal;
+static unsigned long steps;
+static _Atomic uint64_t *hammered; /* a word that another process changes before each swap */
+static uint64_t hammer;
 
 void point_reached(enum point point)
 {
+	steps++;
+	if (point == POINT_SWAP && hammered != NULL)
+		atomic_fetch_xor(hammered, hammer);
 	if ((int)point != trap_at)
 		return;
 	trap_at = -1;
 	raise(trap_signal);
+}
+
+bool left_out(enum ordering ordering)
+{
+	(void)ordering;
+	return false;
 }
 
 static struct settings settings;
@@ -52,7 +71,7 @@ struct ends {
 	struct connection connection;
 };
 
-static struct ends real_connection(void)
+static struct ends real_connection_from(uint32_t host)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct sockaddr_storage name;
@@ -64,6 +83,8 @@ static struct ends real_connection(void)
 	assert_int_equal(listen(listener, 8), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
 	ends.client = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + host)};
+	assert_int_equal(bind(ends.client, (struct sockaddr *)&from, sizeof(from)), 0);
 	assert_int_equal(connect(ends.client, (struct sockaddr *)&address, sizeof(address)), 0);
 	length = sizeof(name);
 	ends.server = accept(listener, (struct sockaddr *)&name, &length);
@@ -73,6 +94,11 @@ static struct ends real_connection(void)
 	assert_true(endpoint_from_sockaddr(&ends.connection.local, (struct sockaddr *)&name, length));
 	close(listener);
 	return ends;
+}
+
+static struct ends real_connection(void)
+{
+	return real_connection_from(0);
 }
 
 static void hang_up(struct ends *ends)
@@ -97,13 +123,24 @@ static void leave_gap(void)
 		client_count(&table, entry, fingerprint, word, LIMIT, &generation);
 }
 
+static bool changes_prefix(int point)
+{
+	return point == POINT_LIMITS_CURRENT || point == POINT_REGROUP_COUNTED || point == POINT_REGROUP_MOVED;
+}
+
 /* Everything that passes points: a first admission, a release, a mend, a publication. With `keep` the admission is the last
  * act, so that the one that was stopped can tell whether it was admitted. */
 static void pass_points(const struct ends *ends, int point)
 {
 	reference held = 0;
 
+	if (point == POINT_START_CLAIMED || point == POINT_START_WRITTEN) {
+		limits_keep_start(&table, &settings);
+		return;
+	}
 	if (point >= POINT_LIMITS_CLAIMED) {
+		if (changes_prefix(point))
+			settings.ipv4_prefix = 8;
 		limits_publish(&table, limits_turn(&table), &settings);
 		return;
 	}
@@ -156,6 +193,45 @@ static void close_all(struct ends *ends, const reference *held, int number)
 	}
 }
 
+/* Under the new prefix the client has its limit already, by connections from another of its addresses, although whoever
+ * published has not moved them. */
+struct neighbour {
+	struct ends ends[LIMIT];
+	reference held[LIMIT];
+};
+
+static void neighbour_comes(struct neighbour *neighbour)
+{
+	for (int i = 0; i < LIMIT; i++) {
+		neighbour->ends[i] = real_connection_from(1);
+		assert_int_equal(table_admit(&table, &neighbour->ends[i].connection, &neighbour->held[i]), VERDICT_ADMITTED);
+	}
+}
+
+static void assert_none_admitted(int point)
+{
+	struct ends ends[1];
+	reference held[1] = {0};
+
+	if (open_all(ends, held, 1) != 0)
+		fail_msg("point %d: admitted past the limit under the new prefix", point);
+	close_all(ends, held, 1);
+}
+
+/* What the daemon was started with can be had, as soon as a start has written it. */
+static void assert_start_kept(int point, bool stopped)
+{
+	static struct settings kept;
+
+	if (point != POINT_START_CLAIMED && point != POINT_START_WRITTEN)
+		return;
+	assert_false(limits_start(&table, &kept));
+	limits_keep_start(&table, &settings);
+	if (limits_start(&table, &kept) == stopped)
+		fail_msg("point %d: what the daemon was started with is %s", point,
+			 stopped ? "taken from the one at it" : "lost");
+}
+
 static void assert_empty(int point)
 {
 	check_all(&table);
@@ -187,12 +263,15 @@ static void close_table(void)
 static void a_process_dies_at_each_point(void **state)
 {
 	(void)state;
-	for (int point = 0; point < POINTS; point++) {
+	for (int point = 0; point < POINT_TABLE_NAMED; point++) {
 		struct ends ends[LIMIT + 1];
 		reference held[LIMIT + 1] = {0};
+		struct neighbour neighbour;
 		int status;
 
 		open_table();
+		if (changes_prefix(point))
+			neighbour_comes(&neighbour);
 		struct ends gone = real_connection();
 		pid_t child = fall(&gone, point, SIGKILL);
 		/* A point that nothing passes would let this test pass for nothing. */
@@ -201,6 +280,11 @@ static void a_process_dies_at_each_point(void **state)
 		if (shared->done != 0)
 			fail_msg("point %d was not reached", point);
 		hang_up(&gone);
+		if (changes_prefix(point)) {
+			assert_none_admitted(point);
+			close_all(neighbour.ends, neighbour.held, LIMIT);
+		}
+		assert_start_kept(point, false);
 		/* The first attempts are admitted, exactly up to the limit. */
 		int admitted = open_all(ends, held, LIMIT + 1);
 		if (admitted != LIMIT)
@@ -220,18 +304,29 @@ static void a_process_dies_at_each_point(void **state)
 static void a_process_is_stopped_at_each_point_and_goes_on(void **state)
 {
 	(void)state;
-	for (int point = 0; point < POINTS; point++) {
+	for (int point = 0; point < POINT_TABLE_NAMED; point++) {
 		struct ends ends[LIMIT + 1];
 		reference held[LIMIT + 1] = {0};
+		struct neighbour neighbour;
 		int status;
 
 		open_table();
+		if (changes_prefix(point))
+			neighbour_comes(&neighbour);
 		struct ends slow = real_connection();
 		pid_t child = fall(&slow, point, SIGSTOP);
 		assert_int_equal(waitpid(child, &status, WUNTRACED), child);
 		assert_true(WIFSTOPPED(status));
+		if (changes_prefix(point)) {
+			assert_none_admitted(point);
+			close_all(neighbour.ends, neighbour.held, LIMIT);
+		}
+		assert_start_kept(point, true);
 		/* We neither wait for it nor get over the limit together with it, whatever it does when it goes on. */
+		steps = 0;
 		int admitted = open_all(ends, held, LIMIT + 1);
+		if (steps > BESIDE_ONE_STOPPED)
+			fail_msg("point %d: %lu steps beside one that is stopped", point, steps);
 		assert_in_range(admitted, LIMIT - 1, LIMIT);
 		kill(child, SIGCONT);
 		for (int i = 0; i < 5000 && shared->done == 0; i++)
@@ -254,11 +349,124 @@ static void a_process_is_stopped_at_each_point_and_goes_on(void **state)
 	}
 }
 
+/* A table whose maker died, or is stopped, before it was done is finished by the next who comes. */
+static void a_table_that_was_begun_is_finished(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		int point = i % 2 == 0 ? POINT_TABLE_NAMED : POINT_TABLE_LIMITED;
+		char name[TABLE_NAME_MOST + 1];
+		struct limits limits;
+		int status;
+
+		snprintf(name, sizeof(name), "points-%d-%d", (int)getpid(), i);
+		settings_default(&settings);
+		settings.per_ip = LIMIT;
+		settings.capacity = 64;
+		fflush(NULL);
+		pid_t child = fork();
+		if (child == 0) {
+			trap_at = point;
+			trap_signal = i < 2 ? SIGKILL : SIGSTOP;
+			if (!table_open(&table, name, &settings, NULL))
+				_exit(1);
+			pause();
+		}
+		assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+		assert_true(WIFSTOPPED(status) || WIFSIGNALED(status));
+		assert_true(table_open(&table, name, &settings, NULL));
+		assert_true(atomic_load(&table.header->magic) == TABLE_MAGIC);
+		assert_string_equal(table.header->name, name);
+		limits_read(&table, &limits);
+		assert_int_equal(limits.per_ip, LIMIT);
+		kill(child, SIGCONT);
+		kill(child, SIGKILL);
+		waitpid(child, &status, 0);
+		table_leave(&table);
+	}
+}
+
+static void drop_or_hold(reference held)
+{
+	table_hold(&table, held);
+	table_let_fly(&table, held);
+	table_land(&table, held);
+	table_drop_unless_last(&table, held);
+	table_drop(&table, held);
+}
+
+static void open_hammered_table(void)
+{
+	open_table();
+	settings.total = 10;
+	settings.rate = (struct rate){.every_us = 1000, .burst = 100};
+	assert_true(limits_publish(&table, limits_turn(&table), &settings));
+}
+
+enum { AIMS = 10 };
+
+static void aim(unsigned which, uint32_t slot)
+{
+	uint32_t entry = atomic_load(&table.owner[slot]) - 1;
+	struct {
+		_Atomic uint64_t *word;
+		uint64_t bits;
+	} at[AIMS] = {
+	    {&table.entry[entry].word, CLIENT_MENDING},
+	    {&table.entry[entry].word, CLIENT_TENTATIVE},
+	    {&table.entry[entry].word, CLIENT_GENERATION},
+	    {&table.entry[entry].fingerprint, 1},
+	    {&table.notes[entry].tokens, 1},
+	    {&table.header->total, CLIENT_MENDING},
+	    {&table.header->total, TOTAL_COUNTING},
+	    {&table.record[slot].state, 2},
+	    {&table.record[slot].state, UINT64_C(1) << RECORD_FLIGHT_SHIFT},
+	    {&table.header->current, 4},
+	};
+
+	hammered = at[which].word;
+	hammer = at[which].bits;
+}
+
+static void one_who_writes_without_end_holds_nobody_up(void **state)
+{
+	struct ends ends;
+	reference held = 0;
+
+	(void)state;
+	open_hammered_table();
+	ends = real_connection();
+	for (unsigned i = 0; i < AIMS; i++) {
+		struct refusal refusal;
+		reference other = 0;
+
+		assert_int_equal(table_admit(&table, &ends.connection, &held), VERDICT_ADMITTED);
+		aim(i, (uint32_t)held - 1);
+		steps = 0;
+		alarm(60);
+		drop_or_hold(held);
+		table_decide(&table, &ends.connection, &other, &refusal);
+		limits_publish(&table, limits_turn(&table), &settings);
+		hammered = NULL;
+		if (steps > BESIDE_ONE_HOSTILE)
+			fail_msg("aim %u: %lu steps", i, steps);
+		print_message("# aim %u: %lu steps\n", i, steps);
+		/* What it did is undone, so that each is tried by itself. */
+		close_table();
+		open_hammered_table();
+	}
+	alarm(0);
+	hang_up(&ends);
+	close_table();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_process_dies_at_each_point),
 	    cmocka_unit_test(a_process_is_stopped_at_each_point_and_goes_on),
+	    cmocka_unit_test(a_table_that_was_begun_is_finished),
+	    cmocka_unit_test(one_who_writes_without_end_holds_nobody_up),
 	};
 	return cmocka_run_group_tests_name("points", tests, NULL, NULL);
 }
