@@ -35,10 +35,11 @@ INTERPOSE int close(int descriptor)
 	return close_held(descriptor);
 }
 
+/* A null stream ends the program here as in libc, whose header says that there is none. */
 INTERPOSE int fclose(FILE *stream)
 {
 	int kept = errno;
-	int descriptor = stream != NULL ? fileno(stream) : -1;
+	int descriptor = fileno(stream);
 
 	errno = kept;
 	if (descriptor_held(descriptor) == 0 || in_vfork_child())
@@ -56,7 +57,7 @@ INTERPOSE int fclose(FILE *stream)
 static reference take_of_stream(FILE *stream)
 {
 	int kept = errno;
-	int descriptor = stream != NULL ? fileno(stream) : -1;
+	int descriptor = fileno(stream);
 
 	errno = kept;
 	if (descriptor_held(descriptor) == 0 || in_vfork_child())
