@@ -297,8 +297,8 @@ static bool ask_proc(struct question *questions, size_t number)
 	if (!may_call(SYS_openat, AT_FDCWD, 0, O_RDONLY | O_CLOEXEC) || !MAY_CALL_EACH(SYS_read, SYS_close))
 		return false;
 	for (int pass = 0; pass < PASSES && any_unanswered(questions, number); pass++) {
-		ipv4 = read_proc("/proc/net/tcp", false, questions, number);
-		ipv6 = read_proc("/proc/net/tcp6", true, questions, number);
+		ipv4 = read_proc("/proc/self/net/tcp", false, questions, number);
+		ipv6 = read_proc("/proc/self/net/tcp6", true, questions, number);
 
 		if (!ipv4 && !ipv6)
 			return false;
