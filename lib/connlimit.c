@@ -279,7 +279,7 @@ void connlimit_answer_429(int fd, void *with)
 int connlimit_http_state(connlimit *limiter, int fd, enum connlimit_http_state state, connlimit_handle *handle,
 			 connlimit_refused *refused, void *with)
 {
-	if (state == CONNLIMIT_HTTP_CLOSED) {
+	if (state != CONNLIMIT_HTTP_NEW) {
 		connlimit_free(limiter, handle);
 		return CONNLIMIT_ADMITTED;
 	}

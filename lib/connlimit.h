@@ -117,9 +117,11 @@ CONNLIMIT_PUBLIC unsigned connlimit_open_connections_of_user(connlimit *limiter,
 /* ---- HTTP ---- */
 
 /* For servers that tell of their connections' states: call it with CONNLIMIT_HTTP_NEW when one was accepted and with
- * CONNLIMIT_HTTP_CLOSED when one was closed. For one over the limit it calls `refused` (connlimit_answer_429 if NULL), which
- * must end in the closing of the descriptor, and returns CONNLIMIT_REFUSED; otherwise as connlimit_accept. */
-enum connlimit_http_state { CONNLIMIT_HTTP_NEW, CONNLIMIT_HTTP_CLOSED };
+ * CONNLIMIT_HTTP_CLOSED when one was closed, or with
+ * CONNLIMIT_HTTP_HIJACKED when it is no HTTP any more and counts no longer. For one over the limit it calls `refused`
+ * (connlimit_answer_429 if NULL), which must end in the closing of the descriptor, and returns CONNLIMIT_REFUSED; otherwise as
+ * connlimit_accept. */
+enum connlimit_http_state { CONNLIMIT_HTTP_NEW, CONNLIMIT_HTTP_CLOSED, CONNLIMIT_HTTP_HIJACKED };
 typedef void connlimit_refused(int fd, void *with);
 CONNLIMIT_PUBLIC int connlimit_http_state(connlimit *limiter, int fd, enum connlimit_http_state state, connlimit_handle *handle,
 					  connlimit_refused *refused, void *with);

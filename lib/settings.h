@@ -154,6 +154,10 @@ enum { SETTINGS_FILE_MOST = 1 << 20, SETTINGS_FILE_ROOM = 2 * (SETTINGS_FILE_MOS
 bool settings_from_file(struct settings *settings, struct settings *work, char *buffer /* SETTINGS_FILE_ROOM bytes */,
 			const char *path, struct settings_error *error);
 
+/* Whether `wanted` may take the place of what is in force while the daemon runs; if not, says which setting stands against it.
+ */
+bool settings_may_follow(const struct settings *wanted, const struct settings *in_force, struct settings_error *error);
+
 /* Writes a setting's value in force as a person would write it; at most `size` bytes with the NUL. */
 void settings_format(char *text, size_t size, const struct settings *settings, enum setting_id id);
 

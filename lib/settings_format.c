@@ -91,6 +91,32 @@ static void add_signal(struct text *text, int signal)
 	}
 }
 
+static bool stays(const struct settings *wanted, const struct settings *in_force, enum setting_id id,
+		  struct settings_error *error)
+{
+	char from[32];
+	char to[32];
+
+	settings_format(from, sizeof(from), in_force, id);
+	settings_format(to, sizeof(to), wanted, id);
+	if (strcmp(from, to) == 0)
+		return true;
+	struct text line = text_begin(error->text, sizeof(error->text));
+	text_add(&line, "CONNLIMIT_");
+	text_add(&line, settings_table[id].name);
+	text_add(&line, " cannot change while the daemon runs: it is ");
+	text_add(&line, from);
+	text_add(&line, ", not ");
+	text_add(&line, to);
+	return false;
+}
+
+/* What the table was laid out by when it was made, and the signal that is armed. */
+bool settings_may_follow(const struct settings *wanted, const struct settings *in_force, struct settings_error *error)
+{
+	return stays(wanted, in_force, SETTING_CAPACITY, error) && stays(wanted, in_force, SETTING_SIGNAL, error);
+}
+
 void settings_format(char *buffer, size_t size, const struct settings *settings, enum setting_id id)
 {
 	static const char *const modes[] = {"enforce", "observe", "off"};

@@ -53,10 +53,9 @@ static void reload_once(void)
 		return;
 	}
 	/* Both were laid down when the table was made. */
-	if (limits_copy(table, &work) && (work.capacity != read_settings.capacity || work.signal != read_settings.signal)) {
-		static const char fixed[] = "CONNLIMIT_CAPACITY and CONNLIMIT_SIGNAL cannot change while the daemon runs";
-		limits_failed(table, fixed);
-		report("reload failed, the old limits stand: ", fixed, NULL);
+	if (limits_copy(table, &work) && !settings_may_follow(&read_settings, &work, &error)) {
+		limits_failed(table, error.text);
+		report("reload failed, the old limits stand: ", error.text, NULL);
 		return;
 	}
 	if (!limits_publish(table, turn, &read_settings))

@@ -17,3 +17,9 @@
 		grep -q "\b$command\b" "$SOURCE/shim/command/connlimit.1" || { echo "$command is missing"; exit 1; }
 	done
 }
+
+@test "every function of the library is in libconnlimit(3)" {
+	sed -n 's/^CONNLIMIT_PUBLIC.*\(connlimit_[a-z0-9_]*\)(.*/\1/p' "$SOURCE/lib/connlimit.h" | while read -r function; do
+		grep -q "\b$function(" "$SOURCE/lib/libconnlimit.3" || { echo "$function is missing"; exit 1; }
+	done
+}

@@ -38,7 +38,7 @@ start_server() {
 	start_server
 	printf 'CONNLIMIT_PER_IP=2\nCONNLIMIT_CAPACITY=128\n' >"$limits"
 	kill -HUP "$daemon"
-	until_true grep -q 'CONNLIMIT_CAPACITY and CONNLIMIT_SIGNAL cannot change' "$here/errors"
+	until_true grep -q 'CONNLIMIT_CAPACITY cannot change while the daemon runs' "$here/errors"
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
 }

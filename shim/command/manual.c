@@ -1,10 +1,11 @@
 /* connlimit manual: the manual page connlimit(7) in man(7) form, its settings written from the table that reads them. The build
- * installs what this prints. */
+ * installs what this prints. connlimit manual settings: README's table of them, which a test compares with this. */
 #include "command.h"
 
 #include "../../lib/settings.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void text(const char *line)
 {
@@ -42,6 +43,13 @@ static void settings_section(void)
 		option_of(setting->name);
 		printf("\"\n");
 		text(setting->help);
+		if (setting->more[0] != '\0') {
+			printf("\n");
+			text(setting->more);
+		}
+		printf("\nExample: \\fB");
+		text(setting->example);
+		printf("\\fR.");
 		if (setting->standard[0] != '\0') {
 			printf("\nDefault: ");
 			text(setting->standard);
@@ -55,10 +63,39 @@ static void settings_section(void)
 	}
 }
 
+/* A bar would end the cell, in code too. */
+static void cell(const char *line)
+{
+	for (; *line != '\0'; line++) {
+		if (*line == '|')
+			putchar('\\');
+		putchar(*line);
+	}
+}
+
+static int settings_of_readme(void)
+{
+	printf("| setting | default | meaning |\n|---|---|---|\n");
+	for (int id = 0; id < SETTINGS; id++) {
+		const struct setting *setting = &settings_table[id];
+
+		printf("| `CONNLIMIT_%s=", setting->name);
+		cell(setting->example);
+		printf("` |%s%s | ", setting->standard[0] != '\0' ? " " : "", setting->standard);
+		cell(setting->help);
+		if (setting->more[0] != '\0') {
+			putchar(' ');
+			cell(setting->more);
+		}
+		printf(" |\n");
+	}
+	return ferror(stdout) != 0;
+}
+
 int command_manual(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
+	if (argc > 1 && strcmp(argv[1], "settings") == 0)
+		return settings_of_readme();
 	printf(".TH CONNLIMIT 7 \"\" \"connlimit %s\" \"connlimit\"\n", CONNLIMIT_VERSION);
 	fputs(
 	    ".SH NAME\nconnlimit \\- limits on the connections that each client holds open\n"
@@ -77,7 +114,12 @@ int command_manual(int argc, char **argv)
 	fputs(
 	    ".SH FILE OF LIMITS\n"
 	    "An environment file as\n.BR systemd.exec (5)\ndescribes for\n.BR EnvironmentFile= :\n"
-	    "lines of NAME=VALUE, comments after # or ;, quotes, a backslash at a line's end goes on. "
+	    "lines of NAME=VALUE, comment lines that begin with # or ;, quotes around a value, which may then be of several "
+	    "lines, "
+	    "a backslash at a line's end goes on. "
+	    "Names that do not begin with CONNLIMIT_ are passed over, unless they were meant to (CONNLIMT_PER_IP, PER_IP). "
+	    "Of a name that is given twice the last counts. "
+	    "What is wrong is told with line and column. "
 	    "It must belong to root or the daemon's user, and nobody else may write to it. "
 	    "On the reload signal it is read again and, if all of it is right, in force in all processes at once; "
 	    "otherwise the old limits stand, and standard error and\n.B connlimit status\nsay why.\n"

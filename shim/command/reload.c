@@ -75,8 +75,8 @@ static int reload(struct table *table)
 	}
 	if (!limits_copy(table, &in_force))
 		return STATUS_BUSY;
-	if (wanted.capacity != in_force.capacity || wanted.signal != in_force.signal)
-		return bad("CONNLIMIT_CAPACITY and CONNLIMIT_SIGNAL cannot change while the daemon runs");
+	if (!settings_may_follow(&wanted, &in_force, &error))
+		return bad(error.text);
 	return publish(table, turn);
 }
 

@@ -48,6 +48,10 @@ static bool gather(const struct table *table, struct peaks *peaks)
 
 		if (!table_client(table, entry, &facts) || facts.peak == 0 || facts.network.prefix == NETWORK_UID)
 			continue;
+		/* Of a network that was one client before the prefixes were changed. */
+		struct network now = limits_client(&limits, &facts.network.address);
+		if (now.prefix != facts.network.prefix)
+			continue;
 		if (facts.by_rule) {
 			peaks->by_rule++;
 			continue;

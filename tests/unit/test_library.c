@@ -392,6 +392,39 @@ static void processes_share_one_by_name(void **state)
 	connlimit_close(limiter);
 }
 
+/* A child made while a connection is held has the same handle: whoever frees it, it counts down once. */
+static void a_forked_child_shares_the_handle(void **state)
+{
+	connlimit *limiter = limiter_of("1");
+	struct ends ends = connect_from(1);
+	connlimit_handle handle;
+	connlimit_handle other;
+	int status;
+
+	(void)state;
+	assert_int_equal(connlimit_accept(limiter, ends.server, &handle), CONNLIMIT_ADMITTED);
+	fflush(NULL);
+	pid_t child = fork();
+	if (child == 0) {
+		struct ends more = connect_from(1);
+		bool refused = connlimit_accept(limiter, more.server, &other) == CONNLIMIT_REFUSED;
+		hang_up(ends);
+		hang_up(more);
+		connlimit_free(limiter, &handle);
+		_exit(refused && open_from(limiter, 1) == 0 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	struct ends next = connect_from(1);
+	assert_int_equal(connlimit_accept(limiter, next.server, &other), CONNLIMIT_ADMITTED);
+	hang_up(ends);
+	connlimit_free(limiter, &handle);
+	assert_int_equal(open_from(limiter, 1), 1);
+	connlimit_free(limiter, &other);
+	hang_up(next);
+	connlimit_close(limiter);
+}
+
 /* What a thread remembers of one limiter's table must not lead it astray in another's. */
 static void two_limiters_in_one_thread_are_apart(void **state)
 {
@@ -524,6 +557,12 @@ static void an_http_client_over_the_limit_gets_429_or_the_servers_own_answer(voi
 	connlimit_http_state(limiter, -1, CONNLIMIT_HTTP_CLOSED, &handle[0], NULL, NULL);
 	connlimit_http_state(limiter, -1, CONNLIMIT_HTTP_CLOSED, &handle[0], NULL, NULL);
 	assert_int_equal(open_from(limiter, 1), 0);
+	struct ends upgraded = connect_from(1);
+	assert_int_equal(connlimit_http_state(limiter, upgraded.server, CONNLIMIT_HTTP_NEW, &handle[0], NULL, NULL),
+			 CONNLIMIT_ADMITTED);
+	connlimit_http_state(limiter, upgraded.server, CONNLIMIT_HTTP_HIJACKED, &handle[0], NULL, NULL);
+	assert_int_equal(open_from(limiter, 1), 0);
+	hang_up(upgraded);
 	close(ends[1].client);
 	close(ends[2].client);
 	connlimit_close(limiter);
@@ -544,6 +583,7 @@ int main(void)
 	    TEST(an_error_leaks_nothing),
 	    TEST(one_who_forgot_to_free_refuses_nobody),
 	    TEST(processes_share_one_by_name),
+	    TEST(a_forked_child_shares_the_handle),
 	    TEST(two_limiters_in_one_thread_are_apart),
 	    TEST(never_over_the_limit_from_many_threads),
 	    TEST(an_http_client_over_the_limit_gets_429_or_the_servers_own_answer),

@@ -140,6 +140,88 @@ static void a_refusal_by_rate_leaves_no_trace_in_the_counts(void **state)
 	table_leave(&table);
 }
 
+static enum verdict decide(struct table *table, unsigned network, uint16_t port, enum refusal_reason *reason)
+{
+	static uint16_t client_port;
+	struct connection connection = {.peer = {.port = ++client_port}, .local = {.port = port}};
+	struct refusal refusal;
+	reference held;
+
+	connection.peer.address.bytes[0] = (uint8_t)network;
+	enum verdict verdict = table_decide(table, &connection, &held, &refusal);
+	*reason = refusal.reason;
+	return verdict;
+}
+
+static unsigned admitted_of(struct table *table, unsigned network, uint16_t port, enum refusal_reason *reason)
+{
+	unsigned admitted = 0;
+
+	while (admitted < 50 && decide(table, network, port, reason) == VERDICT_ADMITTED)
+		admitted++;
+	return admitted;
+}
+
+static void rules_have_rates_of_their_own(void **state)
+{
+	static struct settings settings;
+	static struct settings_error error;
+	static const char rules[] =
+	    "3000::/4=100,1/h,burst=7 4000::/4=unlimited 5000::/4=20 6000::/4=unlimited,1/h,burst=9 :81=100,0";
+	enum refusal_reason reason;
+	struct table table;
+
+	(void)state;
+	settings_default(&settings);
+	settings.capacity = 1024;
+	settings.per_ip = 10;
+	settings.rate = (struct rate){.every_us = 3600000000U, .burst = 3};
+	assert_true(settings_set(&settings, SETTING_RULES, rules, strlen(rules), FROM_FILE, &error));
+	assert_true(table_open_anonymous(&table, "rate", &settings));
+	assert_int_equal(admitted_of(&table, 0x20, 80, &reason), 3); /* by the rate for all */
+	assert_int_equal(reason, REFUSED_RATE);
+	assert_int_equal(admitted_of(&table, 0x30, 80, &reason), 7); /* by its own */
+	assert_int_equal(reason, REFUSED_RATE);
+	assert_int_equal(admitted_of(&table, 0x40, 80, &reason), 50); /* exempt from both */
+	assert_int_equal(admitted_of(&table, 0x50, 80, &reason), 3);  /* a rule for the number leaves the rate */
+	assert_int_equal(admitted_of(&table, 0x60, 80, &reason), 9);
+	assert_int_equal(reason, REFUSED_RATE);
+	assert_int_equal(admitted_of(&table, 0x70, 81, &reason), 50); /* its rule says: no rate */
+	table_leave(&table);
+}
+
+/* What a client was refused in observe mode does not make it look like one that a rule exempts. */
+static void what_is_observed_stays_under_its_limit(void **state)
+{
+	static struct settings settings;
+	struct client_facts facts;
+	enum refusal_reason reason;
+	struct table table;
+	unsigned seen = 0;
+
+	(void)state;
+	settings_default(&settings);
+	settings.capacity = 64;
+	settings.per_ip = 2;
+	settings.mode = MODE_OBSERVE;
+	settings.rules = 1;
+	settings.rule[0] = (struct rule){.port = 81, .limit = 5};
+	assert_true(table_open_anonymous(&table, "rate", &settings));
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(decide(&table, 0x20, 80, &reason), VERDICT_ADMITTED);
+	assert_int_equal(decide(&table, 0x30, 81, &reason), VERDICT_ADMITTED);
+	for (uint32_t entry = 0; entry < table.entries; entry++) {
+		if (!table_client(&table, entry, &facts))
+			continue;
+		seen++;
+		assert_int_equal(facts.by_rule, facts.network.address.bytes[0] == 0x30);
+		assert_int_equal(facts.limit, facts.by_rule ? 5 : 2);
+		assert_int_equal(facts.peak, facts.by_rule ? 1 : 4);
+	}
+	assert_int_equal(seen, 2);
+	table_leave(&table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +231,8 @@ int main(void)
 	    cmocka_unit_test(a_word_from_far_ahead_waits_one_interval),
 	    cmocka_unit_test(threads_share_one_bucket),
 	    cmocka_unit_test(a_refusal_by_rate_leaves_no_trace_in_the_counts),
+	    cmocka_unit_test(rules_have_rates_of_their_own),
+	    cmocka_unit_test(what_is_observed_stays_under_its_limit),
 	};
 	return cmocka_run_group_tests_name("rate", tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@ reload() {
 	until_true in_force "$(sed -n 's/^CONNLIMIT_PER_IP=//p' "$limits")"
 }
 in_force() { own_status | grep -q "limit *$1 per client"; }
-refusals() { own_status | awk -v who="$1" '$1 == who { print $4; seen = 1 } END { if (!seen) print 0 }'; }
+refusals() { own_status | awk -v who="$1" '$1 == who { print $5; seen = 1 } END { if (!seen) print 0 }'; }
 
 request='GET / HTTP/1.1\r\nHost: test\r\n\r\n'
 
