@@ -26,7 +26,7 @@ static key_t key_of(const char *name, unsigned attempt)
 	return key != 0 ? key : 1;
 }
 
-static bool ours(int id, size_t *size)
+static bool ours(int id, size_t *size, bool *left)
 {
 	struct shmid_ds facts;
 
@@ -36,6 +36,8 @@ static bool ours(int id, size_t *size)
 	if (facts.shm_perm.uid != geteuid() || facts.shm_perm.cuid != geteuid() || (facts.shm_perm.mode & 0077) != 0)
 		return false;
 	*size = facts.shm_segsz;
+	/* One that nobody has attached yet is just being made. */
+	*left = facts.shm_nattch == 0 && facts.shm_atime != 0;
 	return true;
 }
 
@@ -51,10 +53,13 @@ static bool attach(struct segment *segment, int id, size_t size, int flags)
 
 bool segment_attach(struct segment *segment, const char *name, size_t size, segment_fits *fits, bool *made)
 {
+	bool removed = false;
+
 	for (unsigned attempt = 0; attempt < KEYS; attempt++) {
 		key_t key = key_of(name, attempt);
 		int id = shmget(key, 0, 0);
 		size_t found = 0;
+		bool left = false;
 
 		*made = false;
 		if (id < 0 && errno == ENOENT) {
@@ -71,8 +76,14 @@ bool segment_attach(struct segment *segment, const char *name, size_t size, segm
 				return false;
 			}
 		}
-		if (id < 0 || (!*made && !ours(id, &found)))
+		if (id < 0 || (!*made && !ours(id, &found, &left)))
 			continue;
+		/* Whoever makes a table has a new one: what is in one that nobody uses may be anything. */
+		if (left && size != 0 && !removed && fits(NULL, found, name) && shmctl(id, IPC_RMID, NULL) == 0) {
+			removed = true;
+			attempt--;
+			continue;
+		}
 		if (!attach(segment, id, found, 0)) {
 			if (errno == EACCES || errno == EINVAL || errno == EIDRM)
 				continue;

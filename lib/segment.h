@@ -21,12 +21,14 @@ struct segment {
 	size_t size;
 };
 
-/* Calls `fits(base, size, name)` on an attached candidate to tell a table of that name from strangers with the same key. */
+/* Calls `fits(base, size, name)` on an attached candidate to tell a table of that name from strangers with the same key; with
+ * `base` NULL on one that is not attached, of which only the size is known. */
 typedef bool segment_fits(const void *base, size_t size, const char *name);
 
 /* Attaches the segment of this name that belongs to the effective user. If there is none and `size` is not 0, makes it, zeroed
- * (`made` tells). False with errno: ENOENT there is none and size is 0; EACCES it belongs to someone else; ENOSYS, ENOSPC,
- * ENOMEM, EPERM as shmget(2). */
+ * (`made` tells); one that nobody has attached any more is removed first, for whatever wrote to it last may have been hostile.
+ * False with errno: ENOENT there is none and size is 0; EACCES it belongs to someone else; ENOSYS, ENOSPC, ENOMEM, EPERM as
+ * shmget(2). */
 bool segment_attach(struct segment *segment, const char *name, size_t size, segment_fits *fits, bool *made);
 
 /* Memory shared with children forked from now on, for systems where segments are not to be had. */

@@ -77,8 +77,8 @@ static bool fits(const void *base, size_t size, const char *name)
 {
 	const struct table_header *header = base;
 
-	if (capacity_of_size(size) == 0)
-		return false;
+	if (capacity_of_size(size) == 0 || base == NULL)
+		return capacity_of_size(size) != 0;
 	uint64_t magic = atomic_load_explicit(&header->magic, memory_order_acquire);
 	/* 0: being made at this moment, or its maker died. Either way we finish it together. */
 	return magic == 0 || (magic == TABLE_MAGIC && names(header, name));

@@ -28,20 +28,13 @@ static void close_and_drop(int descriptor, reference held)
 		snapshot_let_go(held);
 }
 
-/* The table is removed by the process that made it. A worker must not so much as look whether it is the last: it may have
- * confined itself (seccomp(2)) to the calls that it needs, and any other would be its end. */
-static bool made_the_table(void)
-{
-	return atomic_load_explicit(&limiter_table()->header->maker, memory_order_relaxed) == limiter_table()->pid;
-}
-
 static void leave(void)
 {
 	if (!limiter_is_open() || in_vfork_child())
 		return;
 	if (__libc_single_threaded && may_call(SYS_close, 0, 0, 0))
 		descriptor_each(0, ~0U, close_and_drop);
-	if (made_the_table() && may_call(SYS_shmctl, 0, 0, 0))
+	if (limiter_made_table() && may_call(SYS_shmctl, 0, 0, 0))
 		table_retire(limiter_table());
 }
 

@@ -30,6 +30,7 @@ static struct settings start_settings;	 /* what the environment said */
 static struct settings checked_settings; /* with what the file said at the start */
 static _Atomic bool started;
 static char name[TABLE_NAME_MOST + 1];
+static uint32_t maker; /* of the table: pid */
 
 const struct settings *limiter_settings(void)
 {
@@ -39,6 +40,11 @@ const struct settings *limiter_settings(void)
 const char *limiter_name(void)
 {
 	return name;
+}
+
+bool limiter_made_table(void)
+{
+	return maker == limiter_of_process.pid;
 }
 
 void limiter_in_child(void)
@@ -66,6 +72,7 @@ static void make_name(void)
 static void opened(int state)
 {
 	fork_watch();
+	maker = atomic_load(&limiter_of_process.header->maker);
 	atomic_store_explicit(&limiter_state, state, memory_order_release);
 	if (state == LIMITER_OPEN)
 		reload_arm();

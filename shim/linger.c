@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { READS = 16, READ_BYTES = 4096 };
+enum { READS = 64, READ_BYTES = 1024 };
 
 /* A place is free at mark 0, and changes hands by swaps of its mark; with BEING_TAKEN its other fields are not yet written. */
 struct place {

@@ -72,21 +72,30 @@ static bool may_send(void)
 static void write_quietly(int descriptor, const char *line, size_t length)
 {
 	struct pollfd ready = {.fd = descriptor, .events = POLLOUT};
-	sigset_t pipe_signal;
+	static const struct timespec at_once;
+	sigset_t raised;
 	sigset_t before;
 	sigset_t pending;
-	struct timespec at_once = {0};
 
 	/* A full pipe would stop the daemon; POLLOUT means that PIPE_BUF bytes fit (pipe(7)), and a line is shorter. */
 	if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0 || (ready.revents & (POLLERR | POLLHUP)) != 0)
 		return;
-	sigemptyset(&pipe_signal);
-	sigaddset(&pipe_signal, SIGPIPE);
+	/* What a write may raise would end or stop the daemon: SIGPIPE, SIGXFSZ where a file has come to RLIMIT_FSIZE, and
+	 * SIGTTOU from a terminal that belongs to others (tcsetattr(3), TOSTOP), which writes after all if that is blocked. */
+	sigemptyset(&raised);
+	sigaddset(&raised, SIGPIPE);
+	sigaddset(&raised, SIGXFSZ);
+	sigaddset(&raised, SIGTTOU);
 	sigpending(&pending);
-	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+	pthread_sigmask(SIG_BLOCK, &raised, &before);
 	ssize_t written = write(descriptor, line, length);
-	if (written < 0 && errno == EPIPE && sigismember(&pending, SIGPIPE) == 0)
-		sigtimedwait(&pipe_signal, NULL, &at_once);
+	int why = written < 0 ? errno : 0;
+	int number = why == EPIPE ? SIGPIPE : why == EFBIG ? SIGXFSZ : 0;
+	if (number != 0 && sigismember(&pending, number) == 0) {
+		sigemptyset(&raised);
+		sigaddset(&raised, number);
+		sigtimedwait(&raised, NULL, &at_once);
+	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 

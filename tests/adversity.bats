@@ -1,0 +1,98 @@
+#!/usr/bin/env bats
+# Nothing of ours ends a daemon: not when there is no memory for the table, no segment, nowhere to write a line to. It goes on;
+# what cannot be counted is let through, and that is said once.
+
+load daemon
+
+# Starts the server by way of a shell command that ends in exec "$@", and has a client refused, which is worth a line.
+adverse() { # COMMAND [CAPACITY]
+	limit_is 1
+	[[ -z ${2:-} ]] || echo "CONNLIMIT_CAPACITY=$2" >>"$limits"
+	bash -c "$1" - "$CONNLIMIT" run --file "$limits" --table "test-$port" -- "$BUILD/tests/chaos_server" "$port" threads \
+		>"$here/out" 2>"$here/errors" 3>&- </dev/null &
+	daemon=$!
+	pids+=("$daemon")
+	until_true listening
+}
+
+limited_by_one() {
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	hold 127.0.0.2 served
+	hold 127.0.0.2 refused
+}
+
+goes_on() {
+	[[ $(ps -o stat= -p "$daemon") == [SR]* ]] || ps -o pid,stat,args -p "$daemon"
+	kill -0 "$daemon"
+	hold_nothing
+	kill -TERM "$daemon"
+	wait "$daemon"
+	grep -qx 'crashed 0' "$here/out"
+}
+
+@test "adversity: standard error is closed, full, broken, or a file that may not grow" {
+	local command
+	for command in 'exec "$@" 2>&-' 'exec "$@" 2>/dev/full' 'exec "$@" 2> >(exec sleep 0)' 'ulimit -f 0; exec "$@" 2>"$0/grows"' \
+		'mkfifo "$0/stuck"; exec 9<>"$0/stuck"; head -c 65536 /dev/zero >&9; exec "$@" 2>"$0/stuck"'; do
+		port=$(free_port)
+		adverse "set -- \"\$@\"; set +e; ${command//\$0/$here}"
+		limited_by_one
+		# The file that may not grow is also where its last words would go.
+		[[ $command == *'ulimit -f'* ]] && { kill -0 "$daemon"; hold_nothing; continue; }
+		goes_on
+	done
+}
+
+@test "adversity: a terminal that stops those who write to it from behind" {
+	limit_is 1
+	python3 - "$CONNLIMIT" "$limits" "test-$port" "$BUILD/tests/chaos_server" "$port" >"$here/out" 3>&- <<-'PYTHON' &
+		import os, pty, subprocess, sys
+		command, limits, table, server, port = sys.argv[1:]
+		pid, terminal = pty.fork()
+		if pid == 0:
+		    # The server leads a process group of its own, and so is not the terminal's.
+		    os.execvp("sh", ["sh", "-c", 'stty tostop; "$@" & echo $!; wait', "-", command, "run", "--file", limits, "--table", table, "--", server, port, "threads"])
+		try:
+		    while heard := os.read(terminal, 1000):
+		        sys.stdout.buffer.write(heard)
+		        sys.stdout.flush()
+		except OSError:
+		    pass
+	PYTHON
+	pids+=("$!")
+	until_true listening
+	limited_by_one
+	daemon=$(pgrep -f "^$BUILD/tests/chaos_server $port threads" -o)
+	pids+=("$daemon")
+	[[ $(ps -o stat= -p "$daemon") == S* ]]
+	until_true grep -q 'refused 127.0.0.1' "$here/out"
+	hold 127.0.0.3 served
+}
+
+@test "adversity: no segment is to be had: the limit holds over forked children, and that is said once" {
+	adverse 'exec unshare --ipc bash -c "echo 0 >/proc/sys/kernel/shmmni; exec \"\$@\"" - "$@"'
+	limited_by_one
+	[ "$(grep -c 'no shared memory segment to be had (ENOSPC)' "$here/errors")" -eq 1 ]
+	goes_on
+}
+
+@test "adversity: no memory for the table: it serves, unlimited, and that is said once" {
+	adverse 'ulimit -v 200000; exec "$@"' 16777216
+	hold 127.0.0.1 served
+	hold 127.0.0.1 served
+	hold 127.0.0.1 served
+	[ "$(grep -c 'connections are NOT limited' "$here/errors")" -eq 1 ]
+	goes_on
+}
+
+@test "adversity: threads with the smallest stacks" {
+	limit_is 1
+	limited "$BUILD/tests/small_stack" "$port"
+	limited_by_one
+	kill -HUP "$daemon"
+	limit_is 2
+	kill -HUP "$daemon"
+	admitted_soon 127.0.0.1
+	kill -0 "$daemon"
+}
