@@ -5,6 +5,7 @@
 #include "clients.h"
 #include "records.h"
 #include "remote.h"
+#include "scribble.h"
 #include "table.h"
 
 #include <setjmp.h>
@@ -29,59 +30,6 @@ static struct settings settings;
 static struct settings copy;
 static struct table table;
 static _Atomic unsigned long *turns; /* of each worker */
-
-static unsigned random_number(uint64_t *state)
-{
-	*state = *state * 6364136223846793005U + 1442695040888963407U;
-	return (unsigned)(*state >> 33);
-}
-
-static uint64_t nasty_word(uint64_t *seed)
-{
-	static const uint64_t words[] = {
-	    0, 1, ~UINT64_C(0), 0x7fffffff, 0x80000000, 0xffffffff, CLIENT_COUNT, CLIENT_TENTATIVE, UINT64_C(1) << 63};
-
-	if (random_number(seed) % 2 == 0)
-		return words[random_number(seed) % (sizeof(words) / sizeof(words[0]))];
-	return (uint64_t)random_number(seed) << 32 | random_number(seed);
-}
-
-/* The parts that are used are small in a large segment: most writes go there. */
-static void scribble(uint64_t seed)
-{
-	struct {
-		char *at;
-		size_t size;
-	} part[] = {
-	    {(char *)table.header, sizeof(*table.header)},
-	    {(char *)table.blocks, 4096},
-	    {(char *)table.blocks, sizeof(*table.blocks) * (LIMIT_BLOCKS + 1)},
-	    {(char *)table.entry, sizeof(*table.entry) * table.entries},
-	    {(char *)table.notes, sizeof(*table.notes) * table.entries},
-	    {(char *)table.owner, sizeof(*table.owner) * table.capacity},
-	    {(char *)table.record, sizeof(*table.record) * table.capacity},
-	};
-
-	for (;;) {
-		unsigned which = random_number(&seed) % (sizeof(part) / sizeof(part[0]));
-		size_t at = (size_t)random_number(&seed) % (part[which].size / 8) * 8;
-		uint64_t word = nasty_word(&seed);
-
-		switch (random_number(&seed) % 8) {
-		case 0: /* a whole line */ memset(part[which].at + at / 64 * 64, (int)word, 64); break;
-		case 1: /* one bit */ *(uint64_t *)(void *)(part[which].at + at) ^= UINT64_C(1) << word % 64; break;
-		case 2: /* one place copied to another: duplicates, cycles */
-			memcpy(part[which].at + at, part[which].at + (size_t)random_number(&seed) % (part[which].size / 8) * 8,
-			       8);
-			break;
-		default: memcpy(part[which].at + at, &word, 8); break;
-		}
-		if (random_number(&seed) % 64 == 0) {
-			struct timespec a_moment = {.tv_nsec = 20000};
-			nanosleep(&a_moment, NULL); /* so that something works between the blows */
-		}
-	}
-}
 
 static struct connection connection_of(uint64_t *seed)
 {
@@ -175,7 +123,7 @@ static void nobody_crashes_and_nobody_hangs(void **state)
 	if (hostile == 0) {
 		if (geteuid() == 0 && setuid(65534) != 0)
 			_exit(1);
-		scribble(seed);
+		scribble(&table, seed);
 	}
 	while (time(NULL) < end) {
 		sleep(2);

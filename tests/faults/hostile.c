@@ -1,0 +1,97 @@
+/* A worker that was taken over: has the table of a running daemon mapped, as root had it, and then is another user.
+ *
+ *     hostile TABLE SEED        tries to take the segment away, then scribbles over it until it is ended
+ *     hostile --foreign TABLE   as another user without the mapping: tries to attach the table
+ *     hostile --first TABLE     as another user: makes the segments that a table of this name would be, before the daemon does,
+ *                               until its standard input ends; then tells whether anybody wrote to them
+ *
+ * Prints what it was able to do that it should not be, and then "ready". */
+#include "../../lib/segment.c" /* for the keys */
+#include "scribble.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NOBODY = 65534 };
+
+/* A segment cannot be truncated at all, unlike a file; removing it, or giving it other owners and rights, is for its owner. */
+static void try_to_take_away(int id)
+{
+	struct shmid_ds facts = {0};
+
+	if (shmctl(id, IPC_STAT, &facts) == 0)
+		printf("could look at the segment\n");
+	facts.shm_perm.mode = 0666;
+	facts.shm_perm.uid = NOBODY;
+	if (shmctl(id, IPC_SET, &facts) == 0)
+		printf("could change the segment's owner and rights\n");
+	if (shmctl(id, IPC_RMID, NULL) == 0)
+		printf("could remove the segment\n");
+	if (shmctl(id, SHM_LOCK, NULL) == 0)
+		printf("could lock the segment\n");
+	if (shmat(id, NULL, 0) != (void *)-1)
+		printf("could attach the segment\n");
+}
+
+static int come_first(const char *name)
+{
+	size_t size = table_size(65536);
+	struct table_header *header[KEYS];
+	key_t key[KEYS];
+	int id[KEYS];
+
+	for (unsigned i = 0; i < KEYS; i++)
+		key[i] = key_of(name, i);
+	if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+		return 2;
+	for (unsigned i = 0; i < KEYS; i++) {
+		id[i] = shmget(key[i], size, IPC_CREAT | IPC_EXCL | 0666);
+		header[i] = id[i] >= 0 ? shmat(id[i], NULL, 0) : (void *)-1;
+		if (header[i] == (void *)-1)
+			return 2;
+		strncpy(header[i]->name, name, sizeof(header[i]->name) - 1);
+		atomic_store(&header[i]->magic, TABLE_MAGIC);
+	}
+	printf("ready\n");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	for (unsigned i = 0; i < KEYS; i++) {
+		if (atomic_load(&header[i]->current) != 0 || atomic_load(&header[i]->secret[0]) != 0)
+			printf("was believed to be the daemon's table\n");
+		shmctl(id[i], IPC_RMID, NULL);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct table table;
+
+	if (argc != 3)
+		return 2;
+	if (strcmp(argv[1], "--first") == 0)
+		return come_first(argv[2]);
+	if (strcmp(argv[1], "--foreign") == 0) {
+		if (!table_open(&table, argv[2], NULL, NULL))
+			return 2;
+		table_look_away(&table);
+		if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+			return 2;
+		try_to_take_away(table.segment.id);
+		if (table_open(&table, argv[2], NULL, NULL))
+			printf("could attach the table\n");
+		printf("ready\n");
+		return 0;
+	}
+	if (!table_open(&table, argv[1], NULL, NULL)) {
+		fprintf(stderr, "hostile: no table %s: %s\n", argv[1], strerror(errno));
+		return 2;
+	}
+	if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
+		return 2;
+	try_to_take_away(table.segment.id);
+	printf("ready\n");
+	fflush(stdout);
+	scribble(&table, strtoull(argv[2], NULL, 10));
+}
