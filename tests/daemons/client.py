@@ -68,6 +68,11 @@ def ftp(s):
     say(s, b"PASS guest\r\n", b"230 ")
 
 
+def imap(s):
+    until(s, b"* OK")
+    say(s, b"a login user password\r\n", b"a OK")
+
+
 def banner(s):
     until(s, b"SSH-2.0-")
 
@@ -89,8 +94,8 @@ def postgres(s):
             return
 
 
-FAREWELL = {"ftp": b"QUIT\r\n", "postgres": b"X\0\0\0\4", "redis": b"QUIT\r\n", "memcached": b"quit\r\n"}
-GREETING = {f.__name__: f for f in (http, echo, redis, memcached, ftp, banner, postgres)}
+FAREWELL = {"ftp": b"QUIT\r\n", "imap": b"b logout\r\n", "postgres": b"X\0\0\0\4", "redis": b"QUIT\r\n", "memcached": b"quit\r\n"}
+GREETING = {f.__name__: f for f in (http, echo, redis, memcached, ftp, imap, banner, postgres)}
 
 
 # sock_diag(7): one connection, looked up from the daemon's side.

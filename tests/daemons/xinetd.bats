@@ -22,11 +22,12 @@ start() {
 			type = UNLISTED
 			socket_type = stream
 			protocol = tcp
-			wait = no
+			wait = ${waits:-no}
 			user = nobody
 			bind = 127.0.0.1
 			port = $port
-			server = /bin/cat
+			server = ${server:-/bin/cat}
+			server_args = ${arguments:-}
 		}
 	XINETD
 	launch xinetd -dontfork -f "$here/xinetd.conf" -pidfile "$here/pid"
@@ -39,3 +40,32 @@ start() {
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+
+@test "xinetd: a program that is given the listener itself is limited, and the next one goes on under the same table" {
+	limit_is 1
+	cat >"$here/server.py" <<-'PYTHON'
+		import select
+		import socket
+		import sys
+
+		listener = socket.socket(fileno=0)
+		client, _ = listener.accept()
+		while True:
+		    ready, _, _ = select.select([client, listener], [], [])
+		    if listener in ready:
+		        listener.accept()[0].close() # refused already
+		    if client in ready:
+		        got = client.recv(1000)
+		        if not got:
+		            sys.exit()
+		        client.sendall(got)
+	PYTHON
+	waits=yes server=/usr/bin/python3 arguments=$here/server.py
+	start
+	for _ in 1 2 3; do
+		hold 127.0.0.1 served
+		hold 127.0.0.1 refused
+		agrees 127.0.0.1
+		let_go 127.0.0.1
+	done
+}

@@ -84,6 +84,39 @@ PYTHON
 	limit_of_one_holds
 }
 
+# A listener that was there before the program, as descriptor 3; two workers accept from it, each for itself.
+inherits_a_listener() {
+	limit_is 1
+	cat >"$here/server.py" <<-'PYTHON'
+		import os
+		import socket
+		import threading
+
+		def serve(client):
+		    while client.recv(1000):
+		        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+		listener = socket.socket(fileno=3)
+		os.fork()
+		while True:
+		    client, _ = listener.accept()
+		    threading.Thread(target=serve, args=(client,), daemon=True).start()
+	PYTHON
+	limit_of_one_holds
+	hold 127.0.0.1 refused
+	[[ $(own_status) == *"coverage 2 of 2"* ]]
+}
+
+@test "a listener that was opened before connlimit, systemd's way, shared by two workers" {
+	command -v systemd-socket-activate >/dev/null || skip "systemd-socket-activate is not installed"
+	systemd-socket-activate -l "127.0.0.1:$port" "$CONNLIMIT" run --file "$limits" --table "test-$port" -- \
+		python3 "$here/server.py" >"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+	daemon=$!
+	pids+=("$daemon")
+	until_true listening
+	inherits_a_listener
+}
+
 @test "IPv6: clients by /64, by link with a scope, and IPv4 ones of the same socket" {
 	ip netns add "traps-$port"
 	ip -n "traps-$port" link set lo up
