@@ -41,7 +41,7 @@ int connlimit_config_set(connlimit_config *config, const char *name, const char 
 {
 	enum setting_id id = settings_find(name, strlen(name), &config->error);
 
-	if (id != SETTINGS && settings_set(&config->settings, id, value, strlen(value), FROM_COMMAND, &config->error))
+	if (id != SETTINGS && settings_set(&config->settings, id, value, strlen(value), FROM_OPTION, &config->error))
 		return 0;
 	errno = EINVAL;
 	return -1;

@@ -218,11 +218,29 @@ bool settings_meant(const char *name, size_t length, bool in_file, struct settin
 	return false;
 }
 
+/* Settings that OPTIONS_VARIABLE names were options. Nothing but what is shown rests on it: unknown names are passed over. */
+static void note_options(struct settings *settings, const char *names)
+{
+	while (*names != '\0') {
+		size_t length = strcspn(names, ":");
+
+		for (int id = 0; id < SETTINGS; id++)
+			if (settings->origin[id] == FROM_ENVIRONMENT && strlen(settings_table[id].name) == length &&
+			    memcmp(settings_table[id].name, names, length) == 0)
+				settings->origin[id] = FROM_OPTION;
+		names += length + (names[length] == ':' ? 1 : 0);
+	}
+}
+
 bool settings_from_environment(struct settings *settings, char *const environment[], struct settings_error *error)
 {
+	const char *options = "";
+
 	for (; environment != NULL && *environment != NULL; environment++) {
 		const char *variable = *environment;
 
+		if (strncmp(variable, OPTIONS_VARIABLE "=", sizeof(OPTIONS_VARIABLE)) == 0)
+			options = variable + sizeof(OPTIONS_VARIABLE);
 		if ((variable[0] | ' ') != 'c')
 			continue;
 		const char *equals = strchr(variable, '=');
@@ -237,5 +255,6 @@ bool settings_from_environment(struct settings *settings, char *const environmen
 		if (id == SETTINGS || !settings_set(settings, id, equals + 1, strlen(equals + 1), FROM_ENVIRONMENT, error))
 			return false;
 	}
+	note_options(settings, options);
 	return true;
 }

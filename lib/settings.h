@@ -42,8 +42,13 @@ struct rule {
 	struct rate rate;	/* burst 0: the one for all; else this, every_us 0 for none */
 };
 
-/* Where a value in force came from. */
-enum origin { FROM_DEFAULT, FROM_ENVIRONMENT, FROM_FILE, FROM_COMMAND };
+/* Where a value in force came from: FROM_COMMAND is `connlimit set`, FROM_OPTION `connlimit run --...` or the program's own
+ * word by connlimit.h. */
+enum origin { FROM_DEFAULT, FROM_ENVIRONMENT, FROM_FILE, FROM_COMMAND, FROM_OPTION };
+
+/* Options of `connlimit run` reach the daemon as variables. Which of them were options, for people to be told, this one says:
+ * names divided by colons, as "PER_IP:FILE". */
+#define OPTIONS_VARIABLE "_CONNLIMIT_OPTIONS"
 
 enum setting_id {
 	SETTING_PER_IP,

@@ -1,5 +1,11 @@
 #!/usr/bin/env bats
-# The manual pages are complete and well-formed.
+# The manual pages are complete and well-formed, and say what the command does.
+
+page=$SOURCE/shim/command/connlimit.1
+
+# One command's or one section's part of connlimit(1), with its minus signs as they are typed.
+section() { awk -v name="$1" '/^\.S[SH] / { shown = $2 == name } shown' "$page" | sed 's/\\-/-/g; s/\\f[BIRP]//g'; }
+commands() { "$CONNLIMIT" | sed -n 's/^  \([a-z]*\) .*/\1/p' | grep -v connlimit; }
 
 @test "every setting is in connlimit(7), and the page has no errors" {
 	"$CONNLIMIT" manual >"$BATS_TEST_TMPDIR/connlimit.7"
@@ -7,14 +13,25 @@
 		grep -q "CONNLIMIT_$name=" "$BATS_TEST_TMPDIR/connlimit.7" || { echo "$name is missing"; exit 1; }
 	done
 	command -v groff >/dev/null || skip "no groff"
-	for page in "$BATS_TEST_TMPDIR/connlimit.7" "$SOURCE/shim/command/connlimit.1" "$SOURCE/lib/libconnlimit.3"; do
-		[ -z "$(groff -man -Tutf8 -ww "$page" 2>&1 >/dev/null)" ]
+	for each in "$BATS_TEST_TMPDIR/connlimit.7" "$page" "$SOURCE/lib/libconnlimit.3"; do
+		[ -z "$(groff -man -Tutf8 -ww "$each" 2>&1 >/dev/null)" ]
 	done
 }
 
-@test "every command is in connlimit(1)" {
-	"$CONNLIMIT" | sed -n 's/^  connlimit \([a-z]*\) .*/\1/p' | sort -u | while read -r command; do
-		grep -q "\b$command\b" "$SOURCE/shim/command/connlimit.1" || { echo "$command is missing"; exit 1; }
+@test "connlimit(1) and --help: the same commands, options and exit statuses" {
+	[ "$(commands | wc -l)" -ge 11 ]
+	diff <(commands | sort) <(sed -n 's/^\.SS //p' "$page" | sort)
+	for command in $(commands); do
+		"$CONNLIMIT" "$command" --help >"$BATS_TEST_TMPDIR/help"
+		[ "$("$CONNLIMIT" help "$command")" = "$(cat "$BATS_TEST_TMPDIR/help")" ]
+		fits=$(awk 'length($0) > 80' "$BATS_TEST_TMPDIR/help")
+		[ -z "$fits" ] || { echo "$command --help is wider than a screen: $fits"; exit 1; }
+		section "$command" >"$BATS_TEST_TMPDIR/section"
+		echo "$command"
+		# `run` has the settings, which are in connlimit(7).
+		[ "$command" = run ] || diff <(grep -oE '^  --[a-z-]+' "$BATS_TEST_TMPDIR/help" | tr -d ' ' | sort -u) \
+			<(grep -E '^\.B[IR]? --' "$BATS_TEST_TMPDIR/section" | grep -oE -- '--[a-z-]+' | sort -u)
+		diff <(statuses "$BATS_TEST_TMPDIR/help") <(statuses "$BATS_TEST_TMPDIR/section")
 	done
 }
 
@@ -22,4 +39,22 @@
 	sed -n 's/^CONNLIMIT_PUBLIC.*\(connlimit_[a-z0-9_]*\)(.*/\1/p' "$SOURCE/lib/connlimit.h" | while read -r function; do
 		grep -q "\b$function(" "$SOURCE/lib/libconnlimit.3" || { echo "$function is missing"; exit 1; }
 	done
+}
+
+# The numbers behind "Exit status:".
+statuses() { tr '\n' ' ' <"$1" | sed 's/.*Exit status://' | grep -oE '\b([0-9]|[0-9]{2}|1[0-9]{2})\b' | sort -nu; }
+
+@test "every exit status is explained, in connlimit(1) and in README" {
+	for command in $(commands); do
+		"$CONNLIMIT" "$command" --help >"$BATS_TEST_TMPDIR/help"
+		statuses "$BATS_TEST_TMPDIR/help"
+	done | sort -nu >"$BATS_TEST_TMPDIR/used"
+	cat "$BATS_TEST_TMPDIR/used"
+	diff "$BATS_TEST_TMPDIR/used" <(section EXIT | sed -n 's/^\.B \([0-9]*\)$/\1/p')
+	diff <(grep -vx '[01]' "$BATS_TEST_TMPDIR/used") <(sed -n '/^## Exit statuses/,/^## S/s/^| \([0-9]*\) |.*/\1/p' "$SOURCE/README.md" | grep -vx '[01]')
+}
+
+@test "connlimit(1) and connlimit metrics: the same metrics" {
+	diff <("$CONNLIMIT" metrics | sed -n 's/^# TYPE \([a-z_]*\) gauge/\1/p; s/^# TYPE \([a-z_]*\) counter/\1_total/p' | sort) \
+		<(section METRICS | sed -n 's/^\.B \(connlimit_[a-z_]*\)$/\1/p' | sort)
 }

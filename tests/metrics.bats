@@ -73,3 +73,61 @@ value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") ==
 	counted_is 127.0.0.72 1
 	kill -0 "$daemon"
 }
+
+@test "the dashboard loads, and asks only for metrics that there are" {
+	limit_is 1
+	start_server
+	"$CONNLIMIT" metrics >"$here/metrics"
+	python3 - "$SOURCE/shim/command/dashboard/connlimit.json" "$here/metrics" <<'PYTHON'
+import json, re, sys
+board = json.load(open(sys.argv[1]))
+there = set()
+labels = {"instance", "job"}
+kind = {}
+for line in open(sys.argv[2]):
+    if line.startswith("# TYPE "):
+        name, of = line.split()[2:4]
+        there.add(name + ("_total" if of == "counter" else ""))
+        kind[name + ("_total" if of == "counter" else "")] = of
+    else:
+        labels |= set(re.findall(r'([a-z_]+)="', line))
+# What Grafana needs of a dashboard: JSON model, "Dashboard JSON model" of its manual.
+assert board["title"] and board["schemaVersion"] >= 30 and board["id"] is None
+assert {"time", "templating", "panels", "annotations"} <= set(board)
+variables = {v["name"]: v for v in board["templating"]["list"]}
+ids, places, asked = set(), [], []
+for panel in board["panels"]:
+    assert panel["type"] in ("stat", "timeseries") and panel["title"] and panel["targets"], panel["title"]
+    assert panel["id"] not in ids
+    ids.add(panel["id"])
+    place = panel["gridPos"]
+    assert place["x"] >= 0 and place["x"] + place["w"] <= 24
+    for other in places:
+        assert (place["x"] >= other["x"] + other["w"] or other["x"] >= place["x"] + place["w"] or
+                place["y"] >= other["y"] + other["h"] or other["y"] >= place["y"] + place["h"]), panel["title"]
+    places.append(place)
+    assert panel["datasource"]["uid"] == "${datasource}"
+    refs = [t["refId"] for t in panel["targets"]]
+    assert len(refs) == len(set(refs))
+    asked += [t["expr"] for t in panel["targets"]]
+    for target in panel["targets"]:
+        assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= labels, target["legendFormat"]
+asked += [a["expr"] for a in board["annotations"]["list"] if "expr" in a]
+asked += [v["definition"] for v in variables.values() if v["type"] == "query"]
+used = set()
+for expression in asked:
+    names = set(re.findall(r"connlimit_\w+", expression))
+    assert names and names <= there, (expression, names - there)
+    used |= names
+    assert set(re.findall(r"\$(\w+)", expression)) - {"__rate_interval"} <= set(variables), expression
+    for name in re.findall(r"rate\((connlimit_\w+)", expression):
+        assert kind[name] == "counter", expression
+    print(re.sub(r"\$__rate_interval", "5m", re.sub(r"\$(table|instance)", ".*", expression)))
+assert len(used) >= 15
+# The expressions as Prometheus reads them, in the form of rules.
+rules = [{"record": "r:%d" % i, "expr": re.sub(r"\$__rate_interval", "5m", re.sub(r"\$(table|instance)", ".*", e))}
+         for i, e in enumerate(asked) if not e.startswith("label_values")]
+json.dump({"groups": [{"name": "dashboard", "rules": rules}]}, open(sys.argv[2] + ".rules", "w"))
+PYTHON
+	promtool check rules "$here/metrics.rules"
+}

@@ -1,6 +1,9 @@
 /* What all subcommands do alike: reading arguments, saying what is wrong with them, writing on a terminal or not. */
 #include "command.h"
 
+#include "../../lib/address.h"
+#include "../../lib/text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -93,4 +96,21 @@ int output_end(void)
 		return STATUS_DONE;
 	fprintf(stderr, "connlimit: standard output: %s\n", strerror(errno));
 	return STATUS_FAILED;
+}
+
+int client_arguments(int argc, char **argv, struct network *network, const char **which)
+{
+	const char *error;
+	size_t position;
+	char shown[200];
+	struct text text = text_begin(shown, sizeof(shown));
+
+	if (!arguments_within(argc, argv, 1, 2))
+		return STATUS_USAGE;
+	const char *address = argv[optind];
+	*which = optind + 1 < argc ? argv[optind + 1] : NULL;
+	if (network_parse(network, address, strlen(address), &error, &position))
+		return STATUS_DONE;
+	text_add_quoted(&text, address, strlen(address));
+	return usage_error(argv[0], "%s %s; allowed: 192.0.2.1, 192.0.2.0/24, 2001:db8::1, 2001:db8::/32", shown, error);
 }

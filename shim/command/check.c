@@ -22,7 +22,7 @@ int command_check(int argc, char **argv)
 		if (option != 'h')
 			return STATUS_USAGE;
 		fputs(help, stdout);
-		return STATUS_DONE;
+		return output_end();
 	}
 	if (optind == argc)
 		return usage_error("check", "no command to look at");

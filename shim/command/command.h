@@ -45,6 +45,10 @@ int next_option(int argc, char **argv, const char *letters, const struct option 
 /* As many arguments left as are allowed? If not, says so and returns false. */
 bool arguments_within(int argc, char **argv, int least, int most);
 
+/* Reads "ADDRESS [TABLE]", or with a NETWORK/PREFIX. Returns 0, or the exit status after it said what is wrong. */
+struct network;
+int client_arguments(int argc, char **argv, struct network *network, const char **which);
+
 /* Reads a whole number in a range. */
 bool number_argument(const char *text, long least, long most, long *number);
 

@@ -105,6 +105,8 @@ static void print_labels(FILE *to, const struct table_view *view)
 	fputs("\",daemon=\"", to);
 	print_label(to, view->program);
 	fputs("\"", to);
+	if (view->twin)
+		fprintf(to, ",pid=\"%" PRIu32 "\"", view->maker);
 }
 
 static void print_head(FILE *to, const char *name, const char *type, const char *unit, const char *help)
@@ -240,22 +242,24 @@ static enum MHD_Result answer(void *with, struct MHD_Connection *connection, con
 			      const char *version, const char *data, size_t *data_size, void **state)
 {
 	static const char elsewhere[] = "see /metrics\n";
-	struct MHD_Response *response;
+	struct MHD_Response *response = NULL;
 	size_t length = 0;
 	unsigned status = MHD_HTTP_OK;
 
 	(void)with, (void)version, (void)data, (void)data_size, (void)state;
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-		return MHD_NO;
-	char *text = strcmp(url, "/metrics") == 0 ? metrics_text(&length) : NULL;
+	bool allowed = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+	bool here = strcmp(url, "/metrics") == 0;
+	char *text = allowed && here ? metrics_text(&length) : NULL;
 	if (text != NULL) {
 		response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
 					"application/openmetrics-text; version=1.0.0; charset=utf-8");
 	} else {
-		status = MHD_HTTP_NOT_FOUND;
+		status = !allowed ? MHD_HTTP_METHOD_NOT_ALLOWED : !here ? MHD_HTTP_NOT_FOUND : MHD_HTTP_INTERNAL_SERVER_ERROR;
 		response = MHD_create_response_from_buffer(sizeof(elsewhere) - 1, (void *)(uintptr_t)elsewhere,
 							   MHD_RESPMEM_PERSISTENT);
+		if (!allowed)
+			MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
 	}
 	enum MHD_Result queued = MHD_queue_response(connection, status, response);
 	MHD_destroy_response(response);
@@ -319,7 +323,7 @@ int command_metrics(int argc, char **argv)
 				return usage_error("metrics", "--listen %s: is not a port from 1 to 65535", optarg);
 			break;
 		case 'o': output = optarg; break;
-		case 'h': fputs(help, stdout); return STATUS_DONE;
+		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;
 		}
 	}

@@ -90,7 +90,7 @@ int command_reload(int argc, char **argv)
 		if (option != 'h')
 			return STATUS_USAGE;
 		fputs(reload_help, stdout);
-		return STATUS_DONE;
+		return output_end();
 	}
 	if (!arguments_within(argc, argv, 0, 1))
 		return STATUS_USAGE;
@@ -128,7 +128,7 @@ int command_set(int argc, char **argv)
 		if (option != 'h')
 			return STATUS_USAGE;
 		fputs(set_help, stdout);
-		return STATUS_DONE;
+		return output_end();
 	}
 	const char *which = optind < argc && strchr(argv[optind], '=') == NULL ? argv[optind++] : NULL;
 	if (optind == argc)

@@ -23,6 +23,7 @@ enum { OPTION_FIRST = 256, SCREEN = 80, LEFT = 25 };
 static struct settings settings;
 static struct settings work;
 static char file_text[SETTINGS_FILE_ROOM];
+static char option_names[1024]; /* of those that were given, for OPTIONS_VARIABLE */
 
 static void option_name(char *option, const char *name)
 {
@@ -93,10 +94,12 @@ static bool take_option(enum setting_id id, const char *value, struct settings_e
 		}
 		value = path;
 	}
-	if (!settings_set(&settings, id, value, strlen(value), FROM_COMMAND, error))
+	if (!settings_set(&settings, id, value, strlen(value), FROM_OPTION, error))
 		return false;
 	snprintf(variable, sizeof(variable), "CONNLIMIT_%s", settings_table[id].name);
-	return setenv(variable, value, 1) == 0;
+	size_t length = strlen(option_names);
+	snprintf(option_names + length, sizeof(option_names) - length, "%s%s", length > 0 ? ":" : "", settings_table[id].name);
+	return setenv(variable, value, 1) == 0 && setenv(OPTIONS_VARIABLE, option_names, 1) == 0;
 }
 
 /* Reads options up to the command. Returns its place in argv, or -1 with the exit status. */
@@ -216,6 +219,7 @@ int command_run(int argc, char **argv)
 	const char *relative = getenv("CONNLIMIT_FILE");
 	if (relative != NULL && absolute(relative, path, sizeof(path)))
 		setenv("CONNLIMIT_FILE", path, 1);
+	unsetenv(OPTIONS_VARIABLE); /* of one around us: what it gave is our environment */
 	if (!settings_from_environment(&settings, environ, &error)) {
 		fprintf(stderr, "connlimit: %s\n", error.text);
 		return STATUS_CONFIG;

@@ -244,7 +244,7 @@ int command_status(int argc, char **argv)
 			if (optarg != NULL && !number_argument(optarg, 1, 3600, &seconds))
 				return usage_error("status", "--watch=%s: is not a number of seconds from 1 to 3600", optarg);
 			break;
-		case 'h': fputs(help, stdout); return STATUS_DONE;
+		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;
 		}
 	}

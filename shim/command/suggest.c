@@ -189,7 +189,7 @@ int command_suggest(int argc, char **argv)
 		if (option != 'h')
 			return STATUS_USAGE;
 		fputs(help, stdout);
-		return STATUS_DONE;
+		return output_end();
 	}
 	if (!arguments_within(argc, argv, 0, 1))
 		return STATUS_USAGE;

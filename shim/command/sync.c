@@ -471,20 +471,25 @@ static void stop(struct sync *sync)
 }
 
 static const char help[] =
-    "usage: connlimit sync --redis redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE] [OPTION]...\n"
+    "usage: connlimit sync --redis redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE]\n"
+    "                      [OPTION]...\n"
     "\n"
-    "Joins this machine's tables that have CONNLIMIT_CLUSTER_PER_IP set to a fleet, so that its limit holds over all "
-    "machines.\n"
+    "Joins this machine's tables that have CONNLIMIT_CLUSTER_PER_IP set to a fleet,\n"
+    "so that its limit holds over all machines. Runs until SIGTERM or SIGINT.\n"
     "\n"
-    "  --redis URL         Redis or Valkey; rediss:// for TLS. A password is better in REDISCLI_AUTH or in a file.\n"
-    "  --redis-file FILE   the URL is the first line of FILE\n"
-    "  --ca FILE           certificates to trust for TLS; by default the system's\n"
-    "  --cluster NAME      name of the fleet (default)\n"
-    "  --node NAME         name of this machine (its host name)\n"
-    "  --table NAME        only this table\n"
-    "  --interval MS       how often to exchange, 10 to 10000 (100)\n"
-    "  --lease MS          how long the others' word is good, and ours to them, at least 5 intervals (3000)\n"
-    "  --verbose           say what is told\n";
+    "  --redis URL        Redis or Valkey; rediss:// for TLS; a password is better in\n"
+    "                     REDISCLI_AUTH or in a file\n"
+    "  --redis-file FILE  the URL is the first line of FILE\n"
+    "  --ca FILE          certificates to trust for TLS; by default the system's\n"
+    "  --cluster NAME     name of the fleet (default)\n"
+    "  --node NAME        name of this machine (its host name)\n"
+    "  --table NAME       only this table\n"
+    "  --interval MS      how often to exchange, 10 to 10000 (100)\n"
+    "  --lease MS         how long the others' word is good, and ours to them, at\n"
+    "                     least 5 intervals (3000)\n"
+    "  --verbose          say what is told\n"
+    "\n"
+    "Exit status: 0 told to stop; 2 called wrongly\n";
 
 static bool number_option(const char *text, int least, int most, int *number)
 {
@@ -570,8 +575,7 @@ int command_sync(int argc, char **argv)
 	int option;
 
 	gethostname(host, sizeof(host) - 1);
-	optind = 1;
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((option = next_option(argc, argv, ":h", options)) != -1) {
 		switch (option) {
 		case 'r': redis = optarg; break;
 		case 'f': file = optarg; break;
@@ -588,14 +592,14 @@ int command_sync(int argc, char **argv)
 				return wrong("--lease", optarg, "is not a number of milliseconds from 50 to 3600000");
 			break;
 		case 'v': sync.verbose = true; break;
-		case 'h': fputs(help, stdout); return 0;
-		default: fputs(help, stderr); return 2;
+		case 'h': fputs(help, stdout); return output_end();
+		default: return STATUS_USAGE;
 		}
 	}
-	if ((redis == NULL) == (file == NULL) || optind < argc) {
-		fputs(help, stderr);
-		return 2;
-	}
+	if ((redis == NULL) == (file == NULL))
+		return usage_error("sync", "either --redis or --redis-file says where Redis is");
+	if (!arguments_within(argc, argv, 0, 0))
+		return STATUS_USAGE;
 	if (file != NULL && !first_line(file, from_file, sizeof(from_file)))
 		return wrong("--redis-file", file, strerror(errno));
 	if (!redis_address_parse(&sync.address, redis != NULL ? redis : from_file, &why))

@@ -57,8 +57,8 @@ static void show(struct search *search, struct found *found, const struct mappin
 		wanted |= search->process == all->mapping[i].pid;
 	}
 	tables_printable(found->name, found->table.header->name, sizeof(found->name));
-	if (search->which != NULL && search->process == 0)
-		wanted = strcmp(found->name, search->which) == 0;
+	/* A name may be a number too. */
+	wanted |= search->which != NULL && strcmp(found->name, search->which) == 0;
 	found->pid = pid;
 	if (found->processes < found->pids)
 		found->processes = found->pids;

@@ -1,5 +1,6 @@
 /* connlimit top: who holds what, live, on a terminal. */
 #include "command.h"
+#include "disconnect.h"
 #include "top_draw.h"
 
 #include "../../lib/clock.h"
@@ -52,7 +53,7 @@ static void look(struct top *top)
 	if (!rows_make(&top->rows, views, number, top->filter, false))
 		snprintf(top->message, sizeof(top->message), "out of memory");
 	rows_sort(&top->rows, top->sort, top->reversed);
-	if (top->pane == PANE_CONNECTIONS) {
+	if (top->pane == PANE_CONNECTIONS && !top->asking) {
 		connections_free(&top->connections);
 		connections_find(&top->connections, &top->chosen_network, top->chosen_table);
 	}
@@ -130,21 +131,61 @@ static void type_filter(struct top *top, int key)
 	arrange(top);
 }
 
-static void open_connections(struct top *top)
+static bool choose(struct top *top)
 {
 	if (top->selected >= top->rows.number)
-		return;
+		return false;
 	const struct row *row = &top->rows.row[top->selected];
 	if (row->client->facts.network.prefix == NETWORK_UID) {
-		snprintf(top->message, sizeof(top->message), "connections on Unix sockets have no addresses to show");
-		return;
+		snprintf(top->message, sizeof(top->message), "connections on Unix sockets have no addresses");
+		return false;
 	}
 	top->chosen_network = row->client->facts.network;
 	memcpy(top->chosen_table, row->table->name, sizeof(top->chosen_table));
+	return true;
+}
+
+static void find_connections(struct top *top)
+{
+	connections_free(&top->connections);
+	connections_find(&top->connections, &top->chosen_network, top->chosen_table);
+}
+
+static void open_connections(struct top *top)
+{
+	if (top->pane != PANE_CLIENTS || !choose(top))
+		return;
 	top->pane = PANE_CONNECTIONS;
 	top->selected = 0;
 	top->offset = 0;
-	connections_find(&top->connections, &top->chosen_network, top->chosen_table);
+	find_connections(top);
+}
+
+static void ask_to_disconnect(struct top *top)
+{
+	char network[NETWORK_TEXT];
+
+	if (top->pane == PANE_CLIENTS && !choose(top))
+		return;
+	find_connections(top);
+	network_format(network, &top->chosen_network);
+	top->asking = top->connections.number > 0;
+	if (top->asking)
+		snprintf(top->message, sizeof(top->message), "end the %zu connections of %s in table %.40s? y/n",
+			 top->connections.number, network, top->chosen_table);
+	else
+		snprintf(top->message, sizeof(top->message), "%s holds no connection", network);
+}
+
+/* What was asked about is ended, and not what may have come since. */
+static void disconnect_chosen(struct top *top)
+{
+	char why[120];
+	size_t ended;
+	int status = disconnect_all(&top->connections, &ended, why, sizeof(why));
+
+	snprintf(top->message, sizeof(top->message), "%zu of %zu connections ended%s%s", ended, top->connections.number,
+		 status != 0 ? ": " : "", status != 0 ? why : "");
 }
 
 static bool move_key(struct top *top, int key)
@@ -167,9 +208,15 @@ static bool move_key(struct top *top, int key)
 /* Returns false when it is to end. */
 static bool obey(struct top *top, int key)
 {
-	top->message[0] = '\0';
 	if (key == KEY_RESIZE)
 		return true;
+	top->message[0] = '\0';
+	if (top->asking) {
+		top->asking = false;
+		if (key == 'y')
+			disconnect_chosen(top);
+		return true;
+	}
 	if (top->typing) {
 		type_filter(top, key);
 		return true;
@@ -182,8 +229,12 @@ static bool obey(struct top *top, int key)
 		return false;
 	if (move_key(top, key))
 		return true;
+	if (key == 'k') {
+		ask_to_disconnect(top);
+		return true;
+	}
 	if (top->pane == PANE_CONNECTIONS) {
-		if (key == 27 || key == KEY_LEFT || key == KEY_BACKSPACE || key == '\n') {
+		if (key == 27 || key == KEY_LEFT || key == KEY_BACKSPACE || key == '\r') {
 			top->pane = PANE_CLIENTS;
 			top->selected = 0;
 		}
@@ -201,6 +252,7 @@ static bool obey(struct top *top, int key)
 	case '+': top->delay += top->delay < 3600; return true;
 	case '-': top->delay -= top->delay > 1; return true;
 	case 'L' - '@': clearok(curscr, TRUE); return true;
+	case '\r':
 	case '\n':
 	case KEY_ENTER: open_connections(top); return true;
 	default:
@@ -322,7 +374,7 @@ int command_top(int argc, char **argv)
 			if (!number_argument(optarg, 1, 3600, &top.delay))
 				return usage_error("top", "--delay %s: is not a number of seconds from 1 to 3600", optarg);
 			break;
-		case 'h': fputs(help, stdout); return STATUS_DONE;
+		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;
 		}
 	}

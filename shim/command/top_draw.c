@@ -374,6 +374,7 @@ static void draw_help(void)
 	    "  /             show only clients or tables with this text; Enter keeps it, Esc clears it",
 	    "  arrows, PgUp, PgDn, Home, End   move",
 	    "  Enter         the selected client's connections; Esc goes back",
+	    "  k             end the selected client's connections, after a question",
 	    "  + -           look more rarely, more often",
 	    "  space         stop and go on;  Ctrl-L draws anew",
 	    "  h ?           this;  q quits",
@@ -399,9 +400,10 @@ static void draw_foot(const struct top *top)
 	else if (top->message[0] != '\0')
 		snprintf(text, sizeof(text), "%s", top->message);
 	else if (top->pane == PANE_CONNECTIONS)
-		snprintf(text, sizeof(text), "Esc back   q quit");
+		snprintf(text, sizeof(text), "Esc back   k end them   q quit");
 	else
-		snprintf(text, sizeof(text), "q quit   h help   / filter   < > sort   R reverse   Enter connections%s%s",
+		snprintf(text, sizeof(text),
+			 "q quit   h help   / filter   < > sort   R reverse   Enter connections   k end%s%s",
 			 top->filter[0] != '\0' ? "   filter: " : "", top->filter);
 	line(LINES - 1, top->typing ? A_BOLD : colour(DIM), text);
 }

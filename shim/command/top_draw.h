@@ -27,8 +27,9 @@ struct top {
 	size_t offset;	 /* first row on the screen */
 	char chosen_table[TABLE_NAME_MOST + 1];
 	struct network chosen_network;
-	struct connections connections;
-	char message[160]; /* of the last key, until the next */
+	struct connections connections; /* of the chosen client */
+	bool asking;			/* whether to end the chosen connections */
+	char message[160];		/* of the last key, until the next */
 };
 
 /* The key that sorts by a column. */

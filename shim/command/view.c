@@ -188,6 +188,14 @@ static void visit(struct found *found, void *with)
 	gather_one(gathering, found, &more[gathering->number++]);
 }
 
+static void find_twins(struct table_view *views, int number)
+{
+	for (int i = 0; i < number; i++)
+		for (int j = 0; j < i; j++)
+			if (strcmp(views[i].name, views[j].name) == 0 && strcmp(views[i].program, views[j].program) == 0)
+				views[i].twin = views[j].twin = true;
+}
+
 int views_gather(struct table_view **views, const char *which)
 {
 	struct gathering gathering = {.number = 0};
@@ -197,6 +205,7 @@ int views_gather(struct table_view **views, const char *which)
 	tables_visit(which, visit, &gathering);
 	sockets_free(&gathering.sockets);
 	*views = gathering.views;
+	find_twins(gathering.views, gathering.number);
 	if (!gathering.failed)
 		return gathering.number;
 	fprintf(stderr, "connlimit: out of memory\n");

@@ -53,6 +53,7 @@ struct table_view {
 	struct settings settings;
 	struct client_view *client; /* most connections first */
 	size_t clients;
+	bool twin; /* another table has the same name and program */
 };
 
 /* Gathers every table, or those called `which`, or the one that process `which` (a number) has mapped. Returns how many, with

@@ -16,9 +16,9 @@ const char *view_reason(unsigned reason)
 
 const char *view_origin(unsigned origin)
 {
-	static const char *const names[] = {"default", "environment", "file", "set"};
+	static const char *const names[] = {"default", "environment", "file", "set", "option"};
 
-	return origin < 4 ? names[origin] : "?";
+	return origin < 5 ? names[origin] : "?";
 }
 
 const char *view_mode(unsigned mode)

@@ -1,0 +1,115 @@
+#!/usr/bin/env bats
+# What goes wrong is said: what, where, what is allowed; with the exit status that connlimit(1) has for it.
+
+load daemon
+
+request=x
+
+start_daemon() { limited socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE; }
+
+wrong() { # STATUS TEXT COMMAND...
+	local wanted=$1 text=$2
+	shift 2
+	run -"$wanted" "$@"
+	echo "$output"
+	[[ $output == *"$text"* ]]
+}
+
+@test "called wrongly: every command says what, and where help is" {
+	for command in check status top clients disconnect reload set suggest metrics sync; do
+		wrong 2 "Try 'connlimit $command --help'" "$CONNLIMIT" "$command" --nonsense
+	done
+	wrong 2 "connlimit status: unknown option --nonsense" "$CONNLIMIT" status --nonsense
+	wrong 2 "unknown option -x" "$CONNLIMIT" status -x
+	wrong 2 "--json takes no value" "$CONNLIMIT" status --json=yes
+	wrong 2 "'more' is one argument too many" "$CONNLIMIT" status one more
+	wrong 2 "--watch=0: is not a number of seconds from 1 to 3600" "$CONNLIMIT" status --watch=0
+	wrong 2 "an argument is missing" "$CONNLIMIT" clients
+	wrong 2 "'10.0.0.1/8'" "$CONNLIMIT" clients 10.0.0.1/8
+	wrong 2 "allowed: 192.0.2.1, 192.0.2.0/24" "$CONNLIMIT" disconnect nowhere
+	wrong 2 "'\\x1b[2J'" "$CONNLIMIT" clients $'\e[2J'
+	wrong 2 "--output needs a value" "$CONNLIMIT" metrics --output
+	for number in 0 65536 http -1 99999999999999999999; do
+		wrong 2 "--listen $number: is not a port from 1 to 65535" "$CONNLIMIT" metrics --listen "$number"
+	done
+	wrong 2 "choose one" "$CONNLIMIT" metrics --listen 9000 --output x
+	wrong 2 "NAME=VALUE is missing, as in: connlimit set nginx per-ip=20" "$CONNLIMIT" set nginx
+	wrong 2 "'mode' is not NAME=VALUE" "$CONNLIMIT" set nginx per-ip=3 mode
+	wrong 2 "there is no command 'stats'; there are: run check status" "$CONNLIMIT" stats
+	wrong 2 "there is no command 'stats'" "$CONNLIMIT" help stats
+}
+
+@test "no such table or process; several, and none named; one whose daemon is gone" {
+	limit_is 2
+	start_daemon
+	first=$port
+	port=$(free_port)
+	start_daemon
+	for command in "status" "reload" "suggest" "clients 127.0.0.1" "disconnect 127.0.0.1"; do
+		# shellcheck disable=SC2086
+		wrong 1 "there is no table 'no-such-table'; there are:" "$CONNLIMIT" $command no-such-table
+		[[ $output == *" test-$first"* && $output == *" test-$port"* ]]
+	done
+	wrong 1 "there is no table 'no-such-table'" "$CONNLIMIT" set no-such-table per-ip=3
+	wrong 1 "process $$ has no table" "$CONNLIMIT" status $$
+	wrong 2 "there are several tables, say which:" "$CONNLIMIT" reload
+	wrong 2 "there are several tables, say which:" "$CONNLIMIT" set per-ip=3
+	"$CONNLIMIT" set "$daemon" per-ip=3 # a process names its table
+	own_status | grep -q 'limit  *3 per client (set;'
+	kill_tree "$daemon"
+	until_true no_table
+	wrong 1 "there is no table 'test-$port'" "$CONNLIMIT" status "test-$port"
+	wrong 1 "there is no table 'test-$port'" "$CONNLIMIT" reload "test-$port"
+}
+
+@test "a table of another user: whose it is, and who may see it" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to be another user"
+	limit_is 2
+	start_daemon
+	cp "$CONNLIMIT" "$here/connlimit"
+	chmod 755 "$here/connlimit"
+	other=(setpriv --reuid=65534 --regid=65534 --clear-groups "$here/connlimit")
+	wrong 77 "there is no table 'test-$port'" "${other[@]}" status "test-$port"
+	[[ $output == *"of other users (root) may be read only by them and by root"* ]]
+	wrong 77 "may be read only by them and by root" "${other[@]}" reload "test-$port"
+	wrong 77 "may be read only by them and by root" "${other[@]}" set "test-$port" per-ip=3
+	wrong 0 "of other users not shown" "${other[@]}" status
+	wrong 0 '"tables": [' "${other[@]}" status --json
+	[[ $output != *"test-$port"* ]]
+	wrong 77 "no file can be made beside it: Permission denied" "${other[@]}" metrics --output "$here/x.prom"
+}
+
+@test "disconnect without the privilege says which it takes" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to give privileges away"
+	limit_is 2
+	start_daemon
+	hold 127.0.0.81 served
+	run setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$CONNLIMIT" disconnect 127.0.0.81
+	[[ $output != *CONFIG_INET_DIAG_DESTROY* ]] || skip "a kernel that cannot end connections"
+	[ "$status" -eq 77 ]
+	[[ $output == *"ending connections needs CAP_NET_ADMIN"* ]]
+	counted_is 127.0.0.81 1
+	wrong 0 "0 of 0 connections ended" "$CONNLIMIT" disconnect 192.0.2.1 "test-$port"
+	wrong 0 "192.0.2.1 holds no connection" "$CONNLIMIT" clients 192.0.2.1 "test-$port"
+}
+
+@test "standard output that cannot be written to is an error" {
+	[ -e /dev/full ] || skip "no /dev/full"
+	for command in "status" "status --json" "metrics" "clients 127.0.0.1" "--help"; do
+		limit_is 2
+		[ -n "${daemon:-}" ] || { start_daemon; hold 127.0.0.1 served; }
+		# shellcheck disable=SC2086
+		run -1 sh -c "$CONNLIMIT $command >/dev/full"
+		[[ $output == *"standard output: No space left on device"* ]]
+	done
+}
+
+@test "a port that is taken, a file that cannot be made" {
+	limit_is 2
+	start_daemon
+	wrong 1 "cannot listen on 127.0.0.1 port $port: Address already in use" "$CONNLIMIT" metrics --listen "$port"
+	wrong 1 "/none/x.prom" "$CONNLIMIT" metrics --output "$here/none/x.prom"
+	mkdir "$here/directory.prom"
+	wrong 1 "cannot be written" "$CONNLIMIT" metrics --output "$here/directory.prom"
+	[ -z "$(find "$here" -name '*.prom.*')" ] # nothing half-done is left
+}

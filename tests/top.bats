@@ -1,0 +1,145 @@
+#!/usr/bin/env bats
+# connlimit top, as a person sees it: in a terminal that tmux draws.
+
+load daemon
+
+request=x
+
+setup_more() {
+	limit_is 2
+	limited socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
+	# A server of our own: by its socket it is ours alone.
+	tmux=(tmux -S "$here/tmux" -f /dev/null)
+}
+
+teardown_more() { "${tmux[@]}" kill-server 2>/dev/null || true; }
+
+# on_terminal COLUMNS LINES COMMAND...: in a terminal of its own. Its status is in $here/status when it has ended.
+on_terminal() {
+	local columns=$1 lines=$2
+	shift 2
+	"${tmux[@]}" new-session -d -x "$columns" -y "$lines" "$(printf '%q ' "$@"); echo \$? >$here/status; exec cat" 3>&-
+}
+keys() { "${tmux[@]}" send-keys "$@"; }
+screen() { "${tmux[@]}" capture-pane -p "$@"; }
+shows() { screen | grep -qE -- "$1"; }
+shows_not() { ! shows "$1"; }
+row() { screen | grep -nE "^test-$port +$1 " | cut -d: -f1; }
+ended_with() { [[ $(cat "$here/status" 2>/dev/null) == "$1" ]]; }
+start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
+
+@test "top: clients, sorted and filtered by keys; the counts follow; q leaves the terminal as it was" {
+	hold 127.0.0.1 served
+	hold 127.0.0.2 served
+	hold 127.0.0.2 served
+	hold 127.0.0.3 served
+	start_top
+	until_true shows "^test-$port +127\.0\.0\.2 +2 +2 +2 +0 +"
+	[ "$(row 127.0.0.2)" -lt "$(row 127.0.0.1)" ] # by connections
+	keys c
+	until_true eval '[ "$(row 127.0.0.1)" -lt "$(row 127.0.0.2)" ]'
+	keys c
+	until_true eval '[ "$(row 127.0.0.3)" -lt "$(row 127.0.0.1)" ]'
+	keys /0.3
+	until_true shows_not '127\.0\.0\.1 '
+	shows 'filter: 0\.3'
+	keys Escape
+	until_true shows '127\.0\.0\.1 '
+	let_go 127.0.0.2
+	until_true shows "^test-$port +127\.0\.0\.2 +1 "
+	hold 127.0.0.2 served
+	hold 127.0.0.2 refused
+	until_true shows "^test-$port +127\.0\.0\.2 +2 +2 +2 +1 "
+	shows "^test-$port +socat .* 4/65536 +2 +1 +1 +4/4 enforce"
+	keys h
+	until_true shows 'q quits'
+	keys Escape
+	until_true shows '^TABLE +CLIENT'
+	keys q
+	until_true ended_with 0
+	until_true shows_not 'CLIENT'
+}
+
+@test "top: one client's connections, and their end" {
+	hold 127.0.0.1 served
+	hold 127.0.0.2 served
+	hold 127.0.0.2 served
+	start_top
+	until_true shows "^test-$port +127\.0\.0\.2 +2 "
+	keys Enter
+	until_true shows "^127\.0\.0\.2 in table test-$port: 2 connections"
+	[ "$(screen | grep -cE "^127\.0\.0\.2 +[0-9]+ +127\.0\.0\.1 +$port +[0-9]+s +$daemon")" -eq 2 ]
+	keys Escape
+	until_true shows '^TABLE +CLIENT'
+	keys k
+	until_true shows "end the 2 connections of 127\.0\.0\.2 in table test-$port\? y/n"
+	keys n
+	until_true shows_not 'y/n'
+	counted_is 127.0.0.2 2
+	keys k
+	until_true shows 'y/n'
+	keys y
+	until_true shows 'connections ended'
+	if shows 'cannot end connections|not permitted'; then skip "the kernel or the user may not"; fi
+	shows '2 of 2 connections ended'
+	until_true counted_is 127.0.0.2 0
+	counted_is 127.0.0.1 1
+	keys q
+	until_true ended_with 0
+}
+
+@test "top: any size of terminal, and tables that go and come" {
+	hold 127.0.0.1 served
+	start_top
+	until_true shows "^test-$port +127\.0\.0\.1 +1 "
+	for size in 60x12 20x5 1x1 300x60 80x24; do
+		"${tmux[@]}" resize-window -x "${size%x*}" -y "${size#*x}"
+		until_true eval '[[ $("${tmux[@]}" display -p "#{window_width}x#{window_height}") == "$size" ]]'
+		sleep 0.3
+	done
+	until_true shows "^test-$port +127\.0\.0\.1 +1 "
+	[ -z "$(screen | awk 'length($0) > 80')" ]
+	kill_tree "$daemon"
+	until_true shows 'that table is gone; waiting for it'
+	hold_nothing
+	setup_more
+	hold 127.0.0.1 served
+	until_true shows "^test-$port +127\.0\.0\.1 +1 "
+	keys C-c
+	until_true ended_with 0
+}
+
+@test "top: NO_COLOR is heeded" {
+	hold 127.0.0.1 served
+	hold 127.0.0.1 served
+	start_top
+	until_true shows "127\.0\.0\.1 +2 "
+	run screen -e
+	[[ $output =~ $'\e['[0-9\;]*33m ]]
+	keys q
+	until_true ended_with 0
+	rm "$here/status"
+	"${tmux[@]}" kill-server
+	on_terminal 110 24 env NO_COLOR=1 "$CONNLIMIT" top "test-$port"
+	until_true shows "127\.0\.0\.1 +2 "
+	run screen -e
+	[[ ! $output =~ $'\e['[0-9\;]*3[0-7]m ]]
+	keys q
+	until_true ended_with 0
+}
+
+@test "top: where nothing can be drawn it says so" {
+	run -1 "$CONNLIMIT" top
+	[[ $output == "connlimit top: standard input and output must be a terminal"* ]]
+	for terminal in "TERM=" "TERM=dumb" "TERM=no-such-terminal"; do
+		rm -f "$here/said" "$here/status"
+		on_terminal 80 24 sh -c "exec env $terminal $CONNLIMIT top 2>$here/said"
+		until_true ended_with 1
+		grep -q "^connlimit top: TERM.*'connlimit status --watch' needs none" "$here/said"
+		"${tmux[@]}" kill-server
+	done
+	run -1 script -qec "$CONNLIMIT top no-such-table" /dev/null
+	[[ $output == *"there is no table 'no-such-table'"* ]]
+	run -2 "$CONNLIMIT" top --delay 0
+	[[ $output == *"--delay 0: is not a number of seconds from 1 to 3600"* ]]
+}
