@@ -25,7 +25,7 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	[[ $output == *$'\n127.0.0.1\t1\t2\t2\t1\t'* ]]
 	[[ $output == *$'\n127.0.0.9\t1\t7\t1\t0\t'* ]]
 	[[ $output == *"CONNLIMIT_PER_IP=2 (file)"* ]]
-	[[ $output == *"CONNLIMIT_TABLE=test-$port (environment)"* ]]
+	[[ $output == *"CONNLIMIT_TABLE=test-$port (option)"* ]]
 	[[ $output == *"coverage 2 of 2"* ]]
 	[[ $output != *$'\033'* ]] # no colours but on a terminal
 }
@@ -64,4 +64,93 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	kill -KILL "$daemon"
 	hold_nothing
 	until_true no_table
+}
+
+@test "status: where each setting came from" {
+	printf 'CONNLIMIT_PER_IP=2\n' >"$limits"
+	CONNLIMIT_TOTAL=50 limited socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
+	request=x
+	hold 127.0.0.1 served
+	"$CONNLIMIT" set "test-$port" mode=observe
+	[ "$(json "[t['settings'][n]['origin'] for n in ('PER_IP', 'TOTAL', 'TABLE', 'MODE', 'LOG')]")" = \
+		"['file', 'environment', 'option', 'set', 'default']" ]
+	own_status | grep -q "CONNLIMIT_TOTAL=50 (environment)"
+	own_status | grep -q "mode observe (set)"
+	own_status | grep -q "reload   done"
+	"$CONNLIMIT" reload "test-$port"
+	[ "$(json "t['settings']['MODE']['origin'], t['publications']")" = "default 3" ]
+}
+
+@test "status: connections that a program took past us are not covered" {
+	limit_is 5
+	cat >"$here/daemon.py" <<-'PYTHON'
+		import os, socket, subprocess, sys
+		listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+		first, _ = listener.accept()
+		first.send(first.recv(10))
+		os.dup2(listener.fileno(), 3)
+		serve = 'open(L, "+<&=3"); while (accept(my $c, L)) { sysread($c, $b, 10); syswrite($c, $b); push(@kept, $c) }'
+		subprocess.run(["env", "-u", "LD_PRELOAD", "perl", "-MSocket", "-e", serve], pass_fds=[3])
+	PYTHON
+	limited python3 "$here/daemon.py" "$port"
+	request=x
+	hold 127.0.0.1 served
+	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], t['degraded']")" = "1 1 []" ]
+	hold 127.0.0.1 served
+	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], [d['name'] for d in t['degraded']]")" = "1 2 ['uncovered-connections']" ]
+	own_status | grep -q "warning  the kernel has 1 connections to this daemon that the table does not hold"
+}
+
+@test "status: tables in anonymous memory, and of containers, through their processes" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	unshare --ipc true || skip "no IPC namespaces"
+	limit_is 2
+	cat >"$here/without" <<-'SCRIPT'
+		#!/bin/sh
+		echo 0 >/proc/sys/kernel/shmmni && exec "$@"
+	SCRIPT
+	cat >"$here/with" <<-'SCRIPT'
+		#!/bin/sh
+		exec "$@"
+	SCRIPT
+	chmod 755 "$here/without" "$here/with"
+	request=x
+	for kind in without with; do
+		port=$(free_port)
+		unshare --ipc "$here/$kind" "$CONNLIMIT" run --file "$limits" --table "test-$port" -- \
+			socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE >"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+		daemon=$!
+		pids+=("$daemon")
+		until_true listening
+		hold_nothing
+		hold 127.0.0.1 served
+		hold 127.0.0.1 served
+		hold 127.0.0.1 refused
+		counted_is 127.0.0.1 2
+		if [ "$kind" = without ]; then
+			[ "$(json "t['memory'], [d['name'] for d in t['degraded']]")" = "anonymous ['anonymous-memory']" ]
+			own_status | grep -q 'in anonymous memory$'
+		else
+			[ "$(json "t['memory'], t['degraded']")" = "elsewhere []" ]
+		fi
+		# What is found through processes can be steered too.
+		"$CONNLIMIT" set "$daemon" per-ip=3
+		hold 127.0.0.1 served
+		until_true counted_is 127.0.0.1 3
+	done
+}
+
+@test "status: --watch goes on; on a terminal columns are aligned and coloured, NO_COLOR and TERM=dumb heeded" {
+	limit_is 1
+	limited socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
+	request=x
+	hold 127.0.0.1 served
+	[ "$(timeout 5 "$CONNLIMIT" status --watch=1 "test-$port" | grep -c '^table')" -ge 2 ]
+	run script -qec "env -u NO_COLOR TERM=xterm $CONNLIMIT status test-$port" /dev/null
+	[[ $output =~ $'\e[33m127.0.0.1'\ +1\ +1\ +1\ +0\  ]]
+	for without in NO_COLOR=1 TERM=dumb; do
+		run script -qec "env TERM=xterm $without $CONNLIMIT status test-$port" /dev/null
+		[[ $output =~ $'\n  127.0.0.1'\ +1\ +1\ +1\ +0\  && $output != *$'\e'* ]]
+	done
+	"$CONNLIMIT" status --names | grep -qx "test-$port"
 }
