@@ -379,3 +379,29 @@ int64_t check_all(struct table *table)
 		mend(table, &table->header->total, ANY_CLIENT);
 	return freed;
 }
+
+uint32_t check_address(struct table *table, const struct address *address)
+{
+	uint32_t extent = record_extent(table);
+	struct limits limits;
+	struct batch batch;
+	uint32_t freed = 0;
+	uint32_t entry;
+	uint64_t word;
+
+	limits_read(table, &limits);
+	struct network network = limits_client(&limits, address);
+	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
+		return 0;
+	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;) {
+		batch.number = 0;
+		for (; slot < extent && batch.number < QUESTIONS_MOST; slot = record_next(table, entry, slot + 1, extent))
+			add_to_batch(table, &batch, slot);
+		int dropped = batch.number > 0 ? ask_and_drop(table, &batch, false) : 0;
+		if (dropped < 0)
+			return freed;
+		freed += (uint32_t)dropped;
+	}
+	check_count(table, entry);
+	return freed;
+}

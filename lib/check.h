@@ -35,6 +35,10 @@ bool check_total_unknown(struct table *table);
  * if the kernel did not answer. Takes memory, so not for signal handlers. */
 int64_t check_all(struct table *table);
 
+/* Asks the kernel about the connections of one client, without a connection known to be open: for a process as check_all's.
+ * Returns the records freed. */
+uint32_t check_address(struct table *table, const struct address *address);
+
 /* Lowers the count to the number of slots if it stands too high and nothing moves. True if it did. */
 bool check_count(struct table *table, uint32_t entry);
 

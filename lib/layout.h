@@ -206,7 +206,8 @@ struct table_header {
 	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies
 	 * or hears nothing leaves a time that passes, and then only the machine's own limits hold. */
 	_Atomic uint64_t remote_until;
-	_Atomic uint64_t remote_heard; /* ms when the fleet was last heard, 0 for never */
+	_Atomic uint64_t remote_heard;	 /* ms when the fleet was last heard, 0 for never */
+	_Atomic uint32_t remote_sidecar; /* pid of who wrote that */
 
 	_Alignas(64) _Atomic uint32_t extent; /* slots in use lie below this */
 

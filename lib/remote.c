@@ -35,17 +35,24 @@ bool remote_set(struct table *table, const struct network *network, uint32_t con
 	if (connections == 0 ? !client_find(table, fingerprint, &entry, &word)
 			     : !client_find_or_add(table, fingerprint, network, &entry, &word))
 		return connections == 0;
-	atomic_store_explicit(&table->notes[entry].remote, connections, memory_order_relaxed);
+	atomic_store(&table->notes[entry].remote, connections);
+	/* Another client may have been given the entry meanwhile, and nothing was said of that one. */
+	if (atomic_load(&table->entry[entry].fingerprint) != fingerprint)
+		atomic_store(&table->notes[entry].remote, 0);
 	return true;
 }
 
-void remote_heard(struct table *table, uint32_t lease_ms)
+void remote_heard(struct table *table, uint64_t when, uint32_t lease_ms)
 {
-	uint64_t now = clock_ms();
-
-	atomic_store_explicit(&table->header->remote_until, now + (lease_ms < LEASE_MOST ? lease_ms : LEASE_MOST),
+	atomic_store_explicit(&table->header->remote_until, when + (lease_ms < LEASE_MOST ? lease_ms : LEASE_MOST),
 			      memory_order_relaxed);
-	atomic_store_explicit(&table->header->remote_heard, now, memory_order_relaxed);
+	atomic_store_explicit(&table->header->remote_heard, when, memory_order_relaxed);
+	atomic_store_explicit(&table->header->remote_sidecar, table->pid, memory_order_relaxed);
+}
+
+uint32_t remote_sidecar(const struct table *table)
+{
+	return is_current(table) ? atomic_load_explicit(&table->header->remote_sidecar, memory_order_relaxed) : 0;
 }
 
 void remote_forget(struct table *table)

@@ -15,8 +15,12 @@ uint32_t remote_leaves(const struct table *table, const struct limits *limits, c
  */
 bool remote_set(struct table *table, const struct network *network, uint32_t connections);
 
-/* Says that the fleet was heard now, and how long (ms) what it said may be used. */
-void remote_heard(struct table *table, uint32_t lease_ms);
+/* Says that the fleet was heard at `when` (ms of clock_ms), and how long (ms) from then on what it said may be used. The
+ * calling process becomes the table's sidecar. */
+void remote_heard(struct table *table, uint64_t when, uint32_t lease_ms);
+
+/* The process that keeps the table up to date about the fleet; 0 if nothing was heard for a lease. */
+uint32_t remote_sidecar(const struct table *table);
 
 /* Forgets what was said. */
 void remote_forget(struct table *table);

@@ -1,6 +1,9 @@
 #include "fleet.h"
 
+#include "fleet_scripts.h"
+
 #include "../../lib/clock.h"
+#include "../../lib/settings.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,83 +11,43 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { CHANGES_A_SCRIPT = 500, FORGOTTEN_A_STEP = 1000, ERROR = 256 };
+enum {
+	KEYS = 7,
+	CHANGES_A_SCRIPT = 500,
+	SCRIPTS_AT_ONCE = 40,
+	CLIENTS_A_STEP = 1000,
+	NEWS_AT_ONCE = 250,
+	ERROR = 256,
+	WALK_MOST_MS = 60000, /* a server that never comes to the end of a hash is not listened to for longer */
+};
 
-/* KEYS: node:ID totals near changes leases incarnations
- * ARGV: node incarnation lease_ms near (client count)... */
-static const char tell_script[] =
-    "if redis.call('HGET', KEYS[6], ARGV[1]) ~= ARGV[2] then return 0 end\n"
-    "local t = redis.call('TIME')\n"
-    "redis.call('ZADD', KEYS[5], t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[3], ARGV[1])\n"
-    "local near = tonumber(ARGV[4])\n"
-    "local news = {}\n"
-    "for i = 5, #ARGV, 2 do\n"
-    "  local client, count = ARGV[i], tonumber(ARGV[i + 1])\n"
-    "  local step = count - (tonumber(redis.call('HGET', KEYS[1], client)) or 0)\n"
-    "  if step ~= 0 then\n"
-    "    if count > 0 then redis.call('HSET', KEYS[1], client, count) else redis.call('HDEL', KEYS[1], client) end\n"
-    "    local total = redis.call('HINCRBY', KEYS[2], client, step)\n"
-    "    if total <= 0 then redis.call('HDEL', KEYS[2], client) total = 0 end\n"
-    "    if total >= near then redis.call('HSET', KEYS[3], client, total)\n"
-    "    elseif total - step >= near then redis.call('HDEL', KEYS[3], client) end\n"
-    "    if total >= near or total - step >= near then news[#news + 1] = client news[#news + 1] = total end\n"
-    "  end\n"
-    "end\n"
-    "if #news > 0 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(news)) end\n"
-    "return 1\n";
-
-/* KEYS as above. ARGV: node near most only_if_ended. Takes up to `most` of the node's clients back from the totals; returns how
- * many are left. From the first step on, the node itself is told that it must join anew. */
-static const char forget_script[] =
-    "local t = redis.call('TIME')\n"
-    "if ARGV[4] == '1' then\n"
-    "  local ends = redis.call('ZSCORE', KEYS[5], ARGV[1])\n"
-    "  if ends and tonumber(ends) >= t[1] * 1000 + math.floor(t[2] / 1000) then return 0 end\n"
-    "end\n"
-    "redis.call('HDEL', KEYS[6], ARGV[1])\n"
-    "local near = tonumber(ARGV[2])\n"
-    "local news = {}\n"
-    "local part = redis.call('HSCAN', KEYS[1], '0', 'COUNT', ARGV[3])[2]\n"
-    "for i = 1, #part, 2 do\n"
-    "  local client, count = part[i], tonumber(part[i + 1])\n"
-    "  redis.call('HDEL', KEYS[1], client)\n"
-    "  local total = redis.call('HINCRBY', KEYS[2], client, -count)\n"
-    "  if total <= 0 then redis.call('HDEL', KEYS[2], client) total = 0 end\n"
-    "  if total >= near then redis.call('HSET', KEYS[3], client, total) else redis.call('HDEL', KEYS[3], client) end\n"
-    "  if total + count >= near then news[#news + 1] = client news[#news + 1] = total end\n"
-    "  if #news >= 1000 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(news)) news = {} end\n"
-    "end\n"
-    "if #news > 0 then redis.call('XADD', KEYS[4], 'MAXLEN', '~', 100000, '*', unpack(news)) end\n"
-    "local left = redis.call('HLEN', KEYS[1])\n"
-    "if left == 0 then redis.call('ZREM', KEYS[5], ARGV[1]) end\n"
-    "return left\n";
-
-/* KEYS as above. ARGV: node incarnation lease_ms. Returns the stream's end. */
-static const char join_script[] =
-    "local t = redis.call('TIME')\n"
-    "redis.call('HSET', KEYS[6], ARGV[1], ARGV[2])\n"
-    "redis.call('ZADD', KEYS[5], t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[3], ARGV[1])\n"
-    "local last = redis.call('XREVRANGE', KEYS[4], '+', '-', 'COUNT', 1)\n"
-    "return last[1] and last[1][1] or '0-0'\n";
-
-/* KEYS: leases. Returns the nodes whose lease ended. */
-static const char ended_script[] =
-    "local t = redis.call('TIME')\n"
-    "return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', t[1] * 1000 + math.floor(t[2] / 1000) - 1, 'LIMIT', 0, 16)\n";
-
-void fleet_init(struct fleet *fleet, const char *cluster, const char *node, int lease_ms)
+void fleet_init(struct fleet *fleet, const char *cluster, const char *node, int lease_ms, const volatile sig_atomic_t *stopping)
 {
-	*fleet = (struct fleet){.lease_ms = lease_ms, .near = 1};
+	*fleet = (struct fleet){.lease_ms = lease_ms, .threshold = 1, .stopping = stopping};
 	snprintf(fleet->prefix, sizeof(fleet->prefix), "connlimit:{%.70s}:", cluster);
 	snprintf(fleet->node, sizeof(fleet->node), "%s", node);
 }
 
-/* One EVAL or EVALSHA in the making. A script that Redis has lost is an error, upon which the caller connects anew. */
+static uint64_t now_ms(void)
+{
+	return clock_us() / 1000;
+}
+
+/* Whether a walk of several exchanges, begun at `began`, may go on. */
+static bool goes_on(const struct fleet *fleet, uint64_t began, const char *what, char *error)
+{
+	if (*fleet->stopping == 0 && now_ms() - began <= WALK_MOST_MS)
+		return true;
+	snprintf(error, ERROR, "%s %s", what, *fleet->stopping != 0 ? "given up" : "without end");
+	return false;
+}
+
+/* One EVAL or EVALSHA in the making. */
 struct call {
-	const char *argument[3 + 6 + 4 + 2 * CHANGES_A_SCRIPT];
-	size_t length[3 + 6 + 4 + 2 * CHANGES_A_SCRIPT];
+	const char *argument[3 + KEYS + 5 + 2 * CHANGES_A_SCRIPT];
+	size_t length[3 + KEYS + 5 + 2 * CHANGES_A_SCRIPT];
 	int arguments;
-	char key[6][192];
+	char key[KEYS][192];
 	char number[4][24];
 	char count[CHANGES_A_SCRIPT][12];
 };
@@ -102,13 +65,13 @@ static void add_text(struct call *call, const char *text)
 
 static void begin(struct call *call, const struct fleet *fleet, const char *script, const char *node)
 {
-	static const char *const keys[] = {"node:", "totals", "near", "changes", "leases", "incarnations"};
+	static const char *const keys[KEYS] = {"node:", "totals", "near", "changes", "leases", "incarnations", "thresholds"};
 
 	call->arguments = 0;
 	add_text(call, script == fleet->tell ? "EVALSHA" : "EVAL");
 	add_text(call, script);
-	add_text(call, "6");
-	for (int i = 0; i < 6; i++) {
+	add_text(call, "7");
+	for (int i = 0; i < KEYS; i++) {
 		snprintf(call->key[i], sizeof(call->key[i]), "%s%s%s", fleet->prefix, keys[i], i == 0 ? node : "");
 		add_text(call, call->key[i]);
 	}
@@ -132,150 +95,198 @@ struct hearing {
 	fleet_heard *heard;
 	void *with;
 	char *error;
-	int told; /* replies of tell_script come first */
+	int told; /* replies of the tell script come first */
 	bool good;
-	bool more;	/* the stream may hold more than was read */
-	long long left; /* of forget_script */
+	bool unknown_script; /* Redis lost it: SCRIPT FLUSH, or a replica in its place */
+	bool more;	     /* there may be more news than were read */
 	char cursor[32];
+	long long left; /* of the forget script */
+	long long number[3];
 };
 
 static void complain(struct hearing *hearing, const redisReply *reply)
 {
-	if (reply->type == REDIS_REPLY_ERROR && hearing->good) {
-		hearing->good = false;
-		snprintf(hearing->error, ERROR, "%.*s", (int)(reply->len < ERROR ? reply->len : ERROR - 1), reply->str);
+	if (reply->type != REDIS_REPLY_ERROR || !hearing->good)
+		return;
+	hearing->good = false;
+	hearing->unknown_script = strncmp(reply->str, "NOSCRIPT", 8) == 0;
+	redis_quote(hearing->error, reply);
+}
+
+/* {number, number, ...}; what is not there, or is none, is 0. */
+static void hear_numbers(redisReply *reply, int number, void *with)
+{
+	struct hearing *hearing = with;
+
+	(void)number;
+	complain(hearing, reply);
+	for (size_t i = 0; i < 3; i++) {
+		bool there =
+		    reply->type == REDIS_REPLY_ARRAY && i < reply->elements && reply->element[i]->type == REDIS_REPLY_INTEGER;
+		hearing->number[i] = there ? reply->element[i]->integer : 0;
 	}
 }
 
-static void hear_pairs(struct hearing *hearing, redisReply **pair, size_t number)
+static uint32_t count_in(const redisReply *reply)
 {
-	for (size_t i = 0; i + 1 < number; i += 2)
-		if (pair[i]->type == REDIS_REPLY_STRING && pair[i]->len == CLIENT_KEY &&
-		    pair[i + 1]->type == REDIS_REPLY_STRING)
-			hearing->heard((const unsigned char *)pair[i]->str, (uint32_t)strtoul(pair[i + 1]->str, NULL, 10),
-				       hearing->with);
+	long long number = strtoll(reply->str, NULL, 10);
+
+	return number < 0 ? 0 : number < LIMIT_MOST ? (uint32_t)number : LIMIT_MOST;
+}
+
+static void hear_pairs(struct hearing *hearing, const redisReply *pairs)
+{
+	if (pairs->type != REDIS_REPLY_ARRAY)
+		return;
+	for (size_t i = 0; i + 1 < pairs->elements; i += 2) {
+		const redisReply *client = pairs->element[i];
+		const redisReply *number = pairs->element[i + 1];
+		if (client->type == REDIS_REPLY_STRING && client->len == CLIENT_KEY && number->type == REDIS_REPLY_STRING)
+			hearing->heard((const unsigned char *)client->str, count_in(number), hearing->with);
+	}
 }
 
 /* [[stream, [[id, [client, total, ...]], ...]]] */
-static void hear_stream(struct hearing *hearing, const redisReply *reply)
+static void hear_news(struct hearing *hearing, const redisReply *reply)
 {
+	struct fleet *fleet = hearing->fleet;
+
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 || reply->element[0]->type != REDIS_REPLY_ARRAY ||
-	    reply->element[0]->elements != 2)
+	    reply->element[0]->elements != 2 || reply->element[0]->element[1]->type != REDIS_REPLY_ARRAY)
 		return;
 	const redisReply *entries = reply->element[0]->element[1];
-	for (size_t i = 0; entries->type == REDIS_REPLY_ARRAY && i < entries->elements; i++) {
+	for (size_t i = 0; i < entries->elements; i++) {
 		const redisReply *entry = entries->element[i];
 		if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 || entry->element[0]->type != REDIS_REPLY_STRING)
 			continue;
-		snprintf(hearing->fleet->last, sizeof(hearing->fleet->last), "%s", entry->element[0]->str);
-		if (entry->element[1]->type == REDIS_REPLY_ARRAY)
-			hear_pairs(hearing, entry->element[1]->element, entry->element[1]->elements);
+		unsigned long long number = strtoull(entry->element[0]->str, NULL, 10);
+		if (number != fleet->last + 1)
+			fleet->missed = true;
+		fleet->last = number;
+		hear_pairs(hearing, entry->element[1]);
 	}
-	hearing->more = entries->elements >= 1000;
+	hearing->more = entries->elements >= NEWS_AT_ONCE;
 }
 
 static void hear_exchange(redisReply *reply, int number, void *with)
 {
 	struct hearing *hearing = with;
+	struct fleet *fleet = hearing->fleet;
 
-	complain(hearing, reply);
-	if (!hearing->good)
-		return;
-	if (number < hearing->told) {
-		if (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)
-			hearing->fleet->joined = false;
+	if (number >= hearing->told) {
+		complain(hearing, reply);
+		if (hearing->good)
+			hear_news(hearing, reply);
 		return;
 	}
-	hear_stream(hearing, reply);
+	hear_numbers(reply, number, with);
+	if (!hearing->good)
+		return;
+	if (hearing->number[0] != 1) {
+		fleet->joined = false;
+		snprintf(fleet->former, sizeof(fleet->former), "%s", hearing->number[0] == 2 ? fleet->incarnation : "");
+		return;
+	}
+	/* Look again when the next lease may have ended; ours is renewed on the way. */
+	long long next = hearing->number[1] < 0 ? 0 : hearing->number[1] + 1;
+	fleet->ended = hearing->number[1] < 0;
+	if (next < fleet->lease_ms / 4)
+		fleet->renewal = now_ms() + (uint64_t)next;
+	/* The stream is not the one that was read: it was deleted, and began anew. */
+	if ((unsigned long long)hearing->number[2] < fleet->last) {
+		fleet->missed = true;
+		fleet->last = (unsigned long long)hearing->number[2];
+	}
 }
+
+/* ---- the exchange ---- */
 
 static bool add_read(struct fleet *fleet, struct redis *redis)
 {
 	char stream[192];
+	char from[32];
+	char count[8];
 
 	snprintf(stream, sizeof(stream), "%schanges", fleet->prefix);
-	const char *arguments[] = {"XREAD", "COUNT", "1000", "STREAMS", stream, fleet->last};
+	snprintf(from, sizeof(from), "%llu-0", fleet->last);
+	snprintf(count, sizeof(count), "%d", NEWS_AT_ONCE);
+	const char *arguments[] = {"XREAD", "COUNT", count, "STREAMS", stream, from};
 	return redis_add(redis, 6, arguments, NULL);
+}
+
+static bool add_tell(struct fleet *fleet, struct redis *redis, const struct fleet_change *change, size_t number)
+{
+	static struct call call; /* large, and this program has one thread */
+
+	begin(&call, fleet, fleet->tell, fleet->node);
+	add_text(&call, fleet->node);
+	add_text(&call, fleet->incarnation);
+	add_number(&call, 0, fleet->lease_ms);
+	for (size_t i = 0; i < number; i++) {
+		add(&call, (const char *)change[i].key, CLIENT_KEY);
+		snprintf(call.count[i], sizeof(call.count[i]), "%u", change[i].number);
+		add_text(&call, call.count[i]);
+	}
+	return send_call(redis, &call);
+}
+
+/* Tells some of the clients and reads the news, which by then contain them. */
+static bool exchange_some(struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number, bool silent,
+			  struct hearing *hearing)
+{
+	struct fleet *fleet = hearing->fleet;
+	size_t done = 0;
+
+	hearing->told = 0;
+	while (!silent) {
+		size_t part = number - done < CHANGES_A_SCRIPT ? number - done : CHANGES_A_SCRIPT;
+		if (!add_tell(fleet, redis, change + done, part))
+			return false;
+		hearing->told++;
+		done += part;
+		if (done >= number)
+			break;
+	}
+	if (!add_read(fleet, redis) || !redis_exchange(redis, wait_ms, hear_exchange, hearing, hearing->error))
+		return false;
+	hearing->told = 0;
+	for (uint64_t began = now_ms(); hearing->good && hearing->more;) {
+		hearing->more = false;
+		if (!add_read(fleet, redis) || !redis_exchange(redis, wait_ms, hear_exchange, hearing, hearing->error))
+			return false;
+		if (!goes_on(fleet, began, "news", hearing->error))
+			return false;
+	}
+	return hearing->good;
 }
 
 bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number,
 		    fleet_heard *heard, void *with, char *error)
 {
-	static struct call call; /* large, and this program has one thread */
-	struct hearing hearing = {.fleet = fleet, .heard = heard, .with = with, .error = error, .good = true};
+	const size_t most = (size_t)CHANGES_A_SCRIPT * SCRIPTS_AT_ONCE;
+	uint64_t now = now_ms();
+	bool silent = number == 0 && now < fleet->renewal;
 	size_t done = 0;
 
-	snprintf(error, ERROR, "out of memory");
-	uint64_t now = clock_us() / 1000;
-	bool silent = number == 0 && now - fleet->told < (uint64_t)fleet->lease_ms / 4;
+	fleet->ended = false;
 	if (!silent)
-		fleet->told = now;
-	while (!silent) {
-		size_t part = number - done < CHANGES_A_SCRIPT ? number - done : CHANGES_A_SCRIPT;
-		begin(&call, fleet, fleet->tell, fleet->node);
-		add_text(&call, fleet->node);
-		add_text(&call, fleet->incarnation);
-		add_number(&call, 0, fleet->lease_ms);
-		add_number(&call, 1, fleet->near);
-		for (size_t i = 0; i < part; i++) {
-			add(&call, (const char *)change[done + i].key, CLIENT_KEY);
-			snprintf(call.count[i], sizeof(call.count[i]), "%u", change[done + i].number);
-			add_text(&call, call.count[i]);
+		fleet->renewal = now + (uint64_t)fleet->lease_ms / 4;
+	snprintf(error, ERROR, "out of memory");
+	do {
+		struct hearing hearing = {.fleet = fleet, .heard = heard, .with = with, .error = error, .good = true};
+		size_t part = number - done < most ? number - done : most;
+		bool good = exchange_some(redis, wait_ms, change + done, part, silent, &hearing);
+		if (!good && hearing.unknown_script && fleet_prepare(fleet, redis, wait_ms, error)) {
+			/* Once more; those that were carried out all the same change nothing the second time. */
+			hearing.good = true;
+			hearing.unknown_script = false;
+			good = exchange_some(redis, wait_ms, change + done, part, silent, &hearing);
 		}
-		if (!send_call(redis, &call))
+		if (!good)
 			return false;
-		hearing.told++;
 		done += part;
-		if (done >= number)
-			break;
-	}
-	if (!add_read(fleet, redis) || !redis_exchange(redis, wait_ms, hear_exchange, &hearing, error))
-		return false;
-	hearing.told = 0;
-	while (hearing.good && hearing.more) {
-		hearing.more = false;
-		if (!add_read(fleet, redis) || !redis_exchange(redis, wait_ms, hear_exchange, &hearing, error))
-			return false;
-	}
-	return hearing.good;
-}
-
-static void hear_left(redisReply *reply, int number, void *with)
-{
-	struct hearing *hearing = with;
-
-	(void)number;
-	complain(hearing, reply);
-	hearing->left = reply->type == REDIS_REPLY_INTEGER ? reply->integer : 0;
-}
-
-static bool forget(struct fleet *fleet, struct redis *redis, int wait_ms, const char *node, bool only_if_ended, char *error)
-{
-	struct hearing hearing = {.fleet = fleet, .error = error, .good = true, .left = 1};
-	static struct call call;
-
-	while (hearing.good && hearing.left > 0) {
-		begin(&call, fleet, forget_script, node);
-		add_text(&call, node);
-		add_number(&call, 0, fleet->near);
-		add_number(&call, 1, FORGOTTEN_A_STEP);
-		add_text(&call, only_if_ended ? "1" : "0");
-		if (!send_call(redis, &call) || !redis_exchange(redis, wait_ms, hear_left, &hearing, error))
-			return false;
-		if (only_if_ended)
-			break;
-	}
-	return hearing.good;
-}
-
-static void hear_last(redisReply *reply, int number, void *with)
-{
-	struct hearing *hearing = with;
-
-	(void)number;
-	complain(hearing, reply);
-	if (reply->type == REDIS_REPLY_STRING)
-		snprintf(hearing->fleet->last, sizeof(hearing->fleet->last), "%s", reply->str);
+	} while (done < number && fleet->joined);
+	return true;
 }
 
 static void hear_hash(redisReply *reply, int number, void *with)
@@ -284,83 +295,166 @@ static void hear_hash(redisReply *reply, int number, void *with)
 
 	(void)number;
 	complain(hearing, reply);
-	if (reply->type == REDIS_REPLY_STRING)
+	if (reply->type == REDIS_REPLY_STRING && reply->len == 40)
 		snprintf(hearing->fleet->tell, sizeof(hearing->fleet->tell), "%s", reply->str);
 }
 
 bool fleet_prepare(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
 {
 	struct hearing hearing = {.fleet = fleet, .error = error, .good = true};
-	const char *arguments[] = {"SCRIPT", "LOAD", tell_script};
+	const char *arguments[] = {"SCRIPT", "LOAD", fleet_tell_script};
 
-	fleet->told = 0;
 	return redis_add(redis, 3, arguments, NULL) && redis_exchange(redis, wait_ms, hear_hash, &hearing, error) &&
 	       hearing.good;
 }
 
-bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
-{
-	struct hearing hearing = {.fleet = fleet, .error = error, .good = true};
-	unsigned long long number = 0;
-	static struct call call;
+/* ---- walks over hashes ---- */
 
-	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number)) {
-		snprintf(error, ERROR, "no random number: %s", strerror(errno));
-		return false;
-	}
-	snprintf(fleet->incarnation, sizeof(fleet->incarnation), "%016llx", number);
-	if (!forget(fleet, redis, wait_ms, fleet->node, false, error))
-		return false;
-	begin(&call, fleet, join_script, fleet->node);
-	add_text(&call, fleet->node);
-	add_text(&call, fleet->incarnation);
-	add_number(&call, 0, fleet->lease_ms);
-	fleet->joined = send_call(redis, &call) && redis_exchange(redis, wait_ms, hear_last, &hearing, error) && hearing.good;
-	return fleet->joined;
-}
-
-void fleet_leave(struct fleet *fleet, struct redis *redis, int wait_ms)
-{
-	char error[ERROR];
-
-	forget(fleet, redis, wait_ms, fleet->node, false, error);
-	fleet->joined = false;
-}
-
-static void hear_snapshot(redisReply *reply, int number, void *with)
+static void hear_part(redisReply *reply, int number, void *with)
 {
 	struct hearing *hearing = with;
 
 	(void)number;
 	complain(hearing, reply);
 	snprintf(hearing->cursor, sizeof(hearing->cursor), "0");
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
-	    reply->element[1]->type != REDIS_REPLY_ARRAY)
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1)
 		return;
-	snprintf(hearing->cursor, sizeof(hearing->cursor), "%s", reply->element[0]->str);
-	hear_pairs(hearing, reply->element[1]->element, reply->element[1]->elements);
+	/* HSCAN: cursor and pairs; the fill script: the cursor alone. */
+	if (reply->element[0]->type == REDIS_REPLY_STRING)
+		snprintf(hearing->cursor, sizeof(hearing->cursor), "%s", reply->element[0]->str);
+	if (reply->elements == 2 && hearing->heard != NULL)
+		hear_pairs(hearing, reply->element[1]);
 }
 
-bool fleet_snapshot(struct fleet *fleet, struct redis *redis, int wait_ms, fleet_heard *heard, void *with, char *error)
+static bool walk_hash(struct fleet *fleet, struct redis *redis, int wait_ms, const char *name, const char *node,
+		      fleet_heard *heard, void *with, char *error)
 {
 	struct hearing hearing = {.fleet = fleet, .heard = heard, .with = with, .error = error, .good = true, .cursor = "0"};
+	uint64_t began = now_ms();
 	char key[192];
 
-	snprintf(key, sizeof(key), "%snear", fleet->prefix);
+	snprintf(key, sizeof(key), "%s%s%s", fleet->prefix, name, node);
 	do {
 		char cursor[32];
 		snprintf(cursor, sizeof(cursor), "%s", hearing.cursor);
 		const char *arguments[] = {"HSCAN", key, cursor, "COUNT", "1000"};
-		if (!redis_add(redis, 5, arguments, NULL) || !redis_exchange(redis, wait_ms, hear_snapshot, &hearing, error))
+		if (!redis_add(redis, 5, arguments, NULL) || !redis_exchange(redis, wait_ms, hear_part, &hearing, error))
+			return false;
+		if (!goes_on(fleet, began, "a hash", error))
 			return false;
 	} while (hearing.good && strcmp(hearing.cursor, "0") != 0);
 	return hearing.good;
 }
 
+bool fleet_snapshot(struct fleet *fleet, struct redis *redis, int wait_ms, fleet_heard *heard, void *with, char *error)
+{
+	return walk_hash(fleet, redis, wait_ms, "near", "", heard, with, error);
+}
+
+/* ---- joining ---- */
+
+static bool choose_incarnation(struct fleet *fleet, char *error)
+{
+	unsigned long long number = 0;
+
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number)) {
+		snprintf(error, ERROR, "no random number: %s", strerror(errno));
+		return false;
+	}
+	snprintf(fleet->incarnation, sizeof(fleet->incarnation), "%016llx", number);
+	return true;
+}
+
+static bool fill(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
+{
+	struct hearing hearing = {.fleet = fleet, .error = error, .good = true, .cursor = "0"};
+	uint64_t began = now_ms();
+	static struct call call;
+
+	do {
+		begin(&call, fleet, fleet_fill_script, fleet->node);
+		add_text(&call, hearing.cursor);
+		add_number(&call, 0, CLIENTS_A_STEP);
+		if (!send_call(redis, &call) || !redis_exchange(redis, wait_ms, hear_part, &hearing, error) ||
+		    !goes_on(fleet, began, "a hash", error))
+			return false;
+	} while (hearing.good && strcmp(hearing.cursor, "0") != 0);
+	return hearing.good;
+}
+
+bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, fleet_heard *held, void *with, char *error)
+{
+	struct hearing hearing = {.fleet = fleet, .error = error, .good = true};
+	static struct call call;
+
+	if (!choose_incarnation(fleet, error))
+		return false;
+	begin(&call, fleet, fleet_join_script, fleet->node);
+	add_text(&call, fleet->node);
+	add_text(&call, fleet->incarnation);
+	add_number(&call, 0, fleet->lease_ms);
+	add_number(&call, 1, fleet->threshold);
+	add_text(&call, fleet->former);
+	snprintf(error, ERROR, "out of memory");
+	if (!send_call(redis, &call) || !redis_exchange(redis, wait_ms, hear_numbers, &hearing, error) || !hearing.good)
+		return false;
+	if (hearing.number[0] != 1) {
+		snprintf(error, ERROR, "another machine goes by the name of node %s (--node)", fleet->node);
+		return false;
+	}
+	fleet->former[0] = '\0';
+	fleet->last = hearing.number[2] > 0 ? (unsigned long long)hearing.number[2] : 0;
+	fleet->renewal = 0;
+	fleet->missed = false;
+	fleet->joined = (hearing.number[1] == 0 || fill(fleet, redis, wait_ms, error)) &&
+			walk_hash(fleet, redis, wait_ms, "node:", fleet->node, held, with, error);
+	return fleet->joined;
+}
+
+/* ---- forgetting ---- */
+
+static void hear_forgotten(redisReply *reply, int number, void *with)
+{
+	struct hearing *hearing = with;
+
+	(void)number;
+	complain(hearing, reply);
+	hearing->left = 0;
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_INTEGER ||
+	    reply->element[1]->type != REDIS_REPLY_STRING)
+		return;
+	hearing->left = reply->element[0]->integer;
+	snprintf(hearing->cursor, sizeof(hearing->cursor), "%s", reply->element[1]->str);
+}
+
+static bool forget(struct fleet *fleet, struct redis *redis, int wait_ms, const char *node, bool only_if_ended, uint64_t until,
+		   char *error)
+{
+	struct hearing hearing = {.fleet = fleet, .error = error, .good = true, .left = 1, .cursor = "0"};
+	static struct call call;
+
+	do {
+		begin(&call, fleet, fleet_forget_script, node);
+		add_text(&call, node);
+		add_number(&call, 0, CLIENTS_A_STEP);
+		add_text(&call, hearing.cursor);
+		add_text(&call, only_if_ended ? "1" : "0");
+		if (!send_call(redis, &call) || !redis_exchange(redis, wait_ms, hear_forgotten, &hearing, error))
+			return false;
+	} while (hearing.good && hearing.left > 0 && now_ms() < until);
+	return hearing.good;
+}
+
+bool fleet_leave(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
+{
+	fleet->joined = false;
+	return forget(fleet, redis, wait_ms, fleet->node, false, now_ms() + WALK_MOST_MS, error);
+}
+
 struct burial {
 	char node[16][64];
 	int nodes;
-	bool good;
+	struct hearing hearing;
 };
 
 static void hear_ended(redisReply *reply, int number, void *with)
@@ -368,23 +462,25 @@ static void hear_ended(redisReply *reply, int number, void *with)
 	struct burial *burial = with;
 
 	(void)number;
-	burial->good = reply->type == REDIS_REPLY_ARRAY;
-	for (size_t i = 0; burial->good && i < reply->elements && burial->nodes < 16; i++)
+	complain(&burial->hearing, reply);
+	if (reply->type != REDIS_REPLY_ARRAY)
+		return;
+	for (size_t i = 0; i < reply->elements && burial->nodes < 16; i++)
 		if (reply->element[i]->type == REDIS_REPLY_STRING && reply->element[i]->len < sizeof(burial->node[0]))
 			snprintf(burial->node[burial->nodes++], sizeof(burial->node[0]), "%s", reply->element[i]->str);
 }
 
-bool fleet_bury(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
+bool fleet_bury(struct fleet *fleet, struct redis *redis, int wait_ms, int work_ms, char *error)
 {
-	struct burial burial = {0};
-	char key[192];
+	struct burial burial = {.hearing = {.fleet = fleet, .error = error, .good = true}};
+	uint64_t until = now_ms() + (uint64_t)work_ms;
+	static struct call call;
 
-	snprintf(key, sizeof(key), "%sleases", fleet->prefix);
-	const char *arguments[] = {"EVAL", ended_script, "1", key};
-	if (!redis_add(redis, 4, arguments, NULL) || !redis_exchange(redis, wait_ms, hear_ended, &burial, error))
+	begin(&call, fleet, fleet_ended_script, fleet->node);
+	if (!send_call(redis, &call) || !redis_exchange(redis, wait_ms, hear_ended, &burial, error) || !burial.hearing.good)
 		return false;
 	for (int i = 0; i < burial.nodes; i++)
-		if (!forget(fleet, redis, wait_ms, burial.node[i], true, error))
+		if (!forget(fleet, redis, wait_ms, burial.node[i], true, until, error))
 			return false;
 	return true;
 }

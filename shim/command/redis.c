@@ -4,7 +4,9 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -30,111 +32,6 @@ struct redis {
 	unsigned long long sent;
 	unsigned long long received;
 };
-
-/* ---- address ---- */
-
-static int hex_value(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Copies [from, end) undoing %XX. */
-static bool copy_part(char *to, size_t room, const char *from, const char *end)
-{
-	size_t n = 0;
-
-	for (; from < end; from++) {
-		char c = *from;
-		if (c == '%') {
-			if (end - from < 3 || hex_value(from[1]) < 0 || hex_value(from[2]) < 0)
-				return false;
-			c = (char)(hex_value(from[1]) * 16 + hex_value(from[2]));
-			from += 2;
-		}
-		if (n + 1 >= room || c == '\0')
-			return false;
-		to[n++] = c;
-	}
-	to[n] = '\0';
-	return true;
-}
-
-static bool parse_user(struct redis_address *address, const char *from, const char *end)
-{
-	const char *colon = memchr(from, ':', (size_t)(end - from));
-
-	if (!copy_part(address->user, sizeof(address->user), from, colon != NULL ? colon : end))
-		return false;
-	return colon == NULL || copy_part(address->password, sizeof(address->password), colon + 1, end);
-}
-
-static bool parse_host(struct redis_address *address, const char *from, const char *end)
-{
-	const char *host_end = from < end && *from == '[' ? memchr(from, ']', (size_t)(end - from)) : NULL;
-	const char *colon;
-
-	if (from < end && *from == '[') {
-		if (host_end == NULL || !copy_part(address->host, sizeof(address->host), from + 1, host_end))
-			return false;
-		colon = host_end + 1;
-	} else {
-		colon = memchr(from, ':', (size_t)(end - from));
-		if (!copy_part(address->host, sizeof(address->host), from, colon != NULL ? colon : end))
-			return false;
-		if (colon == NULL)
-			colon = end;
-	}
-	if (address->host[0] == '\0')
-		return false;
-	if (colon == end)
-		return true;
-	if (*colon != ':' || colon + 1 == end || strspn(colon + 1, "0123456789") < (size_t)(end - colon - 1))
-		return false;
-	return copy_part(address->port, sizeof(address->port), colon + 1, end);
-}
-
-bool redis_address_parse(struct redis_address *address, const char *uri, const char **error)
-{
-	const char *from;
-
-	*address = (struct redis_address){.port = "6379"};
-	if (strncmp(uri, "redis://", 8) == 0) {
-		from = uri + 8;
-	} else if (strncmp(uri, "rediss://", 9) == 0) {
-		from = uri + 9;
-		address->tls = true;
-	} else {
-		*error = "starts neither with redis:// nor with rediss://";
-		return false;
-	}
-	const char *slash = strchr(from, '/');
-	const char *end = slash != NULL ? slash : from + strlen(from);
-	const char *at = NULL;
-	for (const char *c = from; c < end; c++)
-		if (*c == '@')
-			at = c;
-	if (at != NULL && !parse_user(address, from, at)) {
-		*error = "the user or password before '@' is too long or has a bad %XX";
-		return false;
-	}
-	if (!parse_host(address, at != NULL ? at + 1 : from, end)) {
-		*error = "has no host, or a port that is not a number";
-		return false;
-	}
-	if (slash != NULL && slash[1] != '\0') {
-		char *rest;
-		long database = strtol(slash + 1, &rest, 10);
-		if (*rest != '\0' || database < 0 || database > 65535 || slash[1] < '0' || slash[1] > '9') {
-			*error = "the database after '/' is not a number from 0 to 65535";
-			return false;
-		}
-		address->database = (int)database;
-	}
-	const char *given = getenv("REDISCLI_AUTH");
-	if (address->password[0] == '\0' && given != NULL)
-		snprintf(address->password, sizeof(address->password), "%s", given);
-	return true;
-}
 
 /* ---- the socket ---- */
 
@@ -184,6 +81,7 @@ static int connect_to(const struct redis_address *address, uint64_t deadline, ch
 {
 	struct addrinfo wanted = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
 	struct addrinfo *found = NULL;
+	unsigned candidates = 0;
 	int descriptor = -1;
 
 	int result = getaddrinfo(address->host, address->port, &wanted, &found);
@@ -196,33 +94,83 @@ static int connect_to(const struct redis_address *address, uint64_t deadline, ch
 		snprintf(error, ERROR, "%.120s: %.100s", address->host, gai_strerror(result));
 		return -1;
 	}
-	for (struct addrinfo *candidate = found; candidate != NULL && descriptor < 0; candidate = candidate->ai_next)
-		descriptor = connect_one(candidate, deadline);
+	/* Each gets its share of the time, so that one that is silent does not keep us from the next. */
+	for (struct addrinfo *candidate = found; candidate != NULL; candidate = candidate->ai_next)
+		candidates++;
+	for (struct addrinfo *candidate = found; candidate != NULL && descriptor < 0; candidate = candidate->ai_next) {
+		uint64_t now = clock_us() / 1000;
+		descriptor = connect_one(candidate, now < deadline ? now + (deadline - now) / candidates-- : deadline);
+	}
 	if (descriptor < 0)
 		snprintf(error, ERROR, "%.120s port %.7s: %.100s", address->host, address->port, strerror(errno));
 	freeaddrinfo(found);
 	return descriptor;
 }
 
-static bool start_tls(struct redis *redis, const struct redis_address *address, uint64_t deadline, char *error)
+/* What OpenSSL has to say of the last failure. */
+static void complain_tls(struct redis *redis, const char *what, char *error)
+{
+	unsigned long code = ERR_get_error();
+	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
+	long verified = redis->tls != NULL ? SSL_get_verify_result(redis->tls) : X509_V_OK;
+
+	if (verified != X509_V_OK)
+		snprintf(error, ERROR, "TLS: certificate verify failed: %.180s", X509_verify_cert_error_string(verified));
+	else
+		snprintf(error, ERROR, "TLS: %.120s%s%.120s", what, what[0] != '\0' ? ": " : "",
+			 reason != NULL ? reason
+			 : errno != 0	? strerror(errno)
+					: "the server closed the connection");
+	ERR_clear_error();
+}
+
+static bool load_certificates(struct redis *redis, const struct redis_address *address, char *error)
 {
 	redis->tls_settings = SSL_CTX_new(TLS_client_method());
-	if (redis->tls_settings == NULL || SSL_CTX_set_min_proto_version(redis->tls_settings, TLS1_2_VERSION) != 1 ||
-	    (address->ca[0] != '\0' ? SSL_CTX_load_verify_locations(redis->tls_settings, address->ca, NULL)
+	if (redis->tls_settings == NULL || SSL_CTX_set_min_proto_version(redis->tls_settings, TLS1_2_VERSION) != 1) {
+		complain_tls(redis, "cannot begin", error);
+		return false;
+	}
+	if ((address->ca[0] != '\0' ? SSL_CTX_load_verify_locations(redis->tls_settings, address->ca, NULL)
 				    : SSL_CTX_set_default_verify_paths(redis->tls_settings)) != 1) {
-		snprintf(error, ERROR, "TLS: cannot load the certificates to trust");
+		complain_tls(redis, "cannot load the certificates to trust", error);
+		return false;
+	}
+	if (address->certificate[0] != '\0' &&
+	    (SSL_CTX_use_certificate_chain_file(redis->tls_settings, address->certificate) != 1 ||
+	     SSL_CTX_use_PrivateKey_file(redis->tls_settings, address->key, SSL_FILETYPE_PEM) != 1)) {
+		complain_tls(redis, "cannot load --cert and --key", error);
 		return false;
 	}
 	SSL_CTX_set_verify(redis->tls_settings, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_mode(redis->tls_settings, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	return true;
+}
+
+/* The certificate must be for the name that we were given, or for the address, if it was one. */
+static bool expect_host(struct redis *redis, const char *host)
+{
+	unsigned char ignored[16];
+
+	if (inet_pton(AF_INET, host, ignored) == 1 || inet_pton(AF_INET6, host, ignored) == 1)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(redis->tls), host) == 1;
+	SSL_set_hostflags(redis->tls, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return SSL_set1_host(redis->tls, host) == 1 && SSL_set_tlsext_host_name(redis->tls, host) == 1;
+}
+
+static bool start_tls(struct redis *redis, const struct redis_address *address, uint64_t deadline, char *error)
+{
+	ERR_clear_error();
+	errno = 0;
+	if (!load_certificates(redis, address, error))
+		return false;
 	redis->tls = SSL_new(redis->tls_settings);
-	if (redis->tls == NULL || SSL_set_fd(redis->tls, redis->descriptor) != 1 ||
-	    SSL_set_tlsext_host_name(redis->tls, address->host) != 1 || (SSL_set1_host(redis->tls, address->host) != 1)) {
-		snprintf(error, ERROR, "TLS: out of memory");
+	if (redis->tls == NULL || SSL_set_fd(redis->tls, redis->descriptor) != 1 || !expect_host(redis, address->host)) {
+		complain_tls(redis, "cannot begin", error);
 		return false;
 	}
-	X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(redis->tls), address->host); /* if it is an address */
 	for (;;) {
+		errno = 0;
 		int result = SSL_connect(redis->tls);
 		if (result == 1)
 			return true;
@@ -230,8 +178,7 @@ static bool start_tls(struct redis *redis, const struct redis_address *address, 
 		if ((why == SSL_ERROR_WANT_READ && wait_for(redis->descriptor, POLLIN, deadline)) ||
 		    (why == SSL_ERROR_WANT_WRITE && wait_for(redis->descriptor, POLLOUT, deadline)))
 			continue;
-		unsigned long code = ERR_get_error();
-		snprintf(error, ERROR, "TLS: %s", code != 0 ? ERR_reason_error_string(code) : strerror(errno));
+		complain_tls(redis, "", error);
 		return false;
 	}
 }
@@ -242,6 +189,7 @@ static ssize_t write_some(struct redis *redis, const char *from, size_t length, 
 		*events = POLLOUT;
 		return send(redis->descriptor, from, length, MSG_NOSIGNAL);
 	}
+	ERR_clear_error();
 	int result = SSL_write(redis->tls, from, (int)(length < (1 << 20) ? length : (1 << 20)));
 	if (result > 0)
 		return result;
@@ -257,6 +205,7 @@ static ssize_t read_some(struct redis *redis, char *into, size_t room, short *ev
 		*events = POLLIN;
 		return recv(redis->descriptor, into, room, 0);
 	}
+	ERR_clear_error();
 	int result = SSL_read(redis->tls, into, (int)room);
 	if (result > 0)
 		return result;
@@ -294,9 +243,31 @@ bool redis_add(struct redis *redis, int arguments, const char **argument, const 
 	return true;
 }
 
+/* Passes on the replies that came so far. */
+static bool take_replies(struct redis *redis, int *replies, void (*got)(redisReply *, int, void *), void *with, char *error)
+{
+	while (*replies < redis->commands) {
+		void *reply = NULL;
+		if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
+			snprintf(error, ERROR, "not understood: %s", redis->reader->errstr);
+			return false;
+		}
+		if (reply == NULL)
+			return true;
+		got(reply, (*replies)++, with);
+		freeReplyObject(reply);
+	}
+	if (redis->reader->pos < redis->reader->len) {
+		snprintf(error, ERROR, "not understood: a reply to nothing that was asked");
+		return false;
+	}
+	return true;
+}
+
 static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisReply *, int, void *), void *with, char *error)
 {
 	size_t written = 0;
+	size_t received = 0;
 	int replies = 0;
 	char buffer[65536];
 
@@ -309,9 +280,7 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 			if (n > 0) {
 				written += (size_t)n;
 				redis->sent += (unsigned long long)n;
-				write_events = 0;
-				if (written < redis->length)
-					write_events = POLLOUT;
+				write_events = written < redis->length ? POLLOUT : 0;
 			} else if (errno != EAGAIN && errno != EINTR) {
 				snprintf(error, ERROR, "write: %s", strerror(errno));
 				return false;
@@ -333,18 +302,18 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 			}
 			continue;
 		}
+		received += (size_t)n;
 		redis->received += (unsigned long long)n;
-		redisReaderFeed(redis->reader, buffer, (size_t)n);
-		for (;;) {
-			void *reply = NULL;
-			if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
-				snprintf(error, ERROR, "not understood: %s", redis->reader->errstr);
-				return false;
-			}
-			if (reply == NULL)
-				break;
-			got(reply, replies++, with);
-			freeReplyObject(reply);
+		if (received > REPLIES_MOST || redisReaderFeed(redis->reader, buffer, (size_t)n) != REDIS_OK) {
+			snprintf(error, ERROR, "more is answered than was asked for");
+			return false;
+		}
+		if (!take_replies(redis, &replies, got, with, error))
+			return false;
+		/* One who drips is not waited for either. */
+		if (replies < redis->commands && clock_us() / 1000 >= deadline) {
+			snprintf(error, ERROR, "no answer in time");
+			return false;
 		}
 	}
 	return true;
@@ -360,6 +329,15 @@ bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *re
 	return done;
 }
 
+void redis_quote(char *error, const redisReply *reply)
+{
+	size_t length = reply->len < ERROR - 1 ? reply->len : ERROR - 1;
+
+	for (size_t i = 0; i < length; i++)
+		error[i] = reply->str[i] >= ' ' && reply->str[i] < 127 ? reply->str[i] : '?';
+	error[length] = '\0';
+}
+
 struct greeting {
 	bool good;
 	char *error;
@@ -372,7 +350,7 @@ static void check_greeting(redisReply *reply, int number, void *with)
 	(void)number;
 	if (reply->type == REDIS_REPLY_ERROR && greeting->good) {
 		greeting->good = false;
-		snprintf(greeting->error, ERROR, "%.*s", (int)reply->len, reply->str);
+		redis_quote(greeting->error, reply);
 	}
 }
 
@@ -381,7 +359,7 @@ static bool greet(struct redis *redis, const struct redis_address *address, int 
 	struct greeting greeting = {.good = true, .error = error};
 	char database[16];
 
-	if (address->password[0] != '\0') {
+	if (address->password[0] != '\0' || address->user[0] != '\0') {
 		const char *with_user[] = {"AUTH", address->user, address->password};
 		const char *without[] = {"AUTH", address->password};
 		if (address->user[0] != '\0' ? !redis_add(redis, 3, with_user, NULL) : !redis_add(redis, 2, without, NULL))
@@ -397,6 +375,35 @@ static bool greet(struct redis *redis, const struct redis_address *address, int 
 	return redis_exchange(redis, wait_ms, check_greeting, &greeting, error) && greeting.good;
 }
 
+/* The reader makes room for a list before its elements have come, however many are promised. */
+#if HIREDIS_MAJOR >= 1
+typedef size_t list_length;
+#else
+typedef int list_length;
+#endif
+static void *(*make_list)(const redisReadTask *task, list_length elements);
+
+static void *make_short_list(const redisReadTask *task, list_length elements)
+{
+	return (size_t)elements <= ELEMENTS_MOST ? make_list(task, elements) : NULL;
+}
+
+static redisReader *make_reader(void)
+{
+	static redisReplyObjectFunctions functions;
+	redisReader *reader = redisReaderCreate();
+
+	if (reader == NULL)
+		return NULL;
+	if (make_list == NULL) {
+		functions = *reader->fn;
+		make_list = functions.createArray;
+		functions.createArray = make_short_list;
+	}
+	reader->fn = &functions;
+	return reader;
+}
+
 struct redis *redis_open(const struct redis_address *address, int wait_ms, char *error)
 {
 	uint64_t deadline = clock_us() / 1000 + (uint64_t)wait_ms;
@@ -405,7 +412,7 @@ struct redis *redis_open(const struct redis_address *address, int wait_ms, char 
 	snprintf(error, ERROR, "out of memory");
 	if (redis == NULL)
 		return NULL;
-	redis->reader = redisReaderCreate();
+	redis->reader = make_reader();
 	redis->descriptor = redis->reader != NULL ? connect_to(address, deadline, error) : -1;
 	if (redis->descriptor < 0 || (address->tls && !start_tls(redis, address, deadline, error)) ||
 	    !greet(redis, address, wait_ms, error)) {

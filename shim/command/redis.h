@@ -15,9 +15,11 @@ struct redis;
 struct redis_address {
 	char host[256];
 	char port[8];
-	char user[128];	    /* "": the default user */
-	char password[256]; /* "": no AUTH */
-	char ca[1024];	    /* file of certificates to trust; "": the system's */
+	char user[128];		/* "": the default user */
+	char password[4096];	/* "": no AUTH, unless there is a user */
+	char ca[1024];		/* file of certificates to trust; "": the system's */
+	char certificate[1024]; /* what we prove with who we are, if the server asks for it; "": nothing */
+	char key[1024];
 	int database;
 	bool tls;
 };
@@ -34,9 +36,14 @@ void redis_close(struct redis *redis);
 bool redis_add(struct redis *redis, int arguments, const char **argument, const size_t *length);
 
 /* Sends what was added and calls `got` for each reply, in order, all within `wait_ms`. False on any failure, with the reason in
- * error: the connection is then of no more use. */
+ * error: the connection is then of no more use. The server is not believed: more than REPLIES_MOST bytes at once, lists of more
+ * than ELEMENTS_MOST, and replies to nothing are failures. */
+enum { REPLIES_MOST = 64 << 20, ELEMENTS_MOST = 1 << 17 };
 bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *reply, int number, void *with), void *with,
 		    char *error);
+
+/* Copies an error's text, made printable, into error. */
+void redis_quote(char *error, const redisReply *reply);
 
 /* Bytes sent and received so far. */
 void redis_traffic(const struct redis *redis, unsigned long long *sent, unsigned long long *received);

@@ -82,7 +82,9 @@ static void print_fleet(const struct table_view *view)
 	if (view->settings.cluster_per_ip == LIMIT_NONE || !view->fleet_current)
 		return;
 	view_span(span, view->heard > 0 ? (uint64_t)view->heard : 0);
-	printf("  fleet    in step, heard %s ago; other machines hold %" PRIu64 "\n", span, view->remote);
+	printf("  fleet    in step, heard %s ago by connlimit sync, pid %" PRIu32 ", good for %" PRIu64 ".%" PRIu64
+	       " s; other machines hold %" PRIu64 "\n",
+	       span, view->sidecar, view->lease / 1000, view->lease % 1000 / 100, view->remote);
 }
 
 static void print_refusals(const struct table_view *view)

@@ -136,7 +136,11 @@ static void gather_times(const struct table_header *header, struct table_view *v
 	view->publications = atomic_load(&header->current) >> 2;
 	view->failed = failed >= atomic_load(&header->reloaded) ? seconds_since(failed, now) : -1;
 	view->heard = seconds_since(atomic_load(&header->remote_heard), now);
-	view->fleet_current = atomic_load(&header->remote_until) > now;
+	uint64_t until = atomic_load(&header->remote_until);
+	uint64_t heard = atomic_load(&header->remote_heard);
+	view->fleet_current = until > now;
+	view->lease = until > heard ? until - heard : 0;
+	view->sidecar = atomic_load(&header->remote_sidecar);
 }
 
 static enum compared compare(struct table *table)

@@ -34,7 +34,9 @@ struct table_view {
 	uint64_t publications; /* how often they were: the first is the start's */
 	int64_t failed;	       /* s since a reload failed, if no later one succeeded; -1 otherwise */
 	char failure[256];
-	int64_t heard; /* s since the fleet was heard, -1 never */
+	int64_t heard;	  /* s since the fleet was heard, -1 never */
+	uint64_t lease;	  /* ms that what was heard is good */
+	uint32_t sidecar; /* pid of the `connlimit sync` that heard it last, 0 for none */
 	bool fleet_current;
 	uint64_t open;
 	uint64_t remote;   /* of all clients */

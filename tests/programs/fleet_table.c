@@ -1,7 +1,7 @@
-/* A table as of a busy daemon, without the daemon: fleet_table NAME NODE CLIENTS CHANGES SECONDS
+/* A table as of a busy daemon, without the daemon: fleet_table NAME NODE CLIENTS CHANGES SECONDS LIMIT
  *
  * Admits CLIENTS connections, each from an address of its own (every fourth of them the same on all nodes), then for SECONDS
- * closes and opens CHANGES of them in each tenth of a second. The fleet's limit is 40. */
+ * closes and opens CHANGES of them in each tenth of a second. LIMIT is the fleet's. */
 #include "table.h"
 
 #include <stdio.h>
@@ -31,14 +31,14 @@ int main(int argc, char **argv)
 	unsigned at = 0;
 	unsigned first = 0;
 
-	if (argc != 6)
+	if (argc != 7)
 		return 2;
 	unsigned node = (unsigned)atoi(argv[2]);
 	unsigned clients = (unsigned)atoi(argv[3]);
 	unsigned changes = (unsigned)atoi(argv[4]);
 	reference *held = calloc(clients, sizeof(*held));
 	settings_default(&settings);
-	settings.cluster_per_ip = 40;
+	settings.cluster_per_ip = (uint32_t)atoi(argv[6]);
 	settings.capacity = 2 * clients;
 	if (held == NULL || !table_open(&table, argv[1], &settings, NULL)) {
 		perror("fleet_table");

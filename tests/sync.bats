@@ -1,0 +1,259 @@
+#!/usr/bin/env bats
+# connlimit sync and Redis: what it says to it, what it takes from it, and what it does when Redis is not as it should be.
+
+load daemon
+
+interval=50
+lease=1000
+
+start_redis() { # [OPTION]...
+	redis_port=$(free_port)
+	redis-server --port "$redis_port" --bind 127.0.0.1 --save '' --dir "$here" "$@" >"$here/redis.log" 2>&1 3>&- &
+	redis=$!
+	pids+=("$redis")
+	until_true eval "redis ping 2>/dev/null | grep -q PONG"
+}
+
+redis() { redis-cli -p "$redis_port" --raw "$@"; }
+
+# sidecar NODE [OPTION]...: what it says is in $here/NODE.
+sidecar() {
+	local node=$1
+	shift
+	"$CONNLIMIT" sync --redis "${url:-redis://127.0.0.1:$redis_port}" --cluster test --node "$node" --interval $interval --lease $lease \
+		--table none "$@" >>"$here/$node" 2>&1 3>&- &
+	sidecar=$!
+	pids+=("$sidecar")
+}
+
+members() { [[ $(redis zrange 'connlimit:{test}:leases' 0 -1 | sort | xargs) == "$1" ]]; }
+joined() { redis zrange 'connlimit:{test}:leases' 0 -1 | grep -qx "$1"; }
+says() { grep -q -- "$2" "$here/$1"; } # NODE TEXT
+alive() { kill -0 "$sidecar"; }
+resident_kib() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
+
+# A node that died, with 20 000 clients: one to five connections each.
+bury_alive() {
+	redis eval '
+		for i = 1, 20000 do
+			local client = string.format("%016d", i) .. "\128"
+			redis.call("HSET", KEYS[1] .. "node:dead", client, i % 5 + 1)
+			redis.call("HINCRBY", KEYS[1] .. "totals", client, i % 5 + 1)
+		end
+		redis.call("HSET", KEYS[1] .. "incarnations", "dead", "x")
+		redis.call("ZADD", KEYS[1] .. "leases", 1, "dead")
+		redis.call("ZADD", KEYS[1] .. "thresholds", 1, "dead")
+		return "buried"' 1 'connlimit:{test}:'
+}
+
+nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e thresholds -e changes) ]]; }
+
+@test "sync: a node with very many clients that died is forgotten whole" {
+	start_redis
+	bury_alive
+	sidecar a
+	until_true members a
+	until_true nothing_left
+	[ "$(redis hlen 'connlimit:{test}:totals')" = 0 ]
+	# Those at or over its threshold were news.
+	[ "$(redis xlen 'connlimit:{test}:changes')" -ge 40 ]
+}
+
+@test "sync: with the Redis user that the README gives, and no more" {
+	acl=$(sed -n 's/^ACL SETUSER connlimit //p' "$SOURCE/README.md")
+	[ -n "$acl" ]
+	start_redis
+	# shellcheck disable=SC2086 # words
+	[ "$(redis acl setuser connlimit $acl)" = OK ]
+	bury_alive
+	url="redis://connlimit:secret@127.0.0.1:$redis_port" sidecar a --verbose
+	until_true members a
+	until_true nothing_left
+	redis script flush
+	redis del 'connlimit:{test}:leases' 'connlimit:{test}:incarnations'
+	until_true members a
+	kill -TERM "$sidecar"
+	wait "$sidecar"
+	[ -z "$(redis keys '*' | grep -v changes)" ]
+	# Nothing was denied, but what it did not need to ask for.
+	[ -z "$(redis acl log | grep -A1 '^object')" ]
+	! says a 'not heard'
+}
+
+@test "sync: a user with a password, from the URL, the environment, a file; one without any" {
+	redis() { REDISCLI_AUTH='se cret@/' redis-cli -p "$redis_port" --raw "$@"; }
+	start_redis --requirepass 'se cret@/'
+	redis acl setuser free on nopass '~*' '+@all'
+	echo "redis://:se%20cret%40%2f@127.0.0.1:$redis_port/3" >"$here/url"
+	url= sidecar none
+	until_true says none NOAUTH
+	"$CONNLIMIT" sync --redis-file "$here/url" --cluster test --node file --table none 2>>"$here/file" 3>&- &
+	pids+=("$!")
+	until_true eval '[[ $(redis -n 3 zcard "connlimit:{test}:leases") == 1 ]]'
+	REDISCLI_AUTH='se cret@/' sidecar environment
+	url="redis://free@127.0.0.1:$redis_port" sidecar free
+	url="redis://:se%20cret%40%2f@127.0.0.1:$redis_port" sidecar argument
+	until_true members "argument environment free"
+	until_true says argument 'can be seen'
+	# ps does not show it.
+	! tr '\0' ' ' <"/proc/$sidecar/cmdline" | grep -q cret
+	! says environment 'can be seen'
+	REDISCLI_AUTH=wrong sidecar wrong
+	until_true says wrong WRONGPASS
+	until_true alive
+}
+
+@test "sync: two machines of one name: the one that came last has it, the other says so and comes back when it is free" {
+	start_redis
+	sidecar one --node same
+	until_true members same
+	first=$sidecar
+	sidecar two --node same
+	until_true says one 'another machine goes by the name of node same'
+	incarnation=$(redis hget 'connlimit:{test}:incarnations' same)
+	sleep 1
+	[ "$(redis hget 'connlimit:{test}:incarnations' same)" = "$incarnation" ]
+	! says two 'not heard'
+	kill -KILL "$sidecar"
+	until_true says one 'heard again'
+	kill -0 "$first"
+}
+
+@test "sync: a replica, a full Redis, a database that is not there: each said once, and gone on from when it is over" {
+	start_redis
+	sidecar a
+	until_true joined a
+	redis replicaof 127.0.0.1 1
+	until_true says a READONLY
+	redis replicaof no one
+	until_true eval '[[ $(grep -c "heard again" "$here/a") == 1 ]]'
+	redis config set maxmemory 1
+	bury_alive || true
+	until_true says a OOM
+	redis config set maxmemory 0
+	until_true eval '[[ $(grep -c "heard again" "$here/a") == 2 ]]'
+	[ "$(grep -c 'not heard' "$here/a")" = 2 ]
+	url="redis://127.0.0.1:$redis_port/99" sidecar b
+	until_true says b 'out of range'
+	until_true members a
+}
+
+@test "sync: what a full Redis refused half of the time leaves totals that are the sum of what nodes hold" {
+	start_redis
+	bury_alive
+	redis config set maxmemory 1
+	sidecar a
+	until_true says a OOM
+	sleep 0.5
+	sum() { redis eval 'local n = 0 for _, v in ipairs(redis.call("HVALS", KEYS[1])) do n = n + v end return n' 1 "connlimit:{test}:$1"; }
+	[ "$(sum totals)" = "$(sum node:dead)" ]
+	redis config set maxmemory 0
+	until_true nothing_left
+}
+
+@test "sync: scripts lost, news lost, members lost: it goes on" {
+	start_redis
+	sidecar a
+	until_true joined a
+	redis script flush
+	redis xadd 'connlimit:{test}:changes' 5-0 x y
+	redis del 'connlimit:{test}:leases'
+	until_true joined a
+	redis del 'connlimit:{test}:changes'
+	redis flushall
+	until_true joined a
+	! says a 'not heard'
+}
+
+@test "sync: a server that is none, or a hostile one, neither ends it nor makes it grow" {
+	for how in garbage string list nested more drip loading empty close endless escapes; do
+		redis_port=$(free_port)
+		python3 "$SOURCE/tests/programs/fake_redis.py" "$redis_port" $how >"$here/fake-$how" 3>&- &
+		pids+=("$!")
+		until_true eval "[[ -n \$(ss -Htln 'sport = :$redis_port') ]]"
+		sidecar $how --lease 250
+		bad[${#bad[@]}]=$sidecar
+	done
+	for how in garbage string list nested more drip loading empty close escapes; do
+		until_true says $how 'the fleet is not heard'
+		until_true eval "[[ \$(wc -l <$here/fake-$how) -ge 3 ]]" # tried again
+		[ "$(grep -c . "$here/$how")" = 1 ]
+	done
+	! grep -q $'\033' "$here/escapes"
+	until_true says loading LOADING
+	for pid in "${bad[@]}"; do
+		kill -0 "$pid"
+		echo "$pid $(resident_kib "$pid") KiB"
+		[ "$(resident_kib "$pid")" -lt 400000 ]
+		kill -TERM "$pid"
+		until_true eval "! kill -0 $pid 2>/dev/null"
+	done
+}
+
+@test "sync: TLS: the certificate must be for the name asked for, and one may be asked of us" {
+	start_tls() { # SUBJECT_ALT_NAME [OPTION]...
+		redis_port=$(free_port)
+		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext "subjectAltName=$1" \
+			-keyout "$here/key" -out "$here/cert" 2>/dev/null
+		shift
+		redis-server --port 0 --tls-port "$redis_port" --tls-cert-file "$here/cert" --tls-key-file "$here/key" \
+			--tls-ca-cert-file "$here/cert" --bind 127.0.0.1 --save '' "$@" >"$here/redis.log" 2>&1 3>&- &
+		pids+=("$!")
+		until_true eval "redis ping 2>/dev/null | grep -q PONG"
+	}
+	redis() { redis-cli -p "$redis_port" --raw --tls --cacert "$here/cert" --cert "$here/cert" --key "$here/key" "$@"; }
+	start_tls DNS:localhost --tls-auth-clients yes
+	url="rediss://localhost:$redis_port" sidecar anonymous --ca "$here/cert"
+	url="rediss://127.0.0.1:$redis_port" sidecar address --ca "$here/cert" --cert "$here/cert" --key "$here/key"
+	url="rediss://localhost:$redis_port" sidecar named --ca "$here/cert" --cert "$here/cert" --key "$here/key"
+	until_true members named
+	until_true says address 'TLS: certificate verify failed: IP address mismatch'
+	until_true says anonymous 'TLS\|read:\|closed'
+	url="rediss://localhost:$redis_port" sidecar untrusted --cert "$here/cert" --key "$here/key"
+	until_true says untrusted 'TLS: certificate verify failed: self'
+	start_tls DNS:elsewhere.example --tls-auth-clients no
+	url="rediss://localhost:$redis_port" sidecar other --ca "$here/cert"
+	until_true says other 'TLS: certificate verify failed: hostname mismatch'
+	members ''
+}
+
+@test "sync: systemd is told" {
+	python3 - "$here/socket" >"$here/told" 3>&- <<-'PYTHON' &
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		s.bind(sys.argv[1])
+		while True:
+		    print(s.recv(4096).decode(), flush=True)
+	PYTHON
+	pids+=("$!")
+	until_true test -S "$here/socket"
+	redis_port=$(free_port)
+	export NOTIFY_SOCKET=$here/socket
+	sidecar a
+	until_true grep -q '^READY=1' "$here/told"
+	until_true grep -q '^STATUS=.*Connection refused: the fleet is not heard' "$here/told"
+	redis_port_before=$redis_port
+	free_port() { echo "$redis_port_before"; }
+	start_redis
+	until_true grep -q '^STATUS=the fleet is heard again' "$here/told"
+	kill -TERM "$sidecar"
+	until_true grep -q '^STOPPING=1' "$here/told"
+}
+
+@test "sync: bad arguments" {
+	run "$CONNLIMIT" sync
+	[ "$status" -eq 2 ]
+	for url in localhost redis:// redis://host:port redis://host/x http://host redis://:%zz@host; do
+		run "$CONNLIMIT" sync --redis "$url"
+		[ "$status" -eq 2 ]
+		[[ $output == *"--redis URL"* ]]
+	done
+	for options in '--interval 1' '--node a,b' '--lease 100' '--cert x' '--ca x' '--redis-file x'; do
+		# shellcheck disable=SC2086 # words
+		run "$CONNLIMIT" sync --redis redis://127.0.0.1 $options
+		[ "$status" -eq 2 ]
+	done
+	run "$CONNLIMIT" sync --redis-file /does/not/exist
+	[ "$status" -eq 2 ]
+	[[ $output == *"No such file"* ]]
+}
