@@ -60,6 +60,7 @@
 	CALL(int, sigignore, (int signal)) \
 	CALL(int, signalfd, (int descriptor, const sigset_t *mask, int flags)) \
 	CALL(ssize_t, read, (int descriptor, void *buffer, size_t size)) \
+	CALL(ssize_t, __read_chk, (int descriptor, void *buffer, size_t size, size_t room)) \
 	CALL(int, sigwait, (const sigset_t *set, int *signal)) \
 	CALL(int, sigwaitinfo, (const sigset_t *set, siginfo_t *info)) \
 	CALL(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout)) \

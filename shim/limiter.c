@@ -29,6 +29,7 @@ _Atomic int limiter_state;
 static struct settings start_settings;	 /* what the environment said */
 static struct settings checked_settings; /* with what the file said at the start */
 static _Atomic bool started;
+static bool file_unread;
 static char name[TABLE_NAME_MOST + 1];
 static uint32_t maker; /* of the table: pid */
 
@@ -116,8 +117,11 @@ bool limiter_open_table(void)
 	/* The file is read again, for it may have changed since the start; what was read then serves if it cannot be read any
 	 * more (a daemon in a chroot, or under another user). */
 	settings_copy(&settings, &start_settings);
-	if (settings.file[0] != '\0' && !reload_read(&settings, &error))
+	if (settings.file[0] != '\0' && !reload_read(&settings, &error)) {
 		settings_copy(&settings, &checked_settings);
+		if (file_unread)
+			report(error.text, ": this program's connections are under the limits of the environment only", NULL);
+	}
 	if (table_open(&limiter_of_process, name, &settings, &made)) {
 		/* A table of this name was there: an earlier start's that was killed, or one whose last workers are leaving. */
 		if (!made)
@@ -187,6 +191,11 @@ __attribute__((constructor)) static void start(void)
 	if (!good)
 		refuse_to_start(error.text);
 	settings_copy(&checked_settings, &start_settings);
-	if (start_settings.file[0] != '\0' && !reload_read(&checked_settings, &error))
+	if (start_settings.file[0] == '\0' || reload_read(&checked_settings, &error))
+		return;
+	/* One that the daemon executes under another user finds neither its table nor, perhaps, a file that it may read. It
+	 * most likely serves nobody; should it, that is said then. */
+	if (!start_settings.handed_on)
 		refuse_to_start(error.text);
+	file_unread = true;
 }

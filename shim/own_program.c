@@ -1,5 +1,7 @@
 #include "own_program.h"
 
+#include "../lib/confined.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -7,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -18,6 +21,9 @@ static unsigned variables;
 static char program[PATH_MAX];
 static dev_t program_device;
 static ino_t program_inode;
+static mode_t program_mode;
+static uid_t program_owner;
+static gid_t program_group;
 
 static bool is_ours(const char *text)
 {
@@ -54,6 +60,9 @@ void own_program_learn(void)
 	if (stat("/proc/self/exe", &facts) == 0) {
 		program_device = facts.st_dev;
 		program_inode = facts.st_ino;
+		program_mode = facts.st_mode;
+		program_owner = facts.st_uid;
+		program_group = facts.st_gid;
 	}
 	errno = kept;
 }
@@ -71,6 +80,16 @@ bool own_program(int directory, const char *path, int flags)
 		    facts.st_dev == program_device && facts.st_ino == program_inode;
 	errno = kept;
 	return same;
+}
+
+bool own_program_turns_secure(void)
+{
+	if (!MAY_CALL_EACH(SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid))
+		return false;
+	if (getuid() != geteuid() || getgid() != getegid())
+		return true;
+	return ((program_mode & S_ISUID) != 0 && program_owner != getuid()) ||
+	       ((program_mode & S_ISGID) != 0 && (program_mode & S_IXGRP) != 0 && program_group != getgid());
 }
 
 bool own_program_file(const char *file)

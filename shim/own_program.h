@@ -17,6 +17,10 @@ bool own_program(int directory, const char *path, int flags);
 /* The same for a name that is looked for in PATH (execvp(3)). */
 bool own_program_file(const char *file);
 
+/* Whether this process would have the loader turn to secure execution (ld.so(8)) by executing its own program: its real and
+ * effective users differ, or the program's file sets another than the real one. */
+bool own_program_turns_secure(void);
+
 /* What our start's environment had for us: LD_PRELOAD and CONNLIMIT_ variables, as NAME=VALUE, but for the table's name. */
 unsigned own_variables(void);
 char *own_variable(unsigned number);

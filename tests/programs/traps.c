@@ -603,6 +603,8 @@ sighandler_t bsd_signal(int number, sighandler_t with);
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigset, sigignore: old daemons call them */
 
+ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room); // NOLINT(bugprone-reserved-identifier)
+
 static void test_signals(void)
 {
 	sigset_t hang_up;
@@ -616,7 +618,7 @@ static void test_signals(void)
 	sigemptyset(&none);
 	sigemptyset(&hang_up);
 	sigaddset(&hang_up, SIGHUP);
-	for (int how = 0; how < 12; how++) {
+	for (int how = 0; how < 13; how++) {
 		handled = 0;
 		wanted = 0;
 		limit_is(100 + how);
@@ -632,7 +634,7 @@ static void test_signals(void)
 		case 7: sigignore(SIGHUP); break;
 		default: sigprocmask(SIG_BLOCK, &hang_up, NULL); break;
 		}
-		int descriptor = how == 11 ? signalfd(-1, &hang_up, SFD_CLOEXEC) : -1;
+		int descriptor = how >= 11 ? signalfd(-1, &hang_up, SFD_CLOEXEC) : -1;
 		kill(getpid(), SIGHUP);
 		if (how == 8)
 			EXPECT(sigwait(&hang_up, &number) == 0 && number == SIGHUP, "sigwait");
@@ -642,6 +644,8 @@ static void test_signals(void)
 			EXPECT(sigtimedwait(&hang_up, NULL, &some_time) == SIGHUP, "sigtimedwait");
 		if (how == 11)
 			EXPECT(read(descriptor, &got, sizeof(got)) == sizeof(got) && got.ssi_signo == SIGHUP, "signalfd");
+		if (how == 12)
+			EXPECT(__read_chk(descriptor, &got, sizeof(got), sizeof(got)) == sizeof(got), "__read_chk");
 		EXPECT(handled == wanted, "how %d: the handler ran %d times", how, (int)handled);
 		EXPECT(limit_in_force() == 100U + (unsigned)how, "how %d: the limit is %u", how, limit_in_force());
 	}
@@ -820,6 +824,47 @@ static void test_executed(void)
 		_exit(99);
 	}
 	EXPECT(waitpid(pid, &status, 0) == pid && status == 0, "status %x of true", status);
+}
+
+/* Programs under another user, who may not read the file of limits: they run; what one of them serves is reported. */
+static void test_other_user(void)
+{
+	int status;
+
+	for (int serves = 0; serves < 2; serves++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			if (setgid(65534) != 0 || setuid(65534) != 0)
+				_exit(2);
+			execl("/proc/self/exe", "traps", serves ? "dup" : "nothing", (char *)NULL);
+			_exit(2);
+		}
+		waitpid(pid, &status, 0);
+		EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+	}
+}
+
+/* With another effective user than the real one the loader ignores preloads: that is said. */
+static void test_secure(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		/* As another process than the table's maker: nothing is to be said. */
+		if (seteuid(65534) == 0)
+			execl("/proc/self/exe", "traps", "nothing", (char *)NULL);
+		_exit(2);
+	}
+	waitpid(pid, &status, 0);
+	EXPECT(status == 0, "status %x", (unsigned)status);
+	if (seteuid(65534) == 0)
+		execl("/proc/self/exe", "traps", "nothing", (char *)NULL);
+	EXPECT(false, "not executed");
+}
+
+static void test_nothing(void)
+{
 }
 
 /* ---- what is forbidden ---- */
@@ -1290,6 +1335,9 @@ int main(int argc, char **argv)
 	    {"full", test_full},
 	    {"own_program", test_own_program},
 	    {"other_program", test_other_program},
+	    {"other_user", test_other_user},
+	    {"secure", test_secure},
+	    {"nothing", test_nothing},
 	    {"executed", test_executed},
 	    {"no_netlink", test_no_netlink},
 	    {"blind", test_blind},

@@ -45,6 +45,27 @@ trap_of() {
 
 @test "a program that the daemon executes is ended by SIGHUP as without us, and starts whatever variables it is given" { trap_of executed 0; }
 
+@test "a program of the daemon's under another user runs, though it may not read the limits" {
+	cp "$PRELOAD" "$BUILD/tests/traps" "$here"
+	chmod 755 "$here"
+	echo CONNLIMIT_PER_IP=0 >"$CONNLIMIT_FILE"
+	chmod 600 "$CONNLIMIT_FILE"
+	run timeout 60 env LD_PRELOAD="$here/libconnlimit_preload.so" "$here/traps" other_user
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"limits of the environment only"* ]]
+}
+
+@test "a daemon that executes itself where the loader ignores preloads says so, once" {
+	echo CONNLIMIT_PER_IP=0 >"$CONNLIMIT_FILE"
+	cp "$PRELOAD" "$BUILD/tests/traps" "$here"
+	chmod 755 "$here"
+	run timeout 60 env LD_PRELOAD="$here/libconnlimit_preload.so" "$here/traps" secure
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(grep -c "is NOT limited" <<<"$output")" -eq 1 ]
+}
+
 @test "without netlink, /proc/net/tcp tells who is gone" { trap_of no_netlink 1; }
 @test "without both, the limit holds, and refusals on the table's word are counted" { trap_of blind 1; }
 @test "a worker that is killed for any call but its own refuses, is told to reload, and ends as ever" { trap_of confined 1; }
