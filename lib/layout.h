@@ -225,6 +225,7 @@ struct table_header {
 	_Atomic uint64_t asked[ASKED_WAYS];    /* questions that the daemon had, by how the kernel was asked: enum kernel_way */
 	_Atomic uint64_t refused_for[REASONS]; /* of `refused` and `observed`, by enum refusal_reason */
 	_Atomic uint64_t log_tokens;	       /* bucket of lines logged about refusals (rate.h) */
+	_Atomic uint64_t unseen;	       /* programs executed with a listener and without us */
 	_Atomic uint64_t log_left_out;	       /* refusals since the last line that got none of their own */
 
 	/* Connections being closed at this moment: slot + 1, by client's entry. The kernel lets a connection go before its

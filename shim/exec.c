@@ -4,8 +4,8 @@
 #include "limiter.h"
 #include "own_program.h"
 #include "real.h"
-#include "report.h"
 #include "signals.h"
+#include "unseen.h"
 #include "spawn_actions.h"
 #include "vfork.h"
 
@@ -154,26 +154,14 @@ static char *const *add_table(char *const environment[], size_t length, bool car
 	return room;
 }
 
-/* The loader then ignores us, whatever the environment says, and the limit would be gone in silence. Said where it may be the
- * program that serves: before anything was limited, and by the process that everything comes from; not by each of its children
- * that starts the program for another purpose. */
-static void say_unseen(void)
-{
-	if (limiter_is_open() && atomic_load(&limiter_table()->header->maker) != limiter_table()->pid)
-		return;
-	report(
-	    "the program executes itself with privileges for which the loader ignores preloads (ld.so(8), secure-execution "
-	    "mode): "
-	    "what it accepts from now on is NOT limited",
-	    NULL);
-}
-
 #define WITH_TABLE(environment, is_own)                                                                                        \
 	do {                                                                                                                   \
 		bool unseen = own_program_turns_secure();                                                                      \
 		bool own = (limiter_is_open() || unseen) && (is_own);                                                          \
 		if (own && unseen)                                                                                             \
-			say_unseen();                                                                                          \
+			unseen_by_loader();                                                                                    \
+		if (!own && limiter_is_open() && !is_set(environment, "LD_PRELOAD=", 11))                                      \
+			unseen_with_listener();                                                                                \
 		if (needs_table(environment, own)) {                                                                           \
 			size_t length = length_of(environment);                                                                \
 			(environment) = add_table(environment, length, carries_on(environment, own),                           \

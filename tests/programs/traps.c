@@ -778,6 +778,7 @@ static void test_other_program(void)
 	char *environment[] = {"A=B", NULL};
 
 	serve();
+	fcntl(listener, F_SETFD, FD_CLOEXEC);
 	execve("/usr/bin/env", arguments, environment);
 }
 
@@ -861,6 +862,27 @@ static void test_secure(void)
 	if (seteuid(65534) == 0)
 		execl("/proc/self/exe", "traps", "nothing", (char *)NULL);
 	EXPECT(false, "not executed");
+}
+
+/* A program that is given the listener and does not have us in it. */
+static void test_given_listener(void)
+{
+	char *arguments[] = {"true", NULL};
+	char *environment[] = {"A=B", NULL};
+
+	for (int i = 0; i < 3; i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0) {
+			fcntl(listener, F_SETFD, i == 0 ? FD_CLOEXEC : 0);
+			execve("/bin/true", arguments, environment);
+			_exit(2);
+		}
+		waitpid(pid, &status, 0);
+		EXPECT(status == 0, "status %x", (unsigned)status);
+	}
+	EXPECT(atomic_load(&table()->header->unseen) == 2, "counted %u", (unsigned)atomic_load(&table()->header->unseen));
 }
 
 static void test_nothing(void)
@@ -1337,6 +1359,7 @@ int main(int argc, char **argv)
 	    {"other_program", test_other_program},
 	    {"other_user", test_other_user},
 	    {"secure", test_secure},
+	    {"given_listener", test_given_listener},
 	    {"nothing", test_nothing},
 	    {"executed", test_executed},
 	    {"no_netlink", test_no_netlink},

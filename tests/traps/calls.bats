@@ -66,6 +66,13 @@ trap_of() {
 	[ "$(grep -c "is NOT limited" <<<"$output")" -eq 1 ]
 }
 
+@test "a listener given to a program that will not be limited is said, once" {
+	run trap_of given_listener 0
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(grep -c "is NOT limited" <<<"$output")" -eq 1 ]
+}
+
 @test "without netlink, /proc/net/tcp tells who is gone" { trap_of no_netlink 1; }
 @test "without both, the limit holds, and refusals on the table's word are counted" { trap_of blind 1; }
 @test "a worker that is killed for any call but its own refuses, is told to reload, and ends as ever" { trap_of confined 1; }
