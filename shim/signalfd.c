@@ -28,6 +28,20 @@ INTERPOSE int signalfd(int descriptor, const sigset_t *mask, int flags)
 	return made;
 }
 
+static void look(const char *read_bytes, size_t length);
+
+/* What read becomes with _FORTIFY_SOURCE, where the compiler knows the buffer and not the size. */
+ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room); // NOLINT(bugprone-reserved-identifier)
+
+INTERPOSE ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room) // NOLINT(bugprone-reserved-identifier)
+{
+	ssize_t length = REAL(__read_chk)(descriptor, buffer, size, room);
+
+	if (atomic_load_explicit(&any, memory_order_relaxed) && length > 0 && descriptor_held(descriptor) == SIGNALFD_MARK)
+		look(buffer, (size_t)length);
+	return length;
+}
+
 static void look(const char *read_bytes, size_t length)
 {
 	for (; length >= sizeof(struct signalfd_siginfo); length -= sizeof(struct signalfd_siginfo)) {
@@ -39,28 +53,12 @@ static void look(const char *read_bytes, size_t length)
 	}
 }
 
-static inline void after_read(int descriptor, const void *buffer, ssize_t length)
-{
-	if (__builtin_expect(atomic_load_explicit(&any, memory_order_relaxed), 0) && length > 0 &&
-	    descriptor_held(descriptor) == SIGNALFD_MARK)
-		look(buffer, (size_t)length);
-}
-
 INTERPOSE ssize_t read(int descriptor, void *buffer, size_t size)
 {
 	ssize_t length = REAL(read)(descriptor, buffer, size);
 
-	after_read(descriptor, buffer, length);
-	return length;
-}
-
-/* What read becomes with _FORTIFY_SOURCE, where the compiler knows the buffer and not the size. */
-ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room); // NOLINT(bugprone-reserved-identifier)
-
-INTERPOSE ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room) // NOLINT(bugprone-reserved-identifier)
-{
-	ssize_t length = REAL(__read_chk)(descriptor, buffer, size, room);
-
-	after_read(descriptor, buffer, length);
+	if (__builtin_expect(atomic_load_explicit(&any, memory_order_relaxed), 0) && length > 0 &&
+	    descriptor_held(descriptor) == SIGNALFD_MARK)
+		look(buffer, (size_t)length);
 	return length;
 }
