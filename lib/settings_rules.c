@@ -203,21 +203,20 @@ static bool each_rule(const char *text, size_t length,
 	return true;
 }
 
-static bool count_rule(const struct rule *rule, const char *at, size_t length, void *with)
-{
-	uint32_t *rules = with;
-
-	(void)rule, (void)at, (void)length;
-	return ++*rules <= RULES_MOST;
-}
+/* Rules as they come; the one too many is counted, and has no room. */
+struct taken {
+	struct rule *rule;
+	uint32_t rules;
+};
 
 static bool take_rule(const struct rule *rule, const char *at, size_t length, void *with)
 {
-	struct rule **next = with;
+	struct taken *taken = with;
 
 	(void)at, (void)length;
-	*(*next)++ = *rule;
-	return true;
+	if (taken->rules < RULES_MOST)
+		taken->rule[taken->rules] = *rule;
+	return ++taken->rules <= RULES_MOST;
 }
 
 /* Looks for the second that stands in the same place. */
@@ -241,16 +240,15 @@ static bool find_repeated(const struct rule *rule, const char *at, size_t length
 
 bool read_rules(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
-	uint32_t rules = 0;
+	/* Beside the old ones, so that an error leaves those as they were. */
+	struct rule *first = settings->sorting;
+	struct taken taken = {.rule = first};
 
-	if (!each_rule(text, length, count_rule, &rules, error))
+	if (!each_rule(text, length, take_rule, &taken, error))
 		return false;
+	uint32_t rules = taken.rules;
 	if (rules > RULES_MOST)
 		return value_wrong(error, text, length, 0, "has too many rules", "at most 10000 rules");
-	/* Sorted beside the old ones, so that an error leaves those as they were. */
-	struct rule *first = settings->sorting;
-	struct rule *next = first;
-	each_rule(text, length, take_rule, &next, error);
 	rules_sort(first, rules);
 	uint32_t twice = rules_repeated(first, rules);
 	if (twice < rules) {

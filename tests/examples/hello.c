@@ -25,6 +25,14 @@ struct visit {
 	connlimit_handle handle;
 };
 
+/* First the connection, then its count: or another could be admitted while this one is still open. */
+static void end(struct visit *visit)
+{
+	close(visit->fd);
+	connlimit_free(limiter, &visit->handle);
+	free(visit);
+}
+
 static void *serve(void *with)
 {
 	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n";
@@ -34,9 +42,7 @@ static void *serve(void *with)
 	while (recv(visit->fd, request, sizeof(request), 0) > 0)
 		if (send(visit->fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL) < 0)
 			break;
-	close(visit->fd);
-	connlimit_free(limiter, &visit->handle);
-	free(visit);
+	end(visit);
 	return NULL;
 }
 
@@ -85,17 +91,22 @@ int main(int argc, char **argv)
 		struct visit *visit = malloc(sizeof(*visit));
 		pthread_t thread;
 
+		if (visit == NULL)
+			return 1;
 		visit->fd = accept(listener, NULL, NULL);
 		if (doubled) {
 			doubled = 0;
 			double_limit();
 		}
-		if (visit->fd < 0 || connlimit_http_state(limiter, visit->fd, CONNLIMIT_HTTP_NEW, &visit->handle, NULL, NULL) ==
-					 CONNLIMIT_REFUSED) {
+		/* Over the limit it has been answered and closed; -1: the client is gone already, and the descriptor ours. */
+		int verdict = visit->fd < 0
+				  ? CONNLIMIT_REFUSED
+				  : connlimit_http_state(limiter, visit->fd, CONNLIMIT_HTTP_NEW, &visit->handle, NULL, NULL);
+		if (verdict == CONNLIMIT_REFUSED)
 			free(visit);
-			continue;
-		}
-		if (pthread_create(&thread, NULL, serve, visit) == 0)
+		else if (verdict < 0 || pthread_create(&thread, NULL, serve, visit) != 0)
+			end(visit);
+		else
 			pthread_detach(thread);
 	}
 }
