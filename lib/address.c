@@ -1,21 +1,18 @@
 #include "address.h"
 
+#include "hot.h"
+
 #include <arpa/inet.h>
 #include <string.h>
 
 static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-bool address_is_ipv4(const struct address *address)
-{
-	return memcmp(address->bytes, mapped, sizeof(mapped)) == 0;
-}
 
 static bool is_link_local(const struct address *address)
 {
 	return address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
 }
 
-bool endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *address, socklen_t length)
+HOT bool endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *address, socklen_t length)
 {
 	if (length >= sizeof(struct sockaddr_in) && address->sa_family == AF_INET) {
 		struct sockaddr_in ipv4;
@@ -37,19 +34,6 @@ bool endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *ad
 		return true;
 	}
 	return false;
-}
-
-struct address address_masked(struct address address, unsigned prefix)
-{
-	if (prefix >= 128)
-		return address;
-	unsigned whole = prefix / 8;
-	if (prefix % 8 != 0) {
-		address.bytes[whole] &= (uint8_t)(0xff00U >> (prefix % 8));
-		whole++;
-	}
-	memset(address.bytes + whole, 0, 16 - whole);
-	return address;
 }
 
 bool network_contains(const struct network *network, const struct address *address)

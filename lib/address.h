@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 struct address {
@@ -37,14 +38,32 @@ enum { NETWORK_UID = 255 };
 /* Longest text that address_format and network_format write, with the NUL. */
 enum { ADDRESS_TEXT = INET6_ADDRSTRLEN, NETWORK_TEXT = INET6_ADDRSTRLEN + 4 };
 
-bool address_is_ipv4(const struct address *address);
+static inline bool address_is_ipv4(const struct address *address)
+{
+	static const uint8_t mapped[4] = {[2] = 0xff, [3] = 0xff};
+	uint64_t zeros;
+
+	memcpy(&zeros, address->bytes, sizeof(zeros));
+	return zeros == 0 && memcmp(address->bytes + sizeof(zeros), mapped, sizeof(mapped)) == 0;
+}
 
 /* Reads the endpoint out of what accept, getpeername or getsockname wrote. False if it is not an internet address
  * (Unix sockets, or a length too short to hold one). */
 bool endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *address, socklen_t length);
 
 /* Keeps the first `prefix` bits (0..128) and clears the rest. */
-struct address address_masked(struct address address, unsigned prefix);
+static inline struct address address_masked(struct address address, unsigned prefix)
+{
+	if (prefix >= 128)
+		return address;
+	unsigned whole = prefix / 8;
+	if (prefix % 8 != 0) {
+		address.bytes[whole] &= (uint8_t)(0xff00U >> (prefix % 8));
+		whole++;
+	}
+	memset(address.bytes + whole, 0, 16 - whole);
+	return address;
+}
 
 /* Whether `address` lies in `network`. */
 bool network_contains(const struct network *network, const struct address *address);

@@ -29,7 +29,7 @@ static uint32_t generation_of(reference held)
 
 /* One attempt to admit, and how far it got. */
 struct attempt {
-	const struct connection *connection;
+	struct connection *connection;
 	struct limits limits;
 	struct network network;
 	uint64_t fingerprint;
@@ -50,7 +50,8 @@ static enum refusal_reason reason_of_limit(const struct attempt *attempt)
 	return attempt->applied.by_rule ? REFUSED_RULE : REFUSED_PER_IP;
 }
 
-/* Takes a slot for a connection that is counted. False: start anew. With *held 0 there was no room for a record. */
+/* Takes a slot for a connection that is counted. False: start anew. With *held 0 there was no room for a record, or nothing to
+ * write into it. */
 static bool record_counted(struct table *table, const struct attempt *attempt, uint64_t generation, uint64_t total,
 			   reference *held)
 {
@@ -58,8 +59,9 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	uint64_t claimed;
 	uint32_t slot;
 
-	if (!record_claim(table, &slot, &claimed) &&
-	    (check_room(table, attempt->connection) != CHECK_FREED || !record_claim(table, &slot, &claimed))) {
+	if (!connection_ask_local(attempt->connection) ||
+	    (!record_claim(table, &slot, &claimed) &&
+	     (check_room(table, attempt->connection) != CHECK_FREED || !record_claim(table, &slot, &claimed)))) {
 		client_uncount(table, entry, generation);
 		total_uncount(table, total);
 		return true;
@@ -90,8 +92,11 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 
 	*held = 0;
 	attempt->reason = REFUSED_NOT;
-	enum counted counted = client_count(table, attempt->entry, attempt->fingerprint, word,
-					    attempt->fleet < attempt->limit ? attempt->fleet : attempt->limit, &generation);
+	uint32_t limit = attempt->fleet < attempt->limit ? attempt->fleet : attempt->limit;
+	/* Before it is counted, so that count and slot are not a system call apart. */
+	if ((word & CLIENT_COUNT) < limit && !connection_ask_local(attempt->connection))
+		return COUNTED;
+	enum counted counted = client_count(table, attempt->entry, attempt->fingerprint, word, limit, &generation);
 	if (counted == COUNT_FULL)
 		attempt->reason = attempt->fleet < attempt->limit ? REFUSED_FLEET : reason_of_limit(attempt);
 	if (counted != COUNTED)
@@ -146,12 +151,15 @@ static void note_refusal(struct table *table, const struct attempt *attempt, str
 	atomic_fetch_add_explicit(&table->notes[attempt->entry].refused, 1, memory_order_relaxed);
 }
 
-static void begin(struct table *table, struct attempt *attempt, const struct connection *connection)
+static inline void begin(struct table *table, struct attempt *attempt, struct connection *connection)
 {
 	attempt->connection = connection;
 	attempt->paid = false;
 	attempt->observed = false;
 	attempt->applied = limits_apply(table, &attempt->limits, connection);
+	/* A rule may go by the local port. */
+	if (__builtin_expect(attempt->limits.rules != 0 && connection->unasked != 0, 0) && connection_ask_local(connection))
+		attempt->applied = limits_apply(table, &attempt->limits, connection);
 	attempt->limit = attempt->applied.limit;
 	regroup_look(table, &attempt->limits);
 	attempt->total = attempt->limits.total;
@@ -173,7 +181,8 @@ static void start_anew(struct table *table, struct attempt *attempt, bool under_
 		attempt->limits.version = current;
 }
 
-enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal)
+HOT enum verdict table_decide_arrival(struct table *table, struct connection *connection, reference *held,
+				      struct refusal *refusal)
 {
 	struct attempt attempt;
 	int checks = 0;
@@ -189,11 +198,14 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
 
 		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
 			break;
-		limits_note(table, attempt.entry, &attempt.applied);
+		/* Another line that a large table has far away: it comes while the connection is counted and recorded. */
+		__builtin_prefetch(&table->notes[attempt.entry]);
 		attempt.fleet = attempt.observed
 				    ? LIMIT_NONE
 				    : remote_leaves(table, &attempt.limits, connection, &attempt.applied, attempt.entry);
 		enum counted counted = try_admit(table, &attempt, word, held);
+		if (counted != COUNT_LOST)
+			limits_note(table, attempt.entry, &attempt.applied);
 		if (counted == COUNTED) {
 			if (*held != 0)
 				return VERDICT_ADMITTED;
@@ -231,6 +243,13 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
 	refusal->uncounted = true;
 	atomic_fetch_add_explicit(&table->header->uncounted, 1, memory_order_relaxed);
 	return VERDICT_UNCOUNTED;
+}
+
+enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal)
+{
+	struct connection copy = *connection;
+
+	return table_decide_arrival(table, &copy, held, refusal);
 }
 
 enum verdict table_admit(struct table *table, const struct connection *connection, reference *held)
@@ -282,7 +301,7 @@ static _Atomic uint32_t *closing_place(struct table *table, reference held)
 	return owner != 0 ? &table->header->closing[(owner - 1) % CLOSING].slot : NULL;
 }
 
-void table_closing(struct table *table, reference held)
+HOT void table_closing(struct table *table, reference held)
 {
 	_Atomic uint32_t *place = closing_place(table, held);
 
@@ -310,7 +329,7 @@ static void drop(struct table *table, reference held)
 	}
 }
 
-void table_drop(struct table *table, reference held)
+HOT void table_drop(struct table *table, reference held)
 {
 	_Atomic uint32_t *place = closing_place(table, held);
 

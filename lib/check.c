@@ -16,7 +16,7 @@
 enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
 	COST_FACTOR = 50,    /* a fruitless check may be repeated after so many times its own length: 2 % of the time */
-	TABLE_FACTOR = 60,   /* the same for the checks of all clients together */
+	TABLE_FACTOR = 100,  /* the same for the checks of all clients together, with room for those that do not wait */
 	WAIT_MOST = 60000,   /* ms that one fruitless check adds at most */
 	LOOKS = 3,	     /* before a count is mended: others get this often the chance to end what they are at */
 	UNKNOWN_TRIES = 64,  /* times that the total is counted anew when others change it meanwhile */
@@ -145,16 +145,24 @@ static bool add_to_batch(const struct table *table, struct batch *batch, uint32_
 	return true;
 }
 
+/* A batch behind a control, whose local address is wanted now. If the kernel does not tell it, it does not find it either, and
+ * nothing is concluded. */
+static void begin_batch(struct batch *batch, struct connection *control)
+{
+	connection_ask_local(control);
+	batch->question[0].connection = *control;
+	batch->number = 1;
+}
+
 /* One pass over the client's slots in [from, end), at most `most` of them. */
-static int check_range(struct table *table, uint32_t entry, const struct connection *control, uint32_t from, uint32_t end,
-		       int *most, uint32_t *reached)
+static int check_range(struct table *table, uint32_t entry, struct connection *control, uint32_t from, uint32_t end, int *most,
+		       uint32_t *reached)
 {
 	struct batch batch;
 	uint32_t slot = record_next(table, entry, from, end);
 
 	while (slot<end && * most> 0) {
-		batch.question[0].connection = *control;
-		batch.number = 1;
+		begin_batch(&batch, control);
 		for (; slot < end && batch.number<QUESTIONS_MOST && * most> 0; slot = record_next(table, entry, slot + 1, end))
 			if (add_to_batch(table, &batch, slot))
 				(*most)--;
@@ -191,8 +199,9 @@ static void back_off(struct check_pace *pace, uint32_t now, uint64_t cost_us)
 /* Many clients, each at its limit and each within its own pace, would still have the kernel asked all the time. So all clients'
  * checks together pay for their time as one client's do, TABLE_FACTOR for one, up to AHEAD_US in advance. Three get theirs even
  * so: the first check of a client, which had to open its connections for it; one after a check that found something; and one
- * whose client was put off for OVERDUE_MS, so that nobody is refused for longer because of connections that are gone. */
-enum { AHEAD_US = 1000000, DEBT_MOST_US = 5000000, OVERDUE_MS = 15000 };
+ * whose client was put off for OVERDUE_MS, so that nobody is refused for longer because of connections that are gone. Where so
+ * many clients are overdue that these alone would be too much, they are put off for LONG_OVERDUE_MS. */
+enum { AHEAD_US = 1000000, DEBT_MOST_US = 5000000, OVERDUE_MS = 15000, LONG_OVERDUE_MS = 60000 };
 
 static bool must_wait(const struct table *table, const struct check_pace *pace, uint64_t now_us, uint32_t now)
 {
@@ -201,7 +210,8 @@ static bool must_wait(const struct table *table, const struct check_pace *pace, 
 
 	if (paid <= now_us + AHEAD_US || paid > now_us + AHEAD_US + DEBT_MOST_US)
 		return false;
-	return after != 0 && now - (after - CHECK_AHEAD) < OVERDUE_MS;
+	uint32_t overdue = paid > now_us + AHEAD_US + DEBT_MOST_US / 2 ? LONG_OVERDUE_MS : OVERDUE_MS;
+	return after != 0 && now - (after - CHECK_AHEAD) < overdue;
 }
 
 static void pay(struct table *table, uint64_t now_us, uint64_t cost_us)
@@ -217,7 +227,7 @@ static void pay(struct table *table, uint64_t now_us, uint64_t cost_us)
 
 /* One client's records, or any's, and the count of them in `word`. */
 static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint64_t *word, struct check_pace *pace,
-			       const struct connection *control)
+			       struct connection *control)
 {
 	uint32_t extent = record_extent(table);
 	int most = CHECKED_MOST;
@@ -251,7 +261,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 
 /* Whether a connection of the client that is just being closed is gone. One question, asked only in that moment, so it needs no
  * pace. A hint that helped nobody is taken away: its closer may be dead. */
-static bool check_closing(struct table *table, uint32_t entry, const struct connection *control)
+static bool check_closing(struct table *table, uint32_t entry, struct connection *control)
 {
 	_Atomic uint32_t *place = &table->header->closing[entry % CLOSING].slot;
 	uint32_t hint = atomic_load_explicit(place, memory_order_acquire);
@@ -262,8 +272,7 @@ static bool check_closing(struct table *table, uint32_t entry, const struct conn
 	uint32_t owner = atomic_load_explicit(&table->owner[hint - 1], memory_order_relaxed);
 	if (owner != 0 && owner != entry + 1)
 		return false; /* another client's */
-	batch.question[0].connection = *control;
-	batch.number = 1;
+	begin_batch(&batch, control);
 	bool freed = owner != 0 && add_to_batch(table, &batch, hint - 1) ? ask_and_drop(table, &batch, true) > 0
 									 : mend(table, &table->entry[entry].word, entry);
 	if (!freed)
@@ -271,14 +280,14 @@ static bool check_closing(struct table *table, uint32_t entry, const struct conn
 	return freed;
 }
 
-enum checked check_client(struct table *table, uint32_t entry, const struct connection *control)
+enum checked check_client(struct table *table, uint32_t entry, struct connection *control)
 {
 	enum checked checked = check_some(table, entry, &table->entry[entry].word, &table->notes[entry].pace, control);
 
 	return checked == CHECK_BACKED_OFF && check_closing(table, entry, control) ? CHECK_FREED : checked;
 }
 
-enum checked check_total(struct table *table, const struct connection *control)
+enum checked check_total(struct table *table, struct connection *control)
 {
 	return check_some(table, ANY_CLIENT, &table->header->total, &table->header->total_pace, control);
 }
@@ -299,7 +308,7 @@ static int free_claimed_by_dead(struct table *table, uint32_t from, uint32_t end
 	return freed;
 }
 
-enum checked check_room(struct table *table, const struct connection *control)
+enum checked check_room(struct table *table, struct connection *control)
 {
 	struct check_pace *pace = &table->header->room_pace;
 	uint32_t extent = record_extent(table);

@@ -17,15 +17,15 @@ enum checked {
  * few times after a refusal, and seldom for one that keeps at it. The checks of all clients together are held to as much
  * (check.c). One that finds something settles the debt. */
 enum { CHECK_WAIT = 50, CHECK_AHEAD = 800 }; /* ms */
-enum checked check_client(struct table *table, uint32_t entry, const struct connection *control);
+enum checked check_client(struct table *table, uint32_t entry, struct connection *control);
 
 /* The same for the connections of all clients, before one is refused by the limit on the total. At most CHECKED_MOST (check.c)
  * at once; the next check goes on behind them. */
-enum checked check_total(struct table *table, const struct connection *control);
+enum checked check_total(struct table *table, struct connection *control);
 
 /* Before a connection goes uncounted because no slot is free: are there any that nobody will ever give back? Bounded and paced
  * like the checks before a refusal. */
-enum checked check_room(struct table *table, const struct connection *control);
+enum checked check_room(struct table *table, struct connection *control);
 
 /* Finds the count of all connections from the slots, after counting was turned on. False if others changed it all the time. */
 bool check_total_unknown(struct table *table);

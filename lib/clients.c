@@ -1,19 +1,10 @@
 #include "clients.h"
 
-#include "fingerprint.h"
 #include "point.h"
 
 #include <string.h>
 
 enum { TRIES = 16 }; /* bound on starting over because others were faster */
-
-uint64_t client_fingerprint(const struct table *table, const struct network *network)
-{
-	uint64_t words[2];
-
-	memcpy(words, network->address.bytes, sizeof(words));
-	return fingerprint(table->secret, words[0], words[1], network->prefix);
-}
 
 /* The two buckets of a fingerprint, as first entries. */
 static void buckets(const struct table *table, uint64_t fingerprint, uint32_t first[2])
@@ -52,11 +43,9 @@ static inline uint64_t fingerprint_of(const struct table *table, uint32_t entry)
 	return atomic_load_explicit(&table->entry[entry].fingerprint, memory_order_acquire);
 }
 
-bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entry, uint64_t *word)
+static inline bool find_in(const struct table *table, const uint32_t first[2], uint64_t fingerprint, uint32_t *entry,
+			   uint64_t *word)
 {
-	uint32_t first[2];
-
-	buckets(table, fingerprint, first);
 	for (int b = 0; b < 2; b++) {
 		for (uint32_t i = first[b]; i < first[b] + BUCKET; i++) {
 			if (fingerprint_of(table, i) != fingerprint)
@@ -70,6 +59,14 @@ bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entr
 		}
 	}
 	return false;
+}
+
+bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entry, uint64_t *word)
+{
+	uint32_t first[2];
+
+	buckets(table, fingerprint, first);
+	return find_in(table, first, fingerprint, entry, word);
 }
 
 /* What is lost when a new client takes an entry of count 0: nothing, a client's history, or what the fleet said of one. */
@@ -167,18 +164,15 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
 }
 
-bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
-			uint64_t *word)
+static __attribute__((noinline)) bool add(struct table *table, uint64_t fingerprint, const struct network *network,
+					  const uint32_t first[2], uint32_t *entry, uint64_t *word)
 {
-	uint32_t first[2];
-
-	buckets(table, fingerprint, first);
 	for (int attempt = 0; attempt < TRIES; attempt++) {
 		uint32_t place = 0;
 		uint64_t old_word = 0;
 		uint64_t old = 0;
 
-		if (client_find(table, fingerprint, entry, word))
+		if (attempt > 0 && find_in(table, first, fingerprint, entry, word))
 			return true;
 		if (!choose_place(table, first, &place, &old, &old_word))
 			return false;
@@ -203,6 +197,15 @@ bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct 
 	return false;
 }
 
+HOT bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
+			    uint64_t *word)
+{
+	uint32_t first[2];
+
+	buckets(table, fingerprint, first);
+	return find_in(table, first, fingerprint, entry, word) || add(table, fingerprint, network, first, entry, word);
+}
+
 static void note_peak(struct table *table, uint32_t entry, uint32_t count)
 {
 	_Atomic uint32_t *peak = &table->notes[entry].peak;
@@ -213,8 +216,8 @@ static void note_peak(struct table *table, uint32_t entry, uint32_t count)
 			return;
 }
 
-enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
-			  uint64_t *generation)
+HOT enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
+			      uint64_t *generation)
 {
 	uint64_t before = client_generation(word);
 
@@ -242,7 +245,7 @@ enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerpr
 	return COUNT_LOST;
 }
 
-void client_uncount(struct table *table, uint32_t entry, uint64_t generation)
+HOT void client_uncount(struct table *table, uint32_t entry, uint64_t generation)
 {
 	uint64_t word = word_of(table, entry);
 

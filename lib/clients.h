@@ -2,10 +2,19 @@
 #ifndef CONNLIMIT_CLIENTS_H
 #define CONNLIMIT_CLIENTS_H
 
+#include "fingerprint.h"
 #include "table.h"
 
+#include <string.h>
+
 /* The fingerprint of a network under this table's secret. */
-uint64_t client_fingerprint(const struct table *table, const struct network *network);
+static inline uint64_t client_fingerprint(const struct table *table, const struct network *network)
+{
+	uint64_t words[2];
+
+	memcpy(words, network->address.bytes, sizeof(words));
+	return fingerprint(table->secret, words[0], words[1], network->prefix);
+}
 
 /* Finds the client's entry, and the word it had. False if there is none. */
 bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entry, uint64_t *word);

@@ -18,6 +18,15 @@ static inline uint64_t clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Whole seconds of the same. */
+static inline uint32_t clock_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint32_t)now.tv_sec;
+}
+
 /* Microseconds of the same clock, exactly. Async-signal-safe. */
 static inline uint64_t clock_us(void)
 {

@@ -8,6 +8,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -312,7 +313,7 @@ static bool ask_proc(struct question *questions, size_t number)
 	return true;
 }
 
-bool kernel_ask(struct question *questions, size_t number)
+static bool ask(struct question *questions, size_t number)
 {
 	enum kernel_way found = KERNEL_UNREACHABLE;
 	size_t unix_sockets = 0;
@@ -337,4 +338,15 @@ bool kernel_ask(struct question *questions, size_t number)
 		found = KERNEL_PROC;
 	atomic_store_explicit(&way, found, memory_order_relaxed);
 	return found != KERNEL_UNREACHABLE;
+}
+
+/* It has cancellation points (pthreads(7)), and whoever asks has descriptors of its own to lose. */
+bool kernel_ask(struct question *questions, size_t number)
+{
+	int cancellable = 0;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+	bool answered = ask(questions, number);
+	pthread_setcancelstate(cancellable, NULL);
+	return answered;
 }

@@ -171,9 +171,13 @@ enum { LIMIT_BLOCKS = 4 };
 enum { START_BLOCK = LIMIT_BLOCKS };
 #define START_WRITTEN UINT32_MAX /* no pid */
 
+enum { LIMIT_WORDS = 5 };
+
 struct limit_block {
 	_Atomic uint32_t writer; /* thread id, 0 for none */
-	uint32_t reserved[15];
+	uint32_t reserved;
+	_Atomic uint64_t brief[LIMIT_WORDS]; /* what every admission reads of the settings: struct limits, but its version */
+	uint64_t reserved_too[2];
 	struct settings settings;
 	struct rules_index rules;
 } __attribute__((aligned(4096)));

@@ -33,28 +33,43 @@ static bool unchanged(const struct table *table, uint64_t current)
 	return atomic_load_explicit(&table->header->current, memory_order_relaxed) == current;
 }
 
-void limits_read(const struct table *table, struct limits *limits)
-{
-	for (int attempt = 0; attempt < READS; attempt++) {
-		uint64_t current = version_of(table);
-		const volatile struct settings *from = block_of(table, current);
+_Static_assert(sizeof(struct limits) == sizeof(uint64_t) * (1 + LIMIT_WORDS), "the brief is all but the version");
 
-		limits->version = current;
-		limits->per_ip = from->per_ip;
-		limits->total = from->total;
-		limits->per_uid = from->per_uid;
-		limits->cluster_per_ip = from->cluster_per_ip;
-		limits->rate.every_us = from->rate.every_us;
-		limits->rate.burst = from->rate.burst;
-		limits->rules = from->rules;
-		limits->ipv4_prefix = from->ipv4_prefix;
-		limits->ipv6_prefix = from->ipv6_prefix;
-		limits->refuse = from->refuse;
-		limits->mode = from->mode;
-		limits->log = from->log;
-		limits->signal = from->signal;
-		if (unchanged(table, current))
-			break;
+static void write_brief(struct limit_block *block, const struct settings *from)
+{
+	uint64_t words[1 + LIMIT_WORDS];
+	struct limits limits = {
+	    .per_ip = from->per_ip,
+	    .total = from->total,
+	    .per_uid = from->per_uid,
+	    .cluster_per_ip = from->cluster_per_ip,
+	    .rate = from->rate,
+	    .rules = from->rules <= RULES_MOST ? from->rules : 0,
+	    .ipv4_prefix = from->ipv4_prefix,
+	    .ipv6_prefix = from->ipv6_prefix,
+	    .refuse = from->refuse,
+	    .mode = from->mode,
+	    .log = from->log,
+	    .signal = from->signal,
+	};
+
+	memcpy(words, &limits, sizeof(words));
+	for (int i = 0; i < LIMIT_WORDS; i++)
+		atomic_store_explicit(&block->brief[i], words[1 + i], memory_order_relaxed);
+}
+
+/* What was read belongs together if `current` is unchanged after. */
+static inline void read_brief(const struct table *table, struct limits *limits)
+{
+	uint64_t current = version_of(table);
+	const struct limit_block *block = &table->blocks[current % LIMIT_BLOCKS];
+	char *to = (char *)limits;
+
+	limits->version = current;
+#pragma GCC unroll 8
+	for (int i = 0; i < LIMIT_WORDS; i++) {
+		uint64_t word = atomic_load_explicit(&block->brief[i], memory_order_relaxed);
+		memcpy(to + sizeof(word) * (size_t)(1 + i), &word, sizeof(word));
 	}
 	/* Shared memory is not believed: out of range is cut off. */
 	if (limits->ipv4_prefix > 32)
@@ -63,6 +78,15 @@ void limits_read(const struct table *table, struct limits *limits)
 		limits->ipv6_prefix = 128;
 	if (limits->rules > RULES_MOST)
 		limits->rules = 0;
+}
+
+void limits_read(const struct table *table, struct limits *limits)
+{
+	int attempt = 0;
+
+	do
+		read_brief(table, limits);
+	while (!unchanged(table, limits->version) && ++attempt < READS);
 }
 
 uint64_t limits_turn(struct table *table)
@@ -131,6 +155,7 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 	memcpy(&block->settings, settings, bytes_in_use(rules));
 	rules_sort(block->settings.rule, rules);
 	rules_build(&block->rules, block->settings.rule, rules);
+	write_brief(block, settings);
 	point_reached(POINT_LIMITS_WRITTEN);
 	uint64_t current = version_of(table);
 	uint64_t next = turn << 2 | (uint64_t)(block - table->blocks);
@@ -205,20 +230,6 @@ bool limits_copy(const struct table *table, struct settings *settings)
 	return false;
 }
 
-struct network limits_client(const struct limits *limits, const struct address *address)
-{
-	unsigned prefix = address_is_ipv4(address) ? 96U + limits->ipv4_prefix : limits->ipv6_prefix;
-
-	return (struct network){.address = address_masked(*address, prefix), .prefix = (uint8_t)prefix};
-}
-
-struct network limits_client_of(const struct limits *limits, const struct connection *connection)
-{
-	if (connection_is_unix(connection))
-		return (struct network){.address = connection->peer.address, .prefix = NETWORK_UID};
-	return limits_client(limits, &connection->peer.address);
-}
-
 struct applied limits_for(const struct table *table, const struct limits *limits, const struct connection *connection)
 {
 	const struct limit_block *block = &table->blocks[limits->version % LIMIT_BLOCKS];
@@ -237,13 +248,13 @@ struct applied limits_for(const struct table *table, const struct limits *limits
 	return applied;
 }
 
-struct applied limits_apply(const struct table *table, struct limits *limits, const struct connection *connection)
+HOT struct applied limits_apply(const struct table *table, struct limits *limits, const struct connection *connection)
 {
 	struct applied applied;
 	int attempt = 0;
 
 	do {
-		limits_read(table, limits);
+		read_brief(table, limits);
 		applied = limits_for(table, limits, connection);
 	} while (!unchanged(table, limits->version) && ++attempt < APPLIES);
 	return applied;

@@ -47,7 +47,7 @@ static void grow_extent(struct table *table, uint32_t from)
 			return;
 }
 
-static bool try_claim(struct table *table, uint32_t slot, uint64_t *claimed)
+static inline bool try_claim(struct table *table, uint32_t slot, uint64_t *claimed)
 {
 	if (atomic_load_explicit(&table->owner[slot], memory_order_relaxed) != 0)
 		return false;
@@ -82,27 +82,18 @@ static bool claim_anywhere(struct table *table, uint32_t *slot, uint64_t *claime
 	return false;
 }
 
-bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
+static __attribute__((noinline)) bool search(struct table *table, uint32_t *slot, uint64_t *claimed)
 {
 	static _Thread_local uint64_t full_since; /* ms: a full table is not run over for every connection */
 
 	uint32_t extent = record_extent(table);
-
-	/* It may have been another table's: past this one's extent a record would not be found when the client's slots are
-	 * counted. */
-	if (freed_last != 0 && freed_last <= extent && try_claim(table, freed_last - 1, claimed)) {
-		*slot = freed_last - 1;
-		freed_last = 0;
-		point_reached(POINT_SLOT_CLAIMED);
-		return true;
-	}
 	uint32_t group = dice == 0 ? roll() % (extent / GROUP) * GROUP : look_at;
+
 	for (int tried = 0; tried < GIVE_UP_AFTER; tried++) {
 		if (group >= extent)
 			group = 0;
 		if (claim_in_group(table, group, slot, claimed)) {
 			look_at = *slot;
-			point_reached(POINT_SLOT_CLAIMED);
 			return true;
 		}
 		if (tried == GROW_AFTER && extent < table->capacity) {
@@ -120,11 +111,23 @@ bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
 	if (full_since == now)
 		return false;
 	full_since = now;
-	if (claim_anywhere(table, slot, claimed)) {
-		point_reached(POINT_SLOT_CLAIMED);
-		return true;
+	return claim_anywhere(table, slot, claimed);
+}
+
+HOT bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
+{
+	uint32_t last = freed_last;
+
+	/* It may have been another table's: past this one's extent a record would not be found when the client's slots are
+	 * counted. */
+	if (last != 0 && last <= record_extent(table) && try_claim(table, last - 1, claimed)) {
+		*slot = last - 1;
+		freed_last = 0;
+	} else if (!search(table, slot, claimed)) {
+		return false;
 	}
-	return false;
+	point_reached(POINT_SLOT_CLAIMED);
+	return true;
 }
 
 void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed)
@@ -134,15 +137,15 @@ void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed)
 				       record_state(record_generation(claimed), RECORD_FREE, 0));
 }
 
-bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32_t entry, const struct connection *connection,
-		    reference *held)
+HOT bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32_t entry,
+			const struct connection *connection, reference *held)
 {
 	struct record *record = &table->record[slot];
 	uint32_t generation = record_generation(claimed);
 
 	atomic_store_explicit(&table->owner[slot], entry + 1, memory_order_release);
 	point_reached(POINT_SLOT_OWNED);
-	record->since = (uint32_t)(clock_ms() / 1000);
+	record->since = clock_seconds();
 	record->interface = connection->peer.interface;
 	record->peer = connection->peer.address;
 	record->local = connection->local.address;
@@ -157,7 +160,7 @@ bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32
 	return true;
 }
 
-bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry)
+static inline bool free_slot(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry)
 {
 	uint32_t generation = record_generation(state);
 	uint64_t claimed = record_state(generation, RECORD_CLAIMED, table->pid & RECORD_PID);
@@ -176,7 +179,12 @@ bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *e
 	return true;
 }
 
-bool record_release(struct table *table, uint32_t slot, uint64_t state)
+bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry)
+{
+	return free_slot(table, slot, state, entry);
+}
+
+HOT bool record_release(struct table *table, uint32_t slot, uint64_t state)
 {
 	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_acquire);
 	uint32_t entry;
@@ -187,7 +195,7 @@ bool record_release(struct table *table, uint32_t slot, uint64_t state)
 	 * we know that the count is its business. */
 	uint64_t generation = client_generation(atomic_load(&table->entry[owner - 1].word));
 	uint64_t total = total_generation(table);
-	if (!record_free(table, slot, state, &entry))
+	if (!free_slot(table, slot, state, &entry))
 		return false;
 	if (left_out(ORDERING_LOOK_THEN_FREE))
 		generation = client_generation(atomic_load(&table->entry[owner - 1].word));

@@ -1,9 +1,7 @@
-/* Which refusals are worth a line in a log: a client's first, then few; and who connected over a Unix socket. */
+/* Which refusals are worth a line in a log: a client's first, then few. */
 #include "clock.h"
 #include "rate.h"
 #include "table.h"
-
-#include <string.h>
 
 static const struct rate lines = {.every_us = 1000000 / LOG_LINES, .burst = LOG_LINES};
 
@@ -31,14 +29,4 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 	line->seconds = first ? 0 : (uint16_t)(now - at);
 	line->others = atomic_exchange_explicit(&header->log_left_out, 0, memory_order_relaxed);
 	return true;
-}
-
-struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie)
-{
-	struct connection connection = {.peer.interface = INTERFACE_UNIX};
-
-	memcpy(connection.peer.address.bytes, &uid, sizeof(uid));
-	memcpy(connection.local.address.bytes, &inode, sizeof(inode));
-	memcpy(connection.local.address.bytes + sizeof(inode), &cookie, sizeof(cookie));
-	return connection;
 }

@@ -15,10 +15,10 @@ static bool is_current(const struct table *table)
 	return now < until && until - now <= LEASE_MOST;
 }
 
-uint32_t remote_leaves(const struct table *table, const struct limits *limits, const struct connection *connection,
-		       const struct applied *applied, uint32_t entry)
+uint32_t remote_leaves_limited(const struct table *table, const struct limits *limits, const struct connection *connection,
+			       const struct applied *applied, uint32_t entry)
 {
-	if (__builtin_expect(limits->cluster_per_ip == LIMIT_NONE, 1) || connection_is_unix(connection))
+	if (connection_is_unix(connection))
 		return LIMIT_NONE;
 	if (applied->limit == LIMIT_NONE && applied->by_rule)
 		return LIMIT_NONE;

@@ -8,8 +8,16 @@
 /* How many connections the fleet's limit leaves to this machine for the client in `entry`; LIMIT_NONE if there is no such
  * limit, or if the connection is exempt from limits by a rule. When the fleet has not been heard for its lease, others count as
  * holding none. Async-signal-safe, makes no system call. */
-uint32_t remote_leaves(const struct table *table, const struct limits *limits, const struct connection *connection,
-		       const struct applied *applied, uint32_t entry);
+uint32_t remote_leaves_limited(const struct table *table, const struct limits *limits, const struct connection *connection,
+			       const struct applied *applied, uint32_t entry);
+
+static inline uint32_t remote_leaves(const struct table *table, const struct limits *limits,
+				     const struct connection *connection, const struct applied *applied, uint32_t entry)
+{
+	if (__builtin_expect(limits->cluster_per_ip == LIMIT_NONE, 1))
+		return LIMIT_NONE;
+	return remote_leaves_limited(table, limits, connection, applied, entry);
+}
 
 /* Says what other machines hold of a client. An entry is added for a client that holds nothing here. False if there is no room.
  */

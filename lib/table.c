@@ -100,7 +100,7 @@ static uint64_t random_word(void)
 		return word;
 	/* A kernel that forbids getrandom: AT_RANDOM is 16 bytes that it gave this process at exec. */
 	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
-	return fingerprint(given != NULL ? given : unused_key, clock_us(), (uint64_t)getpid(), (uintptr_t)&word);
+	return fingerprint(given != NULL ? given : unused_key, clock_us() ^ (uint64_t)getpid() << 40, (uintptr_t)&word, 0);
 }
 
 static void program_name(char *text, size_t size)

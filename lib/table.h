@@ -8,6 +8,7 @@
 #define CONNLIMIT_TABLE_H
 
 #include "address.h"
+#include "hot.h"
 #include "layout.h"
 #include "segment.h"
 #include "settings.h"
@@ -34,7 +35,25 @@ struct table {
 struct connection {
 	struct endpoint peer;
 	struct endpoint local;
+	/* 0, or the connection's descriptor + 1 while `local` was not asked for: that is a system call which a refusal may do
+	 * without. */
+	int unasked;
 };
+
+/* Asks for `local` if that was not done. False if the kernel does not say. */
+bool connection_ask_local_now(struct connection *connection);
+
+static inline bool connection_ask_local(struct connection *connection)
+{
+	return __builtin_expect(connection->unasked == 0, 1) || connection_ask_local_now(connection);
+}
+
+/* A connection whose `local` is to be asked of this descriptor when it is needed. */
+static inline void connection_ask_later(struct connection *connection, int descriptor)
+{
+	connection->local = (struct endpoint){.port = UINT16_MAX}; /* it has a port, or it would be a Unix socket's */
+	connection->unasked = descriptor + 1;
+}
 
 /* A held reference to a record: slot + 1 and generation. 0 is none. Trivially copied; each copy that is to be dropped on its
  * own must have been held with table_hold. */
@@ -114,8 +133,9 @@ struct limits {
 	uint8_t ipv6_prefix;
 	uint8_t refuse;
 	uint8_t mode;
-	uint8_t log;
 	int32_t signal;
+	uint8_t log;
+	uint8_t reserved[3];
 };
 
 /* A consistent copy of the limits in force. */
@@ -140,7 +160,12 @@ void limits_failed(struct table *table, const char *why);
 bool limits_copy(const struct table *table, struct settings *settings);
 
 /* The part of an address that is one client, and its length in bits (0..128). */
-struct network limits_client(const struct limits *limits, const struct address *address);
+static inline struct network limits_client(const struct limits *limits, const struct address *address)
+{
+	unsigned prefix = address_is_ipv4(address) ? 96U + limits->ipv4_prefix : limits->ipv6_prefix;
+
+	return (struct network){.address = address_masked(*address, prefix), .prefix = (uint8_t)prefix};
+}
 
 /* What applies to a connection. */
 struct applied {
@@ -157,7 +182,12 @@ struct applied limits_apply(const struct table *table, struct limits *limits, co
 void limits_note(struct table *table, uint32_t entry, const struct applied *applied);
 
 /* The client that a connection belongs to. */
-struct network limits_client_of(const struct limits *limits, const struct connection *connection);
+static inline struct network limits_client_of(const struct limits *limits, const struct connection *connection)
+{
+	if (connection_is_unix(connection))
+		return (struct network){.address = connection->peer.address, .prefix = NETWORK_UID};
+	return limits_client(limits, &connection->peer.address);
+}
 
 /* The text of CONNLIMIT_REFUSE=text:... */
 void limits_refuse_text(const struct table *table, char text[REFUSE_TEXT_MOST + 1]);
@@ -187,6 +217,10 @@ struct refusal {
 	uint8_t log;	/* enum log_to */
 };
 enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal);
+
+/* The same for a connection whose local address may not have been asked for (connection_ask_later); it is as soon as a rule may
+ * want it, a record is made, or the kernel is to be asked about the client's connections. */
+enum verdict table_decide_arrival(struct table *table, struct connection *connection, reference *held, struct refusal *refusal);
 
 /* Whether a line should be logged about this refusal, so that a flood makes few: a client gets one in LOG_CLIENT_SECONDS, all
  * together LOG_LINES in a second. `client_more` are the refusals of the client since its last line, which was `seconds` ago,

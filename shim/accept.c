@@ -12,9 +12,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 
 enum {
@@ -44,50 +44,78 @@ static bool may_touch(const struct sockaddr *address, const socklen_t *length)
 	return address == NULL || (on_stack(address) && length != NULL && on_stack(length) && (int)*length >= 0);
 }
 
-/* Accepts one connection and learns its peer. Costs no system call more when we may use our own buffer. */
-static int accept_peer(int listener, struct sockaddr *address, socklen_t *length, int flags, struct sockaddr_storage *peer,
-		       socklen_t *peer_length)
-{
-	*peer_length = sizeof(*peer);
-	if (!may_touch(address, length)) {
-		int descriptor = really_accept(listener, address, length, flags);
+/* A connection that was accepted, and its peer. */
+struct arrival {
+	struct sockaddr_storage peer;
+	socklen_t peer_length;
+	socklen_t room; /* what the caller said of its buffer */
+	int descriptor;
+};
 
-		if (descriptor >= 0) {
-			int kept = errno;
-			if (!may_call(SYS_getpeername, descriptor, 0, 0) ||
-			    getpeername(descriptor, (struct sockaddr *)peer, peer_length) != 0)
-				*peer_length = 0;
-			errno = kept;
-		}
-		return descriptor;
-	}
-	int descriptor = really_accept(listener, (struct sockaddr *)peer, peer_length, flags);
-	if (descriptor >= 0 && address != NULL) {
-		/* accept(2): the address is cut off to the buffer, the length is the whole one. */
-		socklen_t room = *length;
-		memcpy(address, peer, room < *peer_length ? room : *peer_length);
-		*length = *peer_length;
-	}
-	return descriptor;
+static __attribute__((noinline)) void accept_and_ask(int listener, struct sockaddr *address, socklen_t *length, int flags,
+						     struct arrival *arrival)
+{
+	arrival->descriptor = really_accept(listener, address, length, flags);
+	if (arrival->descriptor < 0)
+		return;
+	int kept = errno;
+	if (!may_call(SYS_getpeername, arrival->descriptor, 0, 0) ||
+	    getpeername(arrival->descriptor, (struct sockaddr *)&arrival->peer, &arrival->peer_length) != 0)
+		arrival->peer_length = 0;
+	errno = kept;
 }
 
-static bool decide(int listener, int descriptor, const struct sockaddr_storage *peer, socklen_t peer_length,
-		   struct refusal *refusal)
+/* Accepts one connection and learns its peer. Costs no system call more when we may use our own buffer. */
+static inline int accept_peer(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival)
+{
+	arrival->peer_length = sizeof(arrival->peer);
+	if (__builtin_expect(!may_touch(address, length), 0)) {
+		accept_and_ask(listener, address, length, flags, arrival);
+		return arrival->descriptor;
+	}
+	arrival->descriptor = really_accept(listener, (struct sockaddr *)&arrival->peer, &arrival->peer_length, flags);
+	if (arrival->descriptor >= 0 && address != NULL) {
+		/* accept(2): the address is cut off to the buffer, the length is the whole one. */
+		arrival->room = *length;
+		if (arrival->peer_length == sizeof(struct sockaddr_in) && arrival->room >= sizeof(struct sockaddr_in))
+			memcpy(address, &arrival->peer, sizeof(struct sockaddr_in));
+		else
+			memcpy(address, &arrival->peer,
+			       arrival->room < arrival->peer_length ? arrival->room : arrival->peer_length);
+		*length = arrival->peer_length;
+	}
+	return arrival->descriptor;
+}
+
+static __attribute__((noinline)) void tell(const struct refusal *refusal)
+{
+	int cancellable = 0;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+	if (refusal->reason != REFUSED_NOT)
+		log_refusal(refusal);
+	if (refusal->uncounted)
+		log_uncounted();
+	pthread_setcancelstate(cancellable, NULL);
+}
+
+/* Whether the daemon gets it. No cancellation point lies on the way when it does, or the descriptor would leak (pthreads(7)).
+ */
+static inline bool decide(int listener, const struct arrival *arrival, struct refusal *refusal)
 {
 	struct connection connection;
 	reference held = 0;
+	int descriptor = arrival->descriptor;
 
 	/* What the number still holds is of a connection that was closed behind our back. */
 	if (__builtin_expect(descriptor_held(descriptor) != 0, 0))
 		table_drop(limiter_table(), descriptor_take(descriptor));
-	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)peer, peer_length,
+	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)&arrival->peer, arrival->peer_length,
 				  listener_endpoint(listener)))
 		return true;
-	enum verdict verdict = table_decide(limiter_table(), &connection, &held, refusal);
-	if (__builtin_expect(refusal->reason != REFUSED_NOT, 0))
-		log_refusal(refusal);
-	if (__builtin_expect(refusal->uncounted, 0))
-		log_uncounted();
+	enum verdict verdict = table_decide_arrival(limiter_table(), &connection, &held, refusal);
+	if (__builtin_expect(refusal->reason != REFUSED_NOT || refusal->uncounted, 0))
+		tell(refusal);
 	if (verdict == VERDICT_REFUSED)
 		return false;
 	descriptor_put(descriptor, held);
@@ -99,59 +127,72 @@ static bool is_nonblocking(int listener)
 	return may_call(SYS_fcntl, listener, F_GETFL, 0) && (REAL(fcntl)(listener, F_GETFL) & O_NONBLOCK) != 0;
 }
 
-static int accept_limited(int listener, struct sockaddr *address, socklen_t *length, int flags)
+/* The next one is taken only where that cannot block. On a blocking listener, the daemon may have polled and seen just this
+ * connection: it would hang. An error instead could end one that just loops over accept. What both know is a client that
+ * connects and resets at once, and so that is what it gets: the descriptor, already reset. A process that has forbidden itself
+ * all that takes is told so: it was one that thought of everything. */
+static __attribute__((noinline)) int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *length, int flags,
+						      struct arrival *arrival, struct refusal *refusal)
 {
-	int kept = errno;
-	int cancellable = 0;
+	bool next = is_nonblocking(listener);
 	bool aborted = false;
+	int cancellable = 0;
+	int kept = errno;
 
-	if (!limiter_open())
-		return really_accept(listener, address, length, flags);
-	linger_look();
 	for (int refused = 0;; refused++) {
-		struct sockaddr_storage peer;
-		struct refusal refusal;
-		socklen_t peer_length;
-		int descriptor = accept_peer(listener, address, length, flags, &peer, &peer_length);
-
-		/* The daemon must not run short of descriptors by those that we hold. */
-		if (descriptor < 0 && (errno == EMFILE || errno == ENFILE) && linger_end())
-			descriptor = accept_peer(listener, address, length, flags, &peer, &peer_length);
-		if (descriptor < 0)
-			return descriptor;
-		/* accept is a cancellation point; what we do after it must not be, or the descriptor would leak. */
-		bool may_be_cancelled = !__libc_single_threaded;
-		if (may_be_cancelled)
-			pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-		bool admitted = decide(listener, descriptor, &peer, peer_length, &refusal);
-		/* Take the next one only where that cannot block. On a blocking listener, the daemon may have polled and seen
-		 * just this connection: it would hang. An error instead could end one that just loops over accept. What both
-		 * know is a client that connects and resets at once, and so that is what it gets: the descriptor, already
-		 * reset. A process that has forbidden itself all that takes is told so: it was one that thought of everything.
-		 */
-		bool next = !admitted && refused < REFUSED_MOST && is_nonblocking(listener);
-		if (!admitted && next)
-			refuse(descriptor, &refusal);
-		else if (!admitted && !refuse_in_place(descriptor, &refusal))
+		next = next && refused < REFUSED_MOST;
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+		if (next)
+			refuse(arrival->descriptor, refusal);
+		else if (!refuse_in_place(arrival->descriptor, refusal))
 			aborted = true;
-		if (may_be_cancelled)
-			pthread_setcancelstate(cancellable, NULL);
+		pthread_setcancelstate(cancellable, NULL);
 		errno = kept;
 		if (aborted) {
 			errno = ECONNABORTED;
 			return -1;
 		}
 		if (!next)
-			return descriptor;
+			return arrival->descriptor;
+		if (address != NULL && may_touch(address, length))
+			*length = arrival->room;
+		if (accept_peer(listener, address, length, flags, arrival) < 0)
+			return -1;
+		bool admitted = decide(listener, arrival, refusal);
+		errno = kept;
+		if (admitted)
+			return arrival->descriptor;
 	}
 }
 
-INTERPOSE int accept(int listener, struct sockaddr *address, socklen_t *length)
+static HOT int accept_limited(int listener, struct sockaddr *address, socklen_t *length, int flags)
+{
+	struct arrival arrival;
+	struct refusal refusal;
+	int kept = errno;
+
+	if (!limiter_open())
+		return really_accept(listener, address, length, flags);
+	linger_look();
+	if (accept_peer(listener, address, length, flags, &arrival) < 0) {
+		/* The daemon must not run short of descriptors by those that we hold. */
+		if ((errno != EMFILE && errno != ENFILE) || !linger_end() ||
+		    accept_peer(listener, address, length, flags, &arrival) < 0)
+			return -1;
+	}
+	bool admitted = decide(listener, &arrival, &refusal);
+	errno = kept;
+	if (__builtin_expect(!admitted, 0))
+		return refuse_and_go_on(listener, address, length, flags, &arrival, &refusal);
+	return arrival.descriptor;
+}
+
+INTERPOSE HOT int accept(int listener, struct sockaddr *address, socklen_t *length)
 {
 	return accept_limited(listener, address, length, PLAIN);
 }
 
-INTERPOSE int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags)
+INTERPOSE HOT int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags)
 {
 	return accept_limited(listener, address, length, flags);
 }

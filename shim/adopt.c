@@ -16,7 +16,8 @@ void adopt(int descriptor)
 	struct connection connection;
 
 	if (may_call(SYS_getpeername, descriptor, 0, 0) && getpeername(descriptor, (struct sockaddr *)&peer, &length) == 0 &&
-	    connection_with_peer(&connection, descriptor, (struct sockaddr *)&peer, length, NULL))
+	    connection_with_peer(&connection, descriptor, (struct sockaddr *)&peer, length, NULL) &&
+	    connection_ask_local(&connection))
 		descriptor_put(descriptor, table_adopt(limiter_table(), &connection));
 }
 

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static __attribute__((noinline)) int close_held(int descriptor)
+static HOT __attribute__((noinline)) int close_held(int descriptor)
 {
 	if (in_vfork_child())
 		return REAL(close)(descriptor);
@@ -28,7 +28,7 @@ static __attribute__((noinline)) int close_held(int descriptor)
 }
 
 /* Most descriptors are not ours: for them there is no frame, only a look and a jump. */
-INTERPOSE int close(int descriptor)
+INTERPOSE HOT int close(int descriptor)
 {
 	if (__builtin_expect(descriptor_held(descriptor) == 0, 1))
 		return REAL(close)(descriptor);

@@ -2,6 +2,7 @@
 
 #include "fork.h"
 #include "limiter.h"
+#include "near.h"
 #include "snapshots.h"
 
 #include "../lib/confined.h"
@@ -10,15 +11,20 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-static _Alignas(4096) descriptor_chunk first_chunk; /* enough for most daemons, without a mapping */
+/* Nothing is ever written to the first: it is what a process without tracked descriptors has. */
+static _Alignas(4096) descriptor_chunk empty;
+static _Alignas(4096) descriptor_chunk first_chunk;
+
+NEAR descriptor_chunk *_Atomic descriptor_first = &empty;
+NEAR static _Atomic bool first_taken; /* first_chunk is in use, or was before a fork */
 
 descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
 
-/* Chunks past this were never made: bounds the walks. */
-static _Atomic unsigned chunks_made = 1;
+/* Descriptors from this one on never held anything: bounds the walks. */
+NEAR static _Atomic unsigned beyond;
 
-static _Atomic int watched;
-static _Atomic bool disturbed;
+NEAR static _Atomic int watched;
+NEAR static _Atomic bool disturbed;
 
 static void note_change(void)
 {
@@ -26,57 +32,78 @@ static void note_change(void)
 		atomic_store(&disturbed, true);
 }
 
-static descriptor_chunk *chunk_for(unsigned index)
+/* The chunk, to enter something: it is made if it is not there. NULL without memory. */
+static __attribute__((noinline)) descriptor_chunk *make_chunk(unsigned index)
 {
-	descriptor_chunk *chunk = atomic_load_explicit(&descriptor_chunks[index], memory_order_acquire);
-
-	if (chunk != NULL)
-		return chunk;
-	if (index != 0 && !may_call(SYS_mmap, 0, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE))
+	descriptor_chunk *_Atomic *place = index == 0 ? &descriptor_first : &descriptor_chunks[index];
+	descriptor_chunk *before = index == 0 ? &empty : NULL;
+	bool ours = index == 0 && !atomic_exchange(&first_taken, true);
+	if (!ours && !may_call(SYS_mmap, 0, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE))
 		return NULL;
 	int kept = errno;
-	void *made = index == 0
-			 ? (void *)&first_chunk
-			 : mmap(NULL, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *made = ours ? (void *)&first_chunk
+			  : mmap(NULL, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
 	errno = kept;
 	if (made == MAP_FAILED)
 		return NULL;
-	if (!atomic_compare_exchange_strong(&descriptor_chunks[index], &chunk, made)) {
-		if (index != 0)
-			munmap(made, sizeof(descriptor_chunk));
-		return chunk;
-	}
-	unsigned seen = atomic_load(&chunks_made);
-	while (seen <= index && !atomic_compare_exchange_weak(&chunks_made, &seen, index + 1))
-		;
-	return made;
+	if (atomic_compare_exchange_strong(place, &before, made))
+		return made;
+	if (!ours)
+		munmap(made, sizeof(descriptor_chunk));
+	return before;
 }
 
-reference descriptor_take(int descriptor)
+static __attribute__((noinline)) void reach(unsigned descriptor)
+{
+	unsigned seen = atomic_load(&beyond);
+
+	while (seen <= descriptor && !atomic_compare_exchange_weak(&beyond, &seen, descriptor + 1))
+		;
+}
+
+reference descriptor_held_above(int descriptor)
+{
+	descriptor_chunk *chunk = descriptor_chunk_of((unsigned)descriptor);
+
+	return chunk == NULL ? 0 : atomic_load_explicit(&(*chunk)[(unsigned)descriptor % CHUNK], memory_order_relaxed);
+}
+
+HOT reference descriptor_take(int descriptor)
 {
 	if (descriptor_held(descriptor) == 0)
 		return 0;
 	fork_look();
 	note_change();
-	descriptor_chunk *chunk =
-	    atomic_load_explicit(&descriptor_chunks[(unsigned)descriptor >> CHUNK_BITS], memory_order_acquire);
-	return atomic_exchange(&(*chunk)[(unsigned)descriptor % CHUNK], 0);
+	return atomic_exchange(&(*descriptor_chunk_of((unsigned)descriptor))[(unsigned)descriptor % CHUNK], 0);
 }
 
-void descriptor_put(int descriptor, reference held)
+static __attribute__((noinline)) void put_nowhere(reference held)
 {
+	table_drop(limiter_table(), held);
+	atomic_fetch_add(&limiter_table()->header->uncounted, 1);
+}
+
+HOT void descriptor_put(int descriptor, reference held)
+{
+	unsigned number = (unsigned)descriptor;
+
 	if (held == 0)
 		return;
 	note_change();
-	descriptor_chunk *chunk =
-	    (unsigned)descriptor < (unsigned)CHUNKS << CHUNK_BITS ? chunk_for((unsigned)descriptor >> CHUNK_BITS) : NULL;
-	if (chunk == NULL) {
-		table_drop(limiter_table(), held);
-		atomic_fetch_add(&limiter_table()->header->uncounted, 1);
-		return;
+	descriptor_chunk *chunk = descriptor_chunk_of(number);
+	if (__builtin_expect(chunk == NULL || chunk == &empty, 0)) {
+		chunk = number < (unsigned)CHUNKS << CHUNK_BITS ? make_chunk(number >> CHUNK_BITS) : NULL;
+		if (chunk == NULL) {
+			put_nowhere(held);
+			return;
+		}
 	}
+	/* Before it can be found to hold something. */
+	if (__builtin_expect(number >= atomic_load_explicit(&beyond, memory_order_relaxed), 0))
+		reach(number);
 	/* Nobody else enters something for a number that the kernel just gave to us, so an empty place needs no exchange. */
-	_Atomic reference *place = &(*chunk)[(unsigned)descriptor % CHUNK];
+	_Atomic reference *place = &(*chunk)[number % CHUNK];
 	if (__builtin_expect(atomic_load_explicit(place, memory_order_relaxed) == 0, 1)) {
 		atomic_store_explicit(place, held, memory_order_release);
 		return;
@@ -86,56 +113,56 @@ void descriptor_put(int descriptor, reference held)
 		snapshot_let_go(stale);
 }
 
+/* The next descriptor from `from` on that holds something, below `end`; `end` if there is none. */
+static unsigned next_held(unsigned from, unsigned end, reference *held)
+{
+	while (from < end) {
+		descriptor_chunk *chunk = descriptor_chunk_of(from);
+		unsigned chunk_end = (from | (CHUNK - 1)) + 1 < end ? (from | (CHUNK - 1)) + 1 : end;
+
+		for (; chunk != NULL && from < chunk_end; from++) {
+			*held = atomic_load_explicit(&(*chunk)[from % CHUNK], memory_order_relaxed);
+			if (*held != 0)
+				return from;
+		}
+		from = chunk_end;
+	}
+	return end;
+}
+
 void descriptor_each(unsigned first, unsigned last, void (*visit)(int descriptor, reference held))
 {
+	reference held;
+
 	fork_look();
-	unsigned made = atomic_load(&chunks_made);
-
-	for (unsigned c = first >> CHUNK_BITS; c < made && c <= last >> CHUNK_BITS; c++) {
-		descriptor_chunk *chunk = atomic_load_explicit(&descriptor_chunks[c], memory_order_acquire);
-
-		if (chunk == NULL)
-			continue;
-		for (unsigned i = 0; i < CHUNK; i++) {
-			unsigned descriptor = c << CHUNK_BITS | i;
-			reference held = atomic_load_explicit(&(*chunk)[i], memory_order_relaxed);
-			if (held != 0 && descriptor >= first && descriptor <= last)
-				visit((int)descriptor, held);
-		}
-	}
+	unsigned end = atomic_load(&beyond);
+	if (last < end)
+		end = last + 1;
+	for (unsigned i = next_held(first, end, &held); i < end; i = next_held(i + 1, end, &held))
+		visit((int)i, held);
 }
 
 unsigned descriptor_number(unsigned most)
 {
-	unsigned made = atomic_load(&chunks_made);
+	unsigned end = atomic_load(&beyond);
 	unsigned number = 0;
+	reference held;
 
-	for (unsigned c = 0; c < made; c++) {
-		descriptor_chunk *chunk = atomic_load_explicit(&descriptor_chunks[c], memory_order_acquire);
-
-		for (unsigned i = 0; chunk != NULL && i < CHUNK && number < most; i++)
-			if (atomic_load_explicit(&(*chunk)[i], memory_order_relaxed) != 0)
-				number++;
-	}
+	for (unsigned i = next_held(0, end, &held); i < end && number < most; i = next_held(i + 1, end, &held))
+		number++;
 	return number;
 }
 
+/* In a child, for whom each page written is a page copied. So chunks are not emptied but given up, and not even unmapped. */
 void descriptor_forget(void)
 {
-	unsigned made = atomic_load(&chunks_made);
+	unsigned chunks = (atomic_load(&beyond) + CHUNK - 1) >> CHUNK_BITS;
 
-	/* In a child, for whom each page written is a page copied: mappings are given up whole. */
-	for (unsigned c = 1; c < made; c++) {
-		descriptor_chunk *chunk = atomic_load_explicit(&descriptor_chunks[c], memory_order_acquire);
-
-		if (chunk == NULL)
-			continue;
-		atomic_store(&descriptor_chunks[c], NULL);
-		munmap(chunk, sizeof(*chunk));
-	}
-	for (unsigned i = 0; i < CHUNK; i++)
-		if (atomic_load_explicit(&first_chunk[i], memory_order_relaxed) != 0)
-			atomic_store_explicit(&first_chunk[i], 0, memory_order_relaxed);
+	for (unsigned c = 1; c < chunks; c++)
+		if (atomic_load_explicit(&descriptor_chunks[c], memory_order_relaxed) != NULL)
+			atomic_store_explicit(&descriptor_chunks[c], NULL, memory_order_relaxed);
+	atomic_store(&descriptor_first, &empty);
+	atomic_store(&beyond, 0);
 }
 
 void descriptor_watch(void)

@@ -12,18 +12,27 @@ enum { CHUNK_BITS = 12, CHUNK = 1 << CHUNK_BITS, CHUNKS = 1 << (30 - CHUNK_BITS)
 
 typedef _Atomic reference descriptor_chunk[CHUNK];
 
+/* The first chunk, which most daemons stay in, is always there, and found by one load; [0] of the others is not used. */
+extern descriptor_chunk *_Atomic descriptor_first;
 extern descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
+
+static inline descriptor_chunk *descriptor_chunk_of(unsigned descriptor)
+{
+	if (__builtin_expect(descriptor < CHUNK, 1))
+		return atomic_load_explicit(&descriptor_first, memory_order_acquire);
+	if (descriptor >= (unsigned)CHUNKS << CHUNK_BITS)
+		return NULL;
+	return atomic_load_explicit(&descriptor_chunks[descriptor >> CHUNK_BITS], memory_order_acquire);
+}
+
+reference descriptor_held_above(int descriptor);
 
 /* What the descriptor holds; 0 if it is not ours. Two loads. */
 static inline reference descriptor_held(int descriptor)
 {
-	if (__builtin_expect((unsigned)descriptor >= (unsigned)CHUNKS << CHUNK_BITS, 0))
-		return 0;
-	descriptor_chunk *chunk =
-	    atomic_load_explicit(&descriptor_chunks[(unsigned)descriptor >> CHUNK_BITS], memory_order_acquire);
-	if (chunk == NULL)
-		return 0;
-	return atomic_load_explicit(&(*chunk)[(unsigned)descriptor % CHUNK], memory_order_relaxed);
+	if (__builtin_expect((unsigned)descriptor >= CHUNK, 0))
+		return descriptor_held_above(descriptor);
+	return atomic_load_explicit(&(*descriptor_chunk_of((unsigned)descriptor))[descriptor], memory_order_relaxed);
 }
 
 /* A mark stands in the map for a descriptor that we want to know again, and names no record: its slot is beyond any table's. */

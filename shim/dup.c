@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <unistd.h>
 
 /* Held before the call, so that another thread's close of the original cannot free the record in between. */
@@ -102,18 +101,23 @@ INTERPOSE int dup3(int descriptor, int wanted, int flags)
 	return settle_replacement(REAL(dup3)(descriptor, wanted, flags), wanted, held, replaced);
 }
 
-/* fcntl(2): the third argument is an int, a pointer, or absent; one word carries each of them. */
+static __attribute__((noinline)) int duplicate(int (*really)(int descriptor, int command, ...), int descriptor, int command,
+					       long argument)
+{
+	reference held = hold_for_copy(descriptor);
+
+	return settle_copy(really(descriptor, command, argument), held);
+}
+
+/* fcntl(2): the third argument is an int, a pointer, or absent; one word carries each of them, and arrives on our architectures
+ * exactly where a variadic caller puts it (as in syscall.c). */
 #define FCNTL(name)                                                                                                            \
-	INTERPOSE int name(int descriptor, int command, ...)                                                                   \
+	int connlimit_##name(int descriptor, int command, long argument) __asm__(#name);                                       \
+	INTERPOSE int connlimit_##name(int descriptor, int command, long argument)                                             \
 	{                                                                                                                      \
-		va_list arguments;                                                                                             \
-		va_start(arguments, command);                                                                                  \
-		void *argument = va_arg(arguments, void *);                                                                    \
-		va_end(arguments);                                                                                             \
-		if (command != F_DUPFD && command != F_DUPFD_CLOEXEC)                                                          \
+		if (__builtin_expect(command != F_DUPFD && command != F_DUPFD_CLOEXEC, 1))                                     \
 			return REAL(name)(descriptor, command, argument);                                                      \
-		reference held = hold_for_copy(descriptor);                                                                    \
-		return settle_copy(REAL(name)(descriptor, command, argument), held);                                           \
+		return duplicate(REAL(name), descriptor, command, argument);                                                   \
 	}
 
 FCNTL(fcntl)

@@ -3,6 +3,7 @@
 #include "descriptors.h"
 #include "limiter.h"
 #include "linger.h"
+#include "near.h"
 #include "real.h"
 #include "snapshots.h"
 
@@ -21,8 +22,8 @@ static _Thread_local bool beginning;  /* between fork_begins and fork_ended */
 static _Thread_local bool shared_out; /* or left */
 static _Thread_local int snapshot;    /* the place noted for a child that is given none, -1 without */
 
-static _Atomic uint32_t always = 1;
-_Atomic uint32_t *fork_mark = &always;
+NEAR static _Atomic uint32_t always = 1;
+NEAR _Atomic uint32_t *fork_mark = &always;
 
 void fork_watch(void)
 {

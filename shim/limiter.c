@@ -2,6 +2,7 @@
 
 #include "adopt.h"
 #include "fork.h"
+#include "near.h"
 #include "own_program.h"
 #include "real.h"
 #include "reload.h"
@@ -23,15 +24,15 @@
 
 extern char **environ;
 
-struct table limiter_of_process;
-_Atomic int limiter_state;
+NEAR struct table limiter_of_process;
+NEAR _Atomic int limiter_state;
 
 static struct settings start_settings;	 /* what the environment said */
 static struct settings checked_settings; /* with what the file said at the start */
 static _Atomic bool started;
 static bool file_unread;
 static char name[TABLE_NAME_MOST + 1];
-static uint32_t maker; /* of the table: pid */
+NEAR static uint32_t maker; /* of the table: pid */
 
 const struct settings *limiter_settings(void)
 {
@@ -61,7 +62,7 @@ static void make_name(void)
 	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 	static const uint64_t no_key[2] = {1, 2};
 	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
-	uint64_t word = fingerprint(given != NULL ? given : no_key, clock_us(), (uint64_t)getpid(), (uintptr_t)&word);
+	uint64_t word = fingerprint(given != NULL ? given : no_key, clock_us() ^ (uint64_t)getpid() << 40, (uintptr_t)&word, 0);
 	char *at = name;
 
 	*at++ = '@';

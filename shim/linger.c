@@ -2,6 +2,7 @@
 
 #include "descriptors.h"
 #include "limiter.h"
+#include "near.h"
 #include "real.h"
 
 #include "../lib/clock.h"
@@ -26,13 +27,13 @@ struct place {
 	_Atomic uint64_t until;
 };
 
-_Atomic int lingering;
+NEAR _Atomic int lingering;
 
 #define BEING_TAKEN UINT64_C(1)
 
 static struct place places[LINGER_MOST];
 static _Atomic uint32_t serial;
-static atomic_flag sweeping = ATOMIC_FLAG_INIT;
+NEAR static atomic_flag sweeping = ATOMIC_FLAG_INIT;
 
 /* A reference that no record has, since no table has so many slots: dropping it does nothing. */
 static reference new_mark(void)

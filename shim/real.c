@@ -1,8 +1,10 @@
 #include "real.h"
 
+#include "near.h"
+
 #include <dlfcn.h>
 
-struct real_calls real_calls;
+NEAR struct real_calls real_calls;
 
 void real_find(void)
 {

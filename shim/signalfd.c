@@ -2,6 +2,7 @@
  */
 #include "descriptors.h"
 #include "limiter.h"
+#include "near.h"
 #include "real.h"
 #include "signals.h"
 
@@ -13,7 +14,7 @@
 
 #define SIGNALFD_MARK ((reference)(UINT32_MAX - 2))
 
-static _Atomic bool any;
+NEAR static _Atomic bool any;
 
 INTERPOSE int signalfd(int descriptor, const sigset_t *mask, int flags)
 {
@@ -53,12 +54,18 @@ static void look(const char *read_bytes, size_t length)
 	}
 }
 
-INTERPOSE ssize_t read(int descriptor, void *buffer, size_t size)
+static __attribute__((noinline)) ssize_t read_and_look(int descriptor, void *buffer, size_t size)
 {
 	ssize_t length = REAL(read)(descriptor, buffer, size);
 
-	if (__builtin_expect(atomic_load_explicit(&any, memory_order_relaxed), 0) && length > 0 &&
-	    descriptor_held(descriptor) == SIGNALFD_MARK)
+	if (length > 0 && descriptor_held(descriptor) == SIGNALFD_MARK)
 		look(buffer, (size_t)length);
 	return length;
+}
+
+INTERPOSE ssize_t read(int descriptor, void *buffer, size_t size)
+{
+	if (__builtin_expect(!atomic_load_explicit(&any, memory_order_relaxed), 1))
+		return REAL(read)(descriptor, buffer, size);
+	return read_and_look(descriptor, buffer, size);
 }

@@ -1,5 +1,6 @@
 #include "snapshots.h"
 
+#include "near.h"
 #include "real.h"
 
 #include "../lib/clock.h"
@@ -12,19 +13,19 @@
 
 enum { PLACES = 16 };
 
-_Atomic int snapshots;
+NEAR _Atomic int snapshots;
 
 /* A place is free at pid 0. BEING_FILLED counts as alive. */
 enum { BEING_FILLED = -1 };
 
-static struct {
+NEAR static struct {
 	_Atomic int pid;
 	_Atomic uint32_t taken; /* seconds of clock_ms; connections accepted later are not the child's */
 } places[PLACES];
 
 /* Shared with the snapshots: whether one made children of its own. */
-static _Atomic uint32_t *_Atomic has_children;
-static int own_place = -1;
+NEAR static _Atomic uint32_t *_Atomic has_children;
+NEAR static int own_place = -1;
 
 static bool share_words(void)
 {

@@ -26,17 +26,18 @@ at_most() {
 }
 
 @test "a connection accepted and closed costs few instructions more" {
-	at_most 1500 connection
+	at_most 1150 connection
 }
 
 @test "a close that does not concern us costs a look" {
-	at_most 25 untracked
+	at_most 20 untracked
 }
 
 @test "other calls that do not concern us cost a look" {
-	at_most 25 send_message
-	at_most 25 receive_message
-	at_most 40 get_flags
-	at_most 25 duplicate
-	at_most 35 raw
+	at_most 20 send_message
+	at_most 20 receive_message
+	at_most 15 read_nothing
+	at_most 15 get_flags
+	at_most 20 duplicate
+	at_most 25 raw
 }

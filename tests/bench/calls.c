@@ -35,6 +35,13 @@ static void receive_message(void)
 	recvmsg(NOBODY, &message, 0);
 }
 
+static void read_nothing(void)
+{
+	char byte;
+
+	(void)!read(NOBODY, &byte, 1);
+}
+
 static void get_flags(void)
 {
 	fcntl(NOBODY, F_GETFL);
@@ -71,15 +78,9 @@ static const struct {
 	const char *name;
 	void (*call)(void);
 } calls[] = {
-    {"close", close_untracked},
-    {"sendmsg", send_message},
-    {"recvmsg", receive_message},
-    {"fcntl", get_flags},
-    {"dup", duplicate},
-    {"dup2", duplicate_to},
-    {"syscall", raw},
-    {"sigaction", ask_disposition},
-    {"getppid", bare},
+    {"close", close_untracked},	    {"sendmsg", send_message}, {"recvmsg", receive_message}, {"read", read_nothing},
+    {"fcntl", get_flags},	    {"dup", duplicate},	       {"dup2", duplicate_to},	     {"syscall", raw},
+    {"sigaction", ask_disposition}, {"getppid", bare},
 };
 
 enum { NUMBER = sizeof(calls) / sizeof(calls[0]) };

@@ -2,9 +2,9 @@
 """Measures connlimit in alternating pairs against what people would use instead.
 
 Every figure is a ratio (or a difference in bare system calls, instructions or per cent), the median over pairs of runs that alternate on this
-machine, with its quartiles. Written to results.csv, results.md and results.png in the directory given. Called by scripts/bench.
+machine, with its quartiles. A section that cannot be measured here says why, and the others go on. Called by scripts/bench.
 """
-import csv
+import argparse
 import glob
 import os
 import resource
@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+import report
+
 BUILD = os.environ["BUILD"]
 OUT = os.environ["OUT"]
 PAIRS = int(os.environ.get("PAIRS", "9"))
@@ -24,12 +26,17 @@ PRELOAD = f"{BUILD}/libconnlimit_preload.so"
 PASS = f"{BUILD}/tests/libpassthrough.so"
 TMP = tempfile.mkdtemp(prefix="connlimit-bench.")
 os.chmod(TMP, 0o755)
+SECONDS = float(os.environ.get("SECONDS_EACH", "30"))  # a figure gets fewer pairs rather than more time
 rows = []
 children = []
 
 
 def program(name):
     return f"{BUILD}/tests/bench_{name}"
+
+
+class NotHere(Exception):
+    """What is measured is not to be had on this machine."""
 
 
 def record(group, what, values, goal="", unit="x"):
@@ -39,6 +46,12 @@ def record(group, what, values, goal="", unit="x"):
                runs=len(values), goal=goal)
     rows.append(row)
     print(f"{group:10} {what:66} {row['median']:9g} {unit:12} ({row['low']:g} .. {row['high']:g}, {row['runs']})  {goal}", flush=True)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def environment(preload, **more):
@@ -57,9 +70,12 @@ def run(command, preload=None, **more):
 
 
 def alternate(first, second, pairs=PAIRS):
-    """Runs two things in alternating order and gives their results in pairs."""
+    """Runs two things in alternating order and gives their results in pairs: three of them, then more while there is time."""
     results = []
+    until = time.monotonic() + SECONDS
     for i in range(pairs):
+        if i >= 3 and time.monotonic() > until:
+            break
         if i % 2:
             b = second()
             a = first()
@@ -111,14 +127,16 @@ def syscalls():
         record("call", f"system calls more on accept+close, a listener on {where}", [counts[1] - counts[0]], "<= 1", "calls")
 
 
+def counted(command, function, preload=None):
+    """Instructions of user space within a function of the command."""
+    text = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--toggle-collect={function}", *command],
+                          env=environment(preload, CYCLES="10000"), capture_output=True, text=True, check=True).stderr
+    return float(text.split("Collected : ")[1].split()[0])
+
+
 def instructions():
     for thing in ("connection", "untracked"):
-        got = []
-        for preload in (PASS, PRELOAD):
-            text = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--toggle-collect={thing}",
-                                   f"{BUILD}/tests/repeat", thing, "1000"], env=environment(preload), capture_output=True, text=True,
-                                  check=True).stderr
-            got.append(float(text.split("Collected : ")[1].split()[0]) / 1000)
+        got = [counted([f"{BUILD}/tests/repeat", thing, "1000"], thing, preload) / 1000 for preload in (PASS, PRELOAD)]
         record("call", "instructions more, " + ("accept+close" if thing == "connection" else "close of an untracked descriptor"),
                [got[1] - got[0]], "", "instructions")
 
@@ -130,13 +148,27 @@ def table():
     def cycle(clients, held):
         return float(run([program("table"), "cycle", str(clients), str(held)]))
 
+    # go-connlimit's Accept and free, as measured with Go 1.19 on another machine.
+    for clients, theirs in ((1, 950), (100000, 2000)):
+        record("table", f"go-connlimit's Accept+free ({theirs} ns) over admit+release, clients held: {clients}",
+               [theirs / cycle(clients, clients) for _ in range(3)], ">= 10")
     for clients, held in ((1000, 1000), (100000, 100000), (1000000, 1000000), (1, 1000), (1, 1000000)):
         pairs = alternate(lambda: cycle(1, 1), lambda c=clients, h=held: cycle(c, h), max(3, PAIRS // 3))
-        record("table", f"admit+release, {clients} clients with {held} held, over one client with one", [b / a for a, b in pairs],
-               "1" if clients == 1 else "")
+        record("table", f"admit+release with {clients} clients and {held} connections held, over one and one", [b / a for a, b in pairs],
+               "<= 2")
+    one = counted([program("table"), "cycle", "1", "1"], "cycle") / 1e4
+    for clients, held in ((100000, 100000), (1, 100000)):
+        many = counted([program("table"), "cycle", str(clients), str(held)], "cycle") / 1e4
+        record("table", f"the same in instructions, {clients} clients and {held} connections", [many / one], "<= 2")
+    record("table", "instructions of admit+release", [one], "", "instructions")
     for kind, goal in (("distinct", ">= 1.8"), ("hot", ">= 0.67")):
         what = "clients" if kind == "distinct" else "client"
         record("table", f"two processes over one, {kind} {what}", [float(run([program("table"), "pair", kind])) for _ in range(3)], goal)
+    record("table", "a refusal after a million refusals over one after a hundred", [float(run([program("table"), "refused"])) for _ in range(3)],
+           "1")
+    for clients in (1, 60000):
+        record("table", f"resident memory for each of 60000 connections, clients: {clients}",
+               [float(run([program("table"), "resident", str(clients), "60000"]))], "64 .. 96", "bytes")
     record("table", "shared memory reserved for each connection of the capacity", [float(run([program("table"), "size"]))], "", "bytes")
 
 
@@ -150,8 +182,9 @@ def process():
     record("process", "start of /bin/true preloaded, over bare", [b / a for a, b in pairs], "<= 1.05")
     pairs = alternate(lambda: float(run([program("start"), PASS])), lambda: float(run([program("start"), PRELOAD])))
     record("process", "start of /bin/true preloaded, over the pass-through", [b / a for a, b in pairs])
-    server = start([program("server"), "answer", "7701"], PRELOAD)
-    wait_port(7701)
+    port = free_port()
+    server = start([program("server"), "answer", str(port)], PRELOAD)
+    wait_port(port)
     record("process", "resident memory of an idle table", [resident_table(server.pid) / 1024], "< 1", "MiB")
     stop(server)
 
@@ -191,7 +224,7 @@ def wait_port(port, host="127.0.0.1"):
             return
         except OSError:
             time.sleep(0.02)
-    sys.exit(f"nothing listens on port {port}")
+    raise NotHere(f"nothing listens on port {port}")
 
 
 def family(pid):
@@ -227,26 +260,35 @@ def refusals():
     number = 5000
 
     def served(mode, preload, **more):
-        server = start([program("server"), mode, "7702"], preload, **more)
-        wait_port(7702)
-        holder = socket.create_connection(("127.0.0.1", 7702), 5, ("127.0.0.9", 0)) if preload else None
+        port = free_port()
+        server = start([program("server"), mode, str(port)], preload, **more)
+        wait_port(port)
+        holder = socket.create_connection(("127.0.0.1", port), 5, ("127.0.0.9", 0)) if preload else None
         before = cpu_ns(server.pid)
-        run([program("load"), "flood", "127.0.0.9", "7702", str(number)])
+        run([program("load"), "flood", "127.0.0.9", str(port), str(number)])
         used = (cpu_ns(server.pid) - before) / number
         if holder:
             holder.close()
         stop(server)
         return used
 
-    pairs = alternate(lambda: served("close", None), lambda: served("answer", PRELOAD, CONNLIMIT_PER_IP="1"))
-    record("refusal", "CPU of a refused connection, over one that the daemon accepts and closes", [b / a for a, b in pairs], "<= 1")
+    def refused(**more):
+        return served("answer", PRELOAD, CONNLIMIT_PER_IP="1", **more)
+
+    pairs = alternate(lambda: served("close", None), refused)
+    record("refusal", "CPU of a refused connection, over one that the daemon accepts and closes", [b / a for a, b in pairs], "< 1")
+    pairs = alternate(lambda: served("reset", None), refused)
+    record("refusal", "CPU of a refused connection, over one that the daemon accepts and resets", [b / a for a, b in pairs])
+    pairs = alternate(lambda: served("close", None), lambda: refused(CONNLIMIT_REFUSE="close"))
+    record("refusal", "the same with CONNLIMIT_REFUSE=close, over one that the daemon accepts and closes", [b / a for a, b in pairs])
 
     def latency(preload, **more):
-        server = start([program("server"), "answer", "7703"], preload, **more)
-        wait_port(7703)
-        holder = socket.create_connection(("127.0.0.1", 7703), 5, ("127.0.0.9", 0))
-        attacker = subprocess.Popen([program("load"), "flood", "127.0.0.9", "7703", "100000000"])
-        p99 = numbers(run([program("load"), "ask", "127.0.0.10", "7703", "3000"]))[1]
+        port = free_port()
+        server = start([program("server"), "answer", str(port)], preload, **more)
+        wait_port(port)
+        holder = socket.create_connection(("127.0.0.1", port), 5, ("127.0.0.9", 0))
+        attacker = subprocess.Popen([program("load"), "flood", "127.0.0.9", str(port), "100000000"])
+        p99 = numbers(run([program("load"), "ask", "127.0.0.10", str(port), "3000"]))[1]
         attacker.kill()
         attacker.wait()
         holder.close()
@@ -267,9 +309,10 @@ def check_share():
         shares = []
         for attempt in range(3):
             name = f"bench{os.getpid()}x{addresses}x{attempt}"
-            server = start([program("server"), "answer", "7705"], PRELOAD, CONNLIMIT_PER_IP="1", CONNLIMIT_TABLE=name)
-            wait_port(7705)
-            load = subprocess.Popen([program("load"), "spread", "1", str(addresses), "7705", "100000"], text=True,
+            port = free_port()
+            server = start([program("server"), "answer", str(port)], PRELOAD, CONNLIMIT_PER_IP="1", CONNLIMIT_TABLE=name)
+            wait_port(port)
+            load = subprocess.Popen([program("load"), "spread", "1", str(addresses), str(port), "100000"], text=True,
                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             load.stdout.readline()
             before = checked_us(name)
@@ -323,15 +366,16 @@ def requests(port, pids, number=4000):
 
 
 def web():
-    bare = nginx("bare", 7711)
+    port, limited, by_http, by_stream, behind, by_haproxy = (free_port() for _ in range(6))
+    bare = nginx("bare", port)
     zone = "limit_conn_zone $binary_remote_addr zone=per:10m;"
     others = {
-        "nginx + connlimit": (7712, [nginx("connlimit", 7712, preload=PRELOAD).pid]),
-        "nginx + limit_conn (http)": (7713, [nginx("limit_conn", 7713, zone, "limit_conn per 60000;").pid]),
-        "nginx + limit_conn (stream, in front of http)": (7714, [nginx("stream", 7714, stream=7715).pid]),
-        "nginx behind haproxy with a src_conn_cur stick table": (7716, [haproxy("haproxy", 7716, 7711).pid, bare.pid]),
+        "nginx + connlimit": (limited, [nginx("connlimit", limited, preload=PRELOAD).pid]),
+        "nginx + limit_conn (http)": (by_http, [nginx("limit_conn", by_http, zone, "limit_conn per 60000;").pid]),
+        "nginx + limit_conn (stream, in front of http)": (by_stream, [nginx("stream", by_stream, stream=behind).pid]),
+        "nginx behind haproxy with a src_conn_cur stick table": (by_haproxy, [haproxy("haproxy", by_haproxy, port).pid, bare.pid]),
     }
-    compare("web", 7711, [bare.pid], others, "Connection: close")
+    compare("web", port, [bare.pid], others, "Connection: close")
     for child in list(children):
         stop(child)
 
@@ -339,7 +383,10 @@ def web():
 def compare(group, port, pids, others, what):
     ratios = {name: [] for name in others}
     rates = {name: [] for name in others}
+    until = time.monotonic() + len(others) * SECONDS
     for i in range(PAIRS):
+        if i >= 3 and time.monotonic() > until:
+            break
         for name in (list(others) if i % 2 else list(others)[::-1]):
             other = others[name]
             pair = [None, None]
@@ -354,6 +401,11 @@ def compare(group, port, pids, others, what):
 
 def nftables():
     """`ct count` sees each SYN in the sender's context over loopback, so the CPU of both sides is compared. In a namespace of its own."""
+    probe = "table inet probe { set held { type ipv4_addr; size 8; flags dynamic; } chain in { type filter hook input priority 0; " \
+            "ct state new add @held { ip saddr ct count over 8 } reject; } }"
+    if shutil.which("nft") is None or subprocess.run(["nft", probe], capture_output=True, check=False).returncode:
+        raise NotHere("nftables has no ct count on this kernel (NFT_CONNLIMIT)")
+    subprocess.run(["nft", "delete", "table", "inet", "probe"], check=True)
     bare = nginx("nft", 7721, workers=5)
     limited = nginx("nft_connlimit", 7722, preload=PRELOAD, workers=5)
     rules = "table inet bench { set held { type ipv4_addr; size 100000; flags dynamic; } chain in { type filter hook input priority 0; " \
@@ -382,7 +434,7 @@ def nftables():
                 command = [program("load"), "hold", str(first), str(min(held - first, 12500)), str(port)]
                 holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
                 if holder.stdout.readline() != "held\n":
-                    sys.exit("could not hold so many connections")
+                    raise NotHere(f"{held} connections could not be held")
                 holders.append(holder)
         subprocess.run(["nft", "delete", "table", "inet", "bench"], check=True)
         pairs = alternate(lambda: cost(7721, bare.pid, False), lambda: cost(7721, bare.pid, True))
@@ -398,7 +450,8 @@ def nftables():
 
 def redis():
     servers = {}
-    for port, preload in ((7731, None), (7732, PRELOAD)):
+    bare, limited = free_port(), free_port()
+    for port, preload in ((bare, None), (limited, PRELOAD)):
         servers[port] = start(["redis-server", "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"], preload)
         wait_port(port)
 
@@ -407,16 +460,17 @@ def redis():
         run(["redis-benchmark", "-p", str(port), "-n", "5000", "-c", "20", "-k", "0", "-q", "-t", "ping_mbulk"])
         return (cpu_ns(servers[port].pid) - before) / 5000
 
-    pairs = alternate(lambda: cost(7731), lambda: cost(7732))
+    pairs = alternate(lambda: cost(bare), lambda: cost(limited))
     record("redis", "connlimit: CPU of a connect, PING and disconnect over bare", [b / a for a, b in pairs], "<= 1.01")
-    for port in (7731, 7732):
-        stop(servers[port])
+    for server in servers.values():
+        stop(server)
 
 
 def postgres():
     binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
     servers = {}
-    for port, preload in ((7741, None), (7742, PRELOAD)):
+    bare, limited = free_port(), free_port()
+    for port, preload in ((bare, None), (limited, PRELOAD)):
         data = f"{TMP}/pg{port}"
         os.makedirs(data)
         shutil.chown(data, "postgres")
@@ -438,7 +492,7 @@ def postgres():
         time.sleep(0.1)
         return cpu_ns(servers[port].pid) - before
 
-    pairs = alternate(lambda: cost(7741), lambda: cost(7742))
+    pairs = alternate(lambda: cost(bare), lambda: cost(limited))
     record("postgres", "connlimit: CPU of a connect, select and disconnect over bare", [b / a for a, b in pairs], "<= 1.01")
     for port in servers:
         servers[port].send_signal(signal.SIGINT)
@@ -446,64 +500,58 @@ def postgres():
         children.remove(servers[port])
 
 
-# ---- what comes of it ----
-
-
-def write():
-    with open(f"{OUT}/results.csv", "w", encoding="ascii", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    with open(f"{OUT}/results.md", "w", encoding="ascii") as file:
-        file.write("| what | median | quartiles | goal |\n|---|---|---|---|\n")
-        for row in rows:
-            unit = "" if row["unit"] == "x" else " " + row["unit"]
-            file.write(f"| {row['what']} | {row['median']:g}{unit} | {row['low']:g} .. {row['high']:g} | {row['goal']} |\n")
-    plot([row for row in rows if row["unit"] == "x" and "CPU" in row["what"]])
-
-
-def plot(shown):
-    import matplotlib  # pylint: disable=import-outside-toplevel
-    matplotlib.use("Agg")
-    from matplotlib import pyplot  # pylint: disable=import-outside-toplevel
-
-    if not shown:
-        return
-    _, axes = pyplot.subplots(figsize=(10, 0.45 * len(shown) + 1.2))
-    places = range(len(shown))[::-1]
-    medians = [row["median"] for row in shown]
-    spread = [[row["median"] - row["low"] for row in shown], [row["high"] - row["median"] for row in shown]]
-    colours = ["#2a7" if "connlimit" in row["what"] or row["group"] == "refusal" else "#999" for row in shown]
-    axes.barh(list(places), medians, xerr=spread, color=colours, capsize=3)
-    axes.set_yticks(list(places))
-    axes.set_yticklabels([row["what"] for row in shown], fontsize=8)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel("CPU over bare: medians of alternating pairs, and quartiles")
-    pyplot.tight_layout()
-    pyplot.savefig(f"{OUT}/results.png", dpi=120)
+# ---- all of it ----
 
 
 SECTIONS = {f.__name__: f for f in (syscalls, instructions, calls, table, process, refusals, check_share, web, nftables, redis, postgres)}
 
 
-def main():
-    wanted = sys.argv[1:] or list(SECTIONS)
+def in_namespace():
+    """nftables' rules are made in a network namespace of our own; what comes of it is read back."""
+    result = subprocess.run(["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, __file__, "nftables"],
+                            env=dict(os.environ, IN_NAMESPACE="1", OUT=TMP), check=False)
+    if not os.path.exists(f"{TMP}/results.csv"):
+        raise NotHere(f"no measurement from a network namespace (status {result.returncode}; it takes root)")
+    rows.extend(report.read(f"{TMP}/results.csv"))
+
+
+def measure(name):
+    began = time.monotonic()
     try:
-        for name in wanted:
-            if name == "nftables" and os.environ.get("IN_NAMESPACE") != "1":
-                subprocess.run(["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, __file__, "nftables"],
-                               env=dict(os.environ, IN_NAMESPACE="1", OUT=TMP), check=True)
-                with open(f"{TMP}/results.csv", encoding="ascii", newline="") as file:
-                    for row in csv.DictReader(file):
-                        rows.append({k: float(v) if k in ("median", "low", "high") else v for k, v in row.items()})
-                continue
+        if name == "nftables" and os.environ.get("IN_NAMESPACE") != "1":
+            in_namespace()
+        else:
             SECTIONS[name]()
+    except (NotHere, OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
+        print(f"{name:10} NOT MEASURED: {error}", flush=True)
+        return False
     finally:
-        for child in children:
+        for child in list(children):
             child.terminate()  # not killed: nginx's workers would live on
-        if rows:
-            write()
-        shutil.rmtree(TMP, ignore_errors=True)
+            children.remove(child)
+    print(f"{name:10} took {time.monotonic() - began:.0f} s", flush=True)
+    return True
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--readme", action="store_true", help="put the results into README.md, between its marks")
+    arguments.add_argument("section", nargs="*", default=list(SECTIONS), choices=[*SECTIONS, []])
+    chosen = arguments.parse_args()
+    try:
+        left_out = [name for name in chosen.section if not measure(name)]
+    finally:
+        shutil.rmtree(TMP, ignore_errors=True) if os.environ.get("IN_NAMESPACE") != "1" else None
+    if os.environ.get("IN_NAMESPACE") == "1":
+        report.write(rows, OUT)
+    elif rows:
+        everything = report.merge(rows, OUT)
+        report.write(everything, OUT)
+        report.plot(everything, OUT)
+        if chosen.readme:
+            report.readme(everything, PAIRS)
+    if left_out:
+        sys.exit("not measured: " + ", ".join(left_out))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ PASS(int, sigaction, (int signal, const struct sigaction *action, struct sigacti
 PASS(ssize_t, sendmsg, (int descriptor, const struct msghdr *message, int flags), (descriptor, message, flags))
 PASS(ssize_t, recvmsg, (int descriptor, struct msghdr *message, int flags), (descriptor, message, flags))
 PASS(pid_t, fork, (void), ())
+PASS(ssize_t, read, (int descriptor, void *buffer, size_t size), (descriptor, buffer, size))
 
 static int (*real_fcntl)(int, int, ...);
 
@@ -63,6 +64,7 @@ __attribute__((constructor)) static void find(void)
 	FIND(sendmsg);
 	FIND(recvmsg);
 	FIND(fork);
+	FIND(read);
 	FIND(fcntl);
 	FIND(syscall);
 }

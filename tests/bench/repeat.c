@@ -56,6 +56,14 @@ static __attribute__((noinline)) void receive_message(void)
 	recvmsg(NOBODY, &message, 0);
 }
 
+static __attribute__((noinline)) void read_nothing(void)
+{
+	char byte;
+
+	if (read(NOBODY, &byte, 1) >= 0)
+		exit(1);
+}
+
 static __attribute__((noinline)) void get_flags(void)
 {
 	fcntl(NOBODY, F_GETFL);
@@ -80,8 +88,8 @@ static const struct {
 	{                                                                                                                      \
 #function, function                                                                                            \
 	}
-    THING(connection), THING(untracked), THING(send_message), THING(receive_message),
-    THING(get_flags),  THING(duplicate), THING(raw),
+    THING(connection),	 THING(untracked), THING(send_message), THING(receive_message),
+    THING(read_nothing), THING(get_flags), THING(duplicate),	THING(raw),
 };
 
 int main(int count, char **arguments)

@@ -1,8 +1,8 @@
-/* A daemon as plain as can be, for what is measured around it: server close|answer PORT
+/* A daemon as plain as can be, for what is measured around it: server close|reset|answer PORT
  *
- * close: accepts and closes, as a daemon that refuses by itself. answer: answers each connection with one byte when it sends
- * one, and keeps those open that send nothing, but closes those from the address in REFUSE. On SIGTERM it prints the
- * microseconds of CPU that it used, and how many connections it got. */
+ * close: accepts and closes, as a daemon that refuses by itself; reset: the same with a reset, which leaves no TIME_WAIT.
+ * answer: answers each connection with one byte when it sends one, and keeps those open that send nothing, but closes those
+ * from the address in REFUSE. On SIGTERM it prints the microseconds of CPU that it used, and how many connections it got. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -38,7 +38,7 @@ static void serve(int events, int descriptor)
 
 static struct in_addr refused; /* whose connections it closes itself */
 
-static long accept_all(int events, int listener, int closes)
+static long accept_all(int events, int listener, int closes, int resets)
 {
 	long number = 0;
 
@@ -53,7 +53,8 @@ static long accept_all(int events, int listener, int closes)
 			return number;
 		number++;
 		if (closes || (refused.s_addr != 0 && peer.sin_addr.s_addr == refused.s_addr)) {
-			setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+			if (resets)
+				setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 			close(descriptor);
 		} else {
 			epoll_ctl(events, EPOLL_CTL_ADD, descriptor, &event);
@@ -74,7 +75,8 @@ int main(int count, char **arguments)
 		return 2;
 	if (getenv("REFUSE") != NULL)
 		refused.s_addr = inet_addr(getenv("REFUSE"));
-	int closes = strcmp(arguments[1], "close") == 0;
+	int closes = strcmp(arguments[1], "answer") != 0;
+	int resets = strcmp(arguments[1], "close") != 0;
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	address.sin_port = htons((uint16_t)atoi(arguments[2]));
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -90,7 +92,7 @@ int main(int count, char **arguments)
 		int ready = epoll_wait(events, happened, 64, -1);
 		for (int i = 0; i < ready; i++) {
 			if (happened[i].data.fd == listener)
-				number += accept_all(events, listener, closes);
+				number += accept_all(events, listener, closes, resets);
 			else
 				serve(events, happened[i].data.fd);
 		}

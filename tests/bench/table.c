@@ -2,6 +2,8 @@
  *
  *     table cycle CLIENTS HELD     so many connections held, spread over so many clients; prints ns for one admit and release
  *     table pair distinct|hot      prints how much more two processes do together than one, on distinct clients or on one
+ *     table refused                prints the time of a refusal after a million refusals over that of one after a hundred
+ *     table resident CLIENTS HELD  prints bytes of memory that became resident for each connection held
  *     table size                   prints bytes of shared memory for each connection that can be held */
 #include "../../lib/table.h"
 
@@ -14,6 +16,8 @@
 #include <unistd.h>
 
 enum { CYCLES = 200000, ROUNDS = 9 };
+
+static int each_round = CYCLES; /* cycles */
 
 static struct table table;
 static uint64_t dice = 88172645463325252U;
@@ -47,12 +51,12 @@ static struct connection connection_of(uint32_t client, uint32_t number)
 	return connection;
 }
 
-static void open_table(uint32_t capacity)
+static void open_table(uint32_t capacity, uint32_t per_ip)
 {
 	static struct settings settings;
 
 	settings_default(&settings);
-	settings.per_ip = LIMIT_MOST;
+	settings.per_ip = per_ip;
 	settings.capacity = capacity;
 	if (!table_open_anonymous(&table, "bench", &settings)) {
 		perror("table");
@@ -60,7 +64,7 @@ static void open_table(uint32_t capacity)
 	}
 }
 
-static void cycle(uint32_t client)
+static __attribute__((noinline)) void cycle(uint32_t client)
 {
 	struct connection connection = connection_of(client, (uint32_t)roll());
 	reference held;
@@ -86,9 +90,9 @@ static double timed(uint32_t clients)
 
 	for (int round = 0; round < ROUNDS; round++) {
 		double began = now();
-		for (int i = 0; i < CYCLES; i++)
+		for (int i = 0; i < each_round; i++)
 			cycle(1 + (uint32_t)(roll() % clients));
-		rounds[round] = (now() - began) / CYCLES;
+		rounds[round] = (now() - began) / each_round;
 	}
 	qsort(rounds, ROUNDS, sizeof(rounds[0]), by_size);
 	return rounds[ROUNDS / 2];
@@ -105,6 +109,40 @@ static void hold(uint32_t clients, uint32_t number)
 			exit(1);
 		}
 	}
+}
+
+/* There are no sockets behind these connections, so the kernel's answers prove nothing, and the refusals are made. */
+static double refused(void)
+{
+	static double early[101];
+	static double late[101];
+	struct connection connection = connection_of(1, 1);
+	reference held;
+
+	table_admit(&table, &connection, &held);
+	for (int i = 0; i < 1000000; i++) {
+		double *place = i >= 100 && i < 201 ? &early[i - 100] : i >= 1000000 - 101 ? &late[i - (1000000 - 101)] : NULL;
+		double began = place != NULL ? now() : 0;
+		if (table_admit(&table, &connection, &held) != VERDICT_REFUSED)
+			exit(1);
+		if (place != NULL)
+			*place = now() - began;
+	}
+	qsort(early, 101, sizeof(early[0]), by_size);
+	qsort(late, 101, sizeof(late[0]), by_size);
+	return late[50] / early[50];
+}
+
+static size_t resident(void)
+{
+	static unsigned char pages[1 << 20];
+	size_t number = 0;
+
+	if (mincore(table.segment.base, table.segment.size, pages) != 0)
+		exit(1);
+	for (size_t i = 0; i < table.segment.size / 4096; i++)
+		number += pages[i] & 1U;
+	return number * 4096;
 }
 
 static double together(int processes, bool distinct)
@@ -140,12 +178,14 @@ int main(int count, char **arguments)
 	if (count == 4 && strcmp(arguments[1], "cycle") == 0) {
 		uint32_t clients = (uint32_t)atol(arguments[2]);
 		uint32_t held = (uint32_t)atol(arguments[3]);
-		open_table(held * 2 > 65536 ? held * 2 : 65536);
+		open_table(held * 2 > 65536 ? held * 2 : 65536, LIMIT_MOST);
+		if (getenv("CYCLES") != NULL)
+			each_round = atoi(getenv("CYCLES")) / ROUNDS;
 		hold(clients, held);
 		printf("%.1f\n", timed(clients));
 	} else if (count == 3 && strcmp(arguments[1], "pair") == 0) {
 		bool distinct = strcmp(arguments[2], "distinct") == 0;
-		open_table(65536);
+		open_table(65536, LIMIT_MOST);
 		double ratio[ROUNDS];
 		for (int round = 0; round < ROUNDS; round++) {
 			double one = together(1, distinct);
@@ -153,6 +193,14 @@ int main(int count, char **arguments)
 		}
 		qsort(ratio, ROUNDS, sizeof(ratio[0]), by_size);
 		printf("%.2f\n", ratio[ROUNDS / 2]);
+	} else if (count == 2 && strcmp(arguments[1], "refused") == 0) {
+		open_table(65536, 1);
+		printf("%.3f\n", refused());
+	} else if (count == 4 && strcmp(arguments[1], "resident") == 0) {
+		open_table(65536, LIMIT_MOST);
+		size_t before = resident();
+		hold((uint32_t)atol(arguments[2]), (uint32_t)atol(arguments[3]));
+		printf("%.1f\n", (double)(resident() - before) / atof(arguments[3]));
 	} else if (count == 2) {
 		printf("%.1f\n", (double)(table_size(1U << 20) - table_size(1U << 16)) / ((1U << 20) - (1U << 16)));
 	} else {

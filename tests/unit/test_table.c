@@ -1,6 +1,7 @@
 /* The table: limits hold exactly, references are counted, what the dead leave is repaired. */
 #include "check.h"
 #include "clients.h"
+#include "clock.h"
 #include "records.h"
 #include "table.h"
 
@@ -119,6 +120,46 @@ static void admits_up_to_the_limit_and_frees(void **state)
 	table_drop(table, held[2]);
 	table_drop(table, held[3]);
 	assert_int_equal(count_of(table, "127.0.0.1"), 0);
+	for (int i = 0; i < 4; i++) {
+		close(end[i][0]);
+		close(end[i][1]);
+	}
+}
+
+/* A refusal that nothing is asked for does without the local address; a record, and a question to the kernel, have it. */
+static void the_local_address_is_asked_for_when_it_is_wanted(void **state)
+{
+	struct table *table = &((struct fixture *)*state)->table;
+	struct connection connection[4];
+	struct connection found;
+	struct refusal refusal;
+	int end[4][2];
+	reference held[4];
+	uint64_t record;
+
+	for (int i = 0; i < 4; i++) {
+		connection[i] = real_connection(end[i]);
+		found = connection[i];
+		connection_ask_later(&connection[i], end[i][1]);
+		enum verdict verdict = table_decide_arrival(table, &connection[i], &held[i], &refusal);
+		assert_int_equal(verdict, i < 3 ? VERDICT_ADMITTED : VERDICT_REFUSED);
+		assert_int_equal(connection[i].unasked, 0);
+		assert_memory_equal(&connection[i].local, &found.local, sizeof(found.local));
+	}
+	assert_true(record_read(table, (uint32_t)held[2] - 1, &record, &found));
+	assert_memory_equal(&found.local.address, &connection[2].local.address, sizeof(found.local.address));
+	assert_int_equal(found.local.port, connection[2].local.port);
+	/* The check has just found nothing, and is put off. */
+	connection_ask_later(&connection[3], end[3][1]);
+	atomic_store(&table->notes[refusal.entry].pace.after, (uint32_t)clock_ms() + 30000);
+	assert_int_equal(table_decide_arrival(table, &connection[3], &held[3], &refusal), VERDICT_REFUSED);
+	assert_int_equal(connection[3].unasked, end[3][1] + 1);
+	/* Where the kernel does not say, the daemon gets the connection, and it is told. */
+	table_drop(table, held[0]);
+	connection_ask_later(&connection[3], 9999);
+	assert_int_equal(table_decide_arrival(table, &connection[3], &held[3], &refusal), VERDICT_UNCOUNTED);
+	assert_true(refusal.uncounted);
+	assert_int_equal(count_of(table, "127.0.0.1"), 2);
 	for (int i = 0; i < 4; i++) {
 		close(end[i][0]);
 		close(end[i][1]);
@@ -438,6 +479,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(admits_up_to_the_limit_and_frees),
+	    TEST(the_local_address_is_asked_for_when_it_is_wanted),
 	    TEST(counts_by_reference),
 	    TEST(adopts_what_is_in_flight),
 	    TEST(a_connection_that_the_kernel_forgot_refuses_nobody),

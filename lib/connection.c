@@ -1,0 +1,30 @@
+/* Who is connected, and where the connection arrived. */
+#include "confined.h"
+#include "table.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie)
+{
+	struct connection connection = {.peer.interface = INTERFACE_UNIX};
+
+	memcpy(connection.peer.address.bytes, &uid, sizeof(uid));
+	memcpy(connection.local.address.bytes, &inode, sizeof(inode));
+	memcpy(connection.local.address.bytes + sizeof(inode), &cookie, sizeof(cookie));
+	return connection;
+}
+
+bool connection_ask_local_now(struct connection *connection)
+{
+	struct sockaddr_storage local;
+	socklen_t length = sizeof(local);
+
+	if (!may_call(SYS_getsockname, connection->unasked - 1, 0, 0) ||
+	    getsockname(connection->unasked - 1, (struct sockaddr *)&local, &length) != 0 ||
+	    !endpoint_from_sockaddr(&connection->local, (struct sockaddr *)&local, length))
+		return false;
+	connection->unasked = 0;
+	return true;
+}

@@ -1,0 +1,8 @@
+/* What every connection runs through lies together, in few pages of code: behind a system call the processor may have forgotten
+ * them all (page table isolation). */
+#ifndef CONNLIMIT_HOT_H
+#define CONNLIMIT_HOT_H
+
+#define HOT __attribute__((hot))
+
+#endif

@@ -1,0 +1,9 @@
+/* What interposed calls look at, and what a new process changes of its own, lies together: a call then touches one page of
+ * ours, and a fork copies one. Pages are what such calls pay for: behind a system call the processor may have forgotten them
+ * all (page table isolation), and after fork(2) each that is written is copied. */
+#ifndef CONNLIMIT_NEAR_H
+#define CONNLIMIT_NEAR_H
+
+#define NEAR __attribute__((section("connlimit_near")))
+
+#endif
