@@ -7,6 +7,7 @@ machine, with its quartiles. A section that cannot be measured here says why, an
 import argparse
 import glob
 import os
+import random
 import resource
 import shutil
 import signal
@@ -49,9 +50,15 @@ def record(group, what, values, goal="", unit="x"):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the range that clients are given (32768 and on), where a connection of anyone's might be."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def environment(preload, **more):
@@ -399,21 +406,26 @@ def compare(group, port, pids, others, what):
         record(group, f"{name}: requests in a second over bare", rates[name])
 
 
+def rules(port):
+    return f"""table inet bench {{
+        set held {{ type ipv4_addr; size 100000; flags dynamic; }}
+        chain in {{
+            type filter hook input priority 0
+            tcp dport {port} ct state new add @held {{ ip saddr ct count over 100000 }} reject
+        }}
+    }}"""
+
+
 def nftables():
     """`ct count` sees each SYN in the sender's context over loopback, so the CPU of both sides is compared. In a namespace of its own."""
-    probe = "table inet probe { set held { type ipv4_addr; size 8; flags dynamic; } chain in { type filter hook input priority 0; " \
-            "ct state new add @held { ip saddr ct count over 8 } reject; } }"
-    if shutil.which("nft") is None or subprocess.run(["nft", probe], capture_output=True, check=False).returncode:
+    if shutil.which("nft") is None or subprocess.run(["nft", rules(1)], capture_output=True, check=False).returncode:
         raise NotHere("nftables has no ct count on this kernel (NFT_CONNLIMIT)")
-    subprocess.run(["nft", "delete", "table", "inet", "probe"], check=True)
+    subprocess.run(["nft", "delete", "table", "inet", "bench"], check=True)
     bare = nginx("nft", 7721, workers=5)
     limited = nginx("nft_connlimit", 7722, preload=PRELOAD, workers=5)
-    rules = "table inet bench { set held { type ipv4_addr; size 100000; flags dynamic; } chain in { type filter hook input priority 0; " \
-            "tcp dport 7721 ct state new add @held { ip saddr ct count over 100000 } reject; } }"
-
     def cost(port, pid, nft):
         if nft:
-            subprocess.run(["nft", rules], check=True)
+            subprocess.run(["nft", rules(7721)], check=True)
         before = cpu_ns(pid)
         used_before = resource.getrusage(resource.RUSAGE_CHILDREN)
         number = 3000
@@ -429,7 +441,7 @@ def nftables():
         holders = []
         for port in (7721, 7722):
             if port == 7721:
-                subprocess.run(["nft", rules], check=True)  # conntrack must see them begin
+                subprocess.run(["nft", rules(7721)], check=True)  # conntrack must see them begin
             for first in range(0, held, 12500):  # RLIMIT_NOFILE is often 20000
                 command = [program("load"), "hold", str(first), str(min(held - first, 12500)), str(port)]
                 holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -547,7 +559,10 @@ def main():
     elif rows:
         everything = report.merge(rows, OUT)
         report.write(everything, OUT)
-        report.plot(everything, OUT)
+        try:
+            report.plot(everything, OUT)
+        except ImportError as error:
+            print(f"no picture: {error}")
         if chosen.readme:
             report.readme(everything, PAIRS)
     if left_out:
