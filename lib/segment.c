@@ -158,12 +158,12 @@ void segment_detach(struct segment *segment, bool last_removes)
 
 void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), void *with)
 {
-	struct shm_info info;
+	struct shm_info info = {0};
 	int highest = shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info);
 	time_t now = time(NULL);
 
 	for (int index = 0; index <= highest; index++) {
-		struct shmid_ds found;
+		struct shmid_ds found = {0}; /* for valgrind, which does not know that SHM_STAT fills it */
 		int id = shmctl(index, SHM_STAT_ANY, &found);
 		if (id < 0 && errno == EINVAL)
 			id = shmctl(index, SHM_STAT, &found);

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netlink.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -223,8 +224,14 @@ static void local_users_have_their_own_limit(void **state)
 	connlimit_config *config = connlimit_config_new();
 	connlimit_handle handle[3];
 	int pair[3][2];
+	int netlink = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_SOCK_DIAG);
 
 	(void)state;
+	if (netlink < 0) { /* qemu's user mode has none, and /proc does not tell of single Unix connections */
+		print_message("no sock_diag here\n");
+		return;
+	}
+	close(netlink);
 	connlimit_config_set(config, "per-ip", "1");
 	connlimit_config_set(config, "capacity", "64");
 	connlimit *limiter = connlimit_open(config);
