@@ -153,6 +153,31 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	[[ ${#lines[@]} -eq 1 && $output == *"/true: can be limited" ]]
 }
 
+@test "rings without liburing, and libraries bound deeply, are told of" {
+	[[ $(uname -m) == x86_64 ]] || skip "machine code is read on x86_64 only"
+	cat >program.c <<-'C'
+		#include <dlfcn.h>
+		#include <unistd.h>
+
+		int main(int number, char **words)
+		{
+			if (number > 2)
+				return (int)syscall(RING, 8, words);
+			return dlopen(words[1], FLAGS) == NULL;
+		}
+	C
+	for options in "-O2" "-O0 -fno-plt" "-O2 -fcf-protection=full -Wl,-z,ibtplt" "-O1 -Wl,-z,lazy"; do
+		# shellcheck disable=SC2086 # several
+		gcc -D_GNU_SOURCE $options -DRING=425 '-DFLAGS=RTLD_NOW|RTLD_DEEPBIND' program.c -o deep
+		# shellcheck disable=SC2086
+		gcc -D_GNU_SOURCE $options -DRING=39 '-DFLAGS=RTLD_NOW|RTLD_GLOBAL' program.c -o plain
+		run -0 "$CONNLIMIT" check ./deep
+		[[ $output == *"note: it can set up an io_uring"* && $output == *"note: it loads libraries with RTLD_DEEPBIND"* ]]
+		run -0 "$CONNLIMIT" check ./plain
+		[[ ${#lines[@]} -eq 1 ]]
+	done
+}
+
 @test "another architecture, another libc, garbage" {
 	cp /bin/true other
 	printf '\xb7' | dd of=other bs=1 seek=18 conv=notrunc status=none # e_machine

@@ -1,5 +1,7 @@
 #include "program.h"
 
+#include "calls_in.h"
+
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -237,6 +239,18 @@ static struct needs read_needs(const struct image *image, const struct layout *l
 	return needs;
 }
 
+/* syscall(2): io_uring_setup has this number on every machine. */
+static bool sets_up_ring(uint32_t number)
+{
+	return number == 425;
+}
+
+/* dlopen(3): RTLD_DEEPBIND among nothing but flags. */
+static bool binds_deeply(uint32_t flags)
+{
+	return (flags & 0x8) != 0 && (flags & 0x3) != 0 && (flags & ~0x110fU) == 0;
+}
+
 static void examine_elf(struct program *program, const struct image *image)
 {
 	static struct layout layout;
@@ -276,6 +290,15 @@ static void examine_elf(struct program *program, const struct image *image)
 	if (needs.uring || wants_uring(image, &header))
 		found(program, false,
 		      "it uses io_uring (liburing): connections accepted through a ring are not seen, and not limited");
+	else if (calls_with(image->bytes, image->size, "syscall", 1, sets_up_ring))
+		found(program, false,
+		      "it can set up an io_uring by system calls of its own: connections accepted through a ring are not seen, "
+		      "and "
+		      "not limited");
+	if (calls_with(image->bytes, image->size, "dlopen", 2, binds_deeply))
+		found(program, false,
+		      "it loads libraries with RTLD_DEEPBIND: they may call libc past us, and what they accept is not limited "
+		      "then");
 	if (!needs.libc && !go)
 		found(program, false,
 		      "it does not name libc among its libraries: connections it accepts by system calls of its own are not "
