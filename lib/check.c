@@ -18,8 +18,11 @@ enum {
 	COST_FACTOR = 50,    /* a fruitless check may be repeated after so many times its own length: 2 % of the time */
 	TABLE_FACTOR = 100,  /* the same for the checks of all clients together, with room for those that do not wait */
 	WAIT_MOST = 60000,   /* ms that one fruitless check adds at most */
-	LOOKS = 3,	     /* before a count is mended: others get this often the chance to end what they are at */
-	UNKNOWN_TRIES = 64,  /* times that the total is counted anew when others change it meanwhile */
+	/* What CHECKED_MOST may take. More was not ours: the kernel receives others' packets at the expense of whoever it
+	 * interrupts, and nobody's next check is to wait for that. */
+	COST_MOST_US = 5000,
+	LOOKS = 3,	    /* before a count is mended: others get this often the chance to end what they are at */
+	UNKNOWN_TRIES = 64, /* times that the total is counted anew when others change it meanwhile */
 };
 
 /* One that may not be asked about may live. */
@@ -250,6 +253,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	bool mended = mend(table, word, entry);
 	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
+	cost = cost < COST_MOST_US ? cost : COST_MOST_US;
 	if (dropped > 0 || mended) {
 		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
