@@ -138,7 +138,9 @@ void segment_retire(const struct segment *segment)
 {
 	struct shmid_ds facts;
 
-	if (segment->base != NULL && segment->id >= 0 && shmctl(segment->id, IPC_STAT, &facts) == 0 && facts.shm_nattch <= 1)
+	/* In an IPC namespace of its own (ipc_namespaces(7)) a process would find another one under the number. */
+	if (segment->base != NULL && segment->id >= 0 && shmctl(segment->id, IPC_STAT, &facts) == 0 &&
+	    facts.shm_segsz == segment->size && facts.shm_nattch <= 1)
 		shmctl(segment->id, IPC_RMID, NULL);
 }
 

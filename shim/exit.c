@@ -34,7 +34,7 @@ static void leave(void)
 		return;
 	if (__libc_single_threaded && may_call(SYS_close, 0, 0, 0))
 		descriptor_each(0, ~0U, close_and_drop);
-	if (limiter_made_table() && may_call(SYS_shmctl, 0, 0, 0))
+	if (may_call(SYS_shmctl, 0, 0, 0) && limiter_may_remove_table())
 		table_retire(limiter_table());
 }
 

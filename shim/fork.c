@@ -170,6 +170,7 @@ static void parent(void)
 
 static void child(void)
 {
+	limiter_in_any_child();
 	fork_ended(0);
 }
 

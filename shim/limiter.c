@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -44,9 +45,12 @@ const char *limiter_name(void)
 	return name;
 }
 
-bool limiter_made_table(void)
+bool limiter_may_remove_table(void)
 {
-	return maker == limiter_of_process.pid;
+	if (maker == limiter_of_process.pid)
+		return true;
+	/* A daemon that goes into the background after it has begun to listen leaves the table to its children. */
+	return maker != 0 && may_call(SYS_kill, (long)maker, 0, 0) && kill((pid_t)maker, 0) != 0 && errno == ESRCH;
 }
 
 void limiter_in_child(void)
@@ -54,6 +58,13 @@ void limiter_in_child(void)
 	if (may_call(SYS_getpid, 0, 0, 0))
 		limiter_of_process.pid = (uint32_t)getpid();
 	reload_in_child();
+}
+
+void limiter_in_any_child(void)
+{
+	int opening = LIMITER_OPENING;
+
+	atomic_compare_exchange_strong(&limiter_state, &opening, LIMITER_UNOPENED);
 }
 
 /* A name that no other start has: pid, time, and bytes that the kernel gave this program. */

@@ -45,12 +45,14 @@ const struct settings *limiter_settings(void);
 /* The table's name, given or made for this start. */
 const char *limiter_name(void);
 
-/* Whether this is the process that made the table, and so removes it. A worker must not so much as look whether it is the last:
- * it may have confined itself (seccomp(2)) to the calls that it needs, and any other would be its end. So it is known from when
- * the table was opened, and the table, to which another worker may write, is not asked again. */
-bool limiter_made_table(void);
+/* Whether it is this process's to remove the table when nobody else has it: it made it, or what made it is no more. Which
+ * process that was is known from when the table was opened; the table, to which a worker may write, is not asked again. */
+bool limiter_may_remove_table(void);
 
 /* A new process after fork: its own pid. */
 void limiter_in_child(void);
+
+/* In a child, before there may be a table: what another thread of the parent was at will not end here. */
+void limiter_in_any_child(void);
 
 #endif

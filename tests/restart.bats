@@ -120,3 +120,33 @@ PYTHON
 	hold_nothing
 	until_true nothing_held
 }
+
+in_background() { pgrep -f "$here/background.py $port" >"$here/background"; }
+segment_is_gone() { ! ipcs -m | grep -q "^0x[0-9a-f]*  *$1 "; }
+
+@test "restart: a daemon that goes into the background after it has begun to listen leaves no table behind" {
+	limit_is 1
+	cat >"$here/background.py" <<-'PYTHON'
+		import os, signal, socket, sys
+
+		listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+		if os.fork() > 0:
+		    os._exit(0)
+		os.setsid()
+		signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+		while True:
+		    connection, _ = listener.accept()
+		    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+		    connection.recv(1)
+	PYTHON
+	"$CONNLIMIT" run --file "$limits" --table "test-$port" -- python3 "$here/background.py" "$port" 3>&- </dev/null
+	until_true in_background
+	daemon=$(cat "$here/background")
+	pids+=("$daemon")
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	segment=$(awk '/\/SYSV/ { print $5 }' "/proc/$daemon/maps" | sort -u)
+	[ -n "$segment" ]
+	kill "$daemon"
+	until_true segment_is_gone "$segment"
+}
