@@ -25,7 +25,7 @@ _connlimit_value() { # NAME
 	log) _connlimit_words "stderr syslog off" ;;
 	signal) _connlimit_words "HUP USR1 USR2 WINCH" ;;
 	table) _connlimit_words "$(_connlimit_tables "$program")" ;;
-	file | output | ca | redis-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames ;;
+	file | output | ca | cert | key | redis-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames ;;
 	*) COMPREPLY=() ;;
 	esac
 }
@@ -67,7 +67,7 @@ _connlimit() {
 		return
 	fi
 	case $previous in
-	--mode | --refuse | --log | --signal | --table | --file | --output | --ca | --redis-file)
+	--mode | --refuse | --log | --signal | --table | --file | --output | --ca | --cert | --key | --redis-file)
 		_connlimit_value "${previous#--}"
 		return
 		;;

@@ -47,6 +47,8 @@ complete -c connlimit -n "__fish_seen_subcommand_from metrics" -l listen -x -d '
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l redis -x -d URL
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l redis-file -r -F -d 'the URL is its first line'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l ca -r -F -d 'certificates to trust'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l cert -r -F -d 'certificate to show'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l key -r -F -d 'its key'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l cluster -x -d 'name of the fleet'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l node -x -d 'name of this machine'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l table -x -a '(__connlimit_tables)' -d 'only this table'
