@@ -59,6 +59,21 @@ same() {
 	! command -v node >/dev/null || same node -e 'require("child_process").exec("echo child", (e, out) => process.stdout.write(out))'
 }
 
+@test "programs: those with stacks, terminals, threads and children of their own kind" {
+	# forkpty, job control, cancelled threads, a confined program, posix_spawn, many threads with small stacks
+	same python3 -c 'import os, pty; pty.spawn(["sh", "-c", "echo in a terminal; exit 3"])'
+	! command -v script >/dev/null || same script -qec 'echo typed; exit 5' /dev/null
+	same bash -c 'set -m; sleep 0.2 & jobs -r | wc -l; fg >/dev/null; echo done'
+	same python3 -c 'import os; print(os.waitpid(os.posix_spawn("/bin/echo", ["echo", "spawned"], os.environ), 0)[1])'
+	same python3 -c 'import threading; threading.stack_size(32768); t = [threading.Thread(target=print) for _ in range(50)]; [x.start() for x in t]; [x.join() for x in t]'
+	same bash -c 'ulimit -s unlimited; echo "$(ulimit -s)"; exec true'
+	same setpriv --reuid=65534 --clear-groups --no-new-privs id -u
+	same "$BUILD/tests/call_semantics"
+	if printf 'int main(void) { return 4; }\n' | gcc -static -x c -o fixed - 2>/dev/null; then same ./fixed; fi
+	! command -v strace >/dev/null || same strace -qq -o /dev/null sh -c 'exit 6'
+	! command -v gdb >/dev/null || same gdb -q -batch -ex 'print 6 * 7'
+}
+
 @test "programs: of the network, and others with much of their own" {
 	same curl -sS http://127.0.0.1:1/
 	same curl --version
