@@ -96,3 +96,44 @@ goes_on() {
 	admitted_soon 127.0.0.1
 	kill -0 "$daemon"
 }
+
+# What the preload object itself does wrong with memory, valgrind and the sanitizers see; in a real server with threads.
+serves_and_refuses() {
+	until_true listening
+	for _ in 1 2 3; do
+		admitted_soon 127.0.0.1
+		hold 127.0.0.1 refused
+		let_go 127.0.0.1
+	done
+	echo CONNLIMIT_REFUSE=http >>"$limits"
+	kill -HUP "$daemon"
+	hold 127.0.0.2 served
+	hold_nothing
+	kill -TERM "$daemon"
+	wait "$daemon"
+	grep -qx 'crashed 0' "$here/out"
+}
+
+@test "adversity: the preload object under valgrind" {
+	limit_is 1
+	limited valgrind -q --trace-children=yes --error-exitcode=9 --log-file="$here/valgrind.%p" "$BUILD/tests/chaos_server" "$port" threads
+	serves_and_refuses
+	! cat "$here"/valgrind.* | grep .
+}
+
+@test "adversity: the preload object under AddressSanitizer and UndefinedBehaviorSanitizer" {
+	limit_is 1
+	find "$SOURCE"/lib "$SOURCE"/shim -maxdepth 1 -name '*.c' ! -name connlimit.c | xargs -P 4 -I{} sh -c \
+		'gcc -std=gnu17 -D_GNU_SOURCE -U_FILE_OFFSET_BITS -O1 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec $2 \
+		-fsanitize=address,undefined -c "$1" -o "$0/$(basename "$(dirname "$1")")_$(basename "$1").o"' \
+		"$here" {} "$([[ $(uname -m) != x86_64 ]] || echo -mcx16)"
+	gcc -shared -fsanitize=address,undefined -o "$here/preload.so" "$here"/*.o
+	CONNLIMIT_FILE=$limits CONNLIMIT_TABLE=test-$port ASAN_OPTIONS=detect_leaks=0:log_path="$here/asan" \
+		UBSAN_OPTIONS=log_path="$here/ubsan" LD_PRELOAD="$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so):$here/preload.so" \
+		"$BUILD/tests/chaos_server" "$port" threads >"$here/out" 2>"$here/errors" 3>&- </dev/null &
+	daemon=$!
+	pids+=("$daemon")
+	serves_and_refuses
+	! cat "$here"/asan* "$here"/ubsan* 2>/dev/null | grep .
+	! grep 'runtime error' "$here/errors"
+}
