@@ -116,6 +116,17 @@ struct batch {
 	size_t number;
 };
 
+/* Whether the kernel that answers is one that knows these connections: it found one of them open. Mostly that is the control;
+ * but a client that resets at once must not keep us from seeing who is gone. Unix connections need none, kernel_ask has its own
+ * for them. */
+static bool proves(const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->number; i++)
+		if (batch->question[i].answer == ANSWER_OPEN && !connection_is_unix(&batch->question[i].connection))
+			return true;
+	return false;
+}
+
 /* Asks about a batch whose first question may be a control. Returns the records dropped, or -1 if the answers prove nothing. */
 static int ask_and_drop(struct table *table, struct batch *batch, bool controlled)
 {
@@ -127,14 +138,14 @@ static int ask_and_drop(struct table *table, struct batch *batch, bool controlle
 		atomic_fetch_add_explicit(&table->header->asked[kernel_way() % ASKED_WAYS], 1, memory_order_relaxed);
 	if (!answered)
 		return -1;
-	/* Unix connections need no control of ours: kernel_ask has its own for them. */
-	if (controlled && batch->question[0].answer != ANSWER_OPEN && !connection_is_unix(&batch->question[0].connection))
-		return -1;
+	bool proven = !controlled || proves(batch);
 	for (size_t i = controlled ? 1 : 0; i < batch->number; i++)
-		if (batch->question[i].answer == ANSWER_GONE && record_release(table, batch->slot[i], batch->state[i]))
+		if (batch->question[i].answer == ANSWER_GONE &&
+		    (proven || connection_is_unix(&batch->question[i].connection)) &&
+		    record_release(table, batch->slot[i], batch->state[i]))
 			dropped++;
 	atomic_fetch_add_explicit(&table->header->check_gone, (uint64_t)dropped, memory_order_relaxed);
-	return dropped;
+	return dropped == 0 && !proven && !connection_is_unix(&batch->question[0].connection) ? -1 : dropped;
 }
 
 static bool add_to_batch(const struct table *table, struct batch *batch, uint32_t slot)

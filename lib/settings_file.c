@@ -337,6 +337,30 @@ static const char *not_trusted(const struct stat *facts)
 	return NULL;
 }
 
+/* Opening some devices does something, and for `connlimit reload` the path comes from a table that a daemon's worker may write
+ * to. So it is looked at first (open(2), O_PATH), and what was looked at is opened. Without /proc it is opened as it is:
+ * O_NONBLOCK, for a FIFO must not wait for a writer. */
+static int open_regular(const char *path)
+{
+	enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
+	char again[32];
+	struct stat facts;
+
+	int looked_at = open(path, O_PATH | O_CLOEXEC);
+	if (looked_at < 0 || fstat(looked_at, &facts) != 0 || !S_ISREG(facts.st_mode))
+		return looked_at; /* reading it is an error, and so is its kind */
+	struct text name = text_begin(again, sizeof(again));
+	text_add(&name, "/proc/self/fd/");
+	text_add_number(&name, (uint64_t)looked_at);
+	int descriptor = open(again, FLAGS);
+	if (descriptor < 0)
+		descriptor = open(path, FLAGS);
+	int number = errno;
+	close(looked_at);
+	errno = number;
+	return descriptor;
+}
+
 bool settings_from_file(struct settings *settings, struct settings *work, char *buffer, const char *path,
 			struct settings_error *error)
 {
@@ -344,8 +368,7 @@ bool settings_from_file(struct settings *settings, struct settings *work, char *
 	size_t length = 0;
 	int kept = errno;
 
-	/* O_NONBLOCK: opening a FIFO must not wait for a writer. */
-	int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int descriptor = open_regular(path);
 	if (descriptor < 0) {
 		bool said = system_said(error, path, "cannot be opened", errno);
 		errno = kept;

@@ -10,12 +10,15 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -587,6 +590,72 @@ static void publications_of_one_process_do_not_share_a_block(void **state)
 	}
 }
 
+static int loopback(struct sockaddr_in *address)
+{
+	socklen_t length = sizeof(*address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	assert_int_equal(bind(listener, (struct sockaddr *)address, sizeof(*address)), 0);
+	assert_int_equal(listen(listener, 8), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)address, &length), 0);
+	return listener;
+}
+
+/* A real connection: both ends, and what the table would know of it. */
+struct real {
+	int client;
+	int server;
+	struct connection connection;
+};
+
+static struct real connect_to(int listener, const struct sockaddr_in *address)
+{
+	struct real real = {.client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+	struct sockaddr_in peer;
+	socklen_t length = sizeof(peer);
+
+	assert_int_equal(connect(real.client, (const struct sockaddr *)address, sizeof(*address)), 0);
+	real.server = accept(listener, (struct sockaddr *)&peer, &length);
+	assert_true(endpoint_from_sockaddr(&real.connection.peer, (struct sockaddr *)&peer, length));
+	assert_true(endpoint_from_sockaddr(&real.connection.local, (const struct sockaddr *)address, sizeof(*address)));
+	return real;
+}
+
+static void reset(struct real *real)
+{
+	struct linger at_once = {.l_onoff = 1};
+
+	setsockopt(real->client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(real->client);
+	close(real->server);
+}
+
+/* Or an attacker who resets whatever he opens would have everybody refused because of connections that are gone. */
+static void a_client_that_resets_at_once_hides_nobody_who_is_gone(void **state)
+{
+	struct sockaddr_in address;
+	reference held[3];
+
+	(void)state;
+	int listener = loopback(&address);
+	publish_total(2);
+	struct real gone = connect_to(listener, &address);
+	struct real open = connect_to(listener, &address);
+	assert_int_equal(table_admit(&table, &gone.connection, &held[0]), VERDICT_ADMITTED);
+	assert_int_equal(table_admit(&table, &open.connection, &held[1]), VERDICT_ADMITTED);
+	reset(&gone);
+	struct real resets = connect_to(listener, &address);
+	reset(&resets);
+	assert_int_equal(table_admit(&table, &resets.connection, &held[2]), VERDICT_ADMITTED);
+	assert_int_equal(total(), 2);
+	table_drop(&table, held[1]);
+	table_drop(&table, held[2]);
+	close(open.client);
+	close(open.server);
+	close(listener);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
 
 int main(void)
@@ -601,6 +670,7 @@ int main(void)
 	    TEST(one_leaves_before_and_one_comes_after_the_slots_are_counted),
 	    TEST(open_connections_move_when_the_prefix_changes),
 	    TEST(the_prefix_changes_under_load),
+	    TEST(a_client_that_resets_at_once_hides_nobody_who_is_gone),
 	    TEST(a_check_costs_what_it_works_not_what_it_waits),
 	    TEST(never_over_the_total_with_processes_and_threads),
 	    TEST(set_and_unset_under_load),
