@@ -136,8 +136,11 @@ segment_is_gone() { ! ipcs -m | grep -q "^0x[0-9a-f]*  *$1 "; }
 		signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 		while True:
 		    connection, _ = listener.accept()
-		    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-		    connection.recv(1)
+		    try:
+		        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+		        connection.recv(1)
+		    except OSError:
+		        pass  # it was refused
 	PYTHON
 	"$CONNLIMIT" run --file "$limits" --table "test-$port" -- python3 "$here/background.py" "$port" 3>&- </dev/null
 	until_true in_background
