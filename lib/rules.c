@@ -12,7 +12,7 @@ static int compare(const struct rule *a, const struct rule *b)
 	if (a->network.prefix != b->network.prefix)
 		return a->network.prefix < b->network.prefix ? -1 : 1;
 	if (a->ipv6 != b->ipv6)
-		return b->ipv6 ? -1 : 1;
+		return a->ipv6 < b->ipv6 ? -1 : 1;
 	return a->port < b->port ? -1 : a->port > b->port ? 1 : 0;
 }
 

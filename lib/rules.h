@@ -17,7 +17,7 @@
 struct rules_network {
 	struct address address;
 	uint8_t prefix;
-	bool ipv6;	/* as in struct rule */
+	uint8_t ipv6;	/* as in struct rule */
 	uint16_t outer; /* the next larger network that contains it, + 1; 0 for none */
 	uint16_t rule;	/* its first rule; the others follow, by port, the one for every port first */
 	uint16_t rules;

@@ -36,7 +36,7 @@ struct rate {
 /* One exception: by network, by local port, or by both. The longest prefix wins, then a rule with a port over one without. */
 struct rule {
 	struct network network; /* prefix 0: every address, or with `ipv6` every IPv6 address */
-	bool ipv6;		/* "::/0", in which IPv4 clients are not, though their addresses are kept as IPv6 ones */
+	uint8_t ipv6;		/* not 0: "::/0", in which IPv4 clients are not, though their addresses are kept as IPv6 ones */
 	uint16_t port;		/* local port, host order; 0: every port */
 	uint32_t limit;		/* LIMIT_DENY, 1..LIMIT_MOST or LIMIT_NONE */
 	struct rate rate;	/* burst 0: the one for all; else this, every_us 0 for none */
@@ -69,8 +69,9 @@ enum setting_id {
 	SETTINGS
 };
 
-/* All settings, parsed. Plain data without pointers. The rules stand behind the rest so that a copy may stop at the last one in
- * use. */
+/* All settings, parsed. Plain data without pointers, as it lies in shared memory, and without bool: what others write there may
+ * be neither true nor false, and to load that is undefined. The rules stand behind the rest so that a copy may stop at the last
+ * one in use. */
 struct settings {
 	uint8_t origin[SETTINGS]; /* enum origin */
 	uint32_t per_ip;
@@ -88,8 +89,8 @@ struct settings {
 	char refuse_text[REFUSE_TEXT_MOST + 1];
 	char file[PATH_MOST + 1];	 /* "" if there is none */
 	char table[TABLE_NAME_MOST + 1]; /* "" for one made for this start */
-	bool
-	    handed_on; /* the table's name came with a '=' before it: from a process of the daemon that executed this program */
+	/* Not 0: the table's name came with a '=' before it, from a process of the daemon that executed this program. */
+	uint8_t handed_on;
 	uint32_t rules;
 	struct rule rule[RULES_MOST];
 	struct rule sorting[RULES_MOST]; /* room for settings_set alone, never copied: on error `rule` is as it was */

@@ -26,7 +26,7 @@ static void nasty_field(struct table *table, uint64_t *seed)
 	struct limit_block *block = &table->blocks[word % (LIMIT_BLOCKS + 1)];
 	uint32_t slot = (uint32_t)(word >> 8) % table->capacity;
 
-	switch (random_number(seed) % 12) {
+	switch (random_number(seed) % 14) {
 	case 0: memset(header->failure, 'A', sizeof(header->failure)); break;
 	case 1: memset(header->program, '\033', sizeof(header->program)); break;
 	case 2: atomic_store(&header->extent, (uint32_t)word); break;
@@ -38,6 +38,9 @@ static void nasty_field(struct table *table, uint64_t *seed)
 	case 8: block->rules.network[word % 8].outer = (uint16_t)(word >> 16); break;
 	case 9: memset(block->settings.refuse_text, 'A', sizeof(block->settings.refuse_text)); break;
 	case 10: atomic_store(&header->closing[word % CLOSING].slot, (uint32_t)(word >> 16)); break;
+	/* Every field out of its range at once, those of a byte that say yes or no too. */
+	case 11: memset(&block->settings.rule[word % 2], (int)(2 + (word >> 16) % 254), sizeof(struct rule)); break;
+	case 12: memset(&block->rules.network[word % 2].ipv6, (int)(2 + (word >> 16) % 254), 1); break;
 	default: atomic_store(&table->owner[slot], 1 + (uint32_t)(word >> 40) % table->entries); break;
 	}
 }
