@@ -183,38 +183,63 @@ static bool start_tls(struct redis *redis, const struct redis_address *address, 
 	}
 }
 
-static ssize_t write_some(struct redis *redis, const char *from, size_t length, short *events)
+/* What writing and reading come to if nothing was moved. */
+enum {
+	AGAIN = -1, /* it is to be tried again once there are the events */
+	FAILED = -2 /* the error says why */
+};
+
+static ssize_t moved(ssize_t result, const char *what, char *error)
+{
+	if (result > 0)
+		return result;
+	if (result < 0 && (errno == EAGAIN || errno == EINTR))
+		return AGAIN;
+	if (result == 0)
+		snprintf(error, ERROR, "the server closed the connection");
+	else
+		snprintf(error, ERROR, "%s: %s", what, strerror(errno));
+	return FAILED;
+}
+
+static ssize_t moved_by_tls(struct redis *redis, int result, const char *what, short *events, char *error)
+{
+	if (result > 0)
+		return result;
+	int why = SSL_get_error(redis->tls, result);
+	if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+		*events = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
+		return AGAIN;
+	}
+	if (why == SSL_ERROR_ZERO_RETURN)
+		snprintf(error, ERROR, "the server closed the connection");
+	else
+		complain_tls(redis, what, error);
+	return FAILED;
+}
+
+static ssize_t write_some(struct redis *redis, const char *from, size_t length, short *events, char *error)
 {
 	if (redis->tls == NULL) {
 		*events = POLLOUT;
-		return send(redis->descriptor, from, length, MSG_NOSIGNAL);
+		return moved(send(redis->descriptor, from, length, MSG_NOSIGNAL), "write", error);
 	}
 	ERR_clear_error();
+	errno = 0;
 	int result = SSL_write(redis->tls, from, (int)(length < (1 << 20) ? length : (1 << 20)));
-	if (result > 0)
-		return result;
-	int why = SSL_get_error(redis->tls, result);
-	*events = why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
-	errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPIPE;
-	return -1;
+	return moved_by_tls(redis, result, "write", events, error);
 }
 
-static ssize_t read_some(struct redis *redis, char *into, size_t room, short *events)
+static ssize_t read_some(struct redis *redis, char *into, size_t room, short *events, char *error)
 {
 	if (redis->tls == NULL) {
 		*events = POLLIN;
-		return recv(redis->descriptor, into, room, 0);
+		return moved(recv(redis->descriptor, into, room, 0), "read", error);
 	}
 	ERR_clear_error();
+	errno = 0;
 	int result = SSL_read(redis->tls, into, (int)room);
-	if (result > 0)
-		return result;
-	int why = SSL_get_error(redis->tls, result);
-	if (why == SSL_ERROR_ZERO_RETURN)
-		return 0;
-	*events = why == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN;
-	errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EPIPE;
-	return -1;
+	return moved_by_tls(redis, result, "read", events, error);
 }
 
 /* ---- commands ---- */
@@ -269,33 +294,27 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 	size_t written = 0;
 	size_t received = 0;
 	int replies = 0;
+	/* Nothing can be written any more. What the server said before it closed, and be it why, is read still. */
+	bool broken = false;
 	char buffer[65536];
 
 	/* Reading while writing, or a large pipeline could fill both directions and stand still. */
 	while (replies < redis->commands) {
 		short write_events = 0;
 		short read_events = 0;
-		if (written < redis->length) {
-			ssize_t n = write_some(redis, redis->pending + written, redis->length - written, &write_events);
+		if (!broken && written < redis->length) {
+			ssize_t n = write_some(redis, redis->pending + written, redis->length - written, &write_events, error);
 			if (n > 0) {
 				written += (size_t)n;
 				redis->sent += (unsigned long long)n;
 				write_events = written < redis->length ? POLLOUT : 0;
-			} else if (errno != EAGAIN && errno != EINTR) {
-				snprintf(error, ERROR, "write: %s", strerror(errno));
-				return false;
 			}
+			broken = n == FAILED;
 		}
-		ssize_t n = read_some(redis, buffer, sizeof(buffer), &read_events);
-		if (n == 0) {
-			snprintf(error, ERROR, "the server closed the connection");
+		ssize_t n = read_some(redis, buffer, sizeof(buffer), &read_events, error);
+		if (n == FAILED || (n == AGAIN && broken))
 			return false;
-		}
-		if (n < 0) {
-			if (errno != EAGAIN && errno != EINTR) {
-				snprintf(error, ERROR, "read: %s", strerror(errno));
-				return false;
-			}
+		if (n == AGAIN) {
 			if (!wait_for(redis->descriptor, (short)(read_events | write_events), deadline)) {
 				snprintf(error, ERROR, "no answer in time");
 				return false;
