@@ -154,13 +154,14 @@ static char *const *add_table(char *const environment[], size_t length, bool car
 	return room;
 }
 
-#define WITH_TABLE(environment, is_own)                                                                                        \
+#define WITH_TABLE(environment, is_own, is_there)                                                                              \
 	do {                                                                                                                   \
 		bool unseen = own_program_turns_secure();                                                                      \
 		bool own = (limiter_is_open() || unseen) && (is_own);                                                          \
 		if (own && unseen)                                                                                             \
 			unseen_by_loader();                                                                                    \
-		if (!own && limiter_is_open() && !is_set(environment, "LD_PRELOAD=", 11))                                      \
+		if (!own && limiter_is_open() && !is_set(environment, "LD_PRELOAD=", 11) && unseen_inherits_listener() &&      \
+		    (is_there))                                                                                                \
 			unseen_with_listener();                                                                                \
 		if (needs_table(environment, own)) {                                                                           \
 			size_t length = length_of(environment);                                                                \
@@ -173,7 +174,7 @@ static char *const *add_table(char *const environment[], size_t length, bool car
 INTERPOSE int execve(const char *path, char *const arguments[], char *const environment[])
 {
 	program_begins();
-	WITH_TABLE(environment, own_program(AT_FDCWD, path, 0));
+	WITH_TABLE(environment, own_program(AT_FDCWD, path, 0), program_is_there(AT_FDCWD, path, 0));
 	return program_failed(REAL(execve)(path, arguments, environment));
 }
 
@@ -185,7 +186,7 @@ INTERPOSE int execv(const char *path, char *const arguments[])
 INTERPOSE int execvpe(const char *file, char *const arguments[], char *const environment[])
 {
 	program_begins();
-	WITH_TABLE(environment, own_program_file(file));
+	WITH_TABLE(environment, own_program_file(file), program_is_there_file(file));
 	return program_failed(REAL(execvpe)(file, arguments, environment));
 }
 
@@ -197,14 +198,14 @@ INTERPOSE int execvp(const char *file, char *const arguments[])
 INTERPOSE int fexecve(int descriptor, char *const arguments[], char *const environment[])
 {
 	program_begins();
-	WITH_TABLE(environment, own_program(descriptor, "", AT_EMPTY_PATH));
+	WITH_TABLE(environment, own_program(descriptor, "", AT_EMPTY_PATH), program_is_there(descriptor, "", AT_EMPTY_PATH));
 	return program_failed(REAL(fexecve)(descriptor, arguments, environment));
 }
 
 INTERPOSE int execveat(int directory, const char *path, char *const arguments[], char *const environment[], int flags)
 {
 	program_begins();
-	WITH_TABLE(environment, own_program(directory, path, flags));
+	WITH_TABLE(environment, own_program(directory, path, flags), program_is_there(directory, path, flags));
 	return program_failed(REAL(execveat)(directory, path, arguments, environment, flags));
 }
 
@@ -302,7 +303,7 @@ INTERPOSE int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_a
 			  const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
 {
 	spawn_begins(actions);
-	WITH_TABLE(environment, own_program(AT_FDCWD, path, 0));
+	WITH_TABLE(environment, own_program(AT_FDCWD, path, 0), program_is_there(AT_FDCWD, path, 0));
 	return spawned(REAL(posix_spawn)(pid, path, actions, attributes, arguments, environment), actions);
 }
 
@@ -310,7 +311,7 @@ INTERPOSE int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_
 			   const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])
 {
 	spawn_begins(actions);
-	WITH_TABLE(environment, own_program_file(file));
+	WITH_TABLE(environment, own_program_file(file), program_is_there_file(file));
 	return spawned(REAL(posix_spawnp)(pid, file, actions, attributes, arguments, environment), actions);
 }
 

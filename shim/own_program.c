@@ -92,13 +92,28 @@ bool own_program_turns_secure(void)
 	       ((program_mode & S_ISGID) != 0 && (program_mode & S_IXGRP) != 0 && program_group != getgid());
 }
 
-bool own_program_file(const char *file)
+bool program_is_there(int directory, const char *path, int flags)
+{
+	struct stat facts;
+	int kept = errno;
+
+	flags &= AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW;
+	bool there =
+	    path != NULL && fstatat(directory, path, &facts, flags) == 0 && S_ISREG(facts.st_mode) &&
+	    (!MAY_CALL_EACH(SYS_faccessat, SYS_faccessat2) || faccessat(directory, path, X_OK, flags | AT_EACCESS) == 0);
+	errno = kept;
+	return there;
+}
+
+static bool of_file(const char *file, bool (*is)(int directory, const char *path, int flags))
 {
 	char path[PATH_MAX];
 	const char *from = getenv("PATH");
 
 	if (file == NULL || strchr(file, '/') != NULL)
-		return own_program(AT_FDCWD, file, 0);
+		return is(AT_FDCWD, file, 0);
+	if (from == NULL)
+		from = "/bin:/usr/bin"; /* execvp(3) */
 	for (size_t length = 0; from != NULL; from = from[length] == ':' ? from + length + 1 : NULL) {
 		length = strcspn(from, ":");
 		if (length == 0 || length + 1 + strlen(file) >= sizeof(path))
@@ -107,10 +122,20 @@ bool own_program_file(const char *file)
 		path[length] = '/';
 		strcpy(path + length + 1, file);
 		/* The first that is there is executed. */
-		if (access(path, X_OK) == 0)
-			return own_program(AT_FDCWD, path, 0);
+		if (program_is_there(AT_FDCWD, path, 0))
+			return is(AT_FDCWD, path, 0);
 	}
 	return false;
+}
+
+bool own_program_file(const char *file)
+{
+	return of_file(file, own_program);
+}
+
+bool program_is_there_file(const char *file)
+{
+	return of_file(file, program_is_there);
 }
 
 unsigned own_variables(void)

@@ -17,6 +17,11 @@ bool own_program(int directory, const char *path, int flags);
 /* The same for a name that is looked for in PATH (execvp(3)). */
 bool own_program_file(const char *file);
 
+/* Whether there is a program to execute, as far as can be told beforehand: one that looks for it in many places executes what
+ * is not there. Arguments and safety as above. */
+bool program_is_there(int directory, const char *path, int flags);
+bool program_is_there_file(const char *file);
+
 /* Whether this process would have the loader turn to secure execution (ld.so(8)) by executing its own program: its real and
  * effective users differ, or the program's file sets another than the real one. */
 bool own_program_turns_secure(void);

@@ -40,21 +40,23 @@ static bool inherits_listener(int descriptor)
 	return (REAL(fcntl)(descriptor, F_GETFD) & FD_CLOEXEC) == 0;
 }
 
-void unseen_with_listener(void)
+bool unseen_inherits_listener(void)
 {
 	enum { LOOKED_AT = 64 }; /* where a program finds what it is given */
 	int kept = errno;
+	bool inherits = false;
 
-	for (int i = 0; i < LOOKED_AT && MAY_CALL_EACH(SYS_getsockopt, SYS_fcntl); i++) {
-		if (!inherits_listener(i))
-			continue;
-		if (atomic_fetch_add(&limiter_table()->header->unseen, 1) == 0)
-			report(
-			    "a program was executed with a listener, and without LD_PRELOAD in its environment: what it "
-			    "accepts is "
-			    "NOT limited",
-			    NULL);
-		break;
-	}
+	for (int i = 0; i < LOOKED_AT && !inherits && MAY_CALL_EACH(SYS_getsockopt, SYS_fcntl); i++)
+		inherits = inherits_listener(i);
 	errno = kept;
+	return inherits;
+}
+
+void unseen_with_listener(void)
+{
+	if (atomic_fetch_add(&limiter_table()->header->unseen, 1) == 0)
+		report(
+		    "a program was executed with a listener, and without LD_PRELOAD in its environment: what it accepts is NOT "
+		    "limited",
+		    NULL);
 }

@@ -870,19 +870,26 @@ static void test_given_listener(void)
 	char *arguments[] = {"true", NULL};
 	char *environment[] = {"A=B", NULL};
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		pid_t pid = fork();
 		int status;
 
 		if (pid == 0) {
 			fcntl(listener, F_SETFD, i == 0 ? FD_CLOEXEC : 0);
+			/* What is not executed is not given anything. */
+			execve("/no/such/program", arguments, environment);
+			execve("/etc/passwd", arguments, environment);
+			execve("/", arguments, environment);
+			execvpe("no-such-program", arguments, environment);
+			if (i == 3)
+				execvpe("true", arguments, environment);
 			execve("/bin/true", arguments, environment);
 			_exit(2);
 		}
 		waitpid(pid, &status, 0);
 		EXPECT(status == 0, "status %x", (unsigned)status);
 	}
-	EXPECT(atomic_load(&table()->header->unseen) == 2, "counted %u", (unsigned)atomic_load(&table()->header->unseen));
+	EXPECT(atomic_load(&table()->header->unseen) == 3, "counted %u", (unsigned)atomic_load(&table()->header->unseen));
 }
 
 static void test_nothing(void)
