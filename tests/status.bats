@@ -101,6 +101,34 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	own_status | grep -q "warning  the kernel has 1 connections to this daemon that the table does not hold"
 }
 
+@test "status: a table is shown once, though a worker has it mapped in an IPC namespace of its own" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	unshare --ipc true || skip "no IPC namespaces"
+	limit_is 2
+	cat >"$here/daemon.py" <<-'PYTHON'
+		import ctypes, os, socket, sys
+
+		listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+		while True:
+		    connection, _ = listener.accept()
+		    if os.fork() == 0:
+		        ctypes.CDLL(None).unshare(0x08000000)  # CLONE_NEWIPC
+		        try:
+		            connection.sendall(connection.recv(1))
+		            connection.recv(1)
+		        except OSError:
+		            pass
+		        os._exit(0)
+		    connection.close()
+	PYTHON
+	limited python3 "$here/daemon.py" "$port"
+	request=x
+	hold 127.0.0.1 served
+	hold 127.0.0.1 served
+	[ "$(own_status | grep -c '^table ')" -eq 1 ]
+	counted_is 127.0.0.1 2
+}
+
 @test "status: tables in anonymous memory, and of containers, through their processes" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 	unshare --ipc true || skip "no IPC namespaces"

@@ -54,7 +54,7 @@ static void look_at(struct processes *processes, size_t *room, const char *proce
 	static char buffer[1 << 16];
 	char path[64];
 	char line[512];
-	struct mapping mapping;
+	struct mapping mapping = {0};
 
 	snprintf(path, sizeof(path), "/proc/%s/maps", process);
 	FILE *maps = fopen(path, "re");

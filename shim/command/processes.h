@@ -15,6 +15,7 @@ struct mapping {
 	uint64_t end;
 	bool segment; /* of System V, not anonymous */
 	bool own_ipc; /* the process is in our IPC namespace */
+	bool shown;   /* as one of a table's */
 };
 
 struct processes {

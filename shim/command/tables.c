@@ -43,16 +43,41 @@ static bool same(const struct mapping *a, const struct mapping *b)
 	return a->inode == b->inode && a->segment == b->segment && a->own_ipc == b->own_ipc;
 }
 
+static bool open_mapping(struct table *table, const struct mapping *mapping)
+{
+	int descriptor = mapping_open(mapping);
+
+	if (descriptor < 0)
+		return false;
+	bool opened = table_open_mapped(table, descriptor, mapping->end - mapping->start);
+	close(descriptor);
+	return opened;
+}
+
+/* A worker in an IPC namespace of its own has the daemon's table mapped still. The number alone does not tell: each namespace
+ * counts its segments anew. The table's secret does. */
+static bool same_from_elsewhere(const struct mapping *mapping, const struct mapping *like, const struct table *table)
+{
+	struct table other;
+
+	if (!mapping->segment || !like->segment || mapping->inode != like->inode || !open_mapping(&other, mapping))
+		return false;
+	bool is_same = other.secret[0] == table->secret[0] && other.secret[1] == table->secret[1];
+	table_look_away(&other);
+	return is_same;
+}
+
 /* Shows an open table to the visitor, if it is wanted, and leaves it. */
 static void show(struct search *search, struct found *found, const struct mapping *like)
 {
-	const struct processes *all = &search->processes;
+	struct processes *all = &search->processes;
 	pid_t *pid = calloc(all->number + 1, sizeof(*pid));
 	bool wanted = search->which == NULL;
 
 	for (size_t i = 0; i < all->number && pid != NULL; i++) {
-		if (!same(&all->mapping[i], like))
+		if (!same(&all->mapping[i], like) && !same_from_elsewhere(&all->mapping[i], like, &found->table))
 			continue;
+		all->mapping[i].shown = true;
 		pid[found->pids++] = all->mapping[i].pid;
 		wanted |= search->process == all->mapping[i].pid;
 	}
@@ -92,20 +117,8 @@ static void visit_mappings(struct search *search)
 	for (size_t i = 0; i < all->number; i++) {
 		const struct mapping *mapping = &all->mapping[i];
 		struct found found = {.memory = mapping->segment ? MEMORY_ELSEWHERE : MEMORY_ANONYMOUS};
-		size_t first = 0;
 
-		if (mapping->segment && mapping->own_ipc)
-			continue;
-		while (!same(&all->mapping[first], mapping))
-			first++;
-		if (first < i)
-			continue;
-		int descriptor = mapping_open(mapping);
-		if (descriptor < 0)
-			continue;
-		bool opened = table_open_mapped(&found.table, descriptor, mapping->end - mapping->start);
-		close(descriptor);
-		if (opened)
+		if (!mapping->shown && !(mapping->segment && mapping->own_ipc) && open_mapping(&found.table, mapping))
 			show(search, &found, mapping);
 	}
 }
