@@ -110,7 +110,7 @@ let_go() {
 rounds() {
 	local left=$2 some total=0
 	while ((left > 0)); do
-		some=$((left < 20 ? left : 20))
+		some=$((left < 5 ? left : 5))
 		tell_client "rounds $1 $some"
 		((total += answer, left -= some)) || true
 	done
