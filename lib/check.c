@@ -18,9 +18,10 @@ enum {
 	COST_FACTOR = 50,    /* a fruitless check may be repeated after so many times its own length: 2 % of the time */
 	TABLE_FACTOR = 100,  /* the same for the checks of all clients together, with room for those that do not wait */
 	WAIT_MOST = 60000,   /* ms that one fruitless check adds at most */
-	/* What CHECKED_MOST may take. More was not ours: the kernel receives others' packets at the expense of whoever it
-	 * interrupts, and nobody's next check is to wait for that. */
-	COST_MOST_US = 5000,
+	/* What a check may take, for itself and for each record that it asks about; and slots looked over in a microsecond. */
+	COST_MOST_US = 200,
+	COST_EACH_US = 20,
+	SLOTS_US = 500,
 	LOOKS = 3,	    /* before a count is mended: others get this often the chance to end what they are at */
 	UNKNOWN_TRIES = 64, /* times that the total is counted anew when others change it meanwhile */
 };
@@ -239,6 +240,15 @@ static void pay(struct table *table, uint64_t now_us, uint64_t cost_us)
 	atomic_compare_exchange_strong(paid, &seen, next < most ? next : most);
 }
 
+/* More than it may take was not the check's: the kernel receives others' packets at the expense of whoever it interrupts, and a
+ * busy host's time may be in it. Nobody's next check is to wait for that. Reading /proc takes as long as it takes. */
+static uint64_t capped(uint64_t cost_us, unsigned asked, uint32_t slots)
+{
+	uint64_t most = COST_MOST_US + (uint64_t)COST_EACH_US * asked + slots / SLOTS_US;
+
+	return cost_us < most || kernel_way() != KERNEL_SOCK_DIAG ? cost_us : most;
+}
+
 /* One client's records, or any's, and the count of them in `word`. */
 static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint64_t *word, struct check_pace *pace,
 			       struct connection *control)
@@ -264,7 +274,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	bool mended = mend(table, word, entry);
 	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
-	cost = cost < COST_MOST_US ? cost : COST_MOST_US;
+	cost = capped(cost, (unsigned)(CHECKED_MOST - most), extent);
 	if (dropped > 0 || mended) {
 		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
@@ -346,7 +356,7 @@ enum checked check_room(struct table *table, struct connection *control)
 		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
 	}
-	back_off(pace, (uint32_t)clock_ms(), cost);
+	back_off(pace, (uint32_t)clock_ms(), capped(cost, (unsigned)(CHECKED_MOST - most), extent));
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
 }
 
