@@ -173,7 +173,7 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	limited socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
 	request=x
 	hold 127.0.0.1 served
-	[ "$(timeout 5 "$CONNLIMIT" status --watch=1 "test-$port" | grep -c '^table')" -ge 2 ]
+	[ "$(timeout 60 "$CONNLIMIT" status --watch=1 "test-$port" | grep -m 2 -c "^table")" -eq 2 ]
 	run script -qec "env -u NO_COLOR TERM=xterm $CONNLIMIT status test-$port" /dev/null
 	[[ $output =~ $'\e[33m127.0.0.1'\ +1\ +1\ +1\ +0\  ]]
 	for without in NO_COLOR=1 TERM=dumb; do
