@@ -1,5 +1,6 @@
 #include "check.h"
 
+#include "alive.h"
 #include "clients.h"
 #include "clock.h"
 #include "confined.h"
@@ -9,9 +10,7 @@
 #include "total.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 
 enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
@@ -25,12 +24,6 @@ enum {
 	LOOKS = 3,	    /* before a count is mended: others get this often the chance to end what they are at */
 	UNKNOWN_TRIES = 64, /* times that the total is counted anew when others change it meanwhile */
 };
-
-/* One that may not be asked about may live. */
-static bool exists(uint32_t pid)
-{
-	return !may_call(SYS_kill, (long)pid, 0, 0) || kill((pid_t)pid, 0) == 0 || errno != ESRCH;
-}
 
 /* Takes a slot out of the hands of a dead claimer, or of one that left its client's name on a free slot, and frees it. First
  * the slot is claimed, so that of several who find it one acts, and nobody is given it meanwhile. */
@@ -53,7 +46,7 @@ static uint32_t count_slots(struct table *table, uint32_t entry)
 		uint64_t state = atomic_load(&table->record[slot].state);
 
 		if (record_kind(state) == RECORD_FREE ||
-		    (record_kind(state) == RECORD_CLAIMED && !exists((uint32_t)(state & RECORD_PID))))
+		    (record_kind(state) == RECORD_CLAIMED && !process_alive((uint32_t)(state & RECORD_PID))))
 			clear_slot(table, slot, state);
 		else
 			slots++;
@@ -325,7 +318,7 @@ static int free_claimed_by_dead(struct table *table, uint32_t from, uint32_t end
 	for (uint32_t slot = from; slot < end; slot++) {
 		uint64_t state = atomic_load_explicit(&table->record[slot].state, memory_order_relaxed);
 
-		if (record_kind(state) == RECORD_CLAIMED && !exists((uint32_t)(state & RECORD_PID))) {
+		if (record_kind(state) == RECORD_CLAIMED && !process_alive((uint32_t)(state & RECORD_PID))) {
 			clear_slot(table, slot, state);
 			freed++;
 		}
@@ -394,7 +387,7 @@ int64_t check_all(struct table *table)
 		for (; slot < extent && batch.number < QUESTIONS_MOST; slot++) {
 			uint64_t state = atomic_load(&table->record[slot].state);
 
-			if (record_kind(state) == RECORD_CLAIMED && !exists((uint32_t)(state & RECORD_PID)))
+			if (record_kind(state) == RECORD_CLAIMED && !process_alive((uint32_t)(state & RECORD_PID)))
 				clear_slot(table, slot, state);
 			else if (record_kind(state) == RECORD_OPEN)
 				add_to_batch(table, &batch, slot);

@@ -1,4 +1,5 @@
 /* The limits in force: published to all processes at once, read by each without waiting. */
+#include "alive.h"
 #include "clock.h"
 #include "confined.h"
 #include "point.h"
@@ -6,10 +7,8 @@
 #include "table.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -103,15 +102,6 @@ uint64_t limits_turn(struct table *table)
 	return turn;
 }
 
-static bool alive(uint32_t pid)
-{
-	int kept = errno;
-	bool there = !may_call(SYS_kill, (long)pid, 0, 0) || kill((pid_t)pid, 0) == 0 || errno != ESRCH;
-
-	errno = kept;
-	return there;
-}
-
 /* A block that is not the current one, claimed for this thread: others of the process may be publishing too, and so may the
  * code that a signal handler interrupted. */
 static struct limit_block *claim_block(struct table *table)
@@ -124,7 +114,7 @@ static struct limit_block *claim_block(struct table *table)
 
 		if (i == version_of(table) % LIMIT_BLOCKS)
 			continue;
-		if (writer != 0 && alive(writer))
+		if (writer != 0 && process_alive(writer))
 			continue;
 		if (!atomic_compare_exchange_strong(&block->writer, &writer, thread))
 			continue;
@@ -176,7 +166,7 @@ void limits_keep_start(struct table *table, const struct settings *settings)
 	uint32_t before = atomic_load(&table->header->started);
 
 	/* Another process of this start is writing the same. */
-	if (before != 0 && before != START_WRITTEN && before != table->pid && alive(before))
+	if (before != 0 && before != START_WRITTEN && before != table->pid && process_alive(before))
 		return;
 	if (!atomic_compare_exchange_strong(&table->header->started, &before, table->pid))
 		return;

@@ -9,13 +9,13 @@
 #include "report.h"
 #include "signals.h"
 
+#include "../lib/alive.h"
 #include "../lib/clock.h"
 #include "../lib/confined.h"
 #include "../lib/fingerprint.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -50,7 +50,7 @@ bool limiter_may_remove_table(void)
 	if (maker == limiter_of_process.pid)
 		return true;
 	/* A daemon that goes into the background after it has begun to listen leaves the table to its children. */
-	return maker != 0 && may_call(SYS_kill, (long)maker, 0, 0) && kill((pid_t)maker, 0) != 0 && errno == ESRCH;
+	return maker != 0 && !process_alive(maker);
 }
 
 void limiter_in_child(void)
