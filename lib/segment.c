@@ -51,6 +51,17 @@ static bool attach(struct segment *segment, int id, size_t size, int flags)
 	return true;
 }
 
+/* For one that was made and cannot be had, as where there is no address space for it; unless another of ours has it already. */
+static void remove_unattached(int id)
+{
+	struct shmid_ds facts;
+	int kept = errno;
+
+	if (shmctl(id, IPC_STAT, &facts) == 0 && facts.shm_nattch == 0)
+		shmctl(id, IPC_RMID, NULL);
+	errno = kept;
+}
+
 bool segment_attach(struct segment *segment, const char *name, size_t size, segment_fits *fits, bool *made)
 {
 	bool removed = false;
@@ -87,6 +98,8 @@ bool segment_attach(struct segment *segment, const char *name, size_t size, segm
 		if (!attach(segment, id, found, 0)) {
 			if (errno == EACCES || errno == EINVAL || errno == EIDRM)
 				continue;
+			if (*made)
+				remove_unattached(id);
 			return false;
 		}
 		if (*made || fits(segment->base, segment->size, name))
@@ -158,6 +171,12 @@ void segment_detach(struct segment *segment, bool last_removes)
 	segment->base = NULL;
 }
 
+/* The kernel says 0 of one that is not in our pid namespace. */
+static bool lives(pid_t pid)
+{
+	return pid == 0 || kill(pid, 0) == 0 || errno != ESRCH;
+}
+
 void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), void *with)
 {
 	struct shm_info info = {0};
@@ -182,7 +201,8 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 		    .last = found.shm_lpid,
 		    .attached = found.shm_nattch,
 		    .detached = now > changed ? now - changed : 0,
-		    .last_lives = found.shm_lpid == 0 || kill(found.shm_lpid, 0) == 0 || errno != ESRCH,
+		    .maker_lives = lives(found.shm_cpid),
+		    .last_lives = lives(found.shm_atime != 0 ? found.shm_lpid : found.shm_cpid),
 		    .readable = found.shm_perm.uid == geteuid() || geteuid() == 0,
 		};
 		if (!visit(&facts, with))

@@ -56,7 +56,8 @@ struct segment_facts {
 	pid_t last;
 	unsigned long attached;
 	int64_t detached; /* seconds since the last detach, if attached is 0 */
-	bool last_lives;  /* the process that attached or detached last is there, or not in our pid namespace */
+	bool maker_lives; /* the process that made it is there, or not in our pid namespace */
+	bool last_lives;  /* the same of the one that attached or detached it last; the maker, if nobody did */
 	bool readable;
 };
 void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), void *with);

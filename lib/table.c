@@ -171,8 +171,9 @@ static bool remove_abandoned(const struct segment_facts *facts, void *with)
 	if (facts->attached != 0 || facts->detached < after || (facts->owner != geteuid() && geteuid() != 0) ||
 	    capacity_of_size(facts->size) == 0 || !segment_attach_id(&segment, facts->id, true))
 		return true;
-	bool is_table = atomic_load(&((struct table_header *)segment.base)->magic) == TABLE_MAGIC;
-	segment_detach(&segment, is_table);
+	uint64_t magic = atomic_load(&((struct table_header *)segment.base)->magic);
+	/* 0: its maker died before it was a table. Nothing else has just this size. */
+	segment_detach(&segment, magic == TABLE_MAGIC || (magic == 0 && !facts->maker_lives));
 	return true;
 }
 

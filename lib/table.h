@@ -111,8 +111,8 @@ void table_look_away(struct table *table);
 /* As table_leave, but the table stays mapped: for a process whose other threads may still use it. */
 void table_retire(const struct table *table);
 
-/* Removes tables of this user (all, for root) that nobody has had mapped for ten seconds, or for two if
- * the process that had it last is dead. */
+/* Removes tables of this user (all, for root) that nobody has had mapped for ten seconds, or for two if the process that had it
+ * last is dead; those too that were never finished, if their maker is dead. */
 void table_remove_abandoned(void);
 
 /* Bytes of shared memory for so many slots (rounded up to a power of two). Only pages in use become resident. */

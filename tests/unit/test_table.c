@@ -475,6 +475,40 @@ static void another_user_cannot_attach(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
 
+/* Its maker was killed between two system calls, or between the second and the table's mark. */
+static void what_its_maker_did_not_finish_is_removed(void **state)
+{
+	struct shmid_ds facts;
+	int id[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		int told[2];
+		assert_int_equal(pipe(told), 0);
+		pid_t maker = fork();
+		if (maker == 0) {
+			/* The last one is no table's size. */
+			int made = shmget(IPC_PRIVATE, table_size(64) + (i == 2 ? 4096 : 0), IPC_CREAT | 0600);
+			if (i != 0)
+				shmat(made, NULL, 0);
+			_exit(write(told[1], &made, sizeof(made)) != sizeof(made));
+		}
+		assert_int_equal(read(told[0], &id[i], sizeof(id[i])), sizeof(id[i]));
+		assert_true(id[i] >= 0);
+		waitpid(maker, NULL, 0);
+		close(told[0]);
+		close(told[1]);
+	}
+	for (int tries = 0; tries < 200 && (shmctl(id[0], IPC_STAT, &facts) == 0 || shmctl(id[1], IPC_STAT, &facts) == 0);
+	     tries++) {
+		usleep(100000);
+		table_remove_abandoned();
+	}
+	assert_int_equal(shmctl(id[0], IPC_STAT, &facts), -1);
+	assert_int_equal(shmctl(id[1], IPC_STAT, &facts), -1);
+	assert_int_equal(shmctl(id[2], IPC_RMID, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -490,6 +524,7 @@ int main(void)
 	    TEST(limits_are_published_whole_and_in_order),
 	    TEST(never_over_the_limit_with_processes_and_threads),
 	    TEST(another_user_cannot_attach),
+	    TEST(what_its_maker_did_not_finish_is_removed),
 	};
 	return cmocka_run_group_tests_name("table", tests, NULL, NULL);
 }
