@@ -18,27 +18,62 @@ ready() {
 	mkdir -m 777 "$here/mail"
 }
 
-start() {
-	cat >"$here/dovecot.conf" <<-DOVECOT
-		protocols = imap
+# Two grammars: 2.4 broke with the one before it, and must be told first which it is given.
+configuration() {
+	local version
+	version=$(dovecot --version)
+	if [[ $version == 2.[0-3].* ]]; then
+		cat <<-DOVECOT
+			protocols = imap
+			import_environment = TZ LD_PRELOAD CONNLIMIT_FILE CONNLIMIT_TABLE
+			disable_plaintext_auth = no
+			mail_location = maildir:$here/mail
+			passdb {
+			  driver = static
+			  args = nopassword=yes
+			}
+			userdb {
+			  driver = static
+			  args = uid=nobody gid=nogroup home=$here/mail
+			}
+		DOVECOT
+	else
+		cat <<-DOVECOT
+			dovecot_config_version = 2.4.0
+			dovecot_storage_version = 2.4.0
+			protocols {
+			  imap = yes
+			}
+			import_environment {
+			  LD_PRELOAD = %{env:LD_PRELOAD}
+			  CONNLIMIT_FILE = %{env:CONNLIMIT_FILE}
+			  CONNLIMIT_TABLE = %{env:CONNLIMIT_TABLE}
+			}
+			auth_allow_cleartext = yes
+			mail_driver = maildir
+			mail_path = $here/mail
+			passdb static {
+			  fields {
+			    nopassword = yes
+			  }
+			}
+			userdb static {
+			  fields {
+			    uid = nobody
+			    gid = nogroup
+			    home = $here/mail
+			  }
+			}
+		DOVECOT
+	fi
+	cat <<-DOVECOT
 		listen = 127.0.0.1
 		base_dir = $here/run
 		state_dir = $here/state
 		log_path = $here/log
-		import_environment = TZ LD_PRELOAD CONNLIMIT_FILE CONNLIMIT_TABLE
 		ssl = no
-		disable_plaintext_auth = no
-		mail_location = maildir:$here/mail
 		mail_max_userip_connections = 1000
 		first_valid_uid = 1
-		passdb {
-		  driver = static
-		  args = nopassword=yes
-		}
-		userdb {
-		  driver = static
-		  args = uid=nobody gid=nogroup home=$here/mail
-		}
 		service imap-login {
 		  inet_listener imap {
 		    port = $port
@@ -48,6 +83,10 @@ start() {
 		  }
 		}
 	DOVECOT
+}
+
+start() {
+	configuration >"$here/dovecot.conf"
 	launch dovecot -F -c "$here/dovecot.conf"
 }
 
