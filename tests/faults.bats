@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The table's algorithms in every order, with a fault planted to show that it would be seen; and the unit tests under the sanitizers and valgrind.
 
+bats_require_minimum_version 1.5.0
+
 @test "faults: interleavings of admissions, releases, mends and publications" {
 	"$BUILD/tests/test_interleavings" >"$BATS_TEST_TMPDIR/out" || { cat "$BATS_TEST_TMPDIR/out"; false; }
 	[ "$(grep -c '^ok' "$BATS_TEST_TMPDIR/out")" -eq 15 ]
@@ -22,7 +24,7 @@ sanitized() { # SANITIZER
 	gcc -std=gnu17 -D_GNU_SOURCE -O1 -g $([[ $(uname -m) != x86_64 ]] || echo -mcx16) -I"$SOURCE/lib" "-fsanitize=$1" -o "$BATS_TEST_TMPDIR/table" \
 		$sources "$SOURCE/tests/unit/test_table.c" -lcmocka -pthread
 	"$BATS_TEST_TMPDIR/table" >"$BATS_TEST_TMPDIR/out" 2>&1 || { cat "$BATS_TEST_TMPDIR/out"; false; }
-	! grep -E 'WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error' "$BATS_TEST_TMPDIR/out"
+	run -1 grep -E 'WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error' "$BATS_TEST_TMPDIR/out"
 }
 
 @test "faults: the table under AddressSanitizer and UndefinedBehaviorSanitizer" { sanitized address,undefined; }

@@ -77,7 +77,7 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 	[ -z "$(redis keys '*' | grep -v changes)" ]
 	# Nothing was denied, but what it did not need to ask for.
 	[ -z "$(redis acl log | grep -A1 '^object')" ]
-	! says a 'not heard'
+	run -1 says a 'not heard'
 }
 
 @test "sync: a user with a password, from the URL, the environment, a file; one without any" {
@@ -96,8 +96,8 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 	until_true members "argument environment free"
 	until_true says argument 'can be seen'
 	# ps does not show it.
-	! tr '\0' ' ' <"/proc/$sidecar/cmdline" | grep -q cret
-	! says environment 'can be seen'
+	[[ $(tr '\0' ' ' <"/proc/$sidecar/cmdline") != *cret* ]]
+	run -1 says environment 'can be seen'
 	REDISCLI_AUTH=wrong sidecar wrong
 	until_true says wrong WRONGPASS
 	until_true alive
@@ -113,7 +113,7 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 	incarnation=$(redis hget 'connlimit:{test}:incarnations' same)
 	sleep 1
 	[ "$(redis hget 'connlimit:{test}:incarnations' same)" = "$incarnation" ]
-	! says two 'not heard'
+	run -1 says two 'not heard'
 	kill -KILL "$sidecar"
 	until_true says one 'heard again'
 	kill -0 "$first"
@@ -162,7 +162,7 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 	redis del 'connlimit:{test}:changes'
 	redis flushall
 	until_true joined a
-	! says a 'not heard'
+	run -1 says a 'not heard'
 }
 
 @test "sync: a server that is none, or a hostile one, neither ends it nor makes it grow" {
@@ -179,7 +179,7 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 		until_true eval "[[ \$(wc -l <$here/fake-$how) -ge 3 ]]" # tried again
 		[ "$(grep -c . "$here/$how")" = 1 ]
 	done
-	! grep -q $'\033' "$here/escapes"
+	run -1 grep -q $'\033' "$here/escapes"
 	until_true says loading LOADING
 	for pid in "${bad[@]}"; do
 		kill -0 "$pid"

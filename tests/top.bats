@@ -8,22 +8,24 @@ request=x
 setup_more() {
 	limit_is 2
 	limited socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
-	# A server of our own: by its socket it is ours alone.
-	tmux=(tmux -S "$here/tmux" -f /dev/null)
+	terminals=0
 }
 
 teardown_more() { "${tmux[@]}" kill-server 2>/dev/null || true; }
 
-# on_terminal COLUMNS LINES COMMAND...: in a terminal of its own. Its status is in $here/status when it has ended.
+# on_terminal COLUMNS LINES COMMAND...: in a terminal of its own. Its status is in $here/status when it has ended. Each has a server
+# of its own, known by its socket: one that was told to end may still answer on its own for a moment.
 on_terminal() {
 	local columns=$1 lines=$2
 	shift 2
+	tmux=(tmux -S "$here/tmux.$((++terminals))" -f /dev/null)
 	"${tmux[@]}" new-session -d -x "$columns" -y "$lines" "$(printf '%q ' "$@"); echo \$? >$here/status; exec cat" 3>&-
 }
 keys() { "${tmux[@]}" send-keys "$@"; }
 screen() { "${tmux[@]}" capture-pane -p "$@"; }
 shows() { screen | grep -qE -- "$1"; }
 shows_not() { ! shows "$1"; }
+coloured() { [[ $(screen -e) =~ $'\e['[0-9\;]*3$1m ]]; } # a colour 30..37
 row() { screen | grep -nE "^test-$port +$1 " | cut -d: -f1; }
 ended_with() { [[ $(cat "$here/status" 2>/dev/null) == "$1" ]]; }
 start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
@@ -114,16 +116,14 @@ start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
 	hold 127.0.0.1 served
 	start_top
 	until_true shows "127\.0\.0\.1 +2 "
-	run screen -e
-	[[ $output =~ $'\e['[0-9\;]*33m ]]
+	until_true coloured 3
 	keys q
 	until_true ended_with 0
 	rm "$here/status"
 	"${tmux[@]}" kill-server
 	on_terminal 110 24 env NO_COLOR=1 "$CONNLIMIT" top "test-$port"
 	until_true shows "127\.0\.0\.1 +2 "
-	run screen -e
-	[[ ! $output =~ $'\e['[0-9\;]*3[0-7]m ]]
+	run -1 coloured '[0-7]'
 	keys q
 	until_true ended_with 0
 }
