@@ -1,5 +1,6 @@
 #include "settings.h"
 
+#include "hot.h"
 #include "settings_values.h"
 #include "text.h"
 
@@ -55,7 +56,7 @@ const struct setting settings_table[SETTINGS] = {
 
 static const char start_of_name[] = "CONNLIMIT_";
 
-void settings_default(struct settings *settings)
+START void settings_default(struct settings *settings)
 {
 	memset(settings, 0, offsetof(struct settings, rule));
 	settings->per_ip = LIMIT_NONE;
@@ -85,8 +86,8 @@ static void name_first(struct settings_error *error, const struct setting *setti
 	text_add(&line, said.text);
 }
 
-bool settings_set(struct settings *settings, enum setting_id id, const char *text, size_t length, enum origin origin,
-		  struct settings_error *error)
+START bool settings_set(struct settings *settings, enum setting_id id, const char *text, size_t length, enum origin origin,
+			struct settings_error *error)
 {
 	error->position = 0;
 	error->placed = origin == FROM_FILE;
@@ -107,8 +108,8 @@ static char as_variable(char c)
 
 enum { NAME_MOST = 40 };
 
-/* Levenshtein's distance. */
-static unsigned distance(const char *a, size_t a_length, const char *b, size_t b_length)
+/* Levenshtein's distance; if it is more than `most`, anything that is. */
+START static unsigned distance(const char *a, size_t a_length, const char *b, size_t b_length, unsigned most)
 {
 	unsigned row[NAME_MOST + 1];
 
@@ -116,13 +117,17 @@ static unsigned distance(const char *a, size_t a_length, const char *b, size_t b
 		row[j] = (unsigned)j;
 	for (size_t i = 1; i <= a_length; i++) {
 		unsigned diagonal = row[0];
-		row[0] = (unsigned)i;
+		unsigned least = (unsigned)i;
+		row[0] = least;
 		for (size_t j = 1; j <= b_length; j++) {
 			unsigned replaced = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
 			unsigned shorter = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
 			diagonal = row[j];
 			row[j] = replaced < shorter ? replaced : shorter;
+			least = row[j] < least ? row[j] : least;
 		}
+		if (least > most)
+			return least;
 	}
 	return row[b_length];
 }
@@ -162,7 +167,7 @@ static void unknown(struct settings_error *error, const char *name, size_t lengt
 	}
 }
 
-enum setting_id settings_find(const char *name, size_t length, struct settings_error *error)
+START enum setting_id settings_find(const char *name, size_t length, struct settings_error *error)
 {
 	char wanted[NAME_MOST];
 	size_t skipped = 0;
@@ -175,12 +180,13 @@ enum setting_id settings_find(const char *name, size_t length, struct settings_e
 	size_t wanted_length = length - skipped < NAME_MOST ? length - skipped : NAME_MOST;
 	for (size_t i = 0; i < wanted_length; i++)
 		wanted[i] = as_variable(name[skipped + i]);
-	for (int id = 0; id < SETTINGS; id++) {
-		size_t known = strlen(settings_table[id].name);
-		unsigned far = distance(wanted, wanted_length, settings_table[id].name, known);
-		if (far == 0 && length - skipped == known &&
-		    (!variable || memcmp(name + skipped, settings_table[id].name, known) == 0))
+	for (int id = 0; id < SETTINGS; id++)
+		if (strlen(settings_table[id].name) == length - skipped && length - skipped <= sizeof(wanted) &&
+		    memcmp(variable ? name + skipped : wanted, settings_table[id].name, length - skipped) == 0)
 			return (enum setting_id)id;
+	for (int id = 0; id < SETTINGS; id++) {
+		unsigned far =
+		    distance(wanted, wanted_length, settings_table[id].name, strlen(settings_table[id].name), NAME_MOST);
 		if (far < nearest) {
 			nearest = far;
 			best = id;
@@ -191,7 +197,7 @@ enum setting_id settings_find(const char *name, size_t length, struct settings_e
 	return SETTINGS;
 }
 
-bool settings_meant(const char *name, size_t length, bool in_file, struct settings_error *error)
+START bool settings_meant(const char *name, size_t length, bool in_file, struct settings_error *error)
 {
 	enum { FAR = 2, PREFIX = sizeof(start_of_name) - 1 };
 	char given[NAME_MOST];
@@ -204,13 +210,18 @@ bool settings_meant(const char *name, size_t length, bool in_file, struct settin
 	for (size_t i = 0; i < length; i++)
 		given[i] = as_variable(name[i]);
 	memcpy(known, start_of_name, PREFIX);
+	/* A name near to one of ours begins with something near to what ours begin with. Every program that starts has its
+	 * variables compared, and most of them end here. */
+	bool begins = false;
+	for (size_t i = PREFIX - FAR; i <= PREFIX + FAR && i <= length && !begins; i++)
+		begins = distance(given, i, known, PREFIX, FAR) <= FAR;
 	for (int id = 0; id < SETTINGS; id++) {
 		size_t own = strlen(settings_table[id].name);
 		memcpy(known + PREFIX, settings_table[id].name, own);
 		/* A single word may well be the daemon's own: LOG, MODE. */
 		bool without =
 		    in_file && own == length && memchr(given, '_', own) != NULL && memcmp(given, known + PREFIX, own) == 0;
-		if (without || distance(given, length, known, PREFIX + own) <= FAR) {
+		if (without || (begins && distance(given, length, known, PREFIX + own, FAR) <= FAR)) {
 			unknown(error, name, length, true, id);
 			return true;
 		}
@@ -219,7 +230,7 @@ bool settings_meant(const char *name, size_t length, bool in_file, struct settin
 }
 
 /* Settings that OPTIONS_VARIABLE names were options. Nothing but what is shown rests on it: unknown names are passed over. */
-static void note_options(struct settings *settings, const char *names)
+START static void note_options(struct settings *settings, const char *names)
 {
 	while (*names != '\0') {
 		size_t length = strcspn(names, ":");
@@ -232,7 +243,7 @@ static void note_options(struct settings *settings, const char *names)
 	}
 }
 
-bool settings_from_environment(struct settings *settings, char *const environment[], struct settings_error *error)
+START bool settings_from_environment(struct settings *settings, char *const environment[], struct settings_error *error)
 {
 	const char *options = "";
 

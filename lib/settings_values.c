@@ -1,5 +1,6 @@
 #include "settings_values.h"
 
+#include "hot.h"
 #include "text.h"
 
 #include <signal.h>
@@ -29,7 +30,7 @@ bool value_wrong(struct settings_error *error, const char *text, size_t length, 
 	return false;
 }
 
-bool read_number(const char *text, size_t length, uint32_t least, uint32_t most, uint32_t *number)
+START bool read_number(const char *text, size_t length, uint32_t least, uint32_t most, uint32_t *number)
 {
 	uint64_t value = 0;
 
@@ -46,7 +47,7 @@ bool read_number(const char *text, size_t length, uint32_t least, uint32_t most,
 	return true;
 }
 
-static bool is_digit(char c)
+START static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
@@ -87,7 +88,7 @@ static bool number_wrong(struct settings_error *error, const char *text, size_t 
 	return value_wrong(error, text, length, 0, number_problem(text, length), allowed);
 }
 
-static bool read_count(uint32_t *count, const char *text, size_t length, struct settings_error *error)
+START static bool read_count(uint32_t *count, const char *text, size_t length, struct settings_error *error)
 {
 	uint32_t number = 0;
 
@@ -97,7 +98,7 @@ static bool read_count(uint32_t *count, const char *text, size_t length, struct 
 	return true;
 }
 
-bool read_per_ip(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+START bool read_per_ip(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
 	return read_count(&settings->per_ip, text, length, error);
 }

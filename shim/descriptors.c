@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 
 /* Nothing is ever written to the first: it is what a process without tracked descriptors has. */
-static _Alignas(4096) descriptor_chunk empty;
-static _Alignas(4096) descriptor_chunk first_chunk;
+static _Alignas(64) descriptor_chunk empty;
+static _Alignas(64) descriptor_chunk first_chunk;
 
 NEAR descriptor_chunk *_Atomic descriptor_first = &empty;
 NEAR static _Atomic bool first_taken; /* first_chunk is in use, or was before a fork */

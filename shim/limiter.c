@@ -28,16 +28,20 @@ extern char **environ;
 NEAR struct table limiter_of_process;
 NEAR _Atomic int limiter_state;
 
-static struct settings start_settings;	 /* what the environment said */
-static struct settings checked_settings; /* with what the file said at the start */
-static _Atomic bool started;
-static bool file_unread;
-static char name[TABLE_NAME_MOST + 1];
+/* In this order: of every start the first is written, and begins on the page of what else is (near.h). */
+static struct {
+	struct settings start;	 /* what the environment said */
+	struct settings checked; /* with what the file said at the start; written only where there is a file */
+	struct settings opening; /* while the table is opened */
+} settings;
+NEAR static _Atomic bool started;
+NEAR static bool file_unread;
+NEAR static char name[TABLE_NAME_MOST + 1];
 NEAR static uint32_t maker; /* of the table: pid */
 
 const struct settings *limiter_settings(void)
 {
-	return &start_settings;
+	return &settings.start;
 }
 
 const char *limiter_name(void)
@@ -67,13 +71,14 @@ void limiter_in_any_child(void)
 	atomic_compare_exchange_strong(&limiter_state, &opening, LIMITER_UNOPENED);
 }
 
-/* A name that no other start has: pid, time, and bytes that the kernel gave this program. */
+/* A name that no other start has: of bytes that the kernel gave this program alone, hashed, as libc's canary is of them too. */
 static void make_name(void)
 {
 	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 	static const uint64_t no_key[2] = {1, 2};
 	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
-	uint64_t word = fingerprint(given != NULL ? given : no_key, clock_us() ^ (uint64_t)getpid() << 40, (uintptr_t)&word, 0);
+	uint64_t word = given != NULL ? fingerprint(given, 0, 0, 0)
+				      : fingerprint(no_key, clock_us() ^ (uint64_t)getpid() << 40, (uintptr_t)&word, 0);
 	char *at = name;
 
 	*at++ = '@';
@@ -85,6 +90,7 @@ static void make_name(void)
 static void opened(int state)
 {
 	fork_watch();
+	own_program_learn();
 	maker = atomic_load(&limiter_of_process.header->maker);
 	atomic_store_explicit(&limiter_state, state, memory_order_release);
 	if (state == LIMITER_OPEN)
@@ -122,28 +128,27 @@ bool limiter_open_table(void)
 			sched_yield();
 		return limiter_is_open();
 	}
-	static struct settings settings;
 	struct settings_error error;
 	bool made = false;
 
 	/* The file is read again, for it may have changed since the start; what was read then serves if it cannot be read any
 	 * more (a daemon in a chroot, or under another user). */
-	settings_copy(&settings, &start_settings);
-	if (settings.file[0] != '\0' && !reload_read(&settings, &error)) {
-		settings_copy(&settings, &checked_settings);
+	settings_copy(&settings.opening, &settings.start);
+	if (settings.opening.file[0] != '\0' && !reload_read(&settings.opening, &error)) {
+		settings_copy(&settings.opening, &settings.checked);
 		if (file_unread)
 			report(error.text, ": this program's connections are under the limits of the environment only", NULL);
 	}
-	if (table_open(&limiter_of_process, name, &settings, &made)) {
+	if (table_open(&limiter_of_process, name, &settings.opening, &made)) {
 		/* A table of this name was there: an earlier start's that was killed, or one whose last workers are leaving. */
 		if (!made)
-			limits_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings);
-		limits_keep_start(&limiter_of_process, &start_settings);
+			limits_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings.opening);
+		limits_keep_start(&limiter_of_process, &settings.start);
 		opened(LIMITER_OPEN);
 	} else {
 		int why = errno;
 
-		if (table_open_anonymous(&limiter_of_process, name, &settings)) {
+		if (table_open_anonymous(&limiter_of_process, name, &settings.opening)) {
 			opened(LIMITER_OPEN);
 			report("no shared memory segment to be had (", strerrorname_np(why),
 			       "): the table is shared with forked processes only and not seen by status", NULL);
@@ -166,8 +171,8 @@ static bool handed_on(void)
 		const char *value = *at + sizeof(variable) - 1;
 		if (strncmp(*at, variable, sizeof(variable) - 1) != 0 || *value != '=')
 			continue;
-		settings_default(&start_settings);
-		return settings_set(&start_settings, SETTING_TABLE, value, strlen(value), FROM_ENVIRONMENT, &error);
+		settings_default(&settings.start);
+		return settings_set(&settings.start, SETTING_TABLE, value, strlen(value), FROM_ENVIRONMENT, &error);
 	}
 	return false;
 }
@@ -187,27 +192,28 @@ __attribute__((constructor)) static void start(void)
 	if (atomic_exchange(&started, true))
 		return;
 	real_find();
-	settings_default(&start_settings);
-	own_program_learn();
-	bool good = settings_from_environment(&start_settings, environ, &error) || handed_on();
-	if (good && start_settings.table[0] != '\0')
-		memcpy(name, start_settings.table, sizeof(name));
+	settings_default(&settings.start);
+	own_variables_learn();
+	bool good = settings_from_environment(&settings.start, environ, &error) || handed_on();
+	if (good && settings.start.table[0] != '\0')
+		memcpy(name, settings.start.table, sizeof(name));
 	else
 		make_name();
-	if (good && start_settings.handed_on && table_open(&limiter_of_process, name, NULL, NULL)) {
-		settings_copy(&checked_settings, &start_settings);
+	if (good && settings.start.handed_on && table_open(&limiter_of_process, name, NULL, NULL)) {
 		bool listens = adopt_inherited();
 		opened(listens || made_by_this_program() ? LIMITER_OPEN : LIMITER_HELD);
 		return;
 	}
 	if (!good)
 		refuse_to_start(error.text);
-	settings_copy(&checked_settings, &start_settings);
-	if (start_settings.file[0] == '\0' || reload_read(&checked_settings, &error))
+	if (settings.start.file[0] == '\0')
+		return;
+	settings_copy(&settings.checked, &settings.start);
+	if (reload_read(&settings.checked, &error))
 		return;
 	/* One that the daemon executes under another user finds neither its table nor, perhaps, a file that it may read. It
 	 * most likely serves nobody; should it, that is said then. */
-	if (!start_settings.handed_on)
+	if (!settings.start.handed_on)
 		refuse_to_start(error.text);
 	file_unread = true;
 }

@@ -1,12 +1,16 @@
 #include "own_program.h"
 
+#include "near.h"
+
 #include "../lib/confined.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -14,10 +18,16 @@
 
 extern char **environ;
 
-enum { VARIABLES_MOST = 32 };
+/* What a start has room for without asking for memory: LD_PRELOAD and a few settings. */
+enum { VARIABLES_MOST = 32, ROOM = 384 };
 
-static char *variable[VARIABLES_MOST];
-static unsigned variables;
+NEAR static char *variable[VARIABLES_MOST];
+NEAR static unsigned variables;
+NEAR static char own_room[ROOM];
+
+/* Of the program. KNOWN is said last. */
+enum { UNKNOWN, BEING_LEARNED, KNOWN };
+NEAR static _Atomic int learned;
 static char program[PATH_MAX];
 static dev_t program_device;
 static ino_t program_inode;
@@ -31,17 +41,20 @@ static bool is_ours(const char *text)
 	       (strncmp(text, "CONNLIMIT_", 10) == 0 && strncmp(text, "CONNLIMIT_TABLE=", 16) != 0);
 }
 
-static void learn_variables(void)
+void own_variables_learn(void)
 {
 	size_t bytes = 0;
+	int kept = errno;
 
 	for (char **at = environ; at != NULL && *at != NULL; at++)
 		if (is_ours(*at))
 			bytes += strlen(*at) + 1;
-	char *room = bytes > 0 ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+	char *room = bytes <= sizeof(own_room) ? own_room
+					       : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	errno = kept;
 	if (room == MAP_FAILED)
 		return;
-	for (char **at = environ; *at != NULL && variables < VARIABLES_MOST; at++) {
+	for (char **at = environ; at != NULL && *at != NULL && variables < VARIABLES_MOST; at++) {
 		if (!is_ours(*at))
 			continue;
 		variable[variables++] = room;
@@ -49,12 +62,24 @@ static void learn_variables(void)
 	}
 }
 
+static bool may_learn(void)
+{
+#ifdef SYS_readlink
+	if (!may_call(SYS_readlink, 0, 0, 0))
+		return false;
+#endif
+	return MAY_CALL_EACH(SYS_readlinkat) && MAY_CALL_FSTAT;
+}
+
 void own_program_learn(void)
 {
 	struct stat facts;
 	int kept = errno;
+	int state = UNKNOWN;
 
-	learn_variables();
+	if (atomic_load(&learned) != UNKNOWN || !may_learn() ||
+	    !atomic_compare_exchange_strong(&learned, &state, BEING_LEARNED))
+		return;
 	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
 	program[length > 0 ? length : 0] = '\0';
 	if (stat("/proc/self/exe", &facts) == 0) {
@@ -64,6 +89,7 @@ void own_program_learn(void)
 		program_owner = facts.st_uid;
 		program_group = facts.st_gid;
 	}
+	atomic_store(&learned, KNOWN);
 	errno = kept;
 }
 
@@ -72,7 +98,8 @@ bool own_program(int directory, const char *path, int flags)
 	struct stat facts;
 	int kept = errno;
 
-	if (path == NULL || program_inode == 0)
+	own_program_learn();
+	if (path == NULL || atomic_load(&learned) != KNOWN || program_inode == 0)
 		return false;
 	if (program[0] != '\0' && strcmp(path, program) == 0)
 		return true;
@@ -88,6 +115,10 @@ bool own_program_turns_secure(void)
 		return false;
 	if (getuid() != geteuid() || getgid() != getegid())
 		return true;
+	/* As nothing set another user when it was executed, nothing will. */
+	if (getauxval(AT_SECURE) == 0 && getauxval(AT_UID) == getuid() && getauxval(AT_GID) == getgid())
+		return false;
+	own_program_learn();
 	return ((program_mode & S_ISUID) != 0 && program_owner != getuid()) ||
 	       ((program_mode & S_ISGID) != 0 && (program_mode & S_IXGRP) != 0 && program_group != getgid());
 }

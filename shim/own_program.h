@@ -8,6 +8,10 @@
 #include <stddef.h>
 
 /* To be called at the start, before the daemon writes over its environment (to show a title). */
+void own_variables_learn(void);
+
+/* To be called when there is a table: before the file is replaced, and before the process sees another root. Two system calls,
+ * which a program that is no daemon need not make. Called again, nothing. Async-signal-safe; errno is kept. */
 void own_program_learn(void);
 
 /* By path or by file, so that one that was replaced at the same path is found too; the arguments are those of execveat(2).

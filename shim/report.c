@@ -2,6 +2,7 @@
 
 #include "descriptors.h"
 #include "limiter.h"
+#include "near.h"
 #include "syslog.h"
 
 #include "../lib/confined.h"
@@ -20,8 +21,8 @@
 enum { LINE = 1024, STDERR = 2 };
 
 /* What standard error was when this program started. */
-static dev_t first_device;
-static ino_t first_inode;
+NEAR static dev_t first_device;
+NEAR static ino_t first_inode;
 
 __attribute__((constructor)) static void look_at_standard_error(void)
 {

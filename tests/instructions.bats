@@ -41,3 +41,16 @@ at_most() {
 	at_most 20 duplicate
 	at_most 25 raw
 }
+
+# started PRELOAD: instructions of a program that does nothing, the loader's among them, in an environment such as people have
+started() {
+	env -i CONNLIMIT_PER_IP=10 LD_PRELOAD="$1" COLORTERM=truecolor CARGO_HOME=/root/.cargo CLICOLOR_FORCE=1 CMAKE_PREFIX_PATH=/opt \
+		CONTAINER_RUNTIME=none CONDA_DEFAULT_ENV=base "$(command -v valgrind)" --tool=callgrind --callgrind-out-file=/dev/null \
+		/bin/true 2>&1 | sed -n 's/.*Collected : //p'
+}
+
+@test "a start costs little more than that of any other preload" {
+	local more=$(($(started "$PRELOAD") - $(started "$BUILD/tests/libpassthrough.so")))
+	echo "# start: $more instructions more, at most 130000" >&3
+	((more <= 130000))
+}
