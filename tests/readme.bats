@@ -15,6 +15,22 @@
 	done <"$BATS_TEST_TMPDIR/examples"
 }
 
+@test "README's files of limits and its image's environment are good ones" {
+	python3 - "$SOURCE/README.md" "$BATS_TEST_TMPDIR" <<-'PYTHON'
+		import re, sys
+		text = open(sys.argv[1]).read()
+		files = re.findall(r"```ini\n# /etc/connlimit/(\S+\.env)\n(.*?)```", text, re.S)
+		assert {"nginx.env", "ssh.env"} == {name for name, _ in files}
+		for name, block in files:
+		    open(f"{sys.argv[2]}/{name}", "w").write(block)
+		(image,) = re.findall(r"^ENV LD_PRELOAD=/usr/lib/libconnlimit_preload.so (CONNLIMIT_.*)$", text, re.M)
+		open(f"{sys.argv[2]}/image.env", "w").write(image.replace(" ", "\n") + "\n")
+	PYTHON
+	for file in "$BATS_TEST_TMPDIR"/*.env; do
+		"$CONNLIMIT" run --file "$file" -- true
+	done
+}
+
 @test "README names no setting that there is not" {
 	grep -o 'CONNLIMIT_[A-Z0-9_]*' "$SOURCE/README.md" | sort -u | while read -r name; do
 		"$CONNLIMIT" run --help | grep -q -- "--$(tr 'A-Z_' 'a-z-' <<<"${name#CONNLIMIT_}")=" || { echo "$name is unknown"; exit 1; }
