@@ -1,17 +1,28 @@
 #!/usr/bin/env bats
-# Short runs of the fuzzers, with a fixed seed: FUZZ_SECONDS (4) each. scripts/soak runs them longer.
+# Short runs of the fuzzers, with a fixed seed: FUZZ_SECONDS (3) each. scripts/soak runs them longer.
 
-fuzz() { # NAME
-	local sources
-	sources=$(find "$SOURCE/lib" -name '*.c' ! -name connlimit.c)
-	[[ $1 != kernel ]] || sources=${sources//"$SOURCE/lib/kernel.c"/}
-	mkdir -p "$BATS_TEST_TMPDIR/corpus"
-	[[ ! -d $SOURCE/tests/fuzz/corpus/$1 ]] || cp "$SOURCE/tests/fuzz/corpus/$1"/* "$BATS_TEST_TMPDIR/corpus"
-	# shellcheck disable=SC2086
-	clang -std=gnu17 -D_GNU_SOURCE -O1 -g $([[ $(uname -m) != x86_64 ]] || echo -mcx16) -I"$SOURCE/lib" -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined -o "$BATS_TEST_TMPDIR/fuzz" $sources "$SOURCE/tests/fuzz/fuzz_$1.c"
+compiled() { # ARGUMENT...
+	local -a wide=()
+	[[ $(uname -m) != x86_64 ]] || wide=(-mcx16)
+	clang -std=gnu17 -D_GNU_SOURCE -O1 -g "${wide[@]}" -I"$SOURCE/lib" -fno-sanitize-recover=undefined "$@"
+}
+
+# The library is compiled once, for all of them.
+setup_file() {
+	export -f compiled
+	find "$SOURCE/lib" -name '*.c' ! -name connlimit.c | xargs -P 2 -I{} bash -c \
+		'compiled -fsanitize=fuzzer-no-link,address,undefined -c -o "$0/$(basename "$1").o" "$1"' "$BATS_FILE_TMPDIR" {}
+	ar rcs "$BATS_FILE_TMPDIR/library.a" "$BATS_FILE_TMPDIR"/*.o
+}
+
+fuzz() { # NAME [SOURCE-OR-LIBRARY...]
+	local corpus=$BATS_TEST_TMPDIR/corpus
+	mkdir "$corpus"
+	[[ ! -d $SOURCE/tests/fuzz/corpus/$1 ]] || cp "$SOURCE/tests/fuzz/corpus/$1"/* "$corpus"
+	cd "$SOURCE"
+	compiled -fsanitize=fuzzer,address,undefined -o "$BATS_TEST_TMPDIR/fuzz" "tests/fuzz/fuzz_$1.c" "${@:2}" "$BATS_FILE_TMPDIR/library.a"
 	cd "$BATS_TEST_TMPDIR"
-	./fuzz -seed="${FUZZ_SEED:-1}" -max_total_time="${FUZZ_SECONDS:-4}" -max_len=2000 -timeout=10 corpus >log 2>&1 || {
+	./fuzz -seed="${FUZZ_SEED:-1}" -max_total_time="${FUZZ_SECONDS:-3}" -max_len=2000 -timeout=10 corpus >log 2>&1 || {
 		tail -40 log
 		return 1
 	}
@@ -19,6 +30,10 @@ fuzz() { # NAME
 }
 
 @test "fuzz: settings, from files and by value" { fuzz settings; }
+@test "fuzz: settings, from an environment" { fuzz environment; }
 @test "fuzz: addresses and networks" { fuzz network; }
-@test "fuzz: the kernel's replies" { fuzz kernel; }
+@test "fuzz: the kernel's replies, by netlink and in /proc" { fuzz kernel; }
+@test "fuzz: the kernel's replies about Unix sockets" { fuzz unix; }
+@test "fuzz: the kernel's list of all sockets" { fuzz sockets; }
+@test "fuzz: what Redis says to the sidecar" { fuzz fleet shim/command/fleet.c shim/command/fleet_scripts.c -lhiredis -lssl -lcrypto; }
 @test "fuzz: a table of garbage" { fuzz table; }

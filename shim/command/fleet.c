@@ -188,10 +188,10 @@ static void hear_exchange(redisReply *reply, int number, void *with)
 		return;
 	}
 	/* Look again when the next lease may have ended; ours is renewed on the way. */
-	long long next = hearing->number[1] < 0 ? 0 : hearing->number[1] + 1;
-	fleet->ended = hearing->number[1] < 0;
-	if (next < fleet->lease_ms / 4)
-		fleet->renewal = now_ms() + (uint64_t)next;
+	long long next = hearing->number[1] < 0 ? -1 : hearing->number[1];
+	fleet->ended = next < 0;
+	if (next < fleet->lease_ms / 4 - 1)
+		fleet->renewal = now_ms() + (uint64_t)(next + 1);
 	/* The stream is not the one that was read: it was deleted, and began anew. */
 	if ((unsigned long long)hearing->number[2] < fleet->last) {
 		fleet->missed = true;
@@ -263,11 +263,14 @@ static bool exchange_some(struct redis *redis, int wait_ms, const struct fleet_c
 bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number,
 		    fleet_heard *heard, void *with, char *error)
 {
+	static const struct fleet_change none;
 	const size_t most = (size_t)CHANGES_A_SCRIPT * SCRIPTS_AT_ONCE;
 	uint64_t now = now_ms();
 	bool silent = number == 0 && now < fleet->renewal;
 	size_t done = 0;
 
+	if (number == 0)
+		change = &none; /* NULL has nothing behind it, not even at no distance */
 	fleet->ended = false;
 	if (!silent)
 		fleet->renewal = now + (uint64_t)fleet->lease_ms / 4;

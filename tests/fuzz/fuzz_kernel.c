@@ -1,25 +1,95 @@
 /* libFuzzer: the kernel's replies, by netlink and in /proc/net/tcp. The readers are internal, so their file is included. */
-#include "../../lib/kernel.c"
+#include <stddef.h>
+#include <unistd.h>
 
+/* However much the file has, a read may give less: lines are put together over two. */
+static size_t portion;
+static ssize_t read_portion(int descriptor, void *buffer, size_t room);
+#define read(descriptor, buffer, room) read_portion(descriptor, buffer, room)
+#include "../../lib/kernel.c"
+#undef read
+
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+
+enum { QUESTIONS = 4, LINE_MOST = 4096 };
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
+static ssize_t read_portion(int descriptor, void *buffer, size_t room)
+{
+	return read(descriptor, buffer, room < portion ? room : portion);
+}
+
+/* Two that the corpus has, of either family, and two that are all zero. */
+static void ask_about(struct question *questions)
+{
+	static const char ipv4[] = "0: 0100007F:1F90 0100007F:C350 01";
+	static const char ipv6[] = "0: 0000000000000000FFFF00000100007F:1F90 00000000000000000000000001000000:C350 01";
+	struct connection *connection[2] = {&questions[0].connection, &questions[1].connection};
+
+	memset(questions, 0, sizeof(*questions) * QUESTIONS);
+	read_endpoint(ipv4 + 3, ipv4 + sizeof(ipv4), false, &connection[0]->local);
+	read_endpoint(ipv4 + 17, ipv4 + sizeof(ipv4), false, &connection[0]->peer);
+	read_endpoint(ipv6 + 3, ipv6 + sizeof(ipv6), true, &connection[1]->local);
+	read_endpoint(ipv6 + 41, ipv6 + sizeof(ipv6), true, &connection[1]->peer);
+}
+
+/* The file read by portions says what its lines say one by one. */
+static void whole_file(const char *text, size_t size, bool ipv6)
+{
+	struct question by_line[QUESTIONS];
+	struct question by_file[QUESTIONS];
+	char path[64];
+	bool header = true;
+	bool known = true;
+	const char *line = text;
+	const char *end;
+	int file = memfd_create("proc", MFD_CLOEXEC);
+
+	if (file < 0 || write(file, text, size) != (ssize_t)size)
+		abort();
+	ask_about(by_line);
+	ask_about(by_file);
+	while (known && (end = memchr(line, '\n', size - (size_t)(line - text))) != NULL) {
+		known = end - line < LINE_MOST;
+		if (!header && known)
+			read_proc_line(line, end, ipv6, by_line, QUESTIONS);
+		header = false;
+		line = end + 1;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	bool read_one = read_proc(path, ipv6, by_file, QUESTIONS);
+	if (known && read_one == header)
+		abort();
+	for (int i = 0; i < QUESTIONS && known; i++)
+		if (by_line[i].answer != by_file[i].answer)
+			abort();
+	close(file);
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
-	struct question questions[4];
-	char *exact;
+	struct question questions[QUESTIONS];
 
-	if (size == 0)
+	if (size < 3)
 		return 0;
-	memset(questions, 0, sizeof(questions));
+	unsigned how = data[0];
+	unsigned times = 1 + data[1] % 8; /* so that a small input is more than the buffer holds */
+	portion = how % 8 == 7 ? LINE_MOST : 1 + (size_t)data[2] * 16;
+	size -= 3;
 	/* Aligned as the receive buffer is, and exactly as long, so that a read past its end is seen. */
-	exact = malloc(size);
-	memcpy(exact, data + 1, size - 1);
-	if (data[0] % 2 == 0)
-		read_replies(exact, size - 1, questions, 4);
-	else
-		read_proc_line(exact, exact + size - 1, data[0] % 4 == 1, questions, 4);
+	char *exact = malloc(size * times + 1);
+	for (unsigned i = 0; i < times; i++)
+		memcpy(exact + size * i, data + 3, size);
+	exact = realloc(exact, size * times > 0 ? size * times : 1);
+	ask_about(questions);
+	switch (how % 4) {
+	case 0: read_replies(exact, size * times, questions, QUESTIONS); break;
+	case 1: read_proc_line(exact, exact + size * times, (how & 4) != 0, questions, QUESTIONS); break;
+	default: whole_file(exact, size * times, (how & 4) != 0); break;
+	}
 	free(exact);
 	return 0;
 }
