@@ -1,6 +1,7 @@
 /* A process of another user that has the table mapped writes into it what it likes, while others admit, release, look, mend and
  * publish. Nobody crashes, nobody hangs; with a new table the limits are right again. Compiled with AddressSanitizer and
  * UndefinedBehaviorSanitizer, so that an index taken on trust is seen. HOSTILE_SECONDS (20), HOSTILE_SEED. */
+#include "../unit/apart.h"
 #include "check.h"
 #include "clients.h"
 #include "records.h"
@@ -129,7 +130,7 @@ static void nobody_crashes_and_nobody_hangs(void **state)
 	settings.rules = 2;
 	settings.rule[0] = (struct rule){.network = {.address.bytes = {[10] = 0xff, 0xff, 10}, .prefix = 120}, .limit = 3};
 	settings.rule[1] = (struct rule){.port = 81, .limit = 2};
-	assert_true(table_open_anonymous(&table, "hostile", &settings));
+	assert_true(table_open_anonymous(&table, "hostile", &settings) && set_apart(&table));
 	turns = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		worker[i] = fork();
@@ -166,7 +167,7 @@ static void nobody_crashes_and_nobody_hangs(void **state)
 	table_leave(&table);
 
 	/* A new table, and all is right. */
-	assert_true(table_open_anonymous(&table, "hostile", &settings));
+	assert_true(table_open_anonymous(&table, "hostile", &settings) && set_apart(&table));
 	reference held[4];
 	uint64_t one = 7;
 	struct connection connection = connection_of(&one);

@@ -6,6 +6,7 @@
  *
  * With LEFT_OUT=N one of the orderings that the algorithms rest on (enum ordering in lib/point.h) is not kept: then this must
  * fail, or it proves nothing. */
+#include "../unit/apart.h"
 #include "check.h"
 #include "clients.h"
 #include "point.h"
@@ -379,7 +380,7 @@ int main(void)
 	for (unsigned i = 0; i < tests; i++) {
 		const struct scenario *chosen = &scenarios[i];
 
-		if (!table_open_anonymous(&table, "interleavings", &settings))
+		if (!table_open_anonymous(&table, "interleavings", &settings) || !set_apart(&table))
 			return 1;
 		/* The limits' blocks are large and mostly unused: only what a copy needs. */
 		empty_size = table.segment.size;

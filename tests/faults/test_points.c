@@ -5,6 +5,7 @@
  * so many points and swaps. They are counted, for time would be another's on a busy machine.
  *
  * Compiled with the library's sources and CONNLIMIT_POINTS. */
+#include "../unit/apart.h"
 #include "check.h"
 #include "clients.h"
 #include "point.h"
@@ -249,7 +250,7 @@ static void open_table(void)
 	settings_default(&settings);
 	settings.per_ip = LIMIT;
 	settings.capacity = 64;
-	assert_true(table_open_anonymous(&table, "points", &settings));
+	assert_true(table_open_anonymous(&table, "points", &settings) && set_apart(&table));
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(shared != MAP_FAILED);
 }
@@ -374,7 +375,7 @@ static void a_table_that_was_begun_is_finished(void **state)
 		}
 		assert_int_equal(waitpid(child, &status, WUNTRACED), child);
 		assert_true(WIFSTOPPED(status) || WIFSIGNALED(status));
-		assert_true(table_open(&table, name, &settings, NULL));
+		assert_true(table_open(&table, name, &settings, NULL) && set_apart(&table));
 		assert_true(atomic_load(&table.header->magic) == TABLE_MAGIC);
 		assert_string_equal(table.header->name, name);
 		limits_read(&table, &limits);

@@ -1,4 +1,5 @@
 /* Rates: a burst at once, then one token an interval, whoever takes them. */
+#include "apart.h"
 #include "clock.h"
 #include "rate.h"
 #include "table.h"
@@ -118,7 +119,7 @@ static void a_refusal_by_rate_leaves_no_trace_in_the_counts(void **state)
 	settings.capacity = 64;
 	settings.total = 10;
 	settings.rate = (struct rate){.every_us = 3600000000U, .burst = 3};
-	assert_true(table_open_anonymous(&table, "rate", &settings));
+	assert_true(table_open_anonymous(&table, "rate", &settings) && set_apart(&table));
 	for (int i = 0; i < 3; i++) {
 		connection.peer.port++;
 		assert_int_equal(table_decide(&table, &connection, &held[i], &refusal), VERDICT_ADMITTED);
@@ -177,7 +178,7 @@ static void rules_have_rates_of_their_own(void **state)
 	settings.per_ip = 10;
 	settings.rate = (struct rate){.every_us = 3600000000U, .burst = 3};
 	assert_true(settings_set(&settings, SETTING_RULES, rules, strlen(rules), FROM_FILE, &error));
-	assert_true(table_open_anonymous(&table, "rate", &settings));
+	assert_true(table_open_anonymous(&table, "rate", &settings) && set_apart(&table));
 	assert_int_equal(admitted_of(&table, 0x20, 80, &reason), 3); /* by the rate for all */
 	assert_int_equal(reason, REFUSED_RATE);
 	assert_int_equal(admitted_of(&table, 0x30, 80, &reason), 7); /* by its own */
@@ -206,7 +207,7 @@ static void what_is_observed_stays_under_its_limit(void **state)
 	settings.mode = MODE_OBSERVE;
 	settings.rules = 1;
 	settings.rule[0] = (struct rule){.port = 81, .limit = 5};
-	assert_true(table_open_anonymous(&table, "rate", &settings));
+	assert_true(table_open_anonymous(&table, "rate", &settings) && set_apart(&table));
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(decide(&table, 0x20, 80, &reason), VERDICT_ADMITTED);
 	assert_int_equal(decide(&table, 0x30, 81, &reason), VERDICT_ADMITTED);

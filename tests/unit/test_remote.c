@@ -1,4 +1,5 @@
 /* What others of a fleet hold, as accept sees it. */
+#include "apart.h"
 #include "check.h"
 #include "clock.h"
 #include "remote.h"
@@ -30,7 +31,7 @@ static int open_table(void **state)
 	settings_default(&settings);
 	settings.capacity = 1024;
 	say(SETTING_CLUSTER_PER_IP, "3");
-	return table_open_anonymous(&table, "remote", &settings) ? 0 : -1;
+	return table_open_anonymous(&table, "remote", &settings) && set_apart(&table) ? 0 : -1;
 }
 
 static int close_table(void **state)

@@ -1,5 +1,6 @@
 /* The limit on all clients together: exact under any interleaving, also while it is set and unset, and counts that are mended
  * while others are between their two steps. Built with the numbered points (point.h), so that an interleaving can be chosen. */
+#include "apart.h"
 #include "check.h"
 #include "clients.h"
 #include "point.h"
@@ -55,7 +56,7 @@ static int open_table(void **state)
 	settings_default(&settings);
 	settings.capacity = 1024;
 	settings.total = LIMIT_NONE;
-	return table_open_anonymous(&table, "total", &settings) ? 0 : -1;
+	return table_open_anonymous(&table, "total", &settings) && set_apart(&table) ? 0 : -1;
 }
 
 static int close_table(void **state)
