@@ -5,6 +5,8 @@
  *
  * The listener is polled and non-blocking, polled and blocking, or blocking and not polled: then all threads sleep in accept.
  *
+ * A part of the connections is held by a duplicate of the descriptor that accept returned.
+ *
  * For each address of 127.0.0.0/24 it counts, in memory that its processes share, what it has open: raised right after accept
  * returned, lowered right before close. A count over LIMIT means that a connection over the limit was handed to it. On SIGTERM
  * it ends and prints "served N, most open M, over O, left L". */
@@ -33,7 +35,7 @@ struct tally {
 };
 
 static struct tally *tally;
-static volatile sig_atomic_t stopping;
+static _Atomic int stopping; /* a signal's handler and all threads; lock-free, so both may */
 static int listener;
 static int limit;
 static int blocking;
@@ -84,6 +86,12 @@ static int take(struct held *held)
 	int most = atomic_load(&tally->most);
 	while (most < open && !atomic_compare_exchange_weak(&tally->most, &most, open))
 		;
+	/* Some go on under another number, as daemons have it that dup() onto one, or close what they duplicated. */
+	int another = descriptor % 4 == 0 ? fcntl(descriptor, F_DUPFD, 0) : -1;
+	if (another >= 0) {
+		close(descriptor);
+		descriptor = another;
+	}
 	*held = (struct held){descriptor, who};
 	if (send(descriptor, "+", 1, MSG_NOSIGNAL) == 1)
 		atomic_fetch_add(&tally->served, 1);
