@@ -94,7 +94,7 @@ none_established() { [[ $(established 127.0.0.1) == 0 ]]; }
 	hold 127.0.0.1 served
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
-	for worker in $(pgrep -P "$daemon"); do kill -KILL "$worker"; done
+	for worker in $(pgrep -P "$daemon"); do kill -KILL "$worker" || true; done
 	until_true none_established
 	admitted_soon 127.0.0.1
 	admitted_soon 127.0.0.1
