@@ -1,5 +1,6 @@
 /* libconnlimit as a server uses it: over real connections from several addresses of 127/8. */
 #include "connlimit.h"
+#include "skipped.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -227,10 +228,8 @@ static void local_users_have_their_own_limit(void **state)
 	int netlink = socket(AF_NETLINK, SOCK_DGRAM, NETLINK_SOCK_DIAG);
 
 	(void)state;
-	if (netlink < 0) { /* qemu's user mode has none, and /proc does not tell of single Unix connections */
-		print_message("no sock_diag here\n");
-		return;
-	}
+	if (netlink < 0)
+		skip(); /* qemu's user mode has none, and /proc does not tell of single Unix connections */
 	close(netlink);
 	connlimit_config_set(config, "per-ip", "1");
 	connlimit_config_set(config, "capacity", "64");

@@ -4,6 +4,7 @@
 #include "clients.h"
 #include "clock.h"
 #include "records.h"
+#include "skipped.h"
 #include "table.h"
 
 #include <setjmp.h>
