@@ -266,10 +266,27 @@ static enum MHD_Result answer(void *with, struct MHD_Connection *connection, con
 	return queued;
 }
 
-static int serve(unsigned port)
+/* A listener on the loopback address, or -1 with errno. */
+static int listen_on(unsigned port)
 {
 	struct sockaddr_in address = {
 	    .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int reuse = 1;
+
+	if (listener < 0)
+		return -1;
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(listener, SOMAXCONN) == 0)
+		return listener;
+	int error = errno;
+	close(listener);
+	errno = error;
+	return -1;
+}
+
+static int serve(unsigned port)
+{
 	struct sigaction action = {.sa_handler = on_stop};
 	sigset_t none;
 	sigset_t both;
@@ -280,12 +297,19 @@ static int serve(unsigned port)
 	sigprocmask(SIG_BLOCK, &both, &none);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	struct MHD_Daemon *daemon = MHD_start_daemon(
-	    MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, answer, NULL, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
-	    MHD_OPTION_CONNECTION_LIMIT, 16U, MHD_OPTION_CONNECTION_TIMEOUT, 10U, MHD_OPTION_END);
+	/* Made here, as microhttpd does not keep the reason why it could not. */
+	int listener = listen_on(port);
+	if (listener < 0) {
+		int error = errno;
+		fprintf(stderr, "connlimit: cannot listen on 127.0.0.1 port %u: %s\n", port, strerror(error));
+		return error == EACCES ? STATUS_NOT_PERMITTED : STATUS_FAILED;
+	}
+	struct MHD_Daemon *daemon =
+	    MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, answer, NULL, MHD_OPTION_LISTEN_SOCKET, listener,
+			     MHD_OPTION_CONNECTION_LIMIT, 16U, MHD_OPTION_CONNECTION_TIMEOUT, 10U, MHD_OPTION_END);
 	if (daemon == NULL) {
-		fprintf(stderr, "connlimit: cannot listen on 127.0.0.1 port %u: %s\n", port, strerror(errno));
-		return errno == EACCES ? STATUS_NOT_PERMITTED : STATUS_FAILED;
+		fprintf(stderr, "connlimit: cannot serve on 127.0.0.1 port %u\n", port);
+		return STATUS_FAILED;
 	}
 	while (!stopping)
 		sigsuspend(&none);
