@@ -105,6 +105,7 @@ offered() {
 	[ "$(asked 'connlimit reload ')" = "nginx sshd " ]
 	[ "$(asked 'connlimit clients 19')" = "192.0.2.1 " ]
 	[ "$(asked 'connlimit set per-i')" = "per-ip= " ]
-	[ "$(asked 'connlimit run --per-i')" = "--per-ip= " ] || [ "$(asked 'connlimit run --per-i')" = "--per-ip " ]
+	# With =, or without; since fish 4 also what has these letters further in.
+	[[ " $(asked 'connlimit run --per-i')" == *" --per-ip"[=\ ]* ]]
 	[ "$(asked 'connlimit status --js')" = "--json " ]
 }

@@ -138,7 +138,7 @@ start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
 		grep -q "^connlimit top: TERM.*'connlimit status --watch' needs none" "$here/said"
 		"${tmux[@]}" kill-server
 	done
-	run -1 script -qec "$CONNLIMIT top no-such-table" /dev/null
+	TERM=xterm run -1 script -qec "$CONNLIMIT top no-such-table" /dev/null
 	[[ $output == *"there is no table 'no-such-table'"* ]]
 	run -2 "$CONNLIMIT" top --delay 0
 	[[ $output == *"--delay 0: is not a number of seconds from 1 to 3600"* ]]
