@@ -394,7 +394,8 @@ static bool greet(struct redis *redis, const struct redis_address *address, int 
 	return redis_exchange(redis, wait_ms, check_greeting, &greeting, error) && greeting.good;
 }
 
-/* The reader makes room for a list before its elements have come, however many are promised. */
+/* The reader makes room for a list before its elements have come, however many are promised, and since hiredis 1.0 goes down as
+ * deep as they lie in one another. */
 #if HIREDIS_MAJOR >= 1
 typedef size_t list_length;
 #else
@@ -404,7 +405,11 @@ static void *(*make_list)(const redisReadTask *task, list_length elements);
 
 static void *make_short_list(const redisReadTask *task, list_length elements)
 {
-	return (size_t)elements <= ELEMENTS_MOST ? make_list(task, elements) : NULL;
+	unsigned depth = 0;
+
+	for (const redisReadTask *outer = task; outer != NULL && depth <= DEPTH_MOST; outer = outer->parent)
+		depth++;
+	return (size_t)elements <= ELEMENTS_MOST && depth <= DEPTH_MOST ? make_list(task, elements) : NULL;
 }
 
 static redisReader *make_reader(void)

@@ -37,8 +37,8 @@ bool redis_add(struct redis *redis, int arguments, const char **argument, const 
 
 /* Sends what was added and calls `got` for each reply, in order, all within `wait_ms`. False on any failure, with the reason in
  * error: the connection is then of no more use. The server is not believed: more than REPLIES_MOST bytes at once, lists of more
- * than ELEMENTS_MOST, and replies to nothing are failures. */
-enum { REPLIES_MOST = 64 << 20, ELEMENTS_MOST = 1 << 17 };
+ * than ELEMENTS_MOST or lists deeper than DEPTH_MOST, and replies to nothing are failures. */
+enum { REPLIES_MOST = 64 << 20, ELEMENTS_MOST = 1 << 17, DEPTH_MOST = 8 };
 bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *reply, int number, void *with), void *with,
 		    char *error);
 
