@@ -15,7 +15,7 @@
 static _Alignas(64) descriptor_chunk empty;
 static _Alignas(64) descriptor_chunk first_chunk;
 
-NEAR descriptor_chunk *_Atomic descriptor_first = &empty;
+NEAR descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR] = {&empty};
 NEAR static _Atomic bool first_taken; /* first_chunk is in use, or was before a fork */
 
 descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
@@ -35,7 +35,7 @@ static void note_change(void)
 /* The chunk, to enter something: it is made if it is not there. NULL without memory. */
 static __attribute__((noinline)) descriptor_chunk *make_chunk(unsigned index)
 {
-	descriptor_chunk *_Atomic *place = index == 0 ? &descriptor_first : &descriptor_chunks[index];
+	descriptor_chunk *_Atomic *place = descriptor_place_of(index);
 	descriptor_chunk *before = index == 0 ? &empty : NULL;
 	bool ours = index == 0 && !atomic_exchange(&first_taken, true);
 	if (!ours && !may_call(SYS_mmap, 0, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE))
@@ -154,29 +154,29 @@ unsigned descriptor_number(unsigned most)
 }
 
 /* In a child, for whom each page written is a page copied. So chunks are not emptied but given up, and not even unmapped. */
-void descriptor_forget(void)
+HOT void descriptor_forget(void)
 {
 	unsigned chunks = (atomic_load(&beyond) + CHUNK - 1) >> CHUNK_BITS;
 
 	for (unsigned c = 1; c < chunks; c++)
-		if (atomic_load_explicit(&descriptor_chunks[c], memory_order_relaxed) != NULL)
-			atomic_store_explicit(&descriptor_chunks[c], NULL, memory_order_relaxed);
-	atomic_store(&descriptor_first, &empty);
+		if (atomic_load_explicit(descriptor_place_of(c), memory_order_relaxed) != NULL)
+			atomic_store_explicit(descriptor_place_of(c), NULL, memory_order_relaxed);
+	atomic_store(&descriptor_near[0], &empty);
 	atomic_store(&beyond, 0);
 }
 
-void descriptor_watch(void)
+HOT void descriptor_watch(void)
 {
 	atomic_store(&disturbed, false);
 	atomic_fetch_add(&watched, 1);
 }
 
-bool descriptor_disturbed(void)
+HOT bool descriptor_disturbed(void)
 {
 	return atomic_load(&disturbed);
 }
 
-void descriptor_unwatch(void)
+HOT void descriptor_unwatch(void)
 {
 	atomic_fetch_sub(&watched, 1);
 }

@@ -9,20 +9,28 @@
 #include "../lib/table.h"
 
 enum { CHUNK_BITS = 12, CHUNK = 1 << CHUNK_BITS, CHUNKS = 1 << (30 - CHUNK_BITS) };
+enum { CHUNKS_NEAR = 16 }; /* as many chunks are found in the page of what a fork copies anyway (near.h) */
 
 typedef _Atomic reference descriptor_chunk[CHUNK];
 
-/* The first chunk, which most daemons stay in, is always there, and found by one load; [0] of the others is not used. */
-extern descriptor_chunk *_Atomic descriptor_first;
+/* The first chunk, which most daemons stay in, is always there, and found by one load. The first CHUNKS_NEAR of the last are
+ * not used. */
+extern descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR];
 extern descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
+
+/* Where the chunk of so high an index is found, below CHUNKS. */
+static inline descriptor_chunk *_Atomic *descriptor_place_of(unsigned index)
+{
+	return index < CHUNKS_NEAR ? &descriptor_near[index] : &descriptor_chunks[index];
+}
 
 static inline descriptor_chunk *descriptor_chunk_of(unsigned descriptor)
 {
 	if (__builtin_expect(descriptor < CHUNK, 1))
-		return atomic_load_explicit(&descriptor_first, memory_order_acquire);
+		return atomic_load_explicit(&descriptor_near[0], memory_order_acquire);
 	if (descriptor >= (unsigned)CHUNKS << CHUNK_BITS)
 		return NULL;
-	return atomic_load_explicit(&descriptor_chunks[descriptor >> CHUNK_BITS], memory_order_acquire);
+	return atomic_load_explicit(descriptor_place_of(descriptor >> CHUNK_BITS), memory_order_acquire);
 }
 
 reference descriptor_held_above(int descriptor);

@@ -58,7 +58,7 @@ static void hold_for_someone(int descriptor, reference held)
 		table_let_fly(limiter_table(), held);
 }
 
-void fork_begins(void)
+HOT void fork_begins(void)
 {
 	beginning = false;
 	if (!limiter_is_open())
@@ -77,7 +77,8 @@ void fork_begins(void)
 	errno = kept;
 }
 
-static void in_child(void)
+/* errno is kept by what may change it: asking for it is one page of libc more that a child must have. */
+static HOT void in_child(void)
 {
 	beginning = false;
 	atomic_store(fork_mark, 1);
@@ -91,23 +92,23 @@ static void in_child(void)
 	descriptor_unwatch();
 }
 
-void fork_ended(pid_t pid)
+HOT void fork_ended(pid_t pid)
 {
 	if (!beginning)
 		return; /* there was no table when it began, or the child was seen to already */
-	int kept = errno;
 	if (pid == 0) {
 		in_child();
-	} else {
-		beginning = false;
-		if (pid < 0 && shared_out)
-			descriptor_each(0, ~0U, drop);
-		else if (pid > 0 && shared_out && descriptor_disturbed())
-			descriptor_each(0, ~0U, hold_for_someone);
-		else if (!shared_out && !snapshot_ended(snapshot, pid))
-			descriptor_each(0, ~0U, hold_for_someone);
-		descriptor_unwatch();
+		return;
 	}
+	int kept = errno;
+	beginning = false;
+	if (pid < 0 && shared_out)
+		descriptor_each(0, ~0U, drop);
+	else if (pid > 0 && shared_out && descriptor_disturbed())
+		descriptor_each(0, ~0U, hold_for_someone);
+	else if (!shared_out && !snapshot_ended(snapshot, pid))
+		descriptor_each(0, ~0U, hold_for_someone);
+	descriptor_unwatch();
 	errno = kept;
 }
 
@@ -135,7 +136,7 @@ void fork_unseen(void)
 	errno = kept;
 }
 
-INTERPOSE pid_t fork(void)
+INTERPOSE HOT pid_t fork(void)
 {
 	under_way++;
 	fork_begins();

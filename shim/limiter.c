@@ -49,12 +49,18 @@ const char *limiter_name(void)
 	return name;
 }
 
+/* Of the same page of libc as getpid(2) and _exit(2), which a child that ends has at hand: it has no other one to be had. */
+static bool is_parent(uint32_t pid)
+{
+	return may_call(SYS_getppid, 0, 0, 0) && (uint32_t)getppid() == pid;
+}
+
 bool limiter_may_remove_table(void)
 {
 	if (maker == limiter_of_process.pid)
 		return true;
 	/* A daemon that goes into the background after it has begun to listen leaves the table to its children. */
-	return maker != 0 && !process_alive(maker);
+	return maker != 0 && !is_parent(maker) && !process_alive(maker);
 }
 
 void limiter_in_child(void)

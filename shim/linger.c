@@ -194,6 +194,7 @@ void linger_in_child(void)
 	atomic_flag_clear(&sweeping);
 	if (atomic_load(&lingering) == 0)
 		return;
+	int kept = errno;
 	for (int i = 0; i < LINGER_MOST; i++) {
 		reference mark = atomic_load(&places[i].mark);
 		if (mark == BEING_TAKEN)
@@ -201,4 +202,5 @@ void linger_in_child(void)
 		else if (mark != 0)
 			end(&places[i], mark, false);
 	}
+	errno = kept;
 }

@@ -1,6 +1,7 @@
 #include "reload.h"
 
 #include "limiter.h"
+#include "near.h"
 #include "report.h"
 #include "signals.h"
 
@@ -16,8 +17,8 @@ static struct settings read_settings; /* too large for a signal stack, as is all
 static struct settings work;
 static char file_text[SETTINGS_FILE_ROOM];
 
-static atomic_flag reading = ATOMIC_FLAG_INIT;
-static _Atomic int asked;
+NEAR static atomic_flag reading = ATOMIC_FLAG_INIT;
+NEAR static _Atomic int asked;
 
 bool reload_read(struct settings *settings, struct settings_error *error)
 {

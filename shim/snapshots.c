@@ -42,7 +42,7 @@ static bool share_words(void)
 	return true;
 }
 
-static bool lives(int place)
+static HOT bool lives(int place)
 {
 	int pid = atomic_load(&places[place].pid);
 	siginfo_t ended = {.si_pid = 0};
@@ -84,7 +84,7 @@ void snapshot_let_go_slowly(reference held)
 	errno = kept;
 }
 
-int snapshot_begins(void)
+HOT int snapshot_begins(void)
 {
 	if (!share_words())
 		return -1;
@@ -102,7 +102,7 @@ int snapshot_begins(void)
 	return -1;
 }
 
-bool snapshot_ended(int place, pid_t pid)
+HOT bool snapshot_ended(int place, pid_t pid)
 {
 	if (place < 0)
 		return pid < 0;
@@ -116,7 +116,7 @@ bool snapshot_ended(int place, pid_t pid)
 	return true;
 }
 
-void snapshot_in_child(int place)
+HOT void snapshot_in_child(int place)
 {
 	for (int i = 0; atomic_load(&snapshots) != 0 && i < PLACES; i++)
 		atomic_store(&places[i].pid, 0);
@@ -124,7 +124,7 @@ void snapshot_in_child(int place)
 	own_place = place;
 }
 
-void snapshot_begets(void)
+HOT void snapshot_begets(void)
 {
 	if (own_place >= 0)
 		atomic_store(&atomic_load(&has_children)[own_place], 1);
