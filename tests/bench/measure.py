@@ -548,10 +548,13 @@ def measure(name):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--readme", action="store_true", help="put the results into README.md, between its marks")
-    arguments.add_argument("section", nargs="*", default=list(SECTIONS), choices=[*SECTIONS, []])
+    arguments.add_argument("section", nargs="*", help="of: " + " ".join(SECTIONS) + "; all by default")
     chosen = arguments.parse_args()
+    unknown = [name for name in chosen.section if name not in SECTIONS]
+    if unknown:
+        arguments.error(f"no such section: {' '.join(unknown)}")
     try:
-        left_out = [name for name in chosen.section if not measure(name)]
+        left_out = [name for name in chosen.section or SECTIONS if not measure(name)]
     finally:
         shutil.rmtree(TMP, ignore_errors=True) if os.environ.get("IN_NAMESPACE") != "1" else None
     if os.environ.get("IN_NAMESPACE") == "1":
