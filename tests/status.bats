@@ -95,9 +95,13 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	limited python3 "$here/daemon.py" "$port"
 	request=x
 	hold 127.0.0.1 served
-	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], t['degraded']")" = "1 1 []" ]
+	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], 'uncovered-connections' in [d['name'] for d in t['degraded']]")" = "1 1 False" ]
 	hold 127.0.0.1 served
-	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], [d['name'] for d in t['degraded']]")" = "1 2 ['uncovered-connections']" ]
+	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], [d['name'] for d in t['degraded']]")" = "1 2 ['uncovered-connections', 'unseen-programs']" ]
+	[ "$(json "t['unseen']")" -ge 1 ]
+	own_status | grep -q "warning  programs were executed with a listener and without LD_PRELOAD"
+	"$CONNLIMIT" metrics | grep -q "^connlimit_unseen_total{table=\"test-$port\".*} 1"
+	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"test-$port\".*,what=\"unseen-programs\"} 1"
 	own_status | grep -q "warning  the kernel has 1 connections to this daemon that the table does not hold"
 }
 
@@ -181,4 +185,18 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 		[[ $output =~ $'\n  127.0.0.1'\ +1\ +1\ +1\ +0\  && $output != *$'\e'* ]]
 	done
 	"$CONNLIMIT" status --names | grep -qx "test-$port"
+}
+
+@test "status: a daemon that may not ask by netlink asks /proc, which is told for people, for programs and in metrics" {
+	limit_is 1
+	limited python3 "$SOURCE/tests/programs/without_netlink.py" socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
+	request=x
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	[ "$(json "t['asked']['sock_diag'], t['asked']['proc'] > 0, [d['name'] for d in t['degraded']]")" = "0 True ['proc-net-tcp']" ]
+	own_status | grep -q "warning  sock_diag was not to be had"
+	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"test-$port\".*,what=\"proc-net-tcp\"} 1"
+	# And finds there who is gone.
+	let_go 127.0.0.1
+	admitted_soon 127.0.0.1
 }

@@ -120,6 +120,7 @@ static void gather_counters(const struct table_header *header, struct table_view
 	view->observed = atomic_load(&header->observed);
 	view->uncounted = atomic_load(&header->uncounted);
 	view->unverified = atomic_load(&header->unverified);
+	view->unseen = atomic_load(&header->unseen);
 	view->checks = atomic_load(&header->checks);
 	view->check_us = atomic_load(&header->check_us);
 	view->check_gone = atomic_load(&header->check_gone);

@@ -47,6 +47,7 @@ struct table_view {
 	uint64_t observed;
 	uint64_t uncounted;
 	uint64_t unverified;
+	uint64_t unseen;	    /* programs executed with a listener and without us */
 	uint64_t asked[ASKED_WAYS]; /* by enum kernel_way */
 	uint64_t checks;
 	uint64_t check_us;
@@ -72,6 +73,7 @@ enum degraded {
 	DEGRADED_UNVERIFIED, /* some did */
 	DEGRADED_UNCOUNTED,  /* connections were admitted uncounted */
 	DEGRADED_UNCOVERED,  /* the kernel has connections that the table does not know */
+	DEGRADED_UNSEEN,     /* programs have a listener of the daemon's, and are not limited */
 	DEGRADED_NOT_COMPARED,
 	DEGRADED_RELOAD, /* the last one failed */
 	DEGRADED_FLEET,	 /* not heard, though there is a limit over it */

@@ -77,6 +77,7 @@ static json_t *table_object(const struct table_view *view)
 	json_object_set_new(object, "refused_for", reasons);
 	json_object_set_new(object, "uncounted", json_integer((json_int_t)view->uncounted));
 	json_object_set_new(object, "unverified", json_integer((json_int_t)view->unverified));
+	json_object_set_new(object, "unseen", json_integer((json_int_t)view->unseen));
 	json_object_set_new(object, "checks",
 			    json_pack("{s:I, s:I, s:I, s:I}", "number", (json_int_t)view->checks, "microseconds",
 				      (json_int_t)view->check_us, "dropped", (json_int_t)view->check_gone, "repaired",

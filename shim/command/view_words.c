@@ -66,6 +66,7 @@ bool view_degraded(const struct table_view *view, enum degraded what)
 	case DEGRADED_UNVERIFIED: return view->unverified != 0;
 	case DEGRADED_UNCOUNTED: return view->uncounted != 0;
 	case DEGRADED_UNCOVERED: return view->covered >= 0 && view->covered < view->in_kernel;
+	case DEGRADED_UNSEEN: return view->unseen != 0;
 	case DEGRADED_NOT_COMPARED: return view->compared != COMPARED;
 	case DEGRADED_RELOAD: return view->failed >= 0;
 	case DEGRADED_FLEET: return view->settings.cluster_per_ip != LIMIT_NONE && !view->fleet_current;
@@ -81,7 +82,7 @@ const char *view_degraded_name(enum degraded what)
 	    [DEGRADED_BLIND] = "kernel-unreachable",	    [DEGRADED_UNVERIFIED] = "unverified-refusals",
 	    [DEGRADED_UNCOUNTED] = "uncounted-connections", [DEGRADED_UNCOVERED] = "uncovered-connections",
 	    [DEGRADED_NOT_COMPARED] = "not-compared",	    [DEGRADED_RELOAD] = "reload-failed",
-	    [DEGRADED_FLEET] = "fleet-not-heard",
+	    [DEGRADED_FLEET] = "fleet-not-heard",	    [DEGRADED_UNSEEN] = "unseen-programs",
 	};
 
 	return (unsigned)what < DEGRADEDS ? names[what] : "?";
@@ -116,6 +117,12 @@ void view_degraded_says(char *text, size_t size, const struct table_view *view, 
 	case DEGRADED_UNCOVERED:
 		snprintf(text, size, "the kernel has %" PRId64 " connections to this daemon that the table does not hold",
 			 view->in_kernel - view->covered);
+		break;
+	case DEGRADED_UNSEEN:
+		snprintf(text, size,
+			 "programs were executed with a listener and without LD_PRELOAD, %" PRIu64
+			 " times: what they accept is not limited",
+			 view->unseen);
 		break;
 	case DEGRADED_NOT_COMPARED:
 		snprintf(text, size, "these counts are not compared with the kernel: %s",
