@@ -74,6 +74,27 @@ value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") ==
 	kill -0 "$daemon"
 }
 
+@test "disconnect: leaves alone what is another daemon's, whatever a worker wrote into its table" {
+	[ "$(id -u)" -eq 0 ] || skip "needs CAP_NET_ADMIN"
+	limit_is 3
+	start_server
+	hold 127.0.0.1 served
+	local peer line
+	peer=$(ss -Htn state established "sport = :$port" | awk '{ sub(/.*:/, "", $4); print $4; exit }')
+	coproc CLAIMS { exec "$BUILD/tests/hostile" --claims "claims-$port" "$peer" "$port" 3>&-; }
+	# shellcheck disable=SC2153 # bash sets it
+	pids+=("$CLAIMS_PID")
+	read -r -t 20 line <&"${CLAIMS[0]}"
+	[ "$line" = ready ]
+	run "$CONNLIMIT" disconnect 127.0.0.1 "claims-$port"
+	[[ $output == *"cannot end connections"* ]] && skip "a kernel without CONFIG_INET_DIAG_DESTROY"
+	[ "$status" -eq 1 ]
+	[[ $output == *"is left alone"*"0 of 1 connections ended"* ]]
+	[ "$(established 127.0.0.1)" -eq 1 ]
+	run "$CONNLIMIT" disconnect 127.0.0.1 "test-$port"
+	[[ $output == *"1 of 1 connections ended"* ]]
+}
+
 @test "the dashboard loads, and asks only for metrics that there are" {
 	limit_is 1
 	start_server

@@ -31,18 +31,31 @@ static void add(struct search *search, const struct client_connection *found)
 	all->connection[all->number++] = *found;
 }
 
+static void add_processes(struct connections *all, const struct found *found)
+{
+	pid_t *larger = realloc(all->process, (all->processes + found->pids + 1) * sizeof(*larger));
+
+	if (larger == NULL)
+		return;
+	all->process = larger;
+	for (size_t i = 0; i < found->pids; i++)
+		all->process[all->processes++] = found->pid[i];
+}
+
 static void visit(struct found *found, void *with)
 {
 	struct search *search = with;
 	struct table *table = &found->table;
+	size_t from = search->connections->processes;
 	bool here = network_namespace() == atomic_load(&table->header->network);
 
 	if (here)
 		check_all(table);
+	add_processes(search->connections, found);
 	uint32_t extent = record_extent(table);
 	uint32_t now = (uint32_t)(clock_ms() / 1000);
 	for (uint32_t slot = 0; slot < extent; slot++) {
-		struct client_connection one = {.elsewhere = !here};
+		struct client_connection one = {.elsewhere = !here, .from = from, .to = search->connections->processes};
 		uint64_t state;
 
 		if (!record_read(table, slot, &state, &one.connection) || connection_is_unix(&one.connection) ||
@@ -77,5 +90,6 @@ unsigned connections_find(struct connections *connections, const struct network 
 void connections_free(struct connections *connections)
 {
 	free(connections->connection);
+	free(connections->process);
 	*connections = (struct connections){0};
 }

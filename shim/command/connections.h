@@ -7,18 +7,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct client_connection {
 	struct connection connection;
-	uint32_t age;	/* s since it was accepted */
-	uint32_t pid;	/* of the process that accepted it */
-	bool elsewhere; /* in another network namespace than ours: not compared with the kernel */
+	uint32_t age;	 /* s since it was accepted */
+	uint32_t pid;	 /* of the process that accepted it */
+	bool elsewhere;	 /* in another network namespace than ours: not compared with the kernel */
+	size_t from, to; /* its daemon's processes: those of `process` below */
 	char table[TABLE_NAME_MOST + 1];
 };
 
 struct connections {
 	struct client_connection *connection; /* the oldest first */
 	size_t number;
+	pid_t *process; /* that have the tables mapped, by the kernel's word */
+	size_t processes;
 };
 
 /* Finds them in the tables that `which` fits (tables.h), after the tables were compared with the kernel. Returns how many

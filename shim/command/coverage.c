@@ -14,7 +14,7 @@
 /* A daemon opens its listeners before its clients come: behind so many descriptors of a process none is looked for. */
 enum { DESCRIPTORS_MOST = 1024 };
 
-static void mark_listeners_of(pid_t pid, const struct sockets *sockets, bool *own)
+void listeners_mark(pid_t pid, const struct sockets *sockets, bool *own)
 {
 	char path[64];
 	char target[64];
@@ -76,6 +76,11 @@ static enum whose whose(const struct sockets *sockets, const bool *own, const st
 		best_is = own[i] ? OURS : OTHERS;
 	}
 	return best_is;
+}
+
+bool listeners_lead_to(const struct sockets *sockets, const bool *own, const struct endpoint *local)
+{
+	return whose(sockets, own, local) == OURS;
 }
 
 /* ---- what the table holds ---- */
@@ -174,7 +179,7 @@ void coverage_of(const struct found *found, const struct sockets *sockets, int64
 	if (own != NULL && missing != NULL && held != NULL && find_held(held, &found->table)) {
 		*covered = 0;
 		for (size_t i = 0; i < found->pids; i++)
-			mark_listeners_of(found->pid[i], sockets, own);
+			listeners_mark(found->pid[i], sockets, own);
 		bool any = memchr(own, true, sockets->listeners) != NULL;
 		for (size_t i = 0; i < sockets->opens; i++) {
 			const struct socket_facts *facts = &sockets->open[i];

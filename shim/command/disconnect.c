@@ -1,15 +1,19 @@
 /* connlimit disconnect ADDRESS: the end of one client's connections. */
 #include "command.h"
 #include "connections.h"
+#include "coverage.h"
 #include "disconnect.h"
 #include "tables.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,19 +29,122 @@ static const char help[] =
     "be ended; 2 called wrongly; 69 this kernel cannot end connections; 77 not\n"
     "permitted, or no such table among those that this user may read\n";
 
-/* sock_diag(7), SOCK_DESTROY: the kernel ends the connection as if by a reset, and the daemon reads ECONNABORTED. Returns an
- * errno; ENOENT if it is gone already. */
-static int destroy(int descriptor, const struct connection *connection)
+/* ---- whose it is ----
+ *
+ * A worker may write into the table what it likes: other daemons' connections too. So none is ended that the kernel does not
+ * know to be held by a process which has the table mapped. */
+
+/* What is not an errno: the kernel has such a connection, and it is not the daemon's. */
+enum { NOT_THEIRS = -1 };
+
+struct daemon {
+	unsigned long *inode; /* of its processes' sockets, sorted */
+	size_t number;
+	struct sockets sockets; /* of the kernel */
+	bool *own;		/* of sockets.listener[], those of its processes */
+	size_t from, to;	/* the processes whose they are */
+};
+
+static void add_inode(struct daemon *daemon, unsigned long inode)
+{
+	/* Room doubles whenever the number is a power of two from 64 on. */
+	if (daemon->number == 0 || (daemon->number >= 64 && (daemon->number & (daemon->number - 1)) == 0)) {
+		size_t room = daemon->number == 0 ? 64 : daemon->number * 2;
+		unsigned long *larger = realloc(daemon->inode, room * sizeof(*larger));
+
+		if (larger == NULL)
+			return;
+		daemon->inode = larger;
+	}
+	daemon->inode[daemon->number++] = inode;
+}
+
+static void add_sockets_of(struct daemon *daemon, pid_t pid)
+{
+	char path[64];
+	char target[64];
+	const struct dirent *entry;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	DIR *descriptors = opendir(path);
+	if (descriptors == NULL)
+		return;
+	while ((entry = readdir(descriptors)) != NULL) {
+		unsigned long inode;
+		ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
+
+		target[length > 0 ? length : 0] = '\0';
+		if (sscanf(target, "socket:[%lu]", &inode) == 1)
+			add_inode(daemon, inode);
+	}
+	closedir(descriptors);
+}
+
+static int by_number(const void *left, const void *right)
+{
+	unsigned long a = *(const unsigned long *)left;
+	unsigned long b = *(const unsigned long *)right;
+
+	return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/* The sockets of one daemon's processes, sorted; kept until another daemon's are asked for. */
+static void look_at_daemon(struct daemon *daemon, const struct connections *connections, const struct client_connection *one)
+{
+	if (daemon->inode != NULL && daemon->from == one->from && daemon->to == one->to)
+		return;
+	daemon->number = 0;
+	free(daemon->inode);
+	daemon->inode = NULL;
+	daemon->from = one->from;
+	daemon->to = one->to;
+	for (size_t i = one->from; i < one->to; i++)
+		add_sockets_of(daemon, connections->process[i]);
+	free(daemon->own);
+	daemon->own = calloc(daemon->sockets.listeners + 1, sizeof(*daemon->own));
+	for (size_t i = one->from; i < one->to && daemon->own != NULL; i++)
+		listeners_mark(connections->process[i], &daemon->sockets, daemon->own);
+	if (daemon->number > 0)
+		qsort(daemon->inode, daemon->number, sizeof(*daemon->inode), by_number);
+}
+
+static bool holds(const struct daemon *daemon, unsigned long inode)
+{
+	return inode != 0 && daemon->number > 0 &&
+	       bsearch(&inode, daemon->inode, daemon->number, sizeof(*daemon->inode), by_number) != NULL;
+}
+
+static bool is_theirs(const struct daemon *daemon, const struct connection *connection, unsigned long inode)
+{
+	return holds(daemon, inode) ||
+	       (daemon->own != NULL && listeners_lead_to(&daemon->sockets, daemon->own, &connection->local));
+}
+
+/* ---- the kernel's part ---- */
+
+struct request {
+	struct nlmsghdr header;
+	struct inet_diag_req_v2 body;
+};
+
+struct reply {
+	struct nlmsghdr header;
+	union {
+		struct nlmsgerr error;
+		struct inet_diag_msg socket;
+		char room[1024];
+	};
+};
+
+static void write_request(struct request *request, const struct connection *connection)
 {
 	bool ipv4 = address_is_ipv4(&connection->peer.address);
 	size_t skipped = ipv4 ? 12 : 0;
-	struct {
-		struct nlmsghdr header;
-		struct inet_diag_req_v2 body;
-	} request = {
-	    .header = {.nlmsg_len = sizeof(request),
-		       .nlmsg_type = SOCK_DESTROY,
-		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+
+	*request = (struct request){
+	    .header = {.nlmsg_len = sizeof(*request),
+		       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		       .nlmsg_flags = NLM_F_REQUEST,
 		       .nlmsg_seq = 1},
 	    .body = {.sdiag_family = ipv4 ? AF_INET : AF_INET6,
 		     .sdiag_protocol = IPPROTO_TCP,
@@ -47,25 +154,52 @@ static int destroy(int descriptor, const struct connection *connection)
 			    .idiag_if = connection->peer.interface,
 			    .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}},
 	};
-	struct {
-		struct nlmsghdr header;
-		struct nlmsgerr error;
-		char rest[256];
-	} reply = {0};
+	memcpy(request->body.id.idiag_src, connection->local.address.bytes + skipped, 16 - skipped);
+	memcpy(request->body.id.idiag_dst, connection->peer.address.bytes + skipped, 16 - skipped);
+}
 
-	memcpy(request.body.id.idiag_src, connection->local.address.bytes + skipped, 16 - skipped);
-	memcpy(request.body.id.idiag_dst, connection->peer.address.bytes + skipped, 16 - skipped);
-	if (send(descriptor, &request, sizeof(request), 0) < 0 ||
-	    recv(descriptor, &reply, sizeof(reply), 0) < (ssize_t)sizeof(reply.header))
-		return errno != 0 ? errno : EIO;
-	return reply.header.nlmsg_type == NLMSG_ERROR ? -reply.error.error : 0;
+/* Returns an errno; 0 with the kernel's reply. */
+static int ask(int descriptor, const struct request *request, struct reply *reply)
+{
+	*reply = (struct reply){0};
+	if (send(descriptor, request, sizeof(*request), 0) < 0)
+		return errno;
+	ssize_t length = recv(descriptor, reply, sizeof(*reply), 0);
+	if (length < 0)
+		return errno;
+	if (reply->header.nlmsg_type != NLMSG_ERROR)
+		return (size_t)length >= sizeof(reply->header) + sizeof(reply->socket) ? 0 : EIO;
+	return (size_t)length >= sizeof(reply->header) + sizeof(reply->error) ? -reply->error.error : EIO;
+}
+
+/* sock_diag(7), SOCK_DESTROY: the kernel ends the connection as if by a reset, and the daemon reads ECONNABORTED. The cookie
+ * names the very socket that was looked at. Returns an errno, ENOENT if it is gone already, or NOT_THEIRS. */
+static int destroy(int descriptor, const struct connection *connection, const struct daemon *daemon)
+{
+	struct request request;
+	struct reply reply;
+
+	write_request(&request, connection);
+	int failure = ask(descriptor, &request, &reply);
+	if (failure != 0)
+		return failure;
+	/* Where only the listener is there, the kernel finds that. */
+	if (reply.socket.idiag_state == TCP_LISTEN || reply.socket.idiag_inode == 0)
+		return ENOENT;
+	if (!is_theirs(daemon, connection, reply.socket.idiag_inode))
+		return NOT_THEIRS;
+	request.header.nlmsg_type = SOCK_DESTROY;
+	request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	memcpy(request.body.id.idiag_cookie, reply.socket.id.idiag_cookie, sizeof(request.body.id.idiag_cookie));
+	return ask(descriptor, &request, &reply);
 }
 
 static const char *why_not(int failure)
 {
-	return failure == EOPNOTSUPP ? "this kernel cannot end connections: it was built without CONFIG_INET_DIAG_DESTROY"
-	       : failure == EPERM    ? "not permitted: ending connections needs CAP_NET_ADMIN, so run it as root"
-				     : strerror(failure);
+	return failure == NOT_THEIRS   ? "it is not the daemon's, as far as we may see, and is left alone"
+	       : failure == EOPNOTSUPP ? "this kernel cannot end connections: it was built without CONFIG_INET_DIAG_DESTROY"
+	       : failure == EPERM      ? "not permitted: ending connections needs CAP_NET_ADMIN, so run it as root"
+				       : strerror(failure);
 }
 
 static void say_why(char *text, size_t size, const struct client_connection *one, int failure)
@@ -85,16 +219,20 @@ int disconnect_all(const struct connections *connections, size_t *ended, char *w
 {
 	int status = STATUS_DONE;
 	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	struct daemon daemon = {0};
 
 	*ended = 0;
+	sockets_read(&daemon.sockets);
 	if (descriptor < 0) {
 		snprintf(why, size, "sock_diag is not to be had: %s", strerror(errno));
+		sockets_free(&daemon.sockets);
 		return STATUS_UNAVAILABLE;
 	}
 	for (size_t i = 0; i < connections->number; i++) {
 		const struct client_connection *one = &connections->connection[i];
-		int failure = one->elsewhere ? EXDEV : destroy(descriptor, &one->connection);
 
+		look_at_daemon(&daemon, connections, one);
+		int failure = one->elsewhere ? EXDEV : destroy(descriptor, &one->connection, &daemon);
 		if (failure == 0)
 			(*ended)++;
 		if (failure == 0 || failure == ENOENT)
@@ -105,6 +243,9 @@ int disconnect_all(const struct connections *connections, size_t *ended, char *w
 			break; /* the same for all of them */
 	}
 	close(descriptor);
+	free(daemon.inode);
+	free(daemon.own);
+	sockets_free(&daemon.sockets);
 	return status;
 }
 

@@ -5,6 +5,10 @@
  *     hostile --first TABLE     as another user: makes the segments that a table of this name would be, before the daemon does,
  *                               until its standard input ends; then tells whether anybody wrote to them
  *
+ *     hostile --claims TABLE PEER-PORT LOCAL-PORT
+ *                               makes a table in which a connection of 127.0.0.1 stands that is another daemon's, until its
+ * standard input ends
+ *
  * Prints what it was able to do that it should not be, and then "ready". */
 #include "../../lib/segment.c" /* for the keys */
 #include "scribble.h"
@@ -64,9 +68,32 @@ static int come_first(const char *name)
 	return 0;
 }
 
+static int claim(const char *name, const char *peer_port, const char *local_port)
+{
+	static struct settings settings;
+	struct address loopback = {.bytes = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
+	struct connection connection = {.peer = {.address = loopback, .port = (uint16_t)atoi(peer_port)},
+					.local = {.address = loopback, .port = (uint16_t)atoi(local_port)}};
+	struct table table;
+	reference held;
+
+	settings_default(&settings);
+	if (!table_open(&table, name, &settings, NULL) || table_admit(&table, &connection, &held) != VERDICT_ADMITTED)
+		return 2;
+	printf("ready\n");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	table_leave(&table);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct table table;
+
+	if (argc == 5 && strcmp(argv[1], "--claims") == 0)
+		return claim(argv[2], argv[3], argv[4]);
 
 	if (argc != 3)
 		return 2;
