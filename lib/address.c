@@ -80,7 +80,7 @@ static char *add_ipv6(char *at, const uint8_t bytes[16])
 	int gap_length = 1;
 
 	for (int i = 0; i < 8; i++)
-		group[i] = (unsigned)bytes[2 * i] << 8 | bytes[2 * i + 1];
+		group[i] = (unsigned)bytes[2 * (size_t)i] << 8 | bytes[2 * (size_t)i + 1];
 	for (int i = 0; i < 8; i++) {
 		int zeros = 0;
 

@@ -200,6 +200,7 @@ int connlimit_accept(connlimit *limiter, int fd, connlimit_handle *handle)
 	struct connection connection = {0};
 
 	handle->held = 0;
+	address.ss_family = AF_UNSPEC;
 	note_pid(limiter);
 	if (getpeername(fd, (struct sockaddr *)&address, &length) != 0)
 		return -1;

@@ -121,7 +121,7 @@ static bool ask_some(int descriptor, const struct request *requests, size_t aske
 	if (sendto(descriptor, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) != (ssize_t)bytes)
 		return false;
 	for (size_t replies = 0; replies < asked; replies++) {
-		struct sockaddr_nl from;
+		struct sockaddr_nl from = {0};
 		socklen_t from_length = sizeof(from);
 		ssize_t length =
 		    recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);

@@ -105,7 +105,7 @@ static bool ask(int netlink, const struct request *requests, size_t number, enum
 	if (sendto(netlink, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) != (ssize_t)bytes)
 		return false;
 	for (size_t replies = 0; replies < number; replies++) {
-		struct sockaddr_nl from;
+		struct sockaddr_nl from = {0};
 		socklen_t from_length = sizeof(from);
 		uint32_t sequence;
 		enum answer answer;

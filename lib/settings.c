@@ -193,7 +193,7 @@ START enum setting_id settings_find(const char *name, size_t length, struct sett
 		}
 	}
 	/* Of a name that has half its letters from another, that one was hardly meant. */
-	unknown(error, name, length, variable, nearest <= 3 && nearest * 2 <= wanted_length ? best : SETTINGS);
+	unknown(error, name, length, variable, nearest <= 3 && nearest <= wanted_length / 2 ? best : SETTINGS);
 	return SETTINGS;
 }
 

@@ -32,7 +32,7 @@ static bool is_wildcard(const struct address *address)
  * nothing is concluded from its answers. */
 static bool only_endpoint(int listener, struct endpoint *endpoint)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
 	socklen_t length = sizeof(address);
 
 	if (!option_is(listener, SOL_SOCKET, SO_PROTOCOL, IPPROTO_TCP) ||

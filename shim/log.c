@@ -63,7 +63,7 @@ void log_uncounted(void)
 	const struct table *table = limiter_table();
 	char buffer[256];
 
-	if (now < after || !atomic_compare_exchange_strong(&not_before, &after, now + LOG_CLIENT_SECONDS * 1000))
+	if (now < after || !atomic_compare_exchange_strong(&not_before, &after, now + LOG_CLIENT_SECONDS * UINT64_C(1000)))
 		return;
 	struct text text = text_begin(buffer, sizeof(buffer));
 	text_add_number(&text, atomic_load(&table->header->uncounted));

@@ -112,8 +112,8 @@ static int reset_socket(int like)
 	/* Where any of it fails, the socket is one that was never connected, which is near enough. */
 	if (bind(made, (struct sockaddr *)&address, length) == 0 &&
 	    getsockname(made, (struct sockaddr *)&address, &length) == 0) {
-		connect(made, (struct sockaddr *)&address, length);
-		connect(made, &nowhere, sizeof(nowhere));
+		(void)connect(made, (struct sockaddr *)&address, length);
+		(void)connect(made, &nowhere, sizeof(nowhere));
 	}
 	return made;
 }

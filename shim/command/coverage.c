@@ -97,7 +97,7 @@ static size_t place_of(const struct held *held, const struct connection *connect
 	uint64_t word;
 
 	for (int i = 0; i < 2; i++) {
-		memcpy(&word, connection->peer.address.bytes + 8 * i, sizeof(word));
+		memcpy(&word, connection->peer.address.bytes + 8 * (size_t)i, sizeof(word));
 		hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
 		hash ^= hash >> 32;
 	}
