@@ -22,7 +22,7 @@ static const char help[] =
     "of the process PID. Counts are compared with the kernel each time. 'h' shows the\n"
     "keys: sort by any column, filter, one client's connections.\n"
     "\n"
-    "  --delay SECONDS  how often to look, 1 to 3600 (1)\n"
+    "  --delay SECONDS  how often to look, 1 to 3600 (1); less often if looking is slow\n"
     "\n"
     "Exit status: 0 done; 1 no such table, or no terminal that can be drawn on;\n"
     "2 called wrongly; 77 no such table among those that this user may read\n";
@@ -36,6 +36,10 @@ static void on_stop(int signal)
 }
 
 /* ---- looking ---- */
+
+/* With tens of thousands of clients a look takes a second, in which no key is answered: so after each it rests for this many
+ * times as long. */
+enum { LOOK_REST = 4 };
 
 static void look(struct top *top)
 {
@@ -289,7 +293,10 @@ static void watch(struct top *top)
 
 		if (now >= next && !top->paused) {
 			look(top);
-			next = clock_us() / 1000 + (uint64_t)top->delay * 1000;
+			uint64_t looked = clock_us() / 1000;
+			uint64_t rest = (looked - now) * LOOK_REST;
+			uint64_t delay = (uint64_t)top->delay * 1000;
+			next = looked + (rest > delay ? rest : delay);
 		}
 		keep_in_view(top);
 		draw(top);
