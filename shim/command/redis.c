@@ -249,9 +249,9 @@ bool redis_add(struct redis *redis, int arguments, const char **argument, const 
 	char *command = NULL;
 	long long bytes = redisFormatCommandArgv(&command, arguments, argument, length);
 
-	if (bytes < 0)
+	if (bytes <= 0)
 		return false;
-	if (redis->length + (size_t)bytes > redis->room) {
+	if (redis->pending == NULL || redis->length + (size_t)bytes > redis->room) {
 		size_t room = (redis->length + (size_t)bytes) * 2;
 		char *larger = realloc(redis->pending, room);
 		if (larger == NULL) {
