@@ -22,7 +22,7 @@ static const char help[] =
     "of the process PID. Counts are compared with the kernel each time. 'h' shows the\n"
     "keys: sort by any column, filter, one client's connections.\n"
     "\n"
-    "  --delay SECONDS  how often to look, 1 to 3600 (1); less often if looking is slow\n"
+    "  --delay SECONDS  how often to look, 1 to 3600 (1); less often if slow\n"
     "\n"
     "Exit status: 0 done; 1 no such table, or no terminal that can be drawn on;\n"
     "2 called wrongly; 77 no such table among those that this user may read\n";

@@ -42,6 +42,7 @@ command, limits, table, port = sys.argv[1:]
 signal.alarm(120)
 pid, terminal = pty.fork()
 if pid == 0:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the test may run under nohup
     os.execv(command, [command, "run", "--file", limits, "--table", table, "--",
                        "python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", port])
 heard = b""
