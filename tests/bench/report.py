@@ -3,6 +3,7 @@ import csv
 import os
 import platform
 import re
+import shutil
 
 
 def read(path):
@@ -49,7 +50,7 @@ def plot(rows, out):
     shown = [row for row in rows if row["unit"] == "x" and "CPU" in row["what"]]
     if not shown:
         return
-    _, axes = pyplot.subplots(figsize=(10, 0.45 * len(shown) + 1.2))
+    _, axes = pyplot.subplots(figsize=(11, 0.42 * len(shown) + 1.2))
     places = range(len(shown))[::-1]
     medians = [row["median"] for row in shown]
     spread = [[row["median"] - row["low"] for row in shown], [row["high"] - row["median"] for row in shown]]
@@ -58,7 +59,7 @@ def plot(rows, out):
     axes.set_yticks(list(places))
     axes.set_yticklabels([row["what"] for row in shown], fontsize=8)
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel("CPU over bare: medians of alternating pairs, and quartiles")
+    axes.set_title("CPU over bare: medians of alternating pairs, and quartiles", loc="right", fontsize=9)
     pyplot.tight_layout()
     pyplot.savefig(f"{out}/results.png", dpi=120)
 
@@ -69,8 +70,8 @@ def system():
     return f"{name}, Linux {platform.release()}, {platform.machine()}, {os.cpu_count()} cores"
 
 
-def readme(rows, pairs):
-    path = f"{os.path.dirname(os.path.abspath(__file__))}/../../README.md"
+def readme(rows, pairs, out):
+    path = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../../README.md")
     with open(path, encoding="utf-8") as file:
         text = file.read()
     left_out = re.compile(r"requests in a second|that does not concern us|the same in instructions|instructions of admit")
@@ -85,5 +86,8 @@ def readme(rows, pairs):
         raise SystemExit("README.md has no block of measurements")
     before, rest = text.split(begin, 1)
     after = rest.split(end, 1)[1]
+    picture = f"{out}/results.png"
+    if os.path.exists(picture):
+        shutil.copyfile(picture, f"{os.path.dirname(path)}/scripts/measurements.png")
     with open(path, "w", encoding="utf-8") as file:
         file.write(before + begin + block + end + after)
