@@ -76,10 +76,6 @@ def readme(rows, pairs, out):
         text = file.read()
     left_out = re.compile(r"requests in a second|that does not concern us|the same in instructions|instructions of admit")
     shown = [row for row in rows if not left_out.search(row["what"])]
-    each = [row for row in rows if "that does not concern us" in row["what"]]
-    if each:
-        dearest = max(each, key=lambda row: row["median"])
-        shown.append(dict(dearest, what="the dearest call that does not concern us (" + dearest["what"].split()[0] + "), more than the pass-through"))
     block = f"Medians and quartiles of up to {pairs} alternating pairs ({system()}):\n\n" + table(shown)
     begin, end = "<!-- measurements -->\n", "<!-- /measurements -->"
     if begin not in text or end not in text:
