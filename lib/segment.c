@@ -1,9 +1,9 @@
 #include "segment.h"
 
+#include "alive.h"
 #include "fingerprint.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -174,7 +174,7 @@ void segment_detach(struct segment *segment, bool last_removes)
 /* The kernel says 0 of one that is not in our pid namespace. */
 static bool lives(pid_t pid)
 {
-	return pid == 0 || kill(pid, 0) == 0 || errno != ESRCH;
+	return pid == 0 || process_alive((uint32_t)pid);
 }
 
 void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), void *with)

@@ -1,12 +1,11 @@
 #include "machine.h"
 
+#include "../../lib/alive.h"
 #include "../../lib/check.h"
 #include "../../lib/clock.h"
 #include "../../lib/remote.h"
 #include "../../lib/segment.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,7 +255,7 @@ static bool is_taken(const struct table *table)
 {
 	static uint32_t told_of;
 	uint32_t pid = remote_sidecar(table);
-	bool taken = pid != 0 && pid != table->pid && (kill((pid_t)pid, 0) == 0 || errno != ESRCH);
+	bool taken = pid != 0 && pid != table->pid && process_alive(pid);
 
 	if (taken && pid != told_of) {
 		fprintf(stderr, "connlimit sync: table %.63s is left to the sidecar that has it, pid %u\n", table->header->name,
