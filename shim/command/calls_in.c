@@ -1,9 +1,11 @@
 #include "calls_in.h"
 
+#include "image.h"
+
 #include <elf.h>
 #include <string.h>
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(__LP64__)
 
 enum {
 	LOADS_MOST = 32,
@@ -12,8 +14,7 @@ enum {
 };
 
 struct file {
-	const unsigned char *bytes;
-	size_t size;
+	struct image image;
 	Elf64_Phdr load[LOADS_MOST];
 	int loads;
 	uint64_t symbols, strings;	   /* offsets in the file; UINT64_MAX: none */
@@ -25,34 +26,18 @@ struct places {
 	int number;
 };
 
-static bool copy(void *to, const struct file *file, uint64_t at, size_t length)
-{
-	if (at > file->size || length > file->size - at)
-		return false;
-	memcpy(to, file->bytes + at, length);
-	return true;
-}
-
-static uint64_t offset_of(const struct file *file, uint64_t address)
-{
-	for (int i = 0; i < file->loads; i++)
-		if (address >= file->load[i].p_vaddr && address - file->load[i].p_vaddr < file->load[i].p_filesz)
-			return address - file->load[i].p_vaddr + file->load[i].p_offset;
-	return UINT64_MAX;
-}
-
 static void read_dynamic(struct file *file, const Elf64_Phdr *segment)
 {
 	Elf64_Dyn entry;
 
-	for (uint64_t at = 0; at < segment->p_filesz && copy(&entry, file, segment->p_offset + at, sizeof(entry));
+	for (uint64_t at = 0; at < segment->p_filesz && image_copy(&entry, &file->image, segment->p_offset + at, sizeof(entry));
 	     at += sizeof(entry)) {
 		switch (entry.d_tag) {
-		case DT_SYMTAB: file->symbols = offset_of(file, entry.d_un.d_ptr); break;
-		case DT_STRTAB: file->strings = offset_of(file, entry.d_un.d_ptr); break;
-		case DT_RELA: file->relocations[0] = offset_of(file, entry.d_un.d_ptr); break;
+		case DT_SYMTAB: file->symbols = image_offset(file->load, file->loads, entry.d_un.d_ptr); break;
+		case DT_STRTAB: file->strings = image_offset(file->load, file->loads, entry.d_un.d_ptr); break;
+		case DT_RELA: file->relocations[0] = image_offset(file->load, file->loads, entry.d_un.d_ptr); break;
 		case DT_RELASZ: file->sizes[0] = entry.d_un.d_val; break;
-		case DT_JMPREL: file->relocations[1] = offset_of(file, entry.d_un.d_ptr); break;
+		case DT_JMPREL: file->relocations[1] = image_offset(file->load, file->loads, entry.d_un.d_ptr); break;
 		case DT_PLTRELSZ: file->sizes[1] = entry.d_un.d_val; break;
 		case DT_NULL: return;
 		default: break;
@@ -66,13 +51,13 @@ static bool read_file(struct file *file)
 	Elf64_Ehdr header;
 
 	file->symbols = file->strings = file->relocations[0] = file->relocations[1] = UINT64_MAX;
-	if (!copy(&header, file, 0, sizeof(header)) || header.e_machine != EM_X86_64 ||
+	if (!image_copy(&header, &file->image, 0, sizeof(header)) || header.e_machine != EM_X86_64 ||
 	    header.e_phentsize != sizeof(Elf64_Phdr))
 		return false;
 	for (unsigned i = 0; i < header.e_phnum; i++) {
 		Elf64_Phdr segment;
 
-		if (!copy(&segment, file, header.e_phoff + (uint64_t)i * sizeof(segment), sizeof(segment)))
+		if (!image_copy(&segment, &file->image, header.e_phoff + (uint64_t)i * sizeof(segment), sizeof(segment)))
 			return false;
 		if (segment.p_type == PT_LOAD && file->loads < LOADS_MOST)
 			file->load[file->loads++] = segment;
@@ -107,14 +92,15 @@ static void find_slots(const struct file *file, const char *function, struct pla
 
 	for (int table = 0; table < 2 && length <= sizeof(name); table++)
 		for (uint64_t at = 0; at < file->sizes[table] && file->relocations[table] != UINT64_MAX &&
-				      copy(&relocation, file, file->relocations[table] + at, sizeof(relocation));
+				      image_copy(&relocation, &file->image, file->relocations[table] + at, sizeof(relocation));
 		     at += sizeof(relocation)) {
 			uint64_t type = ELF64_R_TYPE(relocation.r_info);
 
 			if ((type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT) &&
-			    copy(&symbol, file, file->symbols + ELF64_R_SYM(relocation.r_info) * sizeof(symbol),
-				 sizeof(symbol)) &&
-			    copy(name, file, file->strings + symbol.st_name, length) && memcmp(name, function, length) == 0)
+			    image_copy(&symbol, &file->image, file->symbols + ELF64_R_SYM(relocation.r_info) * sizeof(symbol),
+				       sizeof(symbol)) &&
+			    image_copy(name, &file->image, file->strings + symbol.st_name, length) &&
+			    memcmp(name, function, length) == 0)
 				add(slots, relocation.r_offset);
 		}
 }
@@ -173,7 +159,7 @@ static bool find_calls(const unsigned char *code, size_t size, uint64_t address,
 
 bool calls_with(const unsigned char *bytes, size_t size, const char *function, int argument, bool (*wanted)(uint32_t constant))
 {
-	struct file file = {.bytes = bytes, .size = size};
+	struct file file = {.image = {.bytes = bytes, .size = size}};
 	struct places slots = {0};
 	struct places stubs = {0};
 

@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include "calls_in.h"
+#include "image.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -96,25 +97,6 @@ int program_find(const char *name, char *path, size_t size)
 
 /* ---- the file ---- */
 
-struct image {
-	const unsigned char *bytes;
-	size_t size;
-};
-
-static const void *part(const struct image *image, uint64_t at, uint64_t length)
-{
-	return at <= image->size && length <= image->size - at ? image->bytes + at : NULL;
-}
-
-static bool copy_part(void *to, const struct image *image, uint64_t at, size_t length)
-{
-	const void *from = part(image, at, length);
-
-	if (from != NULL)
-		memcpy(to, from, length);
-	return from != NULL;
-}
-
 /* A NUL-terminated string within the file. */
 static const char *text_at(const struct image *image, uint64_t at)
 {
@@ -140,7 +122,7 @@ static bool read_segments(const struct image *image, const ElfW(Ehdr) * header, 
 	for (unsigned i = 0; i < header->e_phnum; i++) {
 		ElfW(Phdr) segment;
 
-		if (!copy_part(&segment, image, header->e_phoff + (uint64_t)i * sizeof(segment), sizeof(segment)))
+		if (!image_copy(&segment, image, header->e_phoff + (uint64_t)i * sizeof(segment), sizeof(segment)))
 			return false;
 		if (segment.p_type == PT_INTERP) {
 			const char *name = text_at(image, segment.p_offset);
@@ -157,18 +139,10 @@ static bool read_segments(const struct image *image, const ElfW(Ehdr) * header, 
 	return true;
 }
 
-static uint64_t file_offset(const struct layout *layout, uint64_t address)
-{
-	for (int i = 0; i < layout->loads; i++)
-		if (address >= layout->load[i].p_vaddr && address - layout->load[i].p_vaddr < layout->load[i].p_filesz)
-			return address - layout->load[i].p_vaddr + layout->load[i].p_offset;
-	return UINT64_MAX;
-}
-
 static bool read_section(ElfW(Shdr) * section, const struct image *image, const ElfW(Ehdr) * header, unsigned which)
 {
 	return header->e_shentsize == sizeof(*section) && which < header->e_shnum &&
-	       copy_part(section, image, header->e_shoff + (uint64_t)which * sizeof(*section), sizeof(*section));
+	       image_copy(section, image, header->e_shoff + (uint64_t)which * sizeof(*section), sizeof(*section));
 }
 
 /* Go's linker leaves these even in stripped programs. */
@@ -197,7 +171,8 @@ static bool wants_uring(const struct image *image, const ElfW(Ehdr) * header)
 	for (unsigned i = 0; read_section(&section, image, header, i); i++) {
 		if (section.sh_type != SHT_DYNSYM || !read_section(&strings, image, header, section.sh_link))
 			continue;
-		for (uint64_t at = 0; at < section.sh_size && copy_part(&symbol, image, section.sh_offset + at, sizeof(symbol));
+		for (uint64_t at = 0;
+		     at < section.sh_size && image_copy(&symbol, image, section.sh_offset + at, sizeof(symbol));
 		     at += sizeof(symbol)) {
 			const char *name =
 			    symbol.st_shndx == SHN_UNDEF ? text_at(image, strings.sh_offset + symbol.st_name) : NULL;
@@ -223,10 +198,10 @@ static struct needs read_needs(const struct image *image, const struct layout *l
 		for (uint64_t at = 0; at < layout->dynamic_size; at += sizeof(ElfW(Dyn))) {
 			ElfW(Dyn) entry;
 
-			if (!copy_part(&entry, image, layout->dynamic + at, sizeof(entry)) || entry.d_tag == DT_NULL)
+			if (!image_copy(&entry, image, layout->dynamic + at, sizeof(entry)) || entry.d_tag == DT_NULL)
 				break;
 			if (pass == 0 && entry.d_tag == DT_STRTAB)
-				strings = file_offset(layout, entry.d_un.d_ptr);
+				strings = image_offset(layout->load, layout->loads, entry.d_un.d_ptr);
 			if (pass == 1 && entry.d_tag == DT_NEEDED && strings != UINT64_MAX) {
 				const char *needed = text_at(image, strings + entry.d_un.d_val);
 				if (needed != NULL && strncmp(needed, "liburing", 8) == 0)
@@ -261,7 +236,7 @@ static void examine_elf(struct program *program, const struct image *image)
 		found(program, true, "it is built for another architecture than connlimit's preload object");
 		return;
 	}
-	if (!copy_part(&header, image, 0, sizeof(header))) {
+	if (!image_copy(&header, image, 0, sizeof(header))) {
 		found(program, true, "it is damaged: the file ends within the header");
 		return;
 	}
