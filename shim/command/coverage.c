@@ -1,43 +1,29 @@
 #include "coverage.h"
 
+#include "processes.h"
+
 #include "../../lib/kernel.h"
 #include "../../lib/records.h"
 
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- which listeners are the daemon's ---- */
 
 /* A daemon opens its listeners before its clients come: behind so many descriptors of a process none is looked for. */
 enum { DESCRIPTORS_MOST = 1024 };
 
-void listeners_mark(pid_t pid, const struct sockets *sockets, bool *own)
+struct marking {
+	const struct sockets *sockets;
+	bool *own;
+};
+
+static void mark(unsigned long inode, void *with)
 {
-	char path[64];
-	char target[64];
-	const struct dirent *entry;
-	unsigned looked_at = 0;
+	const struct marking *marking = with;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	DIR *descriptors = opendir(path);
-	if (descriptors == NULL)
-		return;
-	while ((entry = readdir(descriptors)) != NULL && looked_at++ < DESCRIPTORS_MOST) {
-		unsigned long inode;
-		ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
-
-		if (length <= 0)
-			continue;
-		target[length] = '\0';
-		if (sscanf(target, "socket:[%lu]", &inode) != 1)
-			continue;
-		for (size_t i = 0; i < sockets->listeners; i++)
-			own[i] |= sockets->listener[i].inode == inode;
-	}
-	closedir(descriptors);
+	for (size_t i = 0; i < marking->sockets->listeners; i++)
+		marking->own[i] |= marking->sockets->listener[i].inode == inode;
 }
 
 static bool is_wildcard(const struct address *address)
@@ -178,8 +164,9 @@ void coverage_of(const struct found *found, const struct sockets *sockets, int64
 	*in_kernel = 0;
 	if (own != NULL && missing != NULL && held != NULL && find_held(held, &found->table)) {
 		*covered = 0;
+		struct marking marking = {.sockets = sockets, .own = own};
 		for (size_t i = 0; i < found->pids; i++)
-			listeners_mark(found->pid[i], sockets, own);
+			process_sockets(found->pid[i], DESCRIPTORS_MOST, mark, &marking);
 		bool any = memchr(own, true, sockets->listeners) != NULL;
 		for (size_t i = 0; i < sockets->opens; i++) {
 			const struct socket_facts *facts = &sockets->open[i];

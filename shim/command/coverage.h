@@ -13,10 +13,7 @@
  * still holds it: such as those that were refused with an answer. */
 void coverage_of(const struct found *found, const struct sockets *sockets, int64_t *covered, int64_t *in_kernel);
 
-/* Marks in own[] those of sockets->listener[] that a process holds, as far as we may see that. */
-void listeners_mark(pid_t pid, const struct sockets *sockets, bool *own);
-
-/* Whether a connection that arrives at `local` comes to a listener marked in own[]. */
+/* Whether a connection that arrives at `local` comes to one of sockets->listener[] that own[] marks. */
 bool listeners_lead_to(const struct sockets *sockets, const bool *own, const struct endpoint *local);
 
 #endif

@@ -3,10 +3,11 @@
 #include "connections.h"
 #include "coverage.h"
 #include "disconnect.h"
+#include "processes.h"
 #include "tables.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -45,8 +46,10 @@ struct daemon {
 	size_t from, to;	/* the processes whose they are */
 };
 
-static void add_inode(struct daemon *daemon, unsigned long inode)
+static void add_inode(unsigned long inode, void *with)
 {
+	struct daemon *daemon = with;
+
 	/* Room doubles whenever the number is a power of two from 64 on. */
 	if (daemon->number == 0 || (daemon->number >= 64 && (daemon->number & (daemon->number - 1)) == 0)) {
 		size_t room = daemon->number == 0 ? 64 : daemon->number * 2;
@@ -59,33 +62,18 @@ static void add_inode(struct daemon *daemon, unsigned long inode)
 	daemon->inode[daemon->number++] = inode;
 }
 
-static void add_sockets_of(struct daemon *daemon, pid_t pid)
-{
-	char path[64];
-	char target[64];
-	const struct dirent *entry;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	DIR *descriptors = opendir(path);
-	if (descriptors == NULL)
-		return;
-	while ((entry = readdir(descriptors)) != NULL) {
-		unsigned long inode;
-		ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
-
-		target[length > 0 ? length : 0] = '\0';
-		if (sscanf(target, "socket:[%lu]", &inode) == 1)
-			add_inode(daemon, inode);
-	}
-	closedir(descriptors);
-}
-
 static int by_number(const void *left, const void *right)
 {
 	unsigned long a = *(const unsigned long *)left;
 	unsigned long b = *(const unsigned long *)right;
 
 	return a < b ? -1 : a > b ? 1 : 0;
+}
+
+static bool holds(const struct daemon *daemon, unsigned long inode)
+{
+	return inode != 0 && daemon->number > 0 &&
+	       bsearch(&inode, daemon->inode, daemon->number, sizeof(*daemon->inode), by_number) != NULL;
 }
 
 /* The sockets of one daemon's processes, sorted; kept until another daemon's are asked for. */
@@ -99,19 +87,13 @@ static void look_at_daemon(struct daemon *daemon, const struct connections *conn
 	daemon->from = one->from;
 	daemon->to = one->to;
 	for (size_t i = one->from; i < one->to; i++)
-		add_sockets_of(daemon, connections->process[i]);
-	free(daemon->own);
-	daemon->own = calloc(daemon->sockets.listeners + 1, sizeof(*daemon->own));
-	for (size_t i = one->from; i < one->to && daemon->own != NULL; i++)
-		listeners_mark(connections->process[i], &daemon->sockets, daemon->own);
+		process_sockets(connections->process[i], UINT_MAX, add_inode, daemon);
 	if (daemon->number > 0)
 		qsort(daemon->inode, daemon->number, sizeof(*daemon->inode), by_number);
-}
-
-static bool holds(const struct daemon *daemon, unsigned long inode)
-{
-	return inode != 0 && daemon->number > 0 &&
-	       bsearch(&inode, daemon->inode, daemon->number, sizeof(*daemon->inode), by_number) != NULL;
+	free(daemon->own);
+	daemon->own = calloc(daemon->sockets.listeners + 1, sizeof(*daemon->own));
+	for (size_t i = 0; i < daemon->sockets.listeners && daemon->own != NULL; i++)
+		daemon->own[i] = holds(daemon, daemon->sockets.listener[i].inode);
 }
 
 static bool is_theirs(const struct daemon *daemon, const struct connection *connection, unsigned long inode)

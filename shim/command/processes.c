@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static uint64_t ipc_namespace(const char *process)
 {
@@ -92,6 +93,27 @@ void processes_free(struct processes *processes)
 {
 	free(processes->mapping);
 	*processes = (struct processes){0};
+}
+
+void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode, void *with), void *with)
+{
+	char path[64];
+	char target[64];
+	const struct dirent *entry;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	DIR *descriptors = opendir(path);
+	if (descriptors == NULL)
+		return;
+	for (unsigned i = 0; i < most && (entry = readdir(descriptors)) != NULL; i++) {
+		unsigned long inode;
+		ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
+
+		target[length > 0 ? length : 0] = '\0';
+		if (sscanf(target, "socket:[%lu]", &inode) == 1)
+			visit(inode, with);
+	}
+	closedir(descriptors);
 }
 
 int mapping_open(const struct mapping *mapping)

@@ -27,6 +27,10 @@ struct processes {
 void processes_find(struct processes *processes);
 void processes_free(struct processes *processes);
 
+/* Visits the inode of each socket that a process has, looking at no more than `most` entries of /proc/PID/fd; none, where we
+ * may not look. */
+void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode, void *with), void *with);
+
 /* Opens what is mapped there through /proc/PID/map_files. -1 with errno, EPERM if it takes CAP_CHECKPOINT_RESTORE. */
 int mapping_open(const struct mapping *mapping);
 
