@@ -47,6 +47,15 @@ static inline bool address_is_ipv4(const struct address *address)
 	return zeros == 0 && memcmp(address->bytes + sizeof(zeros), mapped, sizeof(mapped)) == 0;
 }
 
+/* Whether it is no address at all, "::". */
+static inline bool address_is_unspecified(const struct address *address)
+{
+	uint64_t words[2];
+
+	memcpy(words, address->bytes, sizeof(words));
+	return (words[0] | words[1]) == 0;
+}
+
 /* Reads the endpoint out of what accept, getpeername or getsockname wrote. False if it is not an internet address
  * (Unix sockets, or a length too short to hold one). */
 bool endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *address, socklen_t length);

@@ -59,7 +59,8 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	uint64_t claimed;
 	uint32_t slot;
 
-	if (!connection_ask_local(attempt->connection) ||
+	if ((attempt->connection->unasked != 0 && !attempt->connection->port_known &&
+	     !connection_ask_local(table, attempt->connection)) ||
 	    (!record_claim(table, &slot, &claimed) &&
 	     (check_room(table, attempt->connection) != CHECK_FREED || !record_claim(table, &slot, &claimed)))) {
 		client_uncount(table, entry, generation);
@@ -84,6 +85,21 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	return false;
 }
 
+/* Whether it is worth a system call to learn where the connection arrived: by that the kernel is asked about it, before the
+ * client is refused. Of those that come while it holds less than half of what it may, mostly nobody ever asks; and if somebody
+ * does, they are found in another way (check.c). */
+static bool wants_local(const struct table *table, const struct attempt *attempt, uint32_t count, uint32_t limit)
+{
+	const struct connection *connection = attempt->connection;
+
+	if (connection->unasked == 0)
+		return false;
+	if (!connection->port_known || count >= limit / 2)
+		return true;
+	uint32_t total = (uint32_t)(atomic_load_explicit(&table->header->total, memory_order_relaxed) & CLIENT_COUNT);
+	return attempt->total != LIMIT_NONE && total >= attempt->total / 2;
+}
+
 /* Counts and records. COUNT_LOST: start anew. COUNT_FULL: attempt->reason tells which limit was reached. */
 static enum counted try_admit(struct table *table, struct attempt *attempt, uint64_t word, reference *held)
 {
@@ -94,7 +110,9 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 	attempt->reason = REFUSED_NOT;
 	uint32_t limit = attempt->fleet < attempt->limit ? attempt->fleet : attempt->limit;
 	/* Before it is counted, so that count and slot are not a system call apart. */
-	if ((word & CLIENT_COUNT) < limit && !connection_ask_local(attempt->connection))
+	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
+	if (count < limit && wants_local(table, attempt, count, limit) && !connection_ask_local(table, attempt->connection) &&
+	    !attempt->connection->port_known)
 		return COUNTED;
 	enum counted counted = client_count(table, attempt->entry, attempt->fingerprint, word, limit, &generation);
 	if (counted == COUNT_FULL)
@@ -158,7 +176,8 @@ static inline void begin(struct table *table, struct attempt *attempt, struct co
 	attempt->observed = false;
 	attempt->applied = limits_apply(table, &attempt->limits, connection);
 	/* A rule may go by the local port. */
-	if (__builtin_expect(attempt->limits.rules != 0 && connection->unasked != 0, 0) && connection_ask_local(connection))
+	if (__builtin_expect(attempt->limits.rules != 0 && connection->unasked != 0 && !connection->port_known, 0) &&
+	    connection_ask_local(table, connection))
 		attempt->applied = limits_apply(table, &attempt->limits, connection);
 	attempt->limit = attempt->applied.limit;
 	regroup_look(table, &attempt->limits);
@@ -380,11 +399,12 @@ bool table_land(struct table *table, reference held)
 	return false;
 }
 
+/* `a` as it was recorded. */
 static bool same_connection(const struct connection *a, const struct connection *b)
 {
 	return a->peer.port == b->peer.port && a->local.port == b->local.port &&
 	       memcmp(&a->peer.address, &b->peer.address, sizeof(a->peer.address)) == 0 &&
-	       memcmp(&a->local.address, &b->local.address, sizeof(a->local.address)) == 0;
+	       (connection_lacks_address(a) || memcmp(&a->local.address, &b->local.address, sizeof(a->local.address)) == 0);
 }
 
 reference table_adopt(struct table *table, const struct connection *connection)

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
@@ -103,10 +104,21 @@ bool check_total_unknown(struct table *table)
 	return !total_is_unknown(table);
 }
 
+/* What a check goes by, and what it has come to know. */
+enum { GUESSES = 4 };
+struct inquiry {
+	struct connection *control;    /* known to be open; NULL for an onlooker, who answers for the kernel himself */
+	struct address guess[GUESSES]; /* addresses at which connections arrived */
+	unsigned guesses;
+	int left;      /* records that may still be asked about */
+	bool searched; /* all of the kernel's connections were gone over */
+};
+
 struct batch {
 	struct question question[QUESTIONS_MOST];
 	uint32_t slot[QUESTIONS_MOST];
 	uint64_t state[QUESTIONS_MOST];
+	bool unplaced[QUESTIONS_MOST]; /* recorded without its local address */
 	size_t number;
 };
 
@@ -121,12 +133,86 @@ static bool proves(const struct batch *batch)
 	return false;
 }
 
-/* Asks about a batch whose first question may be a control. Returns the records dropped, or -1 if the answers prove nothing. */
-static int ask_and_drop(struct table *table, struct batch *batch, bool controlled)
+static void learn_guesses(struct inquiry *inquiry, const struct batch *batch)
 {
+	for (size_t i = 0; i < batch->number && inquiry->guesses < GUESSES; i++) {
+		const struct connection *connection = &batch->question[i].connection;
+		bool known = connection_is_unix(connection) || !connection_is_whole(connection);
+
+		for (unsigned g = 0; g < inquiry->guesses && !known; g++)
+			known = memcmp(&inquiry->guess[g], &connection->local.address, sizeof(inquiry->guess[g])) == 0;
+		if (!known)
+			inquiry->guess[inquiry->guesses++] = connection->local.address;
+	}
+}
+
+/* Whether another question is about that connection: a client can have one port at several of our addresses. */
+static bool is_others(const struct batch *batch, const struct connection *connection, const struct address *address)
+{
+	for (size_t i = 0; i < batch->number; i++) {
+		const struct connection *other = &batch->question[i].connection;
+
+		if (other != connection && other->peer.port == connection->peer.port &&
+		    other->local.port == connection->local.port &&
+		    memcmp(&other->peer.address, &connection->peer.address, sizeof(other->peer.address)) == 0 &&
+		    memcmp(&other->local.address, address, sizeof(*address)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Puts those that are not found yet at an address, NULL for none. Whether there are any. */
+static bool place_at(struct batch *batch, const struct address *address)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < batch->number; i++) {
+		struct question *question = &batch->question[i];
+
+		if (!batch->unplaced[i] || question->answer == ANSWER_OPEN)
+			continue;
+		question->answer = ANSWER_NONE;
+		question->connection.local.address = (struct address){0};
+		if (address != NULL && (address_is_ipv4(address) != address_is_ipv4(&question->connection.peer.address) ||
+					is_others(batch, &question->connection, address)))
+			continue;
+		if (address != NULL)
+			question->connection.local.address = *address;
+		any = true;
+	}
+	return any;
+}
+
+/* Asks about all of a batch. Where a connection arrived is mostly where others of the client did, or the one that is to be
+ * decided on: those that were recorded without their address are asked about under these, each a look-up, and only what is not
+ * found so is searched for among all connections of the kernel. */
+static bool ask(const struct table *table, struct batch *batch, struct inquiry *inquiry)
+{
+	bool controlled = inquiry->control != NULL;
+	uint32_t order[QUESTIONS_MOST];
+
+	learn_guesses(inquiry, batch);
+	place_at(batch, inquiry->guesses > 0 && kernel_way() != KERNEL_PROC ? &inquiry->guess[0] : NULL);
+	bool answered = kernel_ask(batch->question, batch->number);
+	for (unsigned g = 1; answered && kernel_way() == KERNEL_SOCK_DIAG && g < inquiry->guesses; g++)
+		if (place_at(batch, &inquiry->guess[g]))
+			kernel_ask(batch->question, batch->number);
+	if (!place_at(batch, NULL) || (controlled && !proves(batch)))
+		return answered;
+	inquiry->searched = true;
+	bool steered = atomic_load_explicit(&table->header->steered, memory_order_relaxed) != 0;
+	return kernel_search(batch->question, batch->number, controlled ? &batch->question[0].connection : NULL, steered,
+			     order) ||
+	       answered;
+}
+
+/* Asks about a batch whose first question may be a control. Returns the records dropped, or -1 if the answers prove nothing. */
+static int ask_and_drop(struct table *table, struct batch *batch, struct inquiry *inquiry)
+{
+	bool controlled = inquiry->control != NULL;
 	int dropped = 0;
 
-	bool answered = kernel_ask(batch->question, batch->number);
+	bool answered = ask(table, batch, inquiry);
 	/* An onlooker's questions, which have no control, say nothing of how the daemon may ask. */
 	if (controlled)
 		atomic_fetch_add_explicit(&table->header->asked[kernel_way() % ASKED_WAYS], 1, memory_order_relaxed);
@@ -148,6 +234,8 @@ static bool add_to_batch(const struct table *table, struct batch *batch, uint32_
 
 	if (!record_read(table, slot, &batch->state[i], &batch->question[i].connection))
 		return false;
+	batch->question[i].answer = ANSWER_NONE;
+	batch->unplaced[i] = connection_lacks_address(&batch->question[i].connection);
 	batch->slot[i] = slot;
 	batch->number++;
 	return true;
@@ -155,27 +243,30 @@ static bool add_to_batch(const struct table *table, struct batch *batch, uint32_
 
 /* A batch behind a control, whose local address is wanted now. If the kernel does not tell it, it does not find it either, and
  * nothing is concluded. */
-static void begin_batch(struct batch *batch, struct connection *control)
+static void begin_batch(struct table *table, struct batch *batch, struct connection *control)
 {
-	connection_ask_local(control);
-	batch->question[0].connection = *control;
+	connection_ask_local(table, control);
+	batch->question[0] = (struct question){.connection = *control};
+	batch->unplaced[0] = false;
 	batch->number = 1;
 }
 
-/* One pass over the client's slots in [from, end), at most `most` of them. */
-static int check_range(struct table *table, uint32_t entry, struct connection *control, uint32_t from, uint32_t end, int *most,
+/* One pass over the client's slots in [from, end), at most inquiry->left of them. A search is not made twice in one check: the
+ * next one goes on behind it. */
+static int check_range(struct table *table, uint32_t entry, struct inquiry *inquiry, uint32_t from, uint32_t end,
 		       uint32_t *reached)
 {
 	struct batch batch;
 	uint32_t slot = record_next(table, entry, from, end);
 
-	while (slot<end && * most> 0) {
-		begin_batch(&batch, control);
-		for (; slot < end && batch.number<QUESTIONS_MOST && * most> 0; slot = record_next(table, entry, slot + 1, end))
+	while (slot < end && inquiry->left > 0 && !inquiry->searched) {
+		begin_batch(table, &batch, inquiry->control);
+		for (; slot < end && batch.number < QUESTIONS_MOST && inquiry->left > 0;
+		     slot = record_next(table, entry, slot + 1, end))
 			if (add_to_batch(table, &batch, slot))
-				(*most)--;
+				inquiry->left--;
 		*reached = slot;
-		int dropped = ask_and_drop(table, &batch, true);
+		int dropped = ask_and_drop(table, &batch, inquiry);
 		if (dropped != 0)
 			return dropped;
 	}
@@ -234,20 +325,22 @@ static void pay(struct table *table, uint64_t now_us, uint64_t cost_us)
 }
 
 /* More than it may take was not the check's: the kernel receives others' packets at the expense of whoever it interrupts, and a
- * busy host's time may be in it. Nobody's next check is to wait for that. Reading /proc takes as long as it takes. */
-static uint64_t capped(uint64_t cost_us, unsigned asked, uint32_t slots)
+ * busy host's time may be in it. Nobody's next check is to wait for that. Reading /proc takes as long as it takes, a search
+ * too.
+ */
+static uint64_t capped(uint64_t cost_us, const struct inquiry *inquiry, uint32_t slots)
 {
-	uint64_t most = COST_MOST_US + (uint64_t)COST_EACH_US * asked + slots / SLOTS_US;
+	uint64_t most = COST_MOST_US + (uint64_t)COST_EACH_US * (unsigned)(CHECKED_MOST - inquiry->left) + slots / SLOTS_US;
 
-	return cost_us < most || kernel_way() != KERNEL_SOCK_DIAG ? cost_us : most;
+	return cost_us < most || inquiry->searched || kernel_way() != KERNEL_SOCK_DIAG ? cost_us : most;
 }
 
 /* One client's records, or any's, and the count of them in `word`. */
 static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint64_t *word, struct check_pace *pace,
 			       struct connection *control)
 {
+	struct inquiry inquiry = {.control = control, .left = CHECKED_MOST};
 	uint32_t extent = record_extent(table);
-	int most = CHECKED_MOST;
 
 	if (too_soon(pace, (uint32_t)clock_ms()))
 		return CHECK_BACKED_OFF;
@@ -260,14 +353,14 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	if (from >= extent)
 		from = 0;
 	uint32_t reached = from;
-	int dropped = check_range(table, entry, control, from, extent, &most, &reached);
+	int dropped = check_range(table, entry, &inquiry, from, extent, &reached);
 	if (dropped == 0 && reached >= extent && from > 0)
-		dropped = check_range(table, entry, control, 0, from, &most, &reached);
+		dropped = check_range(table, entry, &inquiry, 0, from, &reached);
 	atomic_store_explicit(&pace->from, reached < extent ? reached : 0, memory_order_relaxed);
 	bool mended = mend(table, word, entry);
 	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
-	cost = capped(cost, (unsigned)(CHECKED_MOST - most), extent);
+	cost = capped(cost, &inquiry, extent);
 	if (dropped > 0 || mended) {
 		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
@@ -282,6 +375,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 static bool check_closing(struct table *table, uint32_t entry, struct connection *control)
 {
 	_Atomic uint32_t *place = &table->header->closing[entry % CLOSING].slot;
+	struct inquiry inquiry = {.control = control};
 	uint32_t hint = atomic_load_explicit(place, memory_order_acquire);
 	struct batch batch;
 
@@ -290,8 +384,8 @@ static bool check_closing(struct table *table, uint32_t entry, struct connection
 	uint32_t owner = atomic_load_explicit(&table->owner[hint - 1], memory_order_relaxed);
 	if (owner != 0 && owner != entry + 1)
 		return false; /* another client's */
-	begin_batch(&batch, control);
-	bool freed = owner != 0 && add_to_batch(table, &batch, hint - 1) ? ask_and_drop(table, &batch, true) > 0
+	begin_batch(table, &batch, control);
+	bool freed = owner != 0 && add_to_batch(table, &batch, hint - 1) ? ask_and_drop(table, &batch, &inquiry) > 0
 									 : mend(table, &table->entry[entry].word, entry);
 	if (!freed)
 		atomic_compare_exchange_strong(place, &hint, 0);
@@ -330,7 +424,7 @@ enum checked check_room(struct table *table, struct connection *control)
 {
 	struct check_pace *pace = &table->header->room_pace;
 	uint32_t extent = record_extent(table);
-	int most = CHECKED_MOST;
+	struct inquiry inquiry = {.control = control, .left = CHECKED_MOST};
 
 	if (too_soon(pace, (uint32_t)clock_ms()))
 		return CHECK_BACKED_OFF;
@@ -340,7 +434,7 @@ enum checked check_room(struct table *table, struct connection *control)
 	if (from >= extent)
 		from = 0;
 	uint32_t reached = from;
-	int dropped = check_range(table, ANY_CLIENT, control, from, extent, &most, &reached);
+	int dropped = check_range(table, ANY_CLIENT, &inquiry, from, extent, &reached);
 	int claimed = free_claimed_by_dead(table, from, reached);
 	atomic_store_explicit(&pace->from, reached < extent ? reached : 0, memory_order_relaxed);
 	uint64_t cost = clock_cpu_us() - began;
@@ -349,7 +443,7 @@ enum checked check_room(struct table *table, struct connection *control)
 		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
 	}
-	back_off(pace, (uint32_t)clock_ms(), capped(cost, (unsigned)(CHECKED_MOST - most), extent));
+	back_off(pace, (uint32_t)clock_ms(), capped(cost, &inquiry, extent));
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
 }
 
@@ -374,12 +468,50 @@ static void mend_all(struct table *table)
 	free(slots);
 }
 
+/* Of all records that lack their local address, those whose connection is gone, by one search for all. */
+static int64_t check_unplaced(struct table *table, uint32_t unplaced)
+{
+	struct question *question = calloc(unplaced, sizeof(*question));
+	uint32_t *slot = calloc(unplaced, sizeof(*slot));
+	uint32_t *order = calloc(unplaced, sizeof(*order));
+	uint64_t *state = calloc(unplaced, sizeof(*state));
+	uint32_t extent = record_extent(table);
+	uint32_t number = 0;
+	int64_t freed = -1;
+
+	if (question != NULL && slot != NULL && order != NULL && state != NULL) {
+		for (slot[0] = 0; number < unplaced && slot[number] < extent;) {
+			uint32_t at = slot[number];
+
+			if (record_read(table, at, &state[number], &question[number].connection) &&
+			    connection_lacks_address(&question[number].connection))
+				number++;
+			if (number < unplaced)
+				slot[number] = at + 1;
+		}
+		bool steered = atomic_load_explicit(&table->header->steered, memory_order_relaxed) != 0;
+		freed = kernel_search(question, number, NULL, steered, order) ? 0 : -1;
+		for (uint32_t i = 0; i < number && freed >= 0; i++)
+			if (question[i].answer == ANSWER_GONE && record_release(table, slot[i], state[i]))
+				freed++;
+		if (freed > 0)
+			atomic_fetch_add_explicit(&table->header->check_gone, (uint64_t)freed, memory_order_relaxed);
+	}
+	free(question);
+	free(slot);
+	free(order);
+	free(state);
+	return freed;
+}
+
 int64_t check_all(struct table *table)
 {
+	struct inquiry inquiry = {.control = NULL};
 	struct batch batch;
 	uint32_t extent = record_extent(table);
 	int64_t freed = 0;
 	bool blind = false;
+	uint32_t unplaced = 0;
 	uint32_t slot = 0;
 
 	while (slot < extent) {
@@ -389,18 +521,23 @@ int64_t check_all(struct table *table)
 
 			if (record_kind(state) == RECORD_CLAIMED && !process_alive((uint32_t)(state & RECORD_PID)))
 				clear_slot(table, slot, state);
-			else if (record_kind(state) == RECORD_OPEN)
-				add_to_batch(table, &batch, slot);
+			else if (record_kind(state) == RECORD_OPEN && add_to_batch(table, &batch, slot) &&
+				 batch.unplaced[batch.number - 1]) {
+				batch.number--;
+				unplaced++;
+			}
 		}
-		int dropped = batch.number > 0 ? ask_and_drop(table, &batch, false) : 0;
+		int dropped = batch.number > 0 ? ask_and_drop(table, &batch, &inquiry) : 0;
 		if (dropped < 0) {
 			blind = true;
 			break;
 		}
 		freed += dropped;
 	}
-	if (blind)
+	int64_t searched = unplaced > 0 && !blind ? check_unplaced(table, unplaced) : 0;
+	if (blind || searched < 0)
 		return -1;
+	freed += searched;
 	mend_all(table);
 	if ((atomic_load(&table->header->total) & TOTAL_COUNTING) != 0)
 		mend(table, &table->header->total, ANY_CLIENT);
@@ -410,6 +547,7 @@ int64_t check_all(struct table *table)
 uint32_t check_address(struct table *table, const struct address *address)
 {
 	uint32_t extent = record_extent(table);
+	struct inquiry inquiry = {.control = NULL};
 	struct limits limits;
 	struct batch batch;
 	uint32_t freed = 0;
@@ -424,7 +562,7 @@ uint32_t check_address(struct table *table, const struct address *address)
 		batch.number = 0;
 		for (; slot < extent && batch.number < QUESTIONS_MOST; slot = record_next(table, entry, slot + 1, extent))
 			add_to_batch(table, &batch, slot);
-		int dropped = batch.number > 0 ? ask_and_drop(table, &batch, false) : 0;
+		int dropped = batch.number > 0 ? ask_and_drop(table, &batch, &inquiry) : 0;
 		if (dropped < 0)
 			return freed;
 		freed += (uint32_t)dropped;

@@ -16,15 +16,18 @@ struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cook
 	return connection;
 }
 
-bool connection_ask_local_now(struct connection *connection)
+bool connection_ask_local_now(struct table *table, struct connection *connection)
 {
 	struct sockaddr_storage local;
 	socklen_t length = sizeof(local);
+	uint16_t port = connection->local.port;
 
 	if (!may_call(SYS_getsockname, connection->unasked - 1, 0, 0) ||
 	    getsockname(connection->unasked - 1, (struct sockaddr *)&local, &length) != 0 ||
 	    !endpoint_from_sockaddr(&connection->local, (struct sockaddr *)&local, length))
 		return false;
 	connection->unasked = 0;
+	if (connection->port_known && connection->local.port != port)
+		atomic_store(&table->header->steered, 1);
 	return true;
 }

@@ -22,9 +22,8 @@ enum kernel_way kernel_way(void)
 	return (enum kernel_way)atomic_load_explicit(&way, memory_order_relaxed);
 }
 
-/* A socket in one of these states has left its process, or never had one: TCP_LISTEN is what an exact lookup falls back to when
- * only the listener is there (inet_lookup). */
-static bool held(unsigned state, uint32_t inode)
+/* TCP_LISTEN is what an exact lookup falls back to when only the listener is there (inet_lookup). */
+bool kernel_state_is_held(unsigned state, uint32_t inode)
 {
 	return inode != 0 && state != TCP_LISTEN && state != TCP_TIME_WAIT && state != TCP_CLOSE;
 }
@@ -90,7 +89,8 @@ static void read_replies(const char *buffer, size_t length, struct question *que
 			} else if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY && left >= sizeof(struct inet_diag_msg)) {
 				struct inet_diag_msg message;
 				memcpy(&message, body, sizeof(message));
-				question->answer = held(message.idiag_state, message.idiag_inode) ? ANSWER_OPEN : ANSWER_GONE;
+				question->answer =
+				    kernel_state_is_held(message.idiag_state, message.idiag_inode) ? ANSWER_OPEN : ANSWER_GONE;
 			}
 		}
 		size_t step = NLMSG_ALIGN(header.nlmsg_len);
@@ -101,10 +101,11 @@ static void read_replies(const char *buffer, size_t length, struct question *que
 	}
 }
 
-/* One that can be asked about: of what is not whole, nothing is said. */
-static bool is_internet(const struct connection *connection)
+/* One that is to be asked about by its addresses: of what is not whole, nothing is said. */
+static bool is_exact(const struct question *question)
 {
-	return !connection_is_unix(connection) && connection_is_whole(connection);
+	return question->answer == ANSWER_NONE && !connection_is_unix(&question->connection) &&
+	       connection_is_whole(&question->connection);
 }
 
 /* Few at a time, and room for a short reply: this may be a thread with the least stack that there is (PTHREAD_STACK_MIN). */
@@ -149,7 +150,7 @@ static __attribute__((noinline)) bool ask_sock_diag(struct question *questions, 
 	if (descriptor < 0)
 		return false;
 	for (size_t i = 0; more && i < number; i++) {
-		if (is_internet(&questions[i].connection))
+		if (is_exact(&questions[i]))
 			write_request(&requests[asked++], &questions[i].connection, (uint32_t)i + 1);
 		if (asked == ASKED_AT_ONCE || (asked > 0 && i + 1 == number)) {
 			more = ask_some(descriptor, requests, asked, questions, number);
@@ -221,40 +222,40 @@ static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
 	return a->port == b->port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
 }
 
-/* proc_pid_net(5): sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode */
-static void read_proc_line(const char *line, const char *end, bool ipv6, struct question *questions, size_t number)
+/* proc_pid_net(5): sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode. False if it is not a connection
+ * that a process holds. */
+static bool read_proc_line(const char *line, const char *end, bool ipv6, struct connection *found)
 {
-	struct connection found;
 	uint32_t state;
 	uint32_t inode = 0;
 	const char *at = skip_fields(line, end, 1);
 
-	if ((at = read_endpoint(at, end, ipv6, &found.local)) == NULL)
-		return;
+	*found = (struct connection){0};
+	if ((at = read_endpoint(at, end, ipv6, &found->local)) == NULL)
+		return false;
 	at = skip_fields(at, end, 0);
-	if ((at = read_endpoint(at, end, ipv6, &found.peer)) == NULL)
-		return;
+	if ((at = read_endpoint(at, end, ipv6, &found->peer)) == NULL)
+		return false;
 	at = skip_fields(at, end, 0);
 	if ((at = read_hex(at, end, 2, &state)) == NULL)
-		return;
+		return false;
 	at = skip_fields(at, end, 5);
 	for (; at < end && *at >= '0' && *at <= '9'; at++)
 		inode = inode * 10 + (uint32_t)(*at - '0');
-	if (!held(state, inode))
-		return;
-	for (size_t i = 0; i < number; i++)
-		if (same_endpoint(&questions[i].connection.local, &found.local) &&
-		    same_endpoint(&questions[i].connection.peer, &found.peer))
-			questions[i].answer = ANSWER_OPEN;
+	return kernel_state_is_held(state, inode);
 }
 
-static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6, struct question *questions, size_t number)
+static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6,
+						void (*visit)(const struct connection *found, void *with), void *with)
 {
+	struct connection found;
 	char buffer[4096];
 	size_t filled = 0;
 	bool header = true;
-	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
 
+	if (!may_call(SYS_openat, AT_FDCWD, 0, O_RDONLY | O_CLOEXEC) || !MAY_CALL_EACH(SYS_read, SYS_close))
+		return false;
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
 	if (descriptor < 0)
 		return false;
 	for (;;) {
@@ -265,8 +266,8 @@ static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6, str
 		const char *line = buffer;
 		const char *end;
 		while ((end = memchr(line, '\n', filled - (size_t)(line - buffer))) != NULL) {
-			if (!header)
-				read_proc_line(line, end, ipv6, questions, number);
+			if (!header && read_proc_line(line, end, ipv6, &found))
+				visit(&found, with);
 			header = false;
 			line = end + 1;
 		}
@@ -279,10 +280,32 @@ static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6, str
 	return !header;
 }
 
+bool kernel_proc_each(bool ipv6, void (*visit)(const struct connection *found, void *with), void *with)
+{
+	return read_proc(ipv6 ? "/proc/self/net/tcp6" : "/proc/self/net/tcp", ipv6, visit, with);
+}
+
+struct answers {
+	struct question *questions;
+	size_t number;
+};
+
+static void answer(const struct connection *found, void *with)
+{
+	const struct answers *answers = with;
+
+	for (size_t i = 0; i < answers->number; i++) {
+		struct question *question = &answers->questions[i];
+		if (is_exact(question) && same_endpoint(&question->connection.local, &found->local) &&
+		    same_endpoint(&question->connection.peer, &found->peer))
+			question->answer = ANSWER_OPEN;
+	}
+}
+
 static bool any_unanswered(const struct question *questions, size_t number)
 {
 	for (size_t i = 0; i < number; i++)
-		if (questions[i].answer == ANSWER_NONE)
+		if (is_exact(&questions[i]))
 			return true;
 	return false;
 }
@@ -292,22 +315,19 @@ static bool any_unanswered(const struct question *questions, size_t number)
 static bool ask_proc(struct question *questions, size_t number)
 {
 	enum { PASSES = 2 };
+	struct answers answers = {questions, number};
 	bool ipv4 = true;
 	bool ipv6 = true;
 
-	if (!may_call(SYS_openat, AT_FDCWD, 0, O_RDONLY | O_CLOEXEC) || !MAY_CALL_EACH(SYS_read, SYS_close))
-		return false;
 	for (int pass = 0; pass < PASSES && any_unanswered(questions, number); pass++) {
-		ipv4 = read_proc("/proc/self/net/tcp", false, questions, number);
-		ipv6 = read_proc("/proc/self/net/tcp6", true, questions, number);
+		ipv4 = kernel_proc_each(false, answer, &answers);
+		ipv6 = kernel_proc_each(true, answer, &answers);
 
 		if (!ipv4 && !ipv6)
 			return false;
 	}
 	for (size_t i = 0; i < number; i++) {
-		const struct connection *connection = &questions[i].connection;
-		if (questions[i].answer == ANSWER_NONE && is_internet(connection) &&
-		    (address_is_ipv4(&connection->peer.address) ? ipv4 : ipv6))
+		if (is_exact(&questions[i]) && (address_is_ipv4(&questions[i].connection.peer.address) ? ipv4 : ipv6))
 			questions[i].answer = ANSWER_GONE;
 	}
 	return true;
@@ -322,11 +342,9 @@ static bool ask(struct question *questions, size_t number)
 
 	if (number > QUESTIONS_MOST)
 		number = QUESTIONS_MOST;
-	for (size_t i = 0; i < number; i++)
-		questions[i].answer = ANSWER_NONE;
 	for (size_t i = 0; i < number; i++) {
 		unix_sockets += connection_is_unix(&questions[i].connection) ? 1 : 0;
-		internet += is_internet(&questions[i].connection) ? 1 : 0;
+		internet += is_exact(&questions[i]) ? 1 : 0;
 	}
 	if (unix_sockets > 0)
 		unix_answered = kernel_ask_unix(questions, number);

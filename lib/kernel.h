@@ -4,7 +4,10 @@
  * is forbidden, by reading /proc/net/tcp and tcp6. Neither sees other network namespaces, and filters may hide sockets, so
  * "gone" is believed only when the same message finds a connection that is known to be open: the `control`.
  *
- * Async-signal-safe and thread-safe; opens and closes one descriptor. */
+ * A connection whose local address is not known is not found so: it is searched for among all.
+ *
+ * Async-signal-safe and thread-safe (a search for more than QUESTIONS_MOST is not: it sorts); opens and closes one descriptor.
+ */
 #ifndef CONNLIMIT_KERNEL_H
 #define CONNLIMIT_KERNEL_H
 
@@ -23,8 +26,22 @@ struct question {
 	enum answer answer;
 };
 
-/* Asks about up to QUESTIONS_MOST connections. True if the kernel gave answers. */
+/* Asks those of up to QUESTIONS_MOST questions whose answer is ANSWER_NONE and whose connection has both its addresses.
+ * True if the kernel gave answers. */
 bool kernel_ask(struct question *questions, size_t number);
+
+/* Goes over all of the kernel's connections for those that lack their local address, of the questions whose answer is
+ * ANSWER_NONE. One that is found is ANSWER_OPEN, and gets its address; the others are ANSWER_GONE, if `proof`, a connection
+ * known to be open, was found as well (NULL: none is wanted). With `any_port` the local port is not looked at. `order` is room
+ * for `number` indexes. False, and no answer, if the kernel did not show all. Takes some 100 ns for each connection of the
+ * kernel, a microsecond by /proc. */
+bool kernel_search(struct question *questions, size_t number, const struct connection *proof, bool any_port, uint32_t *order);
+
+/* Whether a TCP socket of this state and inode is held by a process: one in other states has left it, or never had one. */
+bool kernel_state_is_held(unsigned state, uint32_t inode);
+
+/* Calls `visit` for each connection of /proc/net/tcp, or tcp6, that a process holds. False if the file is not to be had. */
+bool kernel_proc_each(bool ipv6, void (*visit)(const struct connection *found, void *with), void *with);
 
 /* The same for those of the questions that are Unix connections (kernel_ask does it). */
 bool kernel_ask_unix(struct question *questions, size_t number);

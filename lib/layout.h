@@ -116,6 +116,10 @@ struct client_notes {
  *     OPEN, last reference -> CLAIMED -> owner cleared -> FREE        (release; also by check.c when the kernel knows it no
  * more)
  *
+ * `local` has its port alone, and an address of zeros, where the address was not asked for: at a listener on the wildcard
+ * address, while the client held less than half of what it may (admit.c). The kernel is asked about such a connection under the
+ * addresses at which others arrived, and if it is not found there, among all of its sockets (check.c).
+ *
  * A slot found CLAIMED by a pid that no longer exists is set free by check.c. Fields are written only between CLAIMED and OPEN;
  * the swap to OPEN fails if the slot was taken away meanwhile, and the admission starts anew. */
 struct record {
@@ -199,9 +203,13 @@ struct table_header {
 	_Atomic uint64_t sequence;	       /* last one taken */
 	_Atomic uint32_t grouped;	       /* the prefixes by which connections were last grouped (regroup.h) */
 	_Atomic uint32_t started;	       /* START_WRITTEN, or the pid of the process that is writing the start block */
-	_Atomic uint64_t reloaded;	       /* ms of the last reload, 0 if there was none */
-	_Atomic uint64_t failed;	       /* ms of the last reload that failed, 0 if there was none */
-	char failure[256];		       /* what it said */
+	/* 1 once a connection had another port than its listener: a program attached to the network namespace
+	 * (BPF_PROG_TYPE_SK_LOOKUP) gives it what was meant for other ports too. From then on no listener's port is taken for
+	 * that of its connections. Never 0 again. */
+	_Atomic uint32_t steered;
+	_Atomic uint64_t reloaded; /* ms of the last reload, 0 if there was none */
+	_Atomic uint64_t failed;   /* ms of the last reload that failed, 0 if there was none */
+	char failure[256];	   /* what it said */
 
 	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
 	struct check_pace total_pace;

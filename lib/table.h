@@ -35,24 +35,28 @@ struct table {
 struct connection {
 	struct endpoint peer;
 	struct endpoint local;
-	/* 0, or the connection's descriptor + 1 while `local` was not asked for: that is a system call which a refusal may do
-	 * without. */
+	/* 0, or the connection's descriptor + 1 while `local` was not asked for: that is a system call, which most connections
+	 * do without. */
 	int unasked;
+	bool port_known; /* while it was not: its port is known all the same */
 };
 
-/* Asks for `local` if that was not done. False if the kernel does not say. */
-bool connection_ask_local_now(struct connection *connection);
+/* Asks for `local` if that was not done. False if the kernel does not say. Where the port is not the one that was thought to be
+ * known, the table remembers that (layout.h, `steered`). */
+bool connection_ask_local_now(struct table *table, struct connection *connection);
 
-static inline bool connection_ask_local(struct connection *connection)
+static inline bool connection_ask_local(struct table *table, struct connection *connection)
 {
-	return __builtin_expect(connection->unasked == 0, 1) || connection_ask_local_now(connection);
+	return __builtin_expect(connection->unasked == 0, 1) || connection_ask_local_now(table, connection);
 }
 
-/* A connection whose `local` is to be asked of this descriptor when it is needed. */
-static inline void connection_ask_later(struct connection *connection, int descriptor)
+/* A connection whose `local` is to be asked of this descriptor when it is needed; its port is `port`, 0 if not known. */
+static inline void connection_ask_later(struct connection *connection, int descriptor, uint16_t port)
 {
-	connection->local = (struct endpoint){.port = UINT16_MAX}; /* it has a port, or it would be a Unix socket's */
+	/* It has a port, or it would be a Unix socket's. */
+	connection->local = (struct endpoint){.port = port != 0 ? port : UINT16_MAX};
 	connection->unasked = descriptor + 1;
+	connection->port_known = port != 0;
 }
 
 /* A held reference to a record: slot + 1 and generation. 0 is none. Trivially copied; each copy that is to be dropped on its
@@ -75,7 +79,14 @@ static inline bool connection_is_unix(const struct connection *connection)
 /* Whether both ends are known (connlimit_accept_address may be told of one only): otherwise the kernel cannot be asked. */
 static inline bool connection_is_whole(const struct connection *connection)
 {
-	return connection->local.port != 0;
+	return connection->local.port != 0 && !address_is_unspecified(&connection->local.address);
+}
+
+/* Whether it was recorded without the address at which it arrived, as that was not asked for. */
+static inline bool connection_lacks_address(const struct connection *connection)
+{
+	return !connection_is_unix(connection) && connection->local.port != 0 &&
+	       address_is_unspecified(&connection->local.address);
 }
 
 /* Where a table could not be had as asked. */

@@ -17,7 +17,7 @@ void adopt(int descriptor)
 
 	if (may_call(SYS_getpeername, descriptor, 0, 0) && getpeername(descriptor, (struct sockaddr *)&peer, &length) == 0 &&
 	    connection_with_peer(&connection, descriptor, (struct sockaddr *)&peer, length, NULL) &&
-	    connection_ask_local(&connection))
+	    connection_ask_local(limiter_table(), &connection))
 		descriptor_put(descriptor, table_adopt(limiter_table(), &connection));
 }
 

@@ -26,10 +26,10 @@ static bool is_wildcard(const struct address *address)
 	       (address_is_ipv4(address) && memcmp(address->bytes + 12, any.bytes, 4) == 0);
 }
 
-/* The one address at which every connection of the listener arrives. A transparent proxy's listener gets those of others
- * (ip(7), IP_TRANSPARENT); a link-local address is many, one on each interface. Where a connection arrives elsewhere all the
- * same (by a program attached to the network namespace), the kernel does not find it under this address when asked, and then
- * nothing is concluded from its answers. */
+/* The one address at which every connection of the listener arrives, or zeros and the port. A transparent proxy's listener gets
+ * those of others (ip(7), IP_TRANSPARENT); a link-local address is many, one on each interface. Where a connection arrives
+ * elsewhere all the same (by a program attached to the network namespace), the kernel does not find it under this address when
+ * asked, and then nothing is concluded from its answers; for the wildcard address see `steered` in layout.h. */
 static bool only_endpoint(int listener, struct endpoint *endpoint)
 {
 	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
@@ -37,9 +37,10 @@ static bool only_endpoint(int listener, struct endpoint *endpoint)
 
 	if (!option_is(listener, SOL_SOCKET, SO_PROTOCOL, IPPROTO_TCP) ||
 	    getsockname(listener, (struct sockaddr *)&address, &length) != 0 ||
-	    !endpoint_from_sockaddr(endpoint, (struct sockaddr *)&address, length) || is_wildcard(&endpoint->address) ||
-	    endpoint->interface != 0)
+	    !endpoint_from_sockaddr(endpoint, (struct sockaddr *)&address, length) || endpoint->interface != 0)
 		return false;
+	if (is_wildcard(&endpoint->address))
+		endpoint->address = (struct address){0};
 	return address.ss_family == AF_INET ? option_is(listener, IPPROTO_IP, IP_TRANSPARENT, 0)
 					    : option_is(listener, IPPROTO_IPV6, IPV6_TRANSPARENT, 0);
 }

@@ -1,8 +1,9 @@
-/* What a listener is bound to, so that the local address of what it accepts need not be asked for.
+/* What a listener is bound to, so that the local address of what it accepts need not be asked for, or, at the wildcard address,
+ * not for each.
  *
  * A listener's descriptor has a mark in the map of descriptors, so that whatever closes it or puts something else there takes
  * the mark as well; the addresses themselves are few, kept once each, and never change. A mark names no record: to the table it
- * is nothing. A listener on the wildcard address has none to remember. */
+ * is nothing. Of a listener on the wildcard address the port is remembered, with an address of zeros. */
 #ifndef CONNLIMIT_LISTENERS_H
 #define CONNLIMIT_LISTENERS_H
 
@@ -17,7 +18,7 @@ extern struct endpoint listener_endpoints[LISTENERS_MOST];
 /* To be called when the descriptor has begun to listen. errno is kept. Async-signal-safe. */
 void listener_learn(int listener);
 
-/* Where the listener's connections arrive; NULL if that is not the same for all of them or not known. */
+/* Where the listener's connections arrive, at least the port of it; NULL if not known. */
 static inline const struct endpoint *listener_endpoint(int listener)
 {
 	reference mark = descriptor_held(listener);

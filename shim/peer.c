@@ -19,11 +19,14 @@ HOT bool connection_with_peer(struct connection *connection, int descriptor, con
 		return from_unix(connection, descriptor);
 	if (!endpoint_from_sockaddr(&connection->peer, peer, length))
 		return false;
-	if (local != NULL) {
+	if (local == NULL) {
+		connection_ask_later(connection, descriptor, 0);
+	} else if (address_is_unspecified(&local->address)) {
+		bool steered = atomic_load_explicit(&limiter_table()->header->steered, memory_order_relaxed) != 0;
+		connection_ask_later(connection, descriptor, steered ? 0 : local->port);
+	} else {
 		connection->local = *local;
 		connection->unasked = 0;
-	} else {
-		connection_ask_later(connection, descriptor);
 	}
 	return true;
 }

@@ -93,9 +93,9 @@ tell_client() {
 	read -r -t 60 answer <&"$client_out"
 }
 
-# hold ADDRESS WANTED: opens a connection from there, and keeps it if it is served.
+# hold ADDRESS WANTED [AT]: opens a connection from there (to AT), and keeps it if it is served.
 hold() {
-	tell_client "open $1"
+	tell_client "open $1 ${3:-}"
 	[[ $answer == "$2" ]] || { echo "from $1: $answer, not $2" >&2; return 1; }
 }
 
@@ -124,10 +124,10 @@ hold_nothing() {
 	client_pid=
 }
 
-admitted_soon() { # ADDRESS: for what may take a moment
+admitted_soon() { # ADDRESS [AT]: for what may take a moment
 	local tries
 	for tries in $(seq 100); do
-		tell_client "open $1"
+		tell_client "open $1 ${2:-}"
 		[[ $answer != served ]] || return 0
 		sleep 0.05
 	done

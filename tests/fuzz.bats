@@ -33,6 +33,7 @@ fuzz() { # NAME [SOURCE-OR-LIBRARY...]
 @test "fuzz: settings, from an environment" { fuzz environment; }
 @test "fuzz: addresses and networks" { fuzz network; }
 @test "fuzz: the kernel's replies, by netlink and in /proc" { fuzz kernel; }
+@test "fuzz: the kernel's list of all connections, searched" { fuzz search; }
 @test "fuzz: the kernel's replies about Unix sockets" { fuzz unix; }
 @test "fuzz: the kernel's list of all sockets" { fuzz sockets; }
 @test "fuzz: what Redis says to the sidecar" { fuzz fleet shim/command/fleet.c shim/command/fleet_scripts.c -lhiredis -lssl -lcrypto; }

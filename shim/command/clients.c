@@ -28,7 +28,7 @@ static int address_width(const struct connections *connections)
 	for (size_t i = 0; i < connections->number; i++) {
 		address_format(text, &connections->connection[i].connection.peer.address);
 		width = strlen(text) > width ? strlen(text) : width;
-		address_format(text, &connections->connection[i].connection.local.address);
+		connection_local_text(text, &connections->connection[i].connection);
 		width = strlen(text) > width ? strlen(text) : width;
 	}
 	return (int)width;
@@ -50,7 +50,7 @@ static void print_rows(const struct connections *connections)
 		const struct client_connection *one = &connections->connection[i];
 
 		address_format(peer, &one->connection.peer.address);
-		address_format(local, &one->connection.local.address);
+		connection_local_text(local, &one->connection);
 		printf(terminal ? "%-*s %5u  %-*s %5u %8" PRIu32 " %8" PRIu32 "  %s\n"
 				: "%-*s\t%u\t%-*s\t%u\t%" PRIu32 "\t%" PRIu32 "\t%s\n",
 		       width, peer, one->connection.peer.port, width, local, one->connection.local.port, one->age, one->pid,
@@ -68,7 +68,7 @@ static void print_json(const struct connections *connections)
 		char local[ADDRESS_TEXT];
 
 		address_format(peer, &one->connection.peer.address);
-		address_format(local, &one->connection.local.address);
+		connection_local_text(local, &one->connection);
 		json_array_append_new(array, json_pack("{s:s, s:i, s:s, s:i, s:I, s:I, s:s}", "client", peer, "port",
 						       (int)one->connection.peer.port, "local", local, "local_port",
 						       (int)one->connection.local.port, "age_seconds", (json_int_t)one->age,

@@ -4,6 +4,7 @@
 
 #include "../../lib/check.h"
 #include "../../lib/clock.h"
+#include "../../lib/kernel.h"
 #include "../../lib/records.h"
 
 #include <stdlib.h>
@@ -68,6 +69,23 @@ static void visit(struct found *found, void *with)
 	}
 }
 
+/* Where they arrived is in the table only for those of which it was asked. */
+static void find_local_addresses(struct connections *all)
+{
+	struct question *question = calloc(all->number + 1, sizeof(*question));
+	uint32_t *order = calloc(all->number + 1, sizeof(*order));
+
+	for (size_t i = 0; i < all->number && question != NULL; i++) {
+		question[i].connection = all->connection[i].connection;
+		question[i].answer = all->connection[i].elsewhere ? ANSWER_GONE : ANSWER_NONE;
+	}
+	if (question != NULL && order != NULL && kernel_search(question, all->number, NULL, false, order))
+		for (size_t i = 0; i < all->number; i++)
+			all->connection[i].connection = question[i].connection;
+	free(question);
+	free(order);
+}
+
 static int by_age(const void *left, const void *right)
 {
 	uint32_t a = ((const struct client_connection *)left)->age;
@@ -82,9 +100,18 @@ unsigned connections_find(struct connections *connections, const struct network 
 
 	*connections = (struct connections){0};
 	unsigned tables = tables_visit(which, visit, &search);
+	find_local_addresses(connections);
 	if (connections->number > 0)
 		qsort(connections->connection, connections->number, sizeof(*connections->connection), by_age);
 	return tables;
+}
+
+void connection_local_text(char *text, const struct connection *connection)
+{
+	if (connection_lacks_address(connection))
+		strcpy(text, "*");
+	else
+		address_format(text, &connection->local.address);
 }
 
 void connections_free(struct connections *connections)

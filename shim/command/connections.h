@@ -30,4 +30,8 @@ struct connections {
 unsigned connections_find(struct connections *connections, const struct network *network, const char *which);
 void connections_free(struct connections *connections);
 
+/* Our address, or "*": a table does not know it of each connection to a wildcard listener, and the kernel can be asked only in
+ * the daemon's network namespace. `text` holds at least ADDRESS_TEXT bytes. */
+void connection_local_text(char *text, const struct connection *connection);
+
 #endif

@@ -354,7 +354,7 @@ static void draw_connections(const struct top *top)
 		char age[SPAN_TEXT];
 
 		address_format(peer, &one->connection.peer.address);
-		address_format(local, &one->connection.local.address);
+		connection_local_text(local, &one->connection);
 		view_span(age, one->age);
 		snprintf(text, sizeof(text), "%-28s %5u  %-28s %5u %8s %8" PRIu32, peer, one->connection.peer.port, local,
 			 one->connection.local.port, age, one->pid);

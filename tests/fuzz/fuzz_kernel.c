@@ -36,6 +36,14 @@ static void ask_about(struct question *questions)
 	read_endpoint(ipv6 + 41, ipv6 + sizeof(ipv6), true, &connection[1]->peer);
 }
 
+static void one_line(const char *line, const char *end, bool ipv6, struct question *questions)
+{
+	struct connection found;
+
+	if (read_proc_line(line, end, ipv6, &found))
+		answer(&found, &(struct answers){questions, QUESTIONS});
+}
+
 /* The file read by portions says what its lines say one by one. */
 static void whole_file(const char *text, size_t size, bool ipv6)
 {
@@ -55,12 +63,12 @@ static void whole_file(const char *text, size_t size, bool ipv6)
 	while (known && (end = memchr(line, '\n', size - (size_t)(line - text))) != NULL) {
 		known = end - line < LINE_MOST;
 		if (!header && known)
-			read_proc_line(line, end, ipv6, by_line, QUESTIONS);
+			one_line(line, end, ipv6, by_line);
 		header = false;
 		line = end + 1;
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	bool read_one = read_proc(path, ipv6, by_file, QUESTIONS);
+	bool read_one = read_proc(path, ipv6, answer, &(struct answers){by_file, QUESTIONS});
 	if (known && read_one == header)
 		abort();
 	for (int i = 0; i < QUESTIONS && known; i++)
@@ -87,7 +95,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	ask_about(questions);
 	switch (how % 4) {
 	case 0: read_replies(exact, size * times, questions, QUESTIONS); break;
-	case 1: read_proc_line(exact, exact + size * times, (how & 4) != 0, questions, QUESTIONS); break;
+	case 1: one_line(exact, exact + size * times, (how & 4) != 0, questions); break;
 	default: whole_file(exact, size * times, (how & 4) != 0); break;
 	}
 	free(exact);

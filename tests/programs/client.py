@@ -1,6 +1,6 @@
 """A client of many addresses: python3 client.py PORT [REQUEST], then commands on standard input, one answer a line.
 
-open ADDRESS       connects from ADDRESS, sends REQUEST, and says served (bytes came), refused (reset or closed before any), or
+open ADDRESS [AT]  connects from ADDRESS (to AT, by default loopback's address of the family), sends REQUEST, and says served (bytes came), refused (reset or closed before any), or
                    silent (nothing within ten seconds); keeps the connection if it was served
 close ADDRESS      closes the oldest one kept from there: closed, or none
 close_last ADDRESS the newest
@@ -19,8 +19,9 @@ def target(address):
     return ("::1", socket.AF_INET6) if ":" in address else ("127.0.0.1", socket.AF_INET)
 
 
-def attempt(address):
+def attempt(address, at=None):
     where, family = target(address)
+    where = at or where
     s = socket.socket(family)
     s.settimeout(10)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -45,7 +46,7 @@ def attempt(address):
 for line in sys.stdin:
     word, address, *rest = line.split()
     if word == "open":
-        connection, answer = attempt(address)
+        connection, answer = attempt(address, *rest)
         if connection:
             kept.setdefault(address, []).append(connection)
         print(answer, flush=True)

@@ -140,7 +140,7 @@ static void the_local_address_is_asked_for_when_it_is_wanted(void **state)
 	for (int i = 0; i < 4; i++) {
 		connection[i] = real_connection(end[i]);
 		found = connection[i];
-		connection_ask_later(&connection[i], end[i][1]);
+		connection_ask_later(&connection[i], end[i][1], 0);
 		enum verdict verdict = table_decide_arrival(table, &connection[i], &held[i], &refusal);
 		assert_int_equal(verdict, i < 3 ? VERDICT_ADMITTED : VERDICT_REFUSED);
 		assert_int_equal(connection[i].unasked, 0);
@@ -150,13 +150,13 @@ static void the_local_address_is_asked_for_when_it_is_wanted(void **state)
 	assert_memory_equal(&found.local.address, &connection[2].local.address, sizeof(found.local.address));
 	assert_int_equal(found.local.port, connection[2].local.port);
 	/* The check has just found nothing, and is put off. */
-	connection_ask_later(&connection[3], end[3][1]);
+	connection_ask_later(&connection[3], end[3][1], 0);
 	atomic_store(&table->notes[refusal.entry].pace.after, (uint32_t)clock_ms() + 30000);
 	assert_int_equal(table_decide_arrival(table, &connection[3], &held[3], &refusal), VERDICT_REFUSED);
 	assert_int_equal(connection[3].unasked, end[3][1] + 1);
 	/* Where the kernel does not say, the daemon gets the connection, and it is told. */
 	table_drop(table, held[0]);
-	connection_ask_later(&connection[3], 9999);
+	connection_ask_later(&connection[3], 9999, 0);
 	assert_int_equal(table_decide_arrival(table, &connection[3], &held[3], &refusal), VERDICT_UNCOUNTED);
 	assert_true(refusal.uncounted);
 	assert_int_equal(count_of(table, "127.0.0.1"), 2);

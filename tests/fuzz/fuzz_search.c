@@ -1,0 +1,58 @@
+/* libFuzzer: the kernel's list of all connections, and what is sought in it. The reader is internal, so its file is included.
+ */
+#include "../../lib/kernel_search.c"
+
+#include <stdio.h>
+
+enum { QUESTIONS = 6 };
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+	struct question questions[QUESTIONS];
+	struct question before[QUESTIONS];
+	uint32_t order[QUESTIONS];
+	struct search search = {.questions = questions, .order = order};
+
+	if (size < sizeof(questions) / 4)
+		return 0;
+	/* Few addresses, so that some are the same. */
+	memset(questions, 0, sizeof(questions));
+	for (uint32_t i = 0; i < QUESTIONS; i++) {
+		struct connection *connection = &questions[i].connection;
+		bool ipv4 = (data[i] & 1) != 0;
+
+		connection->peer.address.bytes[10] = connection->peer.address.bytes[11] = ipv4 ? 0xff : 0;
+		connection->peer.address.bytes[15] = data[i] & 2;
+		connection->peer.port = data[i] & 4;
+		connection->local.port = 80;
+		questions[i].answer = (data[i] & 8) != 0 ? ANSWER_OPEN : ANSWER_NONE;
+		if (questions[i].answer == ANSWER_OPEN)
+			connection->local.address.bytes[15] = 1 + (data[i] & 16);
+		order[search.listed++] = i;
+	}
+	search.any_port = (data[0] & 32) != 0;
+	search.proof = (data[0] & 64) != 0 ? &questions[0].connection : NULL;
+	qsort_r(order, QUESTIONS, sizeof(*order), by_peer, questions);
+	memcpy(before, questions, sizeof(before));
+	/* Aligned as the receive buffer is, and exactly as long, so that a read past its end is seen. */
+	char *exact = malloc(size - QUESTIONS + 1);
+	memcpy(exact, data + QUESTIONS, size - QUESTIONS);
+	exact = realloc(exact, size - QUESTIONS > 0 ? size - QUESTIONS : 1);
+	read_replies(&search, exact, size - QUESTIONS);
+	for (int i = 0; i < QUESTIONS; i++) {
+		bool found = before[i].answer == ANSWER_NONE && questions[i].answer == ANSWER_OPEN;
+
+		/* Only what was sought changes, and only by being found. */
+		if (!found && memcmp(&before[i], &questions[i], sizeof(before[i])) != 0)
+			abort();
+		for (int j = 0; j < i && found; j++)
+			if (questions[j].answer == ANSWER_OPEN && connection_is_whole(&questions[i].connection) &&
+			    compare_ends(&questions[i].connection.peer, &questions[j].connection.peer) == 0 &&
+			    compare_ends(&questions[i].connection.local, &questions[j].connection.local) == 0)
+				abort();
+	}
+	free(exact);
+	return 0;
+}
