@@ -1,9 +1,11 @@
-/* Clients: load flood FROM PORT N             N connections from one address one after the other, each closed when the server
- * closed it load spread HELD ADDRESSES PORT N  as many addresses (127.1.0.0 and on), each holding so many, one more each, and
- *                                             after a line on standard input N more from them in turn; prints the microseconds
- *          load hold FIRST ADDRESSES PORT     as many addresses from the FIRSTth on, each holding one, until killed; says
- * "held" load ask FROM PORT N               N connections that send a byte and wait for one; prints the p50 and p99 in
- * microseconds */
+/* Clients:
+ *
+ *     load flood FROM PORT N [AT_ONCE]    N connections from one address, one after the other or so many at once, each closed
+ * when the server closed it load spread HELD ADDRESSES PORT N   as many addresses (127.1.0.0 and on), each holding so many, one
+ * more each, and after a line on standard input N more from them in turn; prints the microseconds load hold FIRST ADDRESSES
+ * PORT      as many addresses from the FIRSTth on, each holding one, until killed; says "held" load ask FROM PORT N N
+ * connections that send a byte and wait for one; prints the p50 and p99 in microseconds
+ */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,6 +16,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { AT_ONCE_MOST = 256 };
 
 static double now(void)
 {
@@ -44,13 +48,22 @@ static int connected(uint32_t from, int port)
 	return descriptor;
 }
 
-static void until_closed(uint32_t from, int port)
+static void all_until_closed(uint32_t from, int port, long number)
 {
-	int descriptor = connected(from, port);
+	int descriptor[AT_ONCE_MOST];
 	char byte;
 
-	(void)!read(descriptor, &byte, 1);
-	close(descriptor);
+	for (long i = 0; i < number; i++)
+		descriptor[i] = connected(from, port);
+	for (long i = 0; i < number; i++) {
+		(void)!read(descriptor[i], &byte, 1);
+		close(descriptor[i]);
+	}
+}
+
+static void until_closed(uint32_t from, int port)
+{
+	all_until_closed(from, port, 1);
 }
 
 static int by_size(const void *a, const void *b)
@@ -89,9 +102,10 @@ int main(int count, char **arguments)
 	getrlimit(RLIMIT_NOFILE, &most);
 	most.rlim_cur = most.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &most);
-	if (count == 5 && strcmp(arguments[1], "flood") == 0) {
-		for (long i = atol(arguments[4]); i > 0; i--)
-			until_closed(ntohl(inet_addr(arguments[2])), atoi(arguments[3]));
+	if ((count == 5 || count == 6) && strcmp(arguments[1], "flood") == 0) {
+		long at_once = count == 6 ? atol(arguments[5]) : 1;
+		for (long i = atol(arguments[4]); i > 0 && at_once >= 1 && at_once <= AT_ONCE_MOST; i -= at_once)
+			all_until_closed(ntohl(inet_addr(arguments[2])), atoi(arguments[3]), at_once);
 	} else if (count == 6 && strcmp(arguments[1], "spread") == 0) {
 		uint32_t addresses = (uint32_t)atol(arguments[3]);
 		uint32_t first = 0x7f010001;

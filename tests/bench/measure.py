@@ -171,9 +171,8 @@ def table():
         many = counted([program("table"), "cycle", str(clients), str(held)], "cycle") / 1e4
         record("table", f"the same in instructions, {clients} clients and {held} connections", [many / one], "<= 2")
     record("table", "instructions of admit+release", [one], "", "instructions")
-    for kind, goal in (("distinct", ">= 1.8"), ("hot", ">= 0.67")):
-        what = "clients" if kind == "distinct" else "client"
-        record("table", f"two processes over one, {kind} {what}", [float(run([program("table"), "pair", kind])) for _ in range(3)], goal)
+    for kind, what, goal in (("distinct", "distinct clients", ">= 1.8"), ("hot", "hot client", ">= 0.67"), ("apart", "a table for each", "")):
+        record("table", f"two processes over one, {what}", [float(run([program("table"), "pair", kind])) for _ in range(3)], goal)
     record("table", "a refusal after a million refusals over one after a hundred", [float(run([program("table"), "refused"])) for _ in range(3)],
            "1")
     for clients in (1, 60000):
@@ -267,29 +266,34 @@ def cpu_ns(pid):
 
 
 def refusals():
-    number = 5000
+    number = 5120
 
-    def served(mode, preload, **more):
-        port = free_port()
-        server = start([program("server"), mode, str(port)], preload, **more)
+    def flooded(server, port, at_once, holds):
+        """CPU of the server for each connection of an address that it does not serve."""
         wait_port(port)
-        holder = socket.create_connection(("127.0.0.1", port), 5, ("127.0.0.9", 0)) if preload else None
+        holder = socket.create_connection(("127.0.0.1", port), 5, ("127.0.0.9", 0)) if holds else None
         before = cpu_ns(server.pid)
-        run([program("load"), "flood", "127.0.0.9", str(port), str(number)])
+        run([program("load"), "flood", "127.0.0.9", str(port), str(number), str(at_once)])
         used = (cpu_ns(server.pid) - before) / number
         if holder:
             holder.close()
         stop(server)
         return used
 
-    def refused(**more):
-        return served("answer", PRELOAD, CONNLIMIT_PER_IP="1", **more)
+    def served(mode, at_once=1):
+        port = free_port()
+        return flooded(start([program("server"), mode, str(port)]), port, at_once, False)
 
-    pairs = alternate(lambda: served("close", None), refused)
-    record("refusal", "CPU of a refused connection, over one that the daemon accepts and closes", [b / a for a, b in pairs], "< 1")
-    pairs = alternate(lambda: served("reset", None), refused)
-    record("refusal", "CPU of a refused connection, over one that the daemon accepts and resets", [b / a for a, b in pairs])
-    pairs = alternate(lambda: served("close", None), lambda: refused(CONNLIMIT_REFUSE="close"))
+    def refused(at_once=1, **more):
+        port = free_port()
+        return flooded(start([program("server"), "answer", str(port)], PRELOAD, CONNLIMIT_PER_IP="1", **more), port, at_once, True)
+
+    what = "CPU of a refused connection, over one that the daemon accepts and"
+    for at_once in (1, 64):
+        for mode, goal in (("close", "< 1"), ("reset", "")):
+            pairs = alternate(lambda m=mode, n=at_once: served(m, n), lambda n=at_once: refused(n))
+            record("refusal", f"{what} {mode}s, {at_once} at once", [b / a for a, b in pairs], goal)
+    pairs = alternate(lambda: served("close"), lambda: refused(CONNLIMIT_REFUSE="close"))
     record("refusal", "the same with CONNLIMIT_REFUSE=close, over one that the daemon accepts and closes", [b / a for a, b in pairs])
 
     def latency(preload, **more):
@@ -335,7 +339,8 @@ def check_share():
 # ---- whole daemons ----
 
 
-def nginx(name, port, http="", server="", preload=None, stream=None, workers=1, at=""):
+def nginx(name, port, http="", server="", preload=None, stream="", behind=None, workers=1, at="", **more):
+    """`stream` is the text of what listens on the port instead of the HTTP server, which then listens on `behind`."""
     prefix = f"{TMP}/{name}"
     os.makedirs(prefix, exist_ok=True)
     os.chmod(prefix, 0o777)
@@ -346,11 +351,10 @@ def nginx(name, port, http="", server="", preload=None, stream=None, workers=1, 
             conf.write("load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n")
         conf.write("events { worker_connections 15000; }\n")
         conf.write("http { access_log off; client_header_timeout 600s; " + http)
-        conf.write(f" server {{ listen {at}{stream or port} backlog=4096; {server} location / {{ return 200 ok; }} }} }}\n")
+        conf.write(f" server {{ listen {at}{behind or port} backlog=4096; {server} location / {{ return 200 ok; }} }} }}\n")
         if stream:
-            conf.write("stream { limit_conn_zone $binary_remote_addr zone=per:10m; "
-                       f"server {{ listen {port} backlog=4096; limit_conn per 60000; proxy_pass 127.0.0.1:{stream}; }} }}\n")
-    child = start(["/usr/sbin/nginx", "-p", prefix, "-c", f"{prefix}/conf"], preload)
+            conf.write(f"stream {{ {stream} }}\n")
+    child = start(["/usr/sbin/nginx", "-p", prefix, "-c", f"{prefix}/conf"], preload, **more)
     wait_port(port)
     return child
 
@@ -379,10 +383,11 @@ def web():
     port, limited, by_http, by_stream, behind, by_haproxy = (free_port() for _ in range(6))
     bare = nginx("bare", port)
     zone = "limit_conn_zone $binary_remote_addr zone=per:10m;"
+    limit_conn = f"{zone} server {{ listen {by_stream} backlog=4096; limit_conn per 60000; proxy_pass 127.0.0.1:{behind}; }}"
     others = {
         "nginx + connlimit": (limited, [nginx("connlimit", limited, preload=PRELOAD).pid]),
         "nginx + limit_conn (http)": (by_http, [nginx("limit_conn", by_http, zone, "limit_conn per 60000;").pid]),
-        "nginx + limit_conn (stream, in front of http)": (by_stream, [nginx("stream", by_stream, stream=behind).pid]),
+        "nginx + limit_conn (stream, in front of http)": (by_stream, [nginx("stream", by_stream, behind=behind, stream=limit_conn).pid]),
         "nginx behind haproxy with a src_conn_cur stick table": (by_haproxy, [haproxy("haproxy", by_haproxy, port).pid, bare.pid]),
     }
     compare("web", port, [bare.pid], others, "Connection: close")
