@@ -217,8 +217,6 @@ HOT enum verdict table_decide_arrival(struct table *table, struct connection *co
 
 		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
 			break;
-		/* Another line that a large table has far away: it comes while the connection is counted and recorded. */
-		__builtin_prefetch(&table->notes[attempt.entry]);
 		attempt.fleet = attempt.observed
 				    ? LIMIT_NONE
 				    : remote_leaves(table, &attempt.limits, connection, &attempt.applied, attempt.entry);
@@ -480,9 +478,9 @@ bool table_client(const struct table *table, uint32_t entry, struct client_facts
 	memcpy(facts->network.address.bytes, words, sizeof(words));
 	facts->network.prefix = (uint8_t)atomic_load_explicit(&notes->prefix, memory_order_relaxed);
 	facts->open = (uint32_t)(word & CLIENT_COUNT);
-	facts->limit = atomic_load_explicit(&notes->limit, memory_order_relaxed);
-	facts->by_rule = atomic_load_explicit(&notes->by_rule, memory_order_relaxed) != 0;
-	facts->peak = atomic_load_explicit(&notes->peak, memory_order_relaxed);
+	facts->limit = atomic_load_explicit(&table->entry[entry].limit, memory_order_relaxed);
+	facts->by_rule = atomic_load_explicit(&table->entry[entry].by_rule, memory_order_relaxed) != 0;
+	facts->peak = atomic_load_explicit(&table->entry[entry].peak, memory_order_relaxed);
 	facts->refused = atomic_load_explicit(&notes->refused, memory_order_relaxed);
 	facts->entry = entry;
 	/* The notes are advice: they belong to this entry only if the address is the one that the fingerprint was made of. */

@@ -20,9 +20,10 @@
 #include "settings.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#define TABLE_MAGIC UINT64_C(0x32746d6c6e6e6f63) /* "connlmt2": the last digit is the layout's version */
+#define TABLE_MAGIC UINT64_C(0x33746d6c6e6e6f63) /* "connlmt3": the last digit is the layout's version */
 
 /* ---- clients ------------------------------------------------------------------------------------------------------------
  *
@@ -55,7 +56,13 @@
 struct client_entry {
 	_Atomic uint64_t fingerprint;
 	_Atomic uint64_t word;
-} __attribute__((aligned(16)));
+	/* Notes, as struct client_notes below, but those that an admission looks at: so it touches one line of its client. */
+	_Atomic uint32_t limit;	 /* the limit that last applied, LIMIT_NONE for none */
+	_Atomic uint32_t peak;	 /* most connections counted at once */
+	_Atomic uint32_t remote; /* connections that other nodes of the fleet hold, while header->remote_until is not past */
+	_Atomic uint8_t by_rule; /* the limit came from a rule */
+	uint8_t unused[3];
+} __attribute__((aligned(32)));
 
 enum { BUCKET = 8 };
 
@@ -63,7 +70,7 @@ enum { BUCKET = 8 };
  * failure, so it never comes to that; one that writes to a word without end holds nobody up for longer (some 50 us). Whoever
  * gives up leaves a count or a reference too many, never one too few. */
 enum { SWAPS_MOST = 1000 };
-enum { CLOSING = 64 }; /* places for connections being closed, each on a cache line of its own */
+enum { CLOSING = 32 }; /* places for connections being closed, each on a cache line of its own */
 
 #define CLIENT_COUNT UINT64_C(0xffffff)
 #define CLIENT_TENTATIVE UINT64_C(0x1000000)
@@ -91,14 +98,10 @@ struct client_notes {
 	_Atomic uint64_t refused;
 	_Atomic uint64_t tokens; /* the rate's bucket (rate.h) */
 	struct check_pace pace;
-	_Atomic uint32_t peak;		/* most connections counted at once */
-	_Atomic uint32_t limit;		/* the limit that last applied, LIMIT_NONE for none */
 	_Atomic uint32_t shown_refused; /* low bits of `refused` when a refusal was last logged */
 	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
 	_Atomic uint8_t prefix;		/* 0..128, as in struct network, or NETWORK_UID */
-	_Atomic uint8_t by_rule;	/* the limit came from a rule */
-	uint8_t unused[4];
-	_Atomic uint32_t remote; /* connections that other nodes of the fleet hold, while header->remote_until is not past */
+	uint8_t unused;
 };
 
 /* ---- records ------------------------------------------------------------------------------------------------------------
@@ -143,8 +146,9 @@ enum record_kind { RECORD_FREE, RECORD_CLAIMED, RECORD_OPEN };
 #define RECORD_KIND_SHIFT 30
 #define RECORD_GENERATION_SHIFT 32
 
-_Static_assert(sizeof(struct client_entry) == 16, "both words are swapped at once");
-_Static_assert(sizeof(struct client_notes) == 64, "one cache line");
+_Static_assert(sizeof(struct client_entry) == 32, "two are one cache line");
+_Static_assert(offsetof(struct client_entry, word) == 8, "both words are swapped at once");
+_Static_assert(sizeof(struct client_notes) == 48, "no holes");
 _Static_assert(sizeof(struct record) == 64, "one cache line");
 
 /* Why a connection is refused. */
@@ -175,13 +179,16 @@ enum { LIMIT_BLOCKS = 4 };
 enum { START_BLOCK = LIMIT_BLOCKS };
 #define START_WRITTEN UINT32_MAX /* no pid */
 
+/* What every admission reads of the settings, struct limits but its version, lies in the header instead, where that has the
+ * rest of what it looks at: one for each block, written with it. */
 enum { LIMIT_WORDS = 5 };
+struct limit_brief {
+	_Atomic uint64_t word[LIMIT_WORDS];
+};
 
 struct limit_block {
 	_Atomic uint32_t writer; /* thread id, 0 for none */
-	uint32_t reserved;
-	_Atomic uint64_t brief[LIMIT_WORDS]; /* what every admission reads of the settings: struct limits, but its version */
-	uint64_t reserved_too[2];
+	uint32_t reserved[15];
 	struct settings settings;
 	struct rules_index rules;
 } __attribute__((aligned(4096)));
@@ -199,17 +206,22 @@ struct table_header {
 	char name[TABLE_NAME_MOST + 1];
 	char program[64]; /* basename of what made it, for people */
 
+	/* What every admission reads, and hardly anyone writes. The briefs stand in an order by which the first publication's,
+	 * in block 1, is in the same line (limits.c). */
 	_Alignas(64) _Atomic uint64_t current; /* limits: sequence << 2 | block */
-	_Atomic uint64_t sequence;	       /* last one taken */
 	_Atomic uint32_t grouped;	       /* the prefixes by which connections were last grouped (regroup.h) */
-	_Atomic uint32_t started;	       /* START_WRITTEN, or the pid of the process that is writing the start block */
+	_Atomic uint32_t extent;	       /* slots in use lie below this */
 	/* 1 once a connection had another port than its listener: a program attached to the network namespace
 	 * (BPF_PROG_TYPE_SK_LOOKUP) gives it what was meant for other ports too. From then on no listener's port is taken for
 	 * that of its connections. Never 0 again. */
 	_Atomic uint32_t steered;
-	_Atomic uint64_t reloaded; /* ms of the last reload, 0 if there was none */
-	_Atomic uint64_t failed;   /* ms of the last reload that failed, 0 if there was none */
-	char failure[256];	   /* what it said */
+	struct limit_brief brief[LIMIT_BLOCKS];
+
+	_Alignas(64) _Atomic uint64_t sequence; /* of limits, the last one taken */
+	_Atomic uint32_t started;		/* START_WRITTEN, or the pid of the process that is writing the start block */
+	_Atomic uint64_t reloaded;		/* ms of the last reload, 0 if there was none */
+	_Atomic uint64_t failed;		/* ms of the last reload that failed, 0 if there was none */
+	char failure[256];			/* what it said */
 
 	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
 	struct check_pace total_pace;
@@ -220,8 +232,6 @@ struct table_header {
 	_Atomic uint64_t remote_until;
 	_Atomic uint64_t remote_heard;	 /* ms when the fleet was last heard, 0 for never */
 	_Atomic uint32_t remote_sidecar; /* pid of who wrote that */
-
-	_Alignas(64) _Atomic uint32_t extent; /* slots in use lie below this */
 
 	/* Totals of rare events; the frequent one, admissions, is counted in `admitted`, spread so that processes do not share
 	 * lines. */
@@ -247,5 +257,8 @@ struct table_header {
 		_Alignas(64) _Atomic uint32_t slot;
 	} closing[CLOSING];
 };
+
+_Static_assert(sizeof(struct table_header) <= 4096, "one page: behind a system call, each costs");
+_Static_assert(offsetof(struct table_header, brief) % 64 + sizeof(struct limit_brief) == 64, "in the line of `current`");
 
 #endif

@@ -34,7 +34,13 @@ static bool unchanged(const struct table *table, uint64_t current)
 
 _Static_assert(sizeof(struct limits) == sizeof(uint64_t) * (1 + LIMIT_WORDS), "the brief is all but the version");
 
-static void write_brief(struct limit_block *block, const struct settings *from)
+/* Mostly limits are published once, into block 1. */
+static inline struct limit_brief *brief_of(const struct table *table, uint64_t block)
+{
+	return &table->header->brief[(block ^ 1) % LIMIT_BLOCKS];
+}
+
+static void write_brief(struct limit_brief *brief, const struct settings *from)
 {
 	uint64_t words[1 + LIMIT_WORDS];
 	struct limits limits = {
@@ -54,20 +60,20 @@ static void write_brief(struct limit_block *block, const struct settings *from)
 
 	memcpy(words, &limits, sizeof(words));
 	for (int i = 0; i < LIMIT_WORDS; i++)
-		atomic_store_explicit(&block->brief[i], words[1 + i], memory_order_relaxed);
+		atomic_store_explicit(&brief->word[i], words[1 + i], memory_order_relaxed);
 }
 
 /* What was read belongs together if `current` is unchanged after. */
 static inline void read_brief(const struct table *table, struct limits *limits)
 {
 	uint64_t current = version_of(table);
-	const struct limit_block *block = &table->blocks[current % LIMIT_BLOCKS];
+	const struct limit_brief *brief = brief_of(table, current);
 	char *to = (char *)limits;
 
 	limits->version = current;
 #pragma GCC unroll 8
 	for (int i = 0; i < LIMIT_WORDS; i++) {
-		uint64_t word = atomic_load_explicit(&block->brief[i], memory_order_relaxed);
+		uint64_t word = atomic_load_explicit(&brief->word[i], memory_order_relaxed);
 		memcpy(to + sizeof(word) * (size_t)(1 + i), &word, sizeof(word));
 	}
 	/* Shared memory is not believed: out of range is cut off. */
@@ -145,7 +151,7 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 	memcpy(&block->settings, settings, bytes_in_use(rules));
 	rules_sort(block->settings.rule, rules);
 	rules_build(&block->rules, block->settings.rule, rules);
-	write_brief(block, settings);
+	write_brief(brief_of(table, (uint64_t)(block - table->blocks)), settings);
 	point_reached(POINT_LIMITS_WRITTEN);
 	uint64_t current = version_of(table);
 	uint64_t next = turn << 2 | (uint64_t)(block - table->blocks);
@@ -252,7 +258,7 @@ HOT struct applied limits_apply(const struct table *table, struct limits *limits
 
 void limits_note(struct table *table, uint32_t entry, const struct applied *applied)
 {
-	struct client_notes *notes = &table->notes[entry];
+	struct client_entry *notes = &table->entry[entry];
 
 	/* Mostly nothing has changed, and what is not written stays in everybody's cache. */
 	if (atomic_load_explicit(&notes->limit, memory_order_relaxed) != applied->limit)

@@ -22,7 +22,7 @@ uint32_t remote_leaves_limited(const struct table *table, const struct limits *l
 		return LIMIT_NONE;
 	if (applied->limit == LIMIT_NONE && applied->by_rule)
 		return LIMIT_NONE;
-	uint32_t remote = is_current(table) ? atomic_load_explicit(&table->notes[entry].remote, memory_order_relaxed) : 0;
+	uint32_t remote = is_current(table) ? atomic_load_explicit(&table->entry[entry].remote, memory_order_relaxed) : 0;
 	return remote < limits->cluster_per_ip ? limits->cluster_per_ip - remote : 0;
 }
 
@@ -35,10 +35,10 @@ bool remote_set(struct table *table, const struct network *network, uint32_t con
 	if (connections == 0 ? !client_find(table, fingerprint, &entry, &word)
 			     : !client_find_or_add(table, fingerprint, network, &entry, &word))
 		return connections == 0;
-	atomic_store(&table->notes[entry].remote, connections);
+	atomic_store(&table->entry[entry].remote, connections);
 	/* Another client may have been given the entry meanwhile, and nothing was said of that one. */
 	if (atomic_load(&table->entry[entry].fingerprint) != fingerprint)
-		atomic_store(&table->notes[entry].remote, 0);
+		atomic_store(&table->entry[entry].remote, 0);
 	return true;
 }
 
@@ -59,6 +59,6 @@ void remote_forget(struct table *table)
 {
 	atomic_store_explicit(&table->header->remote_until, 0, memory_order_relaxed);
 	for (uint32_t entry = 0; entry < table->entries; entry++)
-		if (atomic_load_explicit(&table->notes[entry].remote, memory_order_relaxed) != 0)
-			atomic_store_explicit(&table->notes[entry].remote, 0, memory_order_relaxed);
+		if (atomic_load_explicit(&table->entry[entry].remote, memory_order_relaxed) != 0)
+			atomic_store_explicit(&table->entry[entry].remote, 0, memory_order_relaxed);
 }

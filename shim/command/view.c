@@ -46,7 +46,7 @@ static bool find_clients(const struct table *table, struct table_view *view)
 
 		if (!table_client(table, entry, &client.facts))
 			continue;
-		client.remote = view->fleet_current ? atomic_load(&table->notes[entry].remote) : 0;
+		client.remote = view->fleet_current ? atomic_load(&table->entry[entry].remote) : 0;
 		if (client.facts.open == 0 && client.facts.refused == 0 && client.remote == 0)
 			continue;
 		if (view->clients == room) {

@@ -42,7 +42,7 @@ static uint32_t remote_of(const struct table *node, const struct connection *con
 	uint32_t entry;
 	uint64_t word;
 
-	return client_find(node, client_fingerprint(node, &network), &entry, &word) ? atomic_load(&node->notes[entry].remote)
+	return client_find(node, client_fingerprint(node, &network), &entry, &word) ? atomic_load(&node->entry[entry].remote)
 										    : 0;
 }
 
