@@ -139,7 +139,7 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 }
 
 /* Before a refusal: is it by connections that are gone? */
-static enum checked check_reason(struct table *table, const struct attempt *attempt)
+static COLD enum checked check_reason(struct table *table, const struct attempt *attempt)
 {
 	if (attempt->reason == REFUSED_RATE || (attempt->reason == REFUSED_FLEET && attempt->fleet == 0) ||
 	    (attempt->reason == REFUSED_RULE && attempt->limit == LIMIT_DENY))
@@ -149,7 +149,7 @@ static enum checked check_reason(struct table *table, const struct attempt *atte
 	return check_client(table, attempt->entry, attempt->connection);
 }
 
-static void note_refusal(struct table *table, const struct attempt *attempt, struct refusal *refusal)
+static COLD void note_refusal(struct table *table, const struct attempt *attempt, struct refusal *refusal)
 {
 	struct table_header *header = table->header;
 
@@ -188,7 +188,7 @@ static inline void begin(struct table *table, struct attempt *attempt, struct co
 
 /* After a mend or a reload came between. What we took back may have been counted by a mend all the same, so the counts are to
  * be compared with the slots again before they refuse anyone, us for one. */
-static void start_anew(struct table *table, struct attempt *attempt, bool under_new_limits)
+static COLD void start_anew(struct table *table, struct attempt *attempt, bool under_new_limits)
 {
 	uint64_t current = atomic_load(&table->header->current);
 

@@ -178,8 +178,8 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
 }
 
-static __attribute__((noinline)) bool add(struct table *table, uint64_t fingerprint, const struct network *network,
-					  const struct places *places, uint32_t *entry, uint64_t *word)
+static COLD bool add(struct table *table, uint64_t fingerprint, const struct network *network, const struct places *places,
+		     uint32_t *entry, uint64_t *word)
 {
 	for (int attempt = 0; attempt < TRIES; attempt++) {
 		uint32_t mine = 0;

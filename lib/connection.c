@@ -16,7 +16,7 @@ struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cook
 	return connection;
 }
 
-bool connection_ask_local_now(struct table *table, struct connection *connection)
+COLD bool connection_ask_local_now(struct table *table, struct connection *connection)
 {
 	struct sockaddr_storage local;
 	socklen_t length = sizeof(local);

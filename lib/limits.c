@@ -256,7 +256,7 @@ HOT struct applied limits_apply(const struct table *table, struct limits *limits
 	return applied;
 }
 
-void limits_note(struct table *table, uint32_t entry, const struct applied *applied)
+HOT void limits_note(struct table *table, uint32_t entry, const struct applied *applied)
 {
 	struct client_entry *notes = &table->entry[entry];
 

@@ -82,7 +82,7 @@ static bool claim_anywhere(struct table *table, uint32_t *slot, uint64_t *claime
 	return false;
 }
 
-static __attribute__((noinline)) bool search(struct table *table, uint32_t *slot, uint64_t *claimed)
+static COLD bool search(struct table *table, uint32_t *slot, uint64_t *claimed)
 {
 	static _Thread_local uint64_t full_since; /* ms: a full table is not run over for every connection */
 

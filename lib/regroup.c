@@ -60,7 +60,7 @@ static void move(struct table *table, const struct limits *limits, uint32_t slot
 			return;
 }
 
-void regroup(struct table *table, const struct limits *limits)
+COLD void regroup(struct table *table, const struct limits *limits)
 {
 	uint32_t extent = record_extent(table);
 	uint32_t grouped = regroup_key(limits);

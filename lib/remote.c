@@ -15,8 +15,8 @@ static bool is_current(const struct table *table)
 	return now < until && until - now <= LEASE_MOST;
 }
 
-uint32_t remote_leaves_limited(const struct table *table, const struct limits *limits, const struct connection *connection,
-			       const struct applied *applied, uint32_t entry)
+COLD uint32_t remote_leaves_limited(const struct table *table, const struct limits *limits, const struct connection *connection,
+				    const struct applied *applied, uint32_t entry)
 {
 	if (connection_is_unix(connection))
 		return LIMIT_NONE;

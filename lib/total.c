@@ -2,7 +2,7 @@
 
 #include "point.h"
 
-enum counted total_count_limited(struct table *table, uint32_t limit, uint64_t *generation)
+COLD enum counted total_count_limited(struct table *table, uint32_t limit, uint64_t *generation)
 {
 	_Atomic uint64_t *total = &table->header->total;
 	uint64_t word = atomic_load(total);
@@ -35,7 +35,7 @@ enum counted total_count_limited(struct table *table, uint32_t limit, uint64_t *
 	return COUNT_LOST;
 }
 
-void total_uncount_limited(struct table *table, uint64_t generation)
+COLD void total_uncount_limited(struct table *table, uint64_t generation)
 {
 	_Atomic uint64_t *total = &table->header->total;
 	uint64_t word = atomic_load(total);
@@ -50,7 +50,7 @@ void total_uncount_limited(struct table *table, uint64_t generation)
 	}
 }
 
-bool total_is_unknown(const struct table *table)
+COLD bool total_is_unknown(const struct table *table)
 {
 	uint64_t word = atomic_load(&table->header->total);
 

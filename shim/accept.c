@@ -52,8 +52,7 @@ struct arrival {
 	int descriptor;
 };
 
-static __attribute__((noinline)) void accept_and_ask(int listener, struct sockaddr *address, socklen_t *length, int flags,
-						     struct arrival *arrival)
+static COLD void accept_and_ask(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival)
 {
 	arrival->descriptor = really_accept(listener, address, length, flags);
 	if (arrival->descriptor < 0)
@@ -87,7 +86,7 @@ static inline int accept_peer(int listener, struct sockaddr *address, socklen_t 
 	return arrival->descriptor;
 }
 
-static __attribute__((noinline)) void tell(const struct refusal *refusal)
+static COLD void tell(const struct refusal *refusal)
 {
 	int cancellable = 0;
 
@@ -131,8 +130,8 @@ static bool is_nonblocking(int listener)
  * connection: it would hang. An error instead could end one that just loops over accept. What both know is a client that
  * connects and resets at once, and so that is what it gets: the descriptor, already reset. A process that has forbidden itself
  * all that takes is told so: it was one that thought of everything. */
-static __attribute__((noinline)) int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *length, int flags,
-						      struct arrival *arrival, struct refusal *refusal)
+static COLD int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival,
+				 struct refusal *refusal)
 {
 	bool next = is_nonblocking(listener);
 	bool aborted = false;

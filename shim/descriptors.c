@@ -11,19 +11,15 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-/* Nothing is ever written to the first: it is what a process without tracked descriptors has. */
-static _Alignas(64) descriptor_chunk empty;
-static _Alignas(64) descriptor_chunk first_chunk;
+struct descriptor_map descriptor_map;
 
-NEAR descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR] = {&empty};
-NEAR static _Atomic bool first_taken; /* first_chunk is in use, or was before a fork */
-
-descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
+NEAREST descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR] = {&descriptor_map.empty};
+NEAR static _Atomic bool first_taken; /* descriptor_map.first is in use, or was before a fork */
 
 /* Descriptors from this one on never held anything: bounds the walks. */
-NEAR static _Atomic unsigned beyond;
+NEAREST static _Atomic unsigned beyond;
 
-NEAR static _Atomic int watched;
+NEAREST static _Atomic int watched;
 NEAR static _Atomic bool disturbed;
 
 static void note_change(void)
@@ -33,15 +29,15 @@ static void note_change(void)
 }
 
 /* The chunk, to enter something: it is made if it is not there. NULL without memory. */
-static __attribute__((noinline)) descriptor_chunk *make_chunk(unsigned index)
+static COLD descriptor_chunk *make_chunk(unsigned index)
 {
 	descriptor_chunk *_Atomic *place = descriptor_place_of(index);
-	descriptor_chunk *before = index == 0 ? &empty : NULL;
+	descriptor_chunk *before = index == 0 ? &descriptor_map.empty : NULL;
 	bool ours = index == 0 && !atomic_exchange(&first_taken, true);
 	if (!ours && !may_call(SYS_mmap, 0, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE))
 		return NULL;
 	int kept = errno;
-	void *made = ours ? (void *)&first_chunk
+	void *made = ours ? (void *)&descriptor_map.first
 			  : mmap(NULL, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	errno = kept;
@@ -54,7 +50,7 @@ static __attribute__((noinline)) descriptor_chunk *make_chunk(unsigned index)
 	return before;
 }
 
-static __attribute__((noinline)) void reach(unsigned descriptor)
+static COLD void reach(unsigned descriptor)
 {
 	unsigned seen = atomic_load(&beyond);
 
@@ -78,7 +74,7 @@ HOT reference descriptor_take(int descriptor)
 	return atomic_exchange(&(*descriptor_chunk_of((unsigned)descriptor))[(unsigned)descriptor % CHUNK], 0);
 }
 
-static __attribute__((noinline)) void put_nowhere(reference held)
+static COLD void put_nowhere(reference held)
 {
 	table_drop(limiter_table(), held);
 	atomic_fetch_add(&limiter_table()->header->uncounted, 1);
@@ -92,7 +88,7 @@ HOT void descriptor_put(int descriptor, reference held)
 		return;
 	note_change();
 	descriptor_chunk *chunk = descriptor_chunk_of(number);
-	if (__builtin_expect(chunk == NULL || chunk == &empty, 0)) {
+	if (__builtin_expect(chunk == NULL || chunk == &descriptor_map.empty, 0)) {
 		chunk = number < (unsigned)CHUNKS << CHUNK_BITS ? make_chunk(number >> CHUNK_BITS) : NULL;
 		if (chunk == NULL) {
 			put_nowhere(held);
@@ -161,7 +157,7 @@ HOT void descriptor_forget(void)
 	for (unsigned c = 1; c < chunks; c++)
 		if (atomic_load_explicit(descriptor_place_of(c), memory_order_relaxed) != NULL)
 			atomic_store_explicit(descriptor_place_of(c), NULL, memory_order_relaxed);
-	atomic_store(&descriptor_near[0], &empty);
+	atomic_store(&descriptor_near[0], &descriptor_map.empty);
 	atomic_store(&beyond, 0);
 }
 

@@ -23,7 +23,7 @@ static _Thread_local bool shared_out; /* or left */
 static _Thread_local int snapshot;    /* the place noted for a child that is given none, -1 without */
 
 NEAR static _Atomic uint32_t always = 1;
-NEAR _Atomic uint32_t *fork_mark = &always;
+NEAREST _Atomic uint32_t *fork_mark = &always;
 
 void fork_watch(void)
 {

@@ -25,10 +25,10 @@
 
 extern char **environ;
 
-NEAR struct table limiter_of_process;
-NEAR _Atomic int limiter_state;
+NEAREST struct table limiter_of_process;
+NEAREST _Atomic int limiter_state;
 
-/* In this order: of every start the first is written, and begins on the page of what else is (near.h). */
+/* In this order: of every start only the first is written. */
 static struct {
 	struct settings start;	 /* what the environment said */
 	struct settings checked; /* with what the file said at the start; written only where there is a file */
@@ -114,7 +114,7 @@ static bool made_by_this_program(void)
 
 static void start(void);
 
-bool limiter_open_table(void)
+COLD bool limiter_open_table(void)
 {
 	int state = LIMITER_UNOPENED;
 	int kept = errno;

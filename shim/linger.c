@@ -27,7 +27,7 @@ struct place {
 	_Atomic uint64_t until;
 };
 
-NEAR _Atomic int lingering;
+NEAREST _Atomic int lingering;
 
 #define BEING_TAKEN UINT64_C(1)
 

@@ -1,11 +1,13 @@
 #include "listeners.h"
 
+#include "near.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
-struct endpoint listener_endpoints[LISTENERS_MOST];
+NEAR struct endpoint listener_endpoints[LISTENERS_MOST];
 
 enum { UNUSED, BEING_WRITTEN, KNOWN };
 static _Atomic int states[LISTENERS_MOST];

@@ -13,7 +13,7 @@
 
 enum { PLACES = 16 };
 
-NEAR _Atomic int snapshots;
+NEAREST _Atomic int snapshots;
 
 /* A place is free at pid 0. BEING_FILLED counts as alive. */
 enum { BEING_FILLED = -1 };
