@@ -32,9 +32,11 @@ struct fixture {
 static int open_table(void **state)
 {
 	static struct fixture fixture;
+	static int opened;
 	char name[32];
 
-	snprintf(name, sizeof(name), "test-%d", (int)getpid());
+	/* Each its own: a status that looks at this moment keeps the one that was left from being removed. */
+	snprintf(name, sizeof(name), "test-%d-%d", (int)getpid(), ++opened);
 	settings_default(&settings);
 	settings.per_ip = 3;
 	settings.capacity = 1024;
