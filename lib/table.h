@@ -18,16 +18,18 @@
 #include <stdint.h>
 
 struct table {
+	/* What each admission and release looks at: one cache line, where it is aligned. */
 	struct table_header *header;
-	struct limit_block *blocks;
 	struct client_entry *entry;
-	struct client_notes *notes;
 	_Atomic uint32_t *owner;
 	struct record *record;
 	uint32_t capacity;  /* slots; a power of two */
 	uint32_t entries;   /* client entries; a power of two, twice the slots */
 	uint32_t pid;	    /* of this process, in its own pid namespace */
 	uint64_t secret[2]; /* our copy: changes in the shared one do not concern us */
+
+	struct limit_block *blocks;
+	struct client_notes *notes;
 	struct segment segment;
 };
 

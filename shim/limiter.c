@@ -25,8 +25,9 @@
 
 extern char **environ;
 
-NEAREST struct table limiter_of_process;
+/* In this order GCC puts the state behind the table, in the line of its end, with the words of fork.c and others. */
 NEAREST _Atomic int limiter_state;
+NEAREST _Alignas(64) struct table limiter_of_process;
 
 /* In this order: of every start only the first is written. */
 static struct {
