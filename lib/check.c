@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
@@ -108,10 +110,10 @@ bool check_total_unknown(struct table *table)
 enum { GUESSES = 4 };
 struct inquiry {
 	struct connection *control;    /* known to be open; NULL for an onlooker, who answers for the kernel himself */
-	struct address guess[GUESSES]; /* addresses at which connections arrived */
+	struct address guess[GUESSES]; /* addresses at which the client's connections arrived */
 	unsigned guesses;
-	int left;      /* records that may still be asked about */
-	bool searched; /* all of the kernel's connections were gone over */
+	int left;	     /* records that may still be asked about */
+	uint32_t unresolved; /* those of which nothing can be said, as it is not known where they arrived */
 };
 
 struct batch {
@@ -161,10 +163,10 @@ static bool is_others(const struct batch *batch, const struct connection *connec
 	return false;
 }
 
-/* Puts those that are not found yet at an address, NULL for none. Whether there are any. */
-static bool place_at(struct batch *batch, const struct address *address)
+/* Puts those that are not found yet at an address, NULL for none. Returns how many. */
+static uint32_t place_at(struct batch *batch, const struct address *address)
 {
-	bool any = false;
+	uint32_t placed = 0;
 
 	for (size_t i = 0; i < batch->number; i++) {
 		struct question *question = &batch->question[i];
@@ -178,32 +180,41 @@ static bool place_at(struct batch *batch, const struct address *address)
 			continue;
 		if (address != NULL)
 			question->connection.local.address = *address;
-		any = true;
+		placed++;
 	}
-	return any;
+	return placed;
 }
 
-/* Asks about all of a batch. Where a connection arrived is mostly where others of the client did, or the one that is to be
- * decided on: those that were recorded without their address are asked about under these, each a look-up, and only what is not
- * found so is searched for among all connections of the kernel. */
+static void read_arrived(const struct table *table, unsigned place, struct address *address)
+{
+	uint64_t words[2];
+
+	for (int i = 0; i < 2; i++)
+		words[i] = atomic_load_explicit(&table->header->arrived[place % ARRIVED].word[i], memory_order_relaxed);
+	memcpy(address->bytes, words, sizeof(words));
+}
+
+/* Asks about all of a batch. Where a connection arrived is mostly where others of the client did, or of all clients: those that
+ * were recorded without their address are asked about under these, each a look-up. */
 static bool ask(const struct table *table, struct batch *batch, struct inquiry *inquiry)
 {
-	bool controlled = inquiry->control != NULL;
-	uint32_t order[QUESTIONS_MOST];
+	bool by_guess = kernel_way() != KERNEL_PROC;
 
 	learn_guesses(inquiry, batch);
-	place_at(batch, inquiry->guesses > 0 && kernel_way() != KERNEL_PROC ? &inquiry->guess[0] : NULL);
+	place_at(batch, inquiry->guesses > 0 && by_guess ? &inquiry->guess[0] : NULL);
 	bool answered = kernel_ask(batch->question, batch->number);
-	for (unsigned g = 1; answered && kernel_way() == KERNEL_SOCK_DIAG && g < inquiry->guesses; g++)
-		if (place_at(batch, &inquiry->guess[g]))
-			kernel_ask(batch->question, batch->number);
-	if (!place_at(batch, NULL) || (controlled && !proves(batch)))
-		return answered;
-	inquiry->searched = true;
-	bool steered = atomic_load_explicit(&table->header->steered, memory_order_relaxed) != 0;
-	return kernel_search(batch->question, batch->number, controlled ? &batch->question[0].connection : NULL, steered,
-			     order) ||
-	       answered;
+	for (unsigned g = 1; g < inquiry->guesses + ARRIVED && kernel_way() == KERNEL_SOCK_DIAG; g++) {
+		struct address guess;
+
+		if (g < inquiry->guesses)
+			guess = inquiry->guess[g];
+		else
+			read_arrived(table, g - inquiry->guesses, &guess);
+		if (!address_is_unspecified(&guess) && place_at(batch, &guess))
+			answered |= kernel_ask(batch->question, batch->number);
+	}
+	inquiry->unresolved += place_at(batch, NULL);
+	return answered;
 }
 
 /* Asks about a batch whose first question may be a control. Returns the records dropped, or -1 if the answers prove nothing. */
@@ -251,15 +262,14 @@ static void begin_batch(struct table *table, struct batch *batch, struct connect
 	batch->number = 1;
 }
 
-/* One pass over the client's slots in [from, end), at most inquiry->left of them. A search is not made twice in one check: the
- * next one goes on behind it. */
+/* One pass over the client's slots in [from, end), at most inquiry->left of them. */
 static int check_range(struct table *table, uint32_t entry, struct inquiry *inquiry, uint32_t from, uint32_t end,
 		       uint32_t *reached)
 {
 	struct batch batch;
 	uint32_t slot = record_next(table, entry, from, end);
 
-	while (slot < end && inquiry->left > 0 && !inquiry->searched) {
+	while (slot < end && inquiry->left > 0) {
 		begin_batch(table, &batch, inquiry->control);
 		for (; slot < end && batch.number < QUESTIONS_MOST && inquiry->left > 0;
 		     slot = record_next(table, entry, slot + 1, end))
@@ -275,21 +285,21 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 }
 
 /* The word is shared and its clock wraps every 49 days: a wait longer than any that is set here is no wait. */
-static bool too_soon(const struct check_pace *pace, uint32_t now)
+static bool too_soon(const struct check_pace *pace, uint32_t now, uint32_t ahead)
 {
 	uint32_t after = atomic_load_explicit(&pace->after, memory_order_relaxed);
-	uint32_t left = after - CHECK_AHEAD - now;
+	uint32_t left = after - ahead - now;
 
 	return after != 0 && left != 0 && left <= WAIT_MOST;
 }
 
-static void back_off(struct check_pace *pace, uint32_t now, uint64_t cost_us)
+static void back_off(struct check_pace *pace, uint32_t now, uint32_t ahead, uint64_t cost_us)
 {
 	uint32_t after = atomic_load_explicit(&pace->after, memory_order_relaxed);
 	uint64_t wait = cost_us * COST_FACTOR / 1000;
 
 	wait = wait < CHECK_WAIT ? CHECK_WAIT : wait < WAIT_MOST ? wait : WAIT_MOST;
-	if (after == 0 || after - now > CHECK_AHEAD + WAIT_MOST)
+	if (after == 0 || after - now > ahead + WAIT_MOST)
 		after = now; /* what was to be waited for is over */
 	after += (uint32_t)wait;
 	atomic_store_explicit(&pace->after, after != 0 ? after : 1, memory_order_relaxed);
@@ -332,8 +342,110 @@ static uint64_t capped(uint64_t cost_us, const struct inquiry *inquiry, uint32_t
 {
 	uint64_t most = COST_MOST_US + (uint64_t)COST_EACH_US * (unsigned)(CHECKED_MOST - inquiry->left) + slots / SLOTS_US;
 
-	return cost_us < most || inquiry->searched || kernel_way() != KERNEL_SOCK_DIAG ? cost_us : most;
+	return cost_us < most || kernel_way() != KERNEL_SOCK_DIAG ? cost_us : most;
 }
+
+/* ---- searches ---- */
+
+/* Memory for one, mapped for as long as it lasts. */
+struct sought {
+	unsigned char port[65536 / 8]; /* of peers that something is sought of */
+	struct question *question;
+	uint64_t *state;
+	uint32_t *slot;
+	uint32_t *order;
+	uint32_t number;
+};
+
+static size_t bytes_sought(uint32_t extent)
+{
+	struct sought sought;
+
+	return sizeof(sought) +
+	       extent * (sizeof(*sought.question) + sizeof(*sought.state) + sizeof(*sought.slot) + sizeof(*sought.order));
+}
+
+static void add_sought(const struct table *table, struct sought *sought, uint32_t slot, bool unplaced)
+{
+	struct question *question = &sought->question[sought->number];
+	unsigned char *ports = sought->port;
+
+	if (!record_read(table, slot, &sought->state[sought->number], &question->connection) ||
+	    connection_is_unix(&question->connection))
+		return;
+	unsigned port = question->connection.peer.port;
+	bool wanted = unplaced ? connection_lacks_address(&question->connection)
+			       : connection_is_whole(&question->connection) && (ports[port / 8] & 1U << port % 8) != 0;
+	if (!wanted)
+		return;
+	ports[port / 8] |= (unsigned char)(1U << port % 8);
+	question->answer = unplaced ? ANSWER_NONE : ANSWER_OPEN;
+	sought->slot[sought->number++] = slot;
+}
+
+/* Searches for all that was recorded without its address, whoever's it is, as it costs little more than to search for one:
+ * behind a worker that died, that is one search and not one for each of its clients. Those that have their address are left out
+ * but for the ones from the same port of a client, so that none of them is taken for another. Returns how many of `entry` were
+ * dropped, -1 if nothing can be said. */
+static int64_t search(struct table *table, uint32_t entry, const struct connection *proof, int64_t *dropped)
+{
+	uint32_t extent = record_extent(table);
+	size_t size = bytes_sought(extent);
+	int64_t own = 0;
+
+	*dropped = 0;
+	if (!may_call(SYS_mmap, 0, size, PROT_READ | PROT_WRITE) || !may_call(SYS_munmap, 0, 0, 0))
+		return -1;
+	struct sought *sought = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (sought == MAP_FAILED)
+		return -1;
+	sought->state = (uint64_t *)(sought + 1);
+	sought->question = (struct question *)(sought->state + extent);
+	sought->slot = (uint32_t *)(sought->question + extent);
+	sought->order = sought->slot + extent;
+	for (int pass = 0; pass < 2; pass++)
+		for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent && sought->number < extent;
+		     slot = record_next(table, ANY_CLIENT, slot + 1, extent))
+			add_sought(table, sought, slot, pass == 0);
+	bool steered = atomic_load_explicit(&table->header->steered, memory_order_relaxed) != 0;
+	bool answered = kernel_search(sought->question, sought->number, proof, steered, sought->order);
+	for (uint32_t i = 0; i < sought->number && answered; i++) {
+		const struct question *question = &sought->question[i];
+		uint32_t slot = sought->slot[i];
+		uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
+
+		if (question->answer == ANSWER_GONE && record_release(table, slot, sought->state[i])) {
+			(*dropped)++;
+			own += entry == ANY_CLIENT || owner == entry + 1 ? 1 : 0;
+		} else if (question->answer == ANSWER_OPEN) {
+			connection_arrived_at(table, &question->connection.local.address);
+		}
+	}
+	munmap(sought, size);
+	atomic_fetch_add_explicit(&table->header->check_gone, (uint64_t)*dropped, memory_order_relaxed);
+	return answered ? own : -1;
+}
+
+/* The same, before a refusal: paid for like a check, though not by the client, and little if it found something. As what is
+ * found open is looked up there from then on, there is hardly a reason for the next search but that something is gone: so there
+ * may be a debt of SEARCH_AHEAD ms before one is put off. */
+enum { FRUITFUL = COST_FACTOR / 4, SEARCH_AHEAD = 20000 };
+static int64_t search_in_time(struct table *table, uint32_t entry, const struct connection *control)
+{
+	struct check_pace *pace = &table->header->search_pace;
+	int64_t dropped;
+
+	if (!connection_is_whole(control) || too_soon(pace, (uint32_t)clock_ms(), SEARCH_AHEAD))
+		return 0;
+	uint64_t began = clock_cpu_us();
+	int64_t own = search(table, entry, control, &dropped);
+	uint64_t cost = clock_cpu_us() - began;
+	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
+	back_off(pace, (uint32_t)clock_ms(), SEARCH_AHEAD, dropped > 0 ? cost / FRUITFUL : cost);
+	return own > 0 ? own : 0;
+}
+
+/* ---- checks ---- */
 
 /* One client's records, or any's, and the count of them in `word`. */
 static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint64_t *word, struct check_pace *pace,
@@ -342,7 +454,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	struct inquiry inquiry = {.control = control, .left = CHECKED_MOST};
 	uint32_t extent = record_extent(table);
 
-	if (too_soon(pace, (uint32_t)clock_ms()))
+	if (too_soon(pace, (uint32_t)clock_ms(), CHECK_AHEAD))
 		return CHECK_BACKED_OFF;
 	uint64_t now = clock_us();
 	if (entry != ANY_CLIENT && must_wait(table, pace, now, (uint32_t)clock_ms()))
@@ -357,15 +469,19 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	if (dropped == 0 && reached >= extent && from > 0)
 		dropped = check_range(table, entry, &inquiry, 0, from, &reached);
 	atomic_store_explicit(&pace->from, reached < extent ? reached : 0, memory_order_relaxed);
-	bool mended = mend(table, word, entry);
 	uint64_t cost = clock_cpu_us() - began;
+	if (dropped == 0 && inquiry.unresolved > 0)
+		dropped = (int)search_in_time(table, entry, control);
+	uint64_t mending = clock_cpu_us();
+	bool mended = mend(table, word, entry);
+	cost += clock_cpu_us() - mending;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	cost = capped(cost, &inquiry, extent);
 	if (dropped > 0 || mended) {
 		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
 	}
-	back_off(pace, (uint32_t)clock_ms(), cost);
+	back_off(pace, (uint32_t)clock_ms(), CHECK_AHEAD, cost);
 	pay(table, now, cost);
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
 }
@@ -426,7 +542,7 @@ enum checked check_room(struct table *table, struct connection *control)
 	uint32_t extent = record_extent(table);
 	struct inquiry inquiry = {.control = control, .left = CHECKED_MOST};
 
-	if (too_soon(pace, (uint32_t)clock_ms()))
+	if (too_soon(pace, (uint32_t)clock_ms(), CHECK_AHEAD))
 		return CHECK_BACKED_OFF;
 	uint64_t began = clock_cpu_us();
 	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
@@ -439,11 +555,13 @@ enum checked check_room(struct table *table, struct connection *control)
 	atomic_store_explicit(&pace->from, reached < extent ? reached : 0, memory_order_relaxed);
 	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
+	if (dropped == 0 && inquiry.unresolved > 0)
+		dropped = (int)search_in_time(table, ANY_CLIENT, control);
 	if (dropped > 0 || claimed > 0) {
 		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
 	}
-	back_off(pace, (uint32_t)clock_ms(), capped(cost, &inquiry, extent));
+	back_off(pace, (uint32_t)clock_ms(), CHECK_AHEAD, capped(cost, &inquiry, extent));
 	return dropped < 0 ? CHECK_BLIND : CHECK_NOTHING;
 }
 
@@ -468,42 +586,6 @@ static void mend_all(struct table *table)
 	free(slots);
 }
 
-/* Of all records that lack their local address, those whose connection is gone, by one search for all. */
-static int64_t check_unplaced(struct table *table, uint32_t unplaced)
-{
-	struct question *question = calloc(unplaced, sizeof(*question));
-	uint32_t *slot = calloc(unplaced, sizeof(*slot));
-	uint32_t *order = calloc(unplaced, sizeof(*order));
-	uint64_t *state = calloc(unplaced, sizeof(*state));
-	uint32_t extent = record_extent(table);
-	uint32_t number = 0;
-	int64_t freed = -1;
-
-	if (question != NULL && slot != NULL && order != NULL && state != NULL) {
-		for (slot[0] = 0; number < unplaced && slot[number] < extent;) {
-			uint32_t at = slot[number];
-
-			if (record_read(table, at, &state[number], &question[number].connection) &&
-			    connection_lacks_address(&question[number].connection))
-				number++;
-			if (number < unplaced)
-				slot[number] = at + 1;
-		}
-		bool steered = atomic_load_explicit(&table->header->steered, memory_order_relaxed) != 0;
-		freed = kernel_search(question, number, NULL, steered, order) ? 0 : -1;
-		for (uint32_t i = 0; i < number && freed >= 0; i++)
-			if (question[i].answer == ANSWER_GONE && record_release(table, slot[i], state[i]))
-				freed++;
-		if (freed > 0)
-			atomic_fetch_add_explicit(&table->header->check_gone, (uint64_t)freed, memory_order_relaxed);
-	}
-	free(question);
-	free(slot);
-	free(order);
-	free(state);
-	return freed;
-}
-
 int64_t check_all(struct table *table)
 {
 	struct inquiry inquiry = {.control = NULL};
@@ -511,7 +593,7 @@ int64_t check_all(struct table *table)
 	uint32_t extent = record_extent(table);
 	int64_t freed = 0;
 	bool blind = false;
-	uint32_t unplaced = 0;
+	int64_t searched = 0;
 	uint32_t slot = 0;
 
 	while (slot < extent) {
@@ -524,7 +606,7 @@ int64_t check_all(struct table *table)
 			else if (record_kind(state) == RECORD_OPEN && add_to_batch(table, &batch, slot) &&
 				 batch.unplaced[batch.number - 1]) {
 				batch.number--;
-				unplaced++;
+				inquiry.unresolved++;
 			}
 		}
 		int dropped = batch.number > 0 ? ask_and_drop(table, &batch, &inquiry) : 0;
@@ -534,8 +616,7 @@ int64_t check_all(struct table *table)
 		}
 		freed += dropped;
 	}
-	int64_t searched = unplaced > 0 && !blind ? check_unplaced(table, unplaced) : 0;
-	if (blind || searched < 0)
+	if (blind || (inquiry.unresolved > 0 && search(table, ANY_CLIENT, NULL, &searched) < 0))
 		return -1;
 	freed += searched;
 	mend_all(table);
@@ -563,10 +644,13 @@ uint32_t check_address(struct table *table, const struct address *address)
 		for (; slot < extent && batch.number < QUESTIONS_MOST; slot = record_next(table, entry, slot + 1, extent))
 			add_to_batch(table, &batch, slot);
 		int dropped = batch.number > 0 ? ask_and_drop(table, &batch, &inquiry) : 0;
-		if (dropped < 0)
+		if (dropped < 0 && inquiry.unresolved == 0)
 			return freed;
-		freed += (uint32_t)dropped;
+		freed += dropped > 0 ? (uint32_t)dropped : 0;
 	}
+	int64_t searched = 0;
+	if (inquiry.unresolved > 0 && search(table, entry, NULL, &searched) > 0)
+		freed += (uint32_t)searched;
 	check_count(table, entry);
 	return freed;
 }

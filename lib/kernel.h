@@ -6,8 +6,7 @@
  *
  * A connection whose local address is not known is not found so: it is searched for among all.
  *
- * Async-signal-safe and thread-safe (a search for more than QUESTIONS_MOST is not: it sorts); opens and closes one descriptor.
- */
+ * Async-signal-safe and thread-safe; opens and closes one descriptor. */
 #ifndef CONNLIMIT_KERNEL_H
 #define CONNLIMIT_KERNEL_H
 
@@ -32,9 +31,10 @@ bool kernel_ask(struct question *questions, size_t number);
 
 /* Goes over all of the kernel's connections for those that lack their local address, of the questions whose answer is
  * ANSWER_NONE. One that is found is ANSWER_OPEN, and gets its address; the others are ANSWER_GONE, if `proof`, a connection
- * known to be open, was found as well (NULL: none is wanted). With `any_port` the local port is not looked at. `order` is room
- * for `number` indexes. False, and no answer, if the kernel did not show all. Takes some 100 ns for each connection of the
- * kernel, a microsecond by /proc. */
+ * known to be open, was found as well (NULL: none is wanted). With `any_port` the local port is not looked at. Those that are
+ * ANSWER_OPEN already, with both their addresses, are not found for another question. `order` is room for `number` indexes.
+ * False, and no answer, if the kernel did not show all. Takes some 100 ns for each connection that the kernel has, those in
+ * TIME_WAIT too; a microsecond by /proc. */
 bool kernel_search(struct question *questions, size_t number, const struct connection *proof, bool any_port, uint32_t *order);
 
 /* Whether a TCP socket of this state and inode is held by a process: one in other states has left it, or never had one. */

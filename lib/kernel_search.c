@@ -8,7 +8,6 @@
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,12 +28,37 @@ static int compare_ends(const struct endpoint *a, const struct endpoint *b)
 	return difference != 0 ? difference : (int)a->port - (int)b->port;
 }
 
-static int by_peer(const void *left, const void *right, void *questions)
+static bool comes_before(const struct search *search, uint32_t a, uint32_t b)
 {
-	const struct question *a = (struct question *)questions + *(const uint32_t *)left;
-	const struct question *b = (struct question *)questions + *(const uint32_t *)right;
+	return compare_ends(&search->questions[a].connection.peer, &search->questions[b].connection.peer) < 0;
+}
 
-	return compare_ends(&a->connection.peer, &b->connection.peer);
+static void sift(const struct search *search, size_t root, size_t end)
+{
+	uint32_t *order = search->order;
+
+	for (size_t child; (child = 2 * root + 1) < end; root = child) {
+		if (child + 1 < end && comes_before(search, order[child], order[child + 1]))
+			child++;
+		if (!comes_before(search, order[root], order[child]))
+			return;
+		uint32_t moved = order[root];
+		order[root] = order[child];
+		order[child] = moved;
+	}
+}
+
+/* By heap: in a signal handler qsort(3) might allocate. */
+static void sort_by_peer(const struct search *search)
+{
+	for (size_t root = search->listed / 2; root-- > 0;)
+		sift(search, root, search->listed);
+	for (size_t end = search->listed; end-- > 1;) {
+		uint32_t last = search->order[0];
+		search->order[0] = search->order[end];
+		search->order[end] = last;
+		sift(search, 0, end);
+	}
 }
 
 /* The first that is listed of this peer, or where it would be. */
@@ -257,7 +281,7 @@ bool kernel_search(struct question *questions, size_t number, const struct conne
 			order[search.listed++] = (uint32_t)i;
 	if (!any_unanswered(&search))
 		return true;
-	qsort_r(order, search.listed, sizeof(*order), by_peer, questions);
+	sort_by_peer(&search);
 	/* As in kernel_ask: it has cancellation points. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
 	bool all = look_through(&search);

@@ -70,6 +70,7 @@ enum { BUCKET = 8 };
  * failure, so it never comes to that; one that writes to a word without end holds nobody up for longer (some 50 us). Whoever
  * gives up leaves a count or a reference too many, never one too few. */
 enum { SWAPS_MOST = 1000 };
+enum { ARRIVED = 16 }; /* local addresses remembered */
 enum { CLOSING = 32 }; /* places for connections being closed, each on a cache line of its own */
 
 #define CLIENT_COUNT UINT64_C(0xffffff)
@@ -121,7 +122,7 @@ struct client_notes {
  *
  * `local` has its port alone, and an address of zeros, where the address was not asked for: at a listener on the wildcard
  * address, while the client held less than half of what it may (admit.c). The kernel is asked about such a connection under the
- * addresses at which others arrived, and if it is not found there, among all of its sockets (check.c).
+ * addresses at which others arrived, and if it is not found there, it is searched for among all that the kernel has (check.c).
  *
  * A slot found CLAIMED by a pid that no longer exists is set free by check.c. Fields are written only between CLAIMED and OPEN;
  * the swap to OPEN fails if the slot was taken away meanwhile, and the admission starts anew. */
@@ -193,6 +194,12 @@ struct limit_block {
 	struct rules_index rules;
 } __attribute__((aligned(4096)));
 
+/* An address at which connections to wildcard listeners arrived. Only a hint: when there are too many, one takes the place of
+ * another, and one that is being replaced is neither. All zero: none. */
+struct arrived {
+	_Atomic uint64_t word[2];
+};
+
 /* ---- header -------------------------------------------------------------------------------------------------------------
  *
  * Written by whoever maps the segment first; each word is set by a swap from 0, so that two at once agree without waiting, and
@@ -225,7 +232,8 @@ struct table_header {
 
 	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
 	struct check_pace total_pace;
-	struct check_pace room_pace; /* of the search for slots in a full table */
+	struct check_pace room_pace;   /* of the search for slots in a full table */
+	struct check_pace search_pace; /* of searches among all of the kernel's connections */
 
 	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies
 	 * or hears nothing leaves a time that passes, and then only the machine's own limits hold. */
@@ -249,6 +257,8 @@ struct table_header {
 	_Atomic uint64_t log_tokens;	       /* bucket of lines logged about refusals (rate.h) */
 	_Atomic uint64_t unseen;	       /* programs executed with a listener and without us */
 	_Atomic uint64_t log_left_out;	       /* refusals since the last line that got none of their own */
+
+	struct arrived arrived[ARRIVED];
 
 	/* Connections being closed at this moment: slot + 1, by client's entry. The kernel lets a connection go before its
 	 * closer can drop the record, and the client may be back before the closer runs again. Only a hint: entries that share

@@ -47,6 +47,9 @@ struct connection {
  * known, the table remembers that (layout.h, `steered`). */
 bool connection_ask_local_now(struct table *table, struct connection *connection);
 
+/* Remembers that connections to a wildcard listener arrive at this address. */
+void connection_arrived_at(struct table *table, const struct address *address);
+
 static inline bool connection_ask_local(struct table *table, struct connection *connection)
 {
 	return __builtin_expect(connection->unasked == 0, 1) || connection_ask_local_now(table, connection);

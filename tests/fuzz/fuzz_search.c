@@ -3,6 +3,7 @@
 #include "../../lib/kernel_search.c"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { QUESTIONS = 6 };
 
@@ -34,7 +35,10 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	}
 	search.any_port = (data[0] & 32) != 0;
 	search.proof = (data[0] & 64) != 0 ? &questions[0].connection : NULL;
-	qsort_r(order, QUESTIONS, sizeof(*order), by_peer, questions);
+	sort_by_peer(&search);
+	for (int i = 1; i < QUESTIONS; i++)
+		if (comes_before(&search, order[i], order[i - 1]))
+			abort();
 	memcpy(before, questions, sizeof(before));
 	/* Aligned as the receive buffer is, and exactly as long, so that a read past its end is seen. */
 	char *exact = malloc(size - QUESTIONS + 1);

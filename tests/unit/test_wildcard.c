@@ -55,7 +55,7 @@ static int tear_down(void **state)
 }
 
 /* A connection from `peer` to the listener at `local`, and what has become of it. */
-struct arrived {
+struct arrival {
 	int client;
 	int accepted;
 	struct connection connection;
@@ -64,13 +64,13 @@ struct arrived {
 	struct refusal refusal;
 };
 
-static struct arrived arrive(const char *peer, uint16_t peer_port, const char *local, uint16_t known_port)
+static struct arrival arrive(const char *peer, uint16_t peer_port, const char *local, uint16_t known_port)
 {
 	struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(peer_port)};
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
 	struct sockaddr_storage name;
 	socklen_t length = sizeof(name);
-	struct arrived arrived = {0};
+	struct arrival arrived = {0};
 	int on = 1;
 
 	inet_pton(AF_INET, peer, &from.sin_addr);
@@ -87,7 +87,7 @@ static struct arrived arrive(const char *peer, uint16_t peer_port, const char *l
 	return arrived;
 }
 
-static void hang_up(const struct arrived *arrived)
+static void hang_up(const struct arrival *arrived)
 {
 	struct linger at_once = {.l_onoff = 1};
 
@@ -96,7 +96,7 @@ static void hang_up(const struct arrived *arrived)
 	close(arrived->accepted);
 }
 
-static bool lacks_address(const struct arrived *arrived)
+static bool lacks_address(const struct arrival *arrived)
 {
 	struct connection found;
 	uint64_t record;
@@ -107,31 +107,31 @@ static bool lacks_address(const struct arrived *arrived)
 }
 
 /* Opens as many as the client may have, the first ones at one address, the others at another, and one more: refused. */
-static void fill(struct arrived arrived[LIMIT], const char *first_at, const char *then_at)
+static void fill(struct arrival arrived[LIMIT], const char *first_at, const char *then_at)
 {
 	for (int i = 0; i < LIMIT; i++) {
 		arrived[i] = arrive("127.0.0.9", 0, i < LIMIT / 2 ? first_at : then_at, port);
 		assert_int_equal(arrived[i].verdict, VERDICT_ADMITTED);
 		assert_int_equal(lacks_address(&arrived[i]), i < LIMIT / 2);
 	}
-	struct arrived further = arrive("127.0.0.9", 0, then_at, port);
+	struct arrival further = arrive("127.0.0.9", 0, then_at, port);
 	assert_int_equal(further.verdict, VERDICT_REFUSED);
 	assert_int_equal(atomic_load(&table.header->unverified), 0);
 	hang_up(&further);
 }
 
 /* One of those is closed without our being told: exactly one more is admitted. */
-static void one_ends_unseen(struct arrived arrived[LIMIT], int which, const char *at)
+static void one_ends_unseen(struct arrival arrived[LIMIT], int which, const char *at)
 {
 	hang_up(&arrived[which]);
 	arrived[which] = arrive("127.0.0.9", 0, at, port);
 	assert_int_equal(arrived[which].verdict, VERDICT_ADMITTED);
-	struct arrived further = arrive("127.0.0.9", 0, at, port);
+	struct arrival further = arrive("127.0.0.9", 0, at, port);
 	assert_int_equal(further.verdict, VERDICT_REFUSED);
 	hang_up(&further);
 }
 
-static void end_all(struct arrived *arrived, int number)
+static void end_all(struct arrival *arrived, int number)
 {
 	for (int i = 0; i < number; i++)
 		hang_up(&arrived[i]);
@@ -139,7 +139,7 @@ static void end_all(struct arrived *arrived, int number)
 
 static void one_that_is_gone_refuses_nobody(void **state)
 {
-	struct arrived arrived[LIMIT];
+	struct arrival arrived[LIMIT];
 
 	(void)state;
 	fill(arrived, "127.0.0.1", "127.0.0.1");
@@ -152,7 +152,7 @@ static void one_that_is_gone_refuses_nobody(void **state)
 /* Nothing that is asked about arrived where these did, so they are not found but by a search. */
 static void nor_one_at_another_address(void **state)
 {
-	struct arrived arrived[LIMIT];
+	struct arrival arrived[LIMIT];
 
 	(void)state;
 	fill(arrived, "127.0.0.2", "127.0.0.1");
@@ -166,7 +166,7 @@ static void nor_one_at_another_address(void **state)
 /* A client can use one port for several of our addresses: each of its connections is one. */
 static void one_port_of_the_client_at_two_addresses(void **state)
 {
-	struct arrived arrived[LIMIT];
+	struct arrival arrived[LIMIT];
 	struct sockaddr_in name;
 	socklen_t length = sizeof(name);
 
@@ -180,7 +180,7 @@ static void one_port_of_the_client_at_two_addresses(void **state)
 		arrived[i] = arrive("127.0.0.9", ntohs(name.sin_port), at[i], port);
 		assert_int_equal(arrived[i].verdict, VERDICT_ADMITTED);
 	}
-	struct arrived further = arrive("127.0.0.9", 0, "127.0.0.1", port);
+	struct arrival further = arrive("127.0.0.9", 0, "127.0.0.1", port);
 	assert_int_equal(further.verdict, VERDICT_REFUSED);
 	hang_up(&further);
 	one_ends_unseen(arrived, 0, "127.0.0.1");
@@ -190,7 +190,7 @@ static void one_port_of_the_client_at_two_addresses(void **state)
 
 static void an_onlooker_frees_what_is_gone(void **state)
 {
-	struct arrived arrived[LIMIT];
+	struct arrival arrived[LIMIT];
 
 	(void)state;
 	fill(arrived, "127.0.0.2", "127.0.0.1");
@@ -205,10 +205,60 @@ static void an_onlooker_frees_what_is_gone(void **state)
 	end_all(arrived + 3, LIMIT - 3);
 }
 
+static uint32_t searches_are_paid_until(void)
+{
+	return atomic_load(&table.header->search_pace.after);
+}
+
+/* Where the others arrived, or once it was found somewhere else, a connection is looked up there. */
+static void what_is_open_is_searched_for_once(void **state)
+{
+	struct arrival arrived[LIMIT];
+
+	(void)state;
+	fill(arrived, "127.0.0.1", "127.0.0.1");
+	assert_int_equal(searches_are_paid_until(), 0);
+	end_all(arrived, LIMIT);
+	assert_int_equal(check_all(&table), LIMIT);
+	fill(arrived, "127.0.0.2", "127.0.0.1");
+	uint32_t after = searches_are_paid_until();
+	assert_int_not_equal(after, 0);
+	for (int i = 0; i < 20; i++) {
+		struct arrival further = arrive("127.0.0.9", 0, "127.0.0.1", port);
+		assert_int_equal(further.verdict, VERDICT_REFUSED);
+		hang_up(&further);
+	}
+	assert_int_equal(searches_are_paid_until(), after);
+	end_all(arrived, LIMIT);
+}
+
+/* A worker died: it is not each of its clients' turn to search. */
+static void one_search_frees_what_all_lost(void **state)
+{
+	struct arrival arrived[LIMIT];
+	struct arrival other[20];
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		char peer[16];
+		snprintf(peer, sizeof(peer), "127.0.1.%d", i + 1);
+		other[i] = arrive(peer, 0, i % 2 == 0 ? "127.0.0.1" : "127.0.0.2", port);
+		assert_true(lacks_address(&other[i]));
+	}
+	fill(arrived, "127.0.0.1", "127.0.0.1");
+	end_all(other + 2, 18);
+	one_ends_unseen(arrived, 0, "127.0.0.1");
+	assert_int_equal(atomic_load(&table.header->check_gone), 19);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(table_count(&table, &other[i].connection.peer.address), i < 2 ? 1 : 0);
+	end_all(other, 2);
+	end_all(arrived, LIMIT);
+}
+
 /* What a program attached to the network namespace may do: the connection has another port than the listener. */
 static void a_port_that_is_not_the_listeners(void **state)
 {
-	struct arrived arrived[LIMIT];
+	struct arrival arrived[LIMIT];
 
 	(void)state;
 	for (int i = 0; i < LIMIT; i++) {
@@ -217,7 +267,7 @@ static void a_port_that_is_not_the_listeners(void **state)
 		arrived[i] = arrive("127.0.0.9", 0, "127.0.0.1", steered ? 0 : (uint16_t)(port ^ 1));
 		assert_int_equal(arrived[i].verdict, VERDICT_ADMITTED);
 	}
-	struct arrived further = arrive("127.0.0.9", 0, "127.0.0.1", 0);
+	struct arrival further = arrive("127.0.0.9", 0, "127.0.0.1", 0);
 	assert_int_equal(further.verdict, VERDICT_REFUSED);
 	assert_int_equal(check_all(&table), 0);
 	hang_up(&further);
@@ -229,7 +279,7 @@ static void a_port_that_is_not_the_listeners(void **state)
 /* The limit on all clients together is as near as a client's own. */
 static void near_the_limit_on_all_it_is_asked_for(void **state)
 {
-	struct arrived arrived[LIMIT];
+	struct arrival arrived[LIMIT];
 	struct settings changed = settings;
 
 	(void)state;
@@ -257,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(one_that_is_gone_refuses_nobody),	   TEST(nor_one_at_another_address),
 	    TEST(one_port_of_the_client_at_two_addresses), TEST(an_onlooker_frees_what_is_gone),
+	    TEST(what_is_open_is_searched_for_once),	   TEST(one_search_frees_what_all_lost),
 	    TEST(a_port_that_is_not_the_listeners),	   TEST(near_the_limit_on_all_it_is_asked_for),
 	};
 	return cmocka_run_group_tests_name("wildcard", tests, NULL, NULL);
