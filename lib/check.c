@@ -239,13 +239,27 @@ static int ask_and_drop(struct table *table, struct batch *batch, struct inquiry
 	return dropped == 0 && !proven && !connection_is_unix(&batch->question[0].connection) ? -1 : dropped;
 }
 
-static bool add_to_batch(const struct table *table, struct batch *batch, uint32_t slot)
+static bool same_end(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
+}
+
+/* Whether a record has the very addresses and ports of the connection that is to be decided on, and so has no record yet: that
+ * one can be open only since the recorded one is gone. The client has come back from the same port. */
+static bool came_back(const struct connection *recorded, const struct connection *control)
+{
+	return connection_is_whole(control) && !connection_is_unix(control) && same_end(&recorded->peer, &control->peer) &&
+	       same_end(&recorded->local, &control->local) && recorded->peer.interface == control->peer.interface;
+}
+
+static bool add_to_batch(const struct table *table, struct batch *batch, uint32_t slot, const struct connection *control)
 {
 	size_t i = batch->number;
 
 	if (!record_read(table, slot, &batch->state[i], &batch->question[i].connection))
 		return false;
-	batch->question[i].answer = ANSWER_NONE;
+	bool gone = control != NULL && came_back(&batch->question[i].connection, control);
+	batch->question[i].answer = gone ? ANSWER_GONE : ANSWER_NONE;
 	batch->unplaced[i] = connection_lacks_address(&batch->question[i].connection);
 	batch->slot[i] = slot;
 	batch->number++;
@@ -273,7 +287,7 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 		begin_batch(table, &batch, inquiry->control);
 		for (; slot < end && batch.number < QUESTIONS_MOST && inquiry->left > 0;
 		     slot = record_next(table, entry, slot + 1, end))
-			if (add_to_batch(table, &batch, slot))
+			if (add_to_batch(table, &batch, slot, inquiry->control))
 				inquiry->left--;
 		*reached = slot;
 		int dropped = ask_and_drop(table, &batch, inquiry);
@@ -335,9 +349,7 @@ static void pay(struct table *table, uint64_t now_us, uint64_t cost_us)
 }
 
 /* More than it may take was not the check's: the kernel receives others' packets at the expense of whoever it interrupts, and a
- * busy host's time may be in it. Nobody's next check is to wait for that. Reading /proc takes as long as it takes, a search
- * too.
- */
+ * busy host's time may be in it. Nobody's next check is to wait for that. Reading /proc takes as long as it takes. */
 static uint64_t capped(uint64_t cost_us, const struct inquiry *inquiry, uint32_t slots)
 {
 	uint64_t most = COST_MOST_US + (uint64_t)COST_EACH_US * (unsigned)(CHECKED_MOST - inquiry->left) + slots / SLOTS_US;
@@ -501,8 +513,9 @@ static bool check_closing(struct table *table, uint32_t entry, struct connection
 	if (owner != 0 && owner != entry + 1)
 		return false; /* another client's */
 	begin_batch(table, &batch, control);
-	bool freed = owner != 0 && add_to_batch(table, &batch, hint - 1) ? ask_and_drop(table, &batch, &inquiry) > 0
-									 : mend(table, &table->entry[entry].word, entry);
+	bool freed = owner != 0 && add_to_batch(table, &batch, hint - 1, control)
+			 ? ask_and_drop(table, &batch, &inquiry) > 0
+			 : mend(table, &table->entry[entry].word, entry);
 	if (!freed)
 		atomic_compare_exchange_strong(place, &hint, 0);
 	return freed;
@@ -603,7 +616,7 @@ int64_t check_all(struct table *table)
 
 			if (record_kind(state) == RECORD_CLAIMED && !process_alive((uint32_t)(state & RECORD_PID)))
 				clear_slot(table, slot, state);
-			else if (record_kind(state) == RECORD_OPEN && add_to_batch(table, &batch, slot) &&
+			else if (record_kind(state) == RECORD_OPEN && add_to_batch(table, &batch, slot, NULL) &&
 				 batch.unplaced[batch.number - 1]) {
 				batch.number--;
 				inquiry.unresolved++;
@@ -642,7 +655,7 @@ uint32_t check_address(struct table *table, const struct address *address)
 	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;) {
 		batch.number = 0;
 		for (; slot < extent && batch.number < QUESTIONS_MOST; slot = record_next(table, entry, slot + 1, extent))
-			add_to_batch(table, &batch, slot);
+			add_to_batch(table, &batch, slot, NULL);
 		int dropped = batch.number > 0 ? ask_and_drop(table, &batch, &inquiry) : 0;
 		if (dropped < 0 && inquiry.unresolved == 0)
 			return freed;

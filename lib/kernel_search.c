@@ -90,8 +90,10 @@ static void see(const struct connection *found, void *with)
 	struct question *fits = NULL;
 
 	if (search->proof != NULL && compare_ends(&search->proof->peer, &found->peer) == 0 &&
-	    compare_ends(&search->proof->local, &found->local) == 0)
+	    compare_ends(&search->proof->local, &found->local) == 0) {
 		search->proven = true;
+		return;
+	}
 	for (size_t i = first_from(search, &found->peer); i < search->listed; i++) {
 		struct question *question = &search->questions[search->order[i]];
 		const struct connection *connection = &question->connection;

@@ -255,6 +255,46 @@ static void one_search_frees_what_all_lost(void **state)
 	end_all(arrived, LIMIT);
 }
 
+/* A client that has but one port comes back from it when its connection was ended without our being told. */
+static void back_from_the_same_port(bool asked)
+{
+	struct sockaddr_in name;
+	socklen_t length = sizeof(name);
+	struct settings changed = settings;
+
+	changed.per_ip = asked ? 1 : 2;
+	assert_true(limits_publish(&table, limits_turn(&table), &changed));
+	struct arrival first = arrive("127.0.0.9", 0, "127.0.0.1", port);
+	assert_int_equal(lacks_address(&first), !asked);
+	assert_int_equal(getsockname(first.client, (struct sockaddr *)&name, &length), 0);
+	struct arrival second = {0};
+	if (!asked)
+		second = arrive("127.0.0.9", 0, "127.0.0.1", port);
+	for (int i = 0; i < 3; i++) {
+		hang_up(&first);
+		first = arrive("127.0.0.9", ntohs(name.sin_port), "127.0.0.1", port);
+		assert_int_equal(first.verdict, VERDICT_ADMITTED);
+	}
+	struct arrival further = arrive("127.0.0.9", 0, "127.0.0.1", port);
+	assert_int_equal(further.verdict, VERDICT_REFUSED);
+	hang_up(&further);
+	hang_up(&first);
+	if (!asked)
+		hang_up(&second);
+}
+
+static void one_comes_back_from_the_same_port(void **state)
+{
+	(void)state;
+	back_from_the_same_port(true);
+}
+
+static void one_comes_back_from_the_same_port_unasked(void **state)
+{
+	(void)state;
+	back_from_the_same_port(false);
+}
+
 /* What a program attached to the network namespace may do: the connection has another port than the listener. */
 static void a_port_that_is_not_the_listeners(void **state)
 {
@@ -305,10 +345,11 @@ static void near_the_limit_on_all_it_is_asked_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(one_that_is_gone_refuses_nobody),	   TEST(nor_one_at_another_address),
-	    TEST(one_port_of_the_client_at_two_addresses), TEST(an_onlooker_frees_what_is_gone),
-	    TEST(what_is_open_is_searched_for_once),	   TEST(one_search_frees_what_all_lost),
-	    TEST(a_port_that_is_not_the_listeners),	   TEST(near_the_limit_on_all_it_is_asked_for),
+	    TEST(one_that_is_gone_refuses_nobody),	     TEST(nor_one_at_another_address),
+	    TEST(one_port_of_the_client_at_two_addresses),   TEST(one_comes_back_from_the_same_port),
+	    TEST(one_comes_back_from_the_same_port_unasked), TEST(an_onlooker_frees_what_is_gone),
+	    TEST(what_is_open_is_searched_for_once),	     TEST(one_search_frees_what_all_lost),
+	    TEST(a_port_that_is_not_the_listeners),	     TEST(near_the_limit_on_all_it_is_asked_for),
 	};
 	return cmocka_run_group_tests_name("wildcard", tests, NULL, NULL);
 }
