@@ -226,7 +226,20 @@ static bool any_sought(const struct search *search, bool ipv4)
 	return false;
 }
 
-/* An IPv4 client of an IPv6 socket is listed among that family's. */
+static bool any_unanswered(const struct search *search)
+{
+	for (size_t i = 0; i < search->listed; i++)
+		if (is_sought(&search->questions[search->order[i]]))
+			return true;
+	return false;
+}
+
+static bool is_done(const struct search *search)
+{
+	return !any_unanswered(search) && (search->proof == NULL || search->proven);
+}
+
+/* An IPv4 client of an IPv6 socket is listed among that family's: these are only gone over if something is not found yet. */
 static bool by_sock_diag(struct search *search)
 {
 	if (!may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
@@ -235,10 +248,11 @@ static bool by_sock_diag(struct search *search)
 	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 	if (descriptor < 0)
 		return false;
-	bool ipv4 = !any_sought(search, true) || dump(search, descriptor, AF_INET);
-	bool ipv6 = dump(search, descriptor, AF_INET6);
+	bool all = !any_sought(search, true) || dump(search, descriptor, AF_INET);
+	if (all && !is_done(search))
+		all = dump(search, descriptor, AF_INET6);
 	close(descriptor);
-	return ipv4 && ipv6;
+	return all;
 }
 
 /* ---- by /proc ---- */
@@ -253,20 +267,12 @@ static bool by_proc(struct search *search)
 
 /* ---- both ---- */
 
-static bool any_unanswered(const struct search *search)
-{
-	for (size_t i = 0; i < search->listed; i++)
-		if (is_sought(&search->questions[search->order[i]]))
-			return true;
-	return false;
-}
-
 static bool look_through(struct search *search)
 {
 	enum { PASSES = 2 };
 
 	/* Neither is a snapshot: one may be left out while others come and go beside it. What is not seen twice is gone. */
-	for (int pass = 0; pass < PASSES && any_unanswered(search); pass++)
+	for (int pass = 0; pass < PASSES && !is_done(search); pass++)
 		if (!by_sock_diag(search) && !by_proc(search))
 			return false;
 	return search->proof == NULL || search->proven;
