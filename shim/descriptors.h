@@ -17,7 +17,6 @@ typedef _Atomic reference descriptor_chunk[CHUNK];
  * not used. */
 extern descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR];
 extern struct descriptor_map {
-	/* Linked first (meson.build), it begins on the page of near.h: so the lowest descriptors cost no page of their own. */
 	_Alignas(64) descriptor_chunk first;
 	descriptor_chunk empty; /* nothing is ever written to it: it is what a process without tracked descriptors has */
 	descriptor_chunk *_Atomic chunks[CHUNKS];

@@ -29,7 +29,7 @@ extern char **environ;
 NEAREST _Atomic int limiter_state;
 NEAREST _Alignas(64) struct table limiter_of_process;
 
-/* In this order: of every start only the first is written. */
+/* In this order: of every start the first is written, and begins on the page of what else is (near.h). */
 static struct {
 	struct settings start;	 /* what the environment said */
 	struct settings checked; /* with what the file said at the start; written only where there is a file */

@@ -1,13 +1,11 @@
 #include "listeners.h"
 
-#include "near.h"
-
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
-NEAR struct endpoint listener_endpoints[LISTENERS_MOST];
+struct endpoint listener_endpoints[LISTENERS_MOST];
 
 enum { UNUSED, BEING_WRITTEN, KNOWN };
 static _Atomic int states[LISTENERS_MOST];
