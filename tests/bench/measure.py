@@ -106,7 +106,7 @@ def calls():
                           lambda: numbers(run([program("connections"), "200"], PRELOAD, **more)), 2 * PAIRS)
         bare = [(a[2] + b[2]) / 2 for a, b in pairs]
         record("call", f"accept+close more than the pass-through, {where}",
-               [(b[0] + b[1] - a[0] - a[1]) / unit for (a, b), unit in zip(pairs, bare)], "<= 1.5" if not more else "", "bare calls")
+               [(b[0] + b[1] - a[0] - a[1]) / unit for (a, b), unit in zip(pairs, bare)], "<= 1.5", "bare calls")
 
     def each(preload):
         lines = (line.split() for line in run([program("calls")], preload).splitlines())
