@@ -25,6 +25,12 @@ struct endpoint {
 	uint32_t interface; /* scope of a link-local address, else 0 */
 };
 
+/* The same address and port; the interface is not compared. */
+static inline bool endpoint_same(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
+}
+
 /* A network: the address's first `prefix` bits, 0..128; an IPv4 prefix of n is 96 + n here. */
 struct network {
 	struct address address;

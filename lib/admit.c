@@ -59,8 +59,7 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	uint64_t claimed;
 	uint32_t slot;
 
-	if ((attempt->connection->unasked != 0 && !attempt->connection->port_known &&
-	     !connection_ask_local(table, attempt->connection)) ||
+	if ((connection_lacks_port(attempt->connection) && !connection_ask_local(table, attempt->connection)) ||
 	    (!record_claim(table, &slot, &claimed) &&
 	     (check_room(table, attempt->connection) != CHECK_FREED || !record_claim(table, &slot, &claimed)))) {
 		client_uncount(table, entry, generation);
@@ -176,7 +175,7 @@ static inline void begin(struct table *table, struct attempt *attempt, struct co
 	attempt->observed = false;
 	attempt->applied = limits_apply(table, &attempt->limits, connection);
 	/* A rule may go by the local port. */
-	if (__builtin_expect(attempt->limits.rules != 0 && connection->unasked != 0 && !connection->port_known, 0) &&
+	if (__builtin_expect(attempt->limits.rules != 0 && connection_lacks_port(connection), 0) &&
 	    connection_ask_local(table, connection))
 		attempt->applied = limits_apply(table, &attempt->limits, connection);
 	attempt->limit = attempt->applied.limit;
@@ -400,9 +399,8 @@ bool table_land(struct table *table, reference held)
 /* `a` as it was recorded. */
 static bool same_connection(const struct connection *a, const struct connection *b)
 {
-	return a->peer.port == b->peer.port && a->local.port == b->local.port &&
-	       memcmp(&a->peer.address, &b->peer.address, sizeof(a->peer.address)) == 0 &&
-	       (connection_lacks_address(a) || memcmp(&a->local.address, &b->local.address, sizeof(a->local.address)) == 0);
+	return endpoint_same(&a->peer, &b->peer) &&
+	       (connection_lacks_address(a) ? a->local.port == b->local.port : endpoint_same(&a->local, &b->local));
 }
 
 reference table_adopt(struct table *table, const struct connection *connection)

@@ -34,9 +34,8 @@ static bool is_others(const struct batch *batch, const struct connection *connec
 	for (size_t i = 0; i < batch->number; i++) {
 		const struct connection *other = &batch->question[i].connection;
 
-		if (other != connection && other->peer.port == connection->peer.port &&
-		    other->local.port == connection->local.port &&
-		    memcmp(&other->peer.address, &connection->peer.address, sizeof(other->peer.address)) == 0 &&
+		if (other != connection && other->local.port == connection->local.port &&
+		    endpoint_same(&other->peer, &connection->peer) &&
 		    memcmp(&other->local.address, address, sizeof(*address)) == 0)
 			return true;
 	}
@@ -118,17 +117,12 @@ int batch_drop_gone(struct table *table, struct batch *batch, struct inquiry *in
 	return dropped == 0 && !proven && !connection_is_unix(&batch->question[0].connection) ? -1 : dropped;
 }
 
-static bool same_end(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->port == b->port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
-}
-
 /* Whether a record has the very addresses and ports of the connection that is to be decided on, and so has no record yet: that
  * one can be open only since the recorded one is gone. The client has come back from the same port. */
 static bool came_back(const struct connection *recorded, const struct connection *control)
 {
-	return connection_is_whole(control) && !connection_is_unix(control) && same_end(&recorded->peer, &control->peer) &&
-	       same_end(&recorded->local, &control->local) && recorded->peer.interface == control->peer.interface;
+	return connection_is_whole(control) && !connection_is_unix(control) && endpoint_same(&recorded->peer, &control->peer) &&
+	       endpoint_same(&recorded->local, &control->local) && recorded->peer.interface == control->peer.interface;
 }
 
 bool batch_add(const struct table *table, struct batch *batch, uint32_t slot, const struct connection *control)

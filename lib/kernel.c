@@ -30,6 +30,14 @@ bool kernel_state_is_held(unsigned state, uint32_t inode)
 
 /* ---- sock_diag ---- */
 
+int kernel_diag_socket(void)
+{
+	if (!may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
+	    !MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_close))
+		return -1;
+	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+}
+
 struct request {
 	struct nlmsghdr header;
 	struct inet_diag_req_v2 body;
@@ -143,10 +151,7 @@ static __attribute__((noinline)) bool ask_sock_diag(struct question *questions, 
 	bool more = true;
 	size_t asked = 0;
 
-	if (!may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
-	    !MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_close))
-		return false;
-	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+	int descriptor = kernel_diag_socket();
 	if (descriptor < 0)
 		return false;
 	for (size_t i = 0; more && i < number; i++) {
@@ -215,11 +220,6 @@ static const char *skip_fields(const char *at, const char *end, unsigned fields)
 			at++;
 	}
 	return at;
-}
-
-static bool same_endpoint(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->port == b->port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
 }
 
 /* proc_pid_net(5): sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode. False if it is not a connection
@@ -296,8 +296,8 @@ static void answer(const struct connection *found, void *with)
 
 	for (size_t i = 0; i < answers->number; i++) {
 		struct question *question = &answers->questions[i];
-		if (is_exact(question) && same_endpoint(&question->connection.local, &found->local) &&
-		    same_endpoint(&question->connection.peer, &found->peer))
+		if (is_exact(question) && endpoint_same(&question->connection.local, &found->local) &&
+		    endpoint_same(&question->connection.peer, &found->peer))
 			question->answer = ANSWER_OPEN;
 	}
 }

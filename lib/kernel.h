@@ -37,6 +37,24 @@ bool kernel_ask(struct question *questions, size_t number);
  * TIME_WAIT too; a microsecond by /proc. */
 bool kernel_search(struct question *questions, size_t number, const struct connection *proof, bool any_port, uint32_t *order);
 
+/* A socket for sock_diag(7), to be closed; -1 if it is not to be had, or may not be used. */
+int kernel_diag_socket(void);
+
+/* One of the sockets that the kernel has; an IPv4 address in the IPv6 form, whatever the socket is. */
+struct listed_socket {
+	struct endpoint peer;
+	struct endpoint local;
+	int family;	/* of the socket */
+	unsigned state; /* TCP_ESTABLISHED... */
+	uint32_t inode;
+};
+
+/* Calls `visit`, until it returns false, for each TCP socket of a family, in one of `states` (a bit for each), and with this
+ * local port (0: any), by sock_diag. `buffer` is room for a datagram of replies, aligned for a struct nlmsghdr; the kernel
+ * makes none larger than what it is read with (netlink_dump), unless its pages are. False if not all were visited. */
+bool kernel_list(int family, unsigned states, uint16_t port, char *buffer, size_t size,
+		 bool (*visit)(const struct listed_socket *socket, void *with), void *with);
+
 /* Whether a TCP socket of this state and inode is held by a process: one in other states has left it, or never had one. */
 bool kernel_state_is_held(unsigned state, uint32_t inode);
 

@@ -1,16 +1,10 @@
 /* Connections whose local address is not known, sought among all that the kernel has. */
 #include "kernel.h"
 
-#include "confined.h"
-
-#include <linux/inet_diag.h>
 #include <linux/netlink.h>
-#include <linux/sock_diag.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 struct search {
 	struct question *questions;
@@ -89,8 +83,8 @@ static void see(const struct connection *found, void *with)
 	struct search *search = with;
 	struct question *fits = NULL;
 
-	if (search->proof != NULL && compare_ends(&search->proof->peer, &found->peer) == 0 &&
-	    compare_ends(&search->proof->local, &found->local) == 0) {
+	if (search->proof != NULL && endpoint_same(&search->proof->peer, &found->peer) &&
+	    endpoint_same(&search->proof->local, &found->local)) {
 		search->proven = true;
 		return;
 	}
@@ -98,12 +92,12 @@ static void see(const struct connection *found, void *with)
 		struct question *question = &search->questions[search->order[i]];
 		const struct connection *connection = &question->connection;
 
-		if (compare_ends(&connection->peer, &found->peer) != 0)
+		if (!endpoint_same(&connection->peer, &found->peer))
 			break;
 		if (connection->peer.interface != 0 && found->peer.interface != 0 &&
 		    connection->peer.interface != found->peer.interface)
 			continue;
-		if (question->answer == ANSWER_OPEN && compare_ends(&connection->local, &found->local) == 0)
+		if (question->answer == ANSWER_OPEN && endpoint_same(&connection->local, &found->local))
 			return; /* it is known whose this is */
 		if (is_sought(question) && (search->any_port || connection->local.port == found->local.port))
 			fits = question;
@@ -117,52 +111,17 @@ static void see(const struct connection *found, void *with)
 
 /* ---- by sock_diag ---- */
 
-static struct endpoint end_of(const struct inet_diag_msg *message, const __be32 *address, __be16 port)
+static bool see_listed(const struct listed_socket *listed, void *with)
 {
-	struct endpoint end = {.address.bytes = {[10] = 0xff, [11] = 0xff}, .port = ntohs(port)};
+	struct connection found = {.peer = listed->peer, .local = listed->local};
 
-	if (message->idiag_family == AF_INET) {
-		memcpy(end.address.bytes + 12, address, 4);
-	} else {
-		memcpy(end.address.bytes, address, 16);
-		end.interface = message->id.idiag_if;
-	}
-	return end;
+	if (kernel_state_is_held(listed->state, listed->inode))
+		see(&found, with);
+	return true;
 }
 
-enum heard { HEARD_SOME, HEARD_ALL, HEARD_WRONG };
-
-static enum heard read_replies(struct search *search, const char *buffer, size_t length)
-{
-	while (length >= sizeof(struct nlmsghdr)) {
-		struct inet_diag_msg message;
-		struct nlmsghdr header;
-
-		memcpy(&header, buffer, sizeof(header));
-		if (header.nlmsg_type == NLMSG_DONE)
-			return HEARD_ALL;
-		if (header.nlmsg_len < NLMSG_LENGTH(sizeof(message)) || header.nlmsg_len > length ||
-		    header.nlmsg_type != SOCK_DIAG_BY_FAMILY)
-			return HEARD_WRONG;
-		memcpy(&message, buffer + NLMSG_HDRLEN, sizeof(message));
-		if (kernel_state_is_held(message.idiag_state, message.idiag_inode)) {
-			struct connection found = {
-			    .peer = end_of(&message, message.id.idiag_dst, message.id.idiag_dport),
-			    .local = end_of(&message, message.id.idiag_src, message.id.idiag_sport),
-			};
-			see(&found, search);
-		}
-		size_t step = NLMSG_ALIGN(header.nlmsg_len);
-		if (step >= length)
-			break;
-		buffer += step;
-		length -= step;
-	}
-	return HEARD_SOME;
-}
-
-/* The port that all of it has, in network order; 0 if they differ. */
-static __be16 common_port(const struct search *search)
+/* The port that all of it has; 0 if they differ. */
+static uint16_t common_port(const struct search *search)
 {
 	uint16_t port = search->questions[search->order[0]].connection.local.port;
 
@@ -171,48 +130,18 @@ static __be16 common_port(const struct search *search)
 			return 0;
 	if (search->any_port || (search->proof != NULL && search->proof->local.port != port))
 		return 0;
-	return htons(port);
+	return port;
 }
 
-/* Room for one datagram of replies, which the kernel makes no larger than what it is read with (netlink_dump). Where it does
- * all the same, as pages are larger, that is no answer. This may be a thread with the least stack that there is. */
+/* This may be a thread with the least stack that there is. */
 enum { DATAGRAM = 4096 };
 
-static __attribute__((noinline)) bool dump(struct search *search, int descriptor, int family)
+static __attribute__((noinline)) bool look_through_family(struct search *search, int family)
 {
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	const unsigned states = ~(1U << TCP_LISTEN | 1U << TCP_TIME_WAIT | 1U << TCP_CLOSE);
 	_Alignas(struct nlmsghdr) char buffer[DATAGRAM];
-	struct {
-		struct nlmsghdr header;
-		struct inet_diag_req_v2 body;
-	} request = {
-	    .header = {.nlmsg_len = sizeof(request),
-		       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-	    .body = {.sdiag_family = (unsigned char)family,
-		     .sdiag_protocol = IPPROTO_TCP,
-		     .idiag_states = ~(1U << TCP_LISTEN | 1U << TCP_TIME_WAIT | 1U << TCP_CLOSE),
-		     .id.idiag_sport = common_port(search)},
-	};
 
-	if (sendto(descriptor, &request, sizeof(request), MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) !=
-	    (ssize_t)sizeof(request))
-		return false;
-	for (;;) {
-		struct sockaddr_nl from = {0};
-		socklen_t from_length = sizeof(from);
-		/* What comes next is made when this is read, so there is never anything to wait for. */
-		ssize_t length = recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT | MSG_TRUNC,
-					  (struct sockaddr *)&from, &from_length);
-
-		if (length <= 0 || (size_t)length > sizeof(buffer))
-			return false;
-		if (from_length != sizeof(from) || from.nl_pid != 0)
-			continue;
-		enum heard heard = read_replies(search, buffer, (size_t)length);
-		if (heard != HEARD_SOME)
-			return heard == HEARD_ALL;
-	}
+	return kernel_list(family, states, common_port(search), buffer, sizeof(buffer), see_listed, search);
 }
 
 static bool any_sought(const struct search *search, bool ipv4)
@@ -228,10 +157,7 @@ static bool any_sought(const struct search *search, bool ipv4)
 
 static bool any_unanswered(const struct search *search)
 {
-	for (size_t i = 0; i < search->listed; i++)
-		if (is_sought(&search->questions[search->order[i]]))
-			return true;
-	return false;
+	return any_sought(search, true) || any_sought(search, false);
 }
 
 static bool is_done(const struct search *search)
@@ -242,17 +168,8 @@ static bool is_done(const struct search *search)
 /* An IPv4 client of an IPv6 socket is listed among that family's: these are only gone over if something is not found yet. */
 static bool by_sock_diag(struct search *search)
 {
-	if (!may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
-	    !MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_close))
-		return false;
-	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
-	if (descriptor < 0)
-		return false;
-	bool all = !any_sought(search, true) || dump(search, descriptor, AF_INET);
-	if (all && !is_done(search))
-		all = dump(search, descriptor, AF_INET6);
-	close(descriptor);
-	return all;
+	return (!any_sought(search, true) || look_through_family(search, AF_INET)) &&
+	       (is_done(search) || look_through_family(search, AF_INET6));
 }
 
 /* ---- by /proc ---- */

@@ -189,7 +189,7 @@ struct limit_brief {
 
 struct limit_block {
 	_Atomic uint32_t writer; /* thread id, 0 for none */
-	uint32_t reserved[15];
+	uint32_t reserved;
 	struct settings settings;
 	struct rules_index rules;
 } __attribute__((aligned(4096)));

@@ -55,6 +55,12 @@ static inline bool connection_ask_local(struct table *table, struct connection *
 	return __builtin_expect(connection->unasked == 0, 1) || connection_ask_local_now(table, connection);
 }
 
+/* Whether not even its local port is known, until it is asked for. */
+static inline bool connection_lacks_port(const struct connection *connection)
+{
+	return connection->unasked != 0 && !connection->port_known;
+}
+
 /* A connection whose `local` is to be asked of this descriptor when it is needed; its port is `port`, 0 if not known. */
 static inline void connection_ask_later(struct connection *connection, int descriptor, uint16_t port)
 {

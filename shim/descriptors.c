@@ -11,10 +11,14 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-struct descriptor_map descriptor_map;
+/* Nothing is ever written to the first: it is what a process without tracked descriptors has. */
+static _Alignas(64) descriptor_chunk empty;
+static _Alignas(64) descriptor_chunk first_chunk;
 
-NEAREST descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR] = {&descriptor_map.empty};
-NEAR static _Atomic bool first_taken; /* descriptor_map.first is in use, or was before a fork */
+NEAREST descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR] = {&empty};
+NEAR static _Atomic bool first_taken; /* first_chunk is in use, or was before a fork */
+
+descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
 
 /* Descriptors from this one on never held anything: bounds the walks. */
 NEAREST static _Atomic unsigned beyond;
@@ -33,12 +37,12 @@ static void note_change(void)
 static COLD descriptor_chunk *make_chunk(unsigned index)
 {
 	descriptor_chunk *_Atomic *place = descriptor_place_of(index);
-	descriptor_chunk *before = index == 0 ? &descriptor_map.empty : NULL;
+	descriptor_chunk *before = index == 0 ? &empty : NULL;
 	bool ours = index == 0 && !atomic_exchange(&first_taken, true);
 	if (!ours && !may_call(SYS_mmap, 0, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE))
 		return NULL;
 	int kept = errno;
-	void *made = ours ? (void *)&descriptor_map.first
+	void *made = ours ? (void *)&first_chunk
 			  : mmap(NULL, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	errno = kept;
@@ -89,7 +93,7 @@ HOT void descriptor_put(int descriptor, reference held)
 		return;
 	note_change();
 	descriptor_chunk *chunk = descriptor_chunk_of(number);
-	if (__builtin_expect(chunk == NULL || chunk == &descriptor_map.empty, 0)) {
+	if (__builtin_expect(chunk == NULL || chunk == &empty, 0)) {
 		chunk = number < (unsigned)CHUNKS << CHUNK_BITS ? make_chunk(number >> CHUNK_BITS) : NULL;
 		if (chunk == NULL) {
 			put_nowhere(held);
@@ -158,7 +162,7 @@ HOT void descriptor_forget(void)
 	for (unsigned c = 1; c < chunks; c++)
 		if (atomic_load_explicit(descriptor_place_of(c), memory_order_relaxed) != NULL)
 			atomic_store_explicit(descriptor_place_of(c), NULL, memory_order_relaxed);
-	atomic_store(&descriptor_near[0], &descriptor_map.empty);
+	atomic_store(&descriptor_near[0], &empty);
 	atomic_store(&beyond, 0);
 }
 

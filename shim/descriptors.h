@@ -16,16 +16,12 @@ typedef _Atomic reference descriptor_chunk[CHUNK];
 /* The first chunk, which most daemons stay in, is always there, and found by one load. The first CHUNKS_NEAR of the last are
  * not used. */
 extern descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR];
-extern struct descriptor_map {
-	_Alignas(64) descriptor_chunk first;
-	descriptor_chunk empty; /* nothing is ever written to it: it is what a process without tracked descriptors has */
-	descriptor_chunk *_Atomic chunks[CHUNKS];
-} descriptor_map;
+extern descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
 
 /* Where the chunk of so high an index is found, below CHUNKS. */
 static inline descriptor_chunk *_Atomic *descriptor_place_of(unsigned index)
 {
-	return index < CHUNKS_NEAR ? &descriptor_near[index] : &descriptor_map.chunks[index];
+	return index < CHUNKS_NEAR ? &descriptor_near[index] : &descriptor_chunks[index];
 }
 
 static inline descriptor_chunk *descriptor_chunk_of(unsigned descriptor)

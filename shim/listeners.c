@@ -45,11 +45,6 @@ static bool only_endpoint(int listener, struct endpoint *endpoint)
 					    : option_is(listener, IPPROTO_IPV6, IPV6_TRANSPARENT, 0);
 }
 
-static bool same(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->port == b->port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
-}
-
 void listener_learn(int listener)
 {
 	struct endpoint endpoint;
@@ -67,7 +62,7 @@ void listener_learn(int listener)
 			atomic_store(&states[i], KNOWN);
 			state = KNOWN;
 		}
-		if (state == KNOWN && same(&listener_endpoints[i], &endpoint)) {
+		if (state == KNOWN && endpoint_same(&listener_endpoints[i], &endpoint)) {
 			descriptor_put(listener, (reference)i << 32 | LISTENER_MARK);
 			return;
 		}

@@ -90,21 +90,17 @@ static size_t place_of(const struct held *held, const struct connection *connect
 	return hash & (held->places - 1);
 }
 
-static bool same_end(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->port == b->port && memcmp(&a->address, &b->address, sizeof(a->address)) == 0;
-}
-
 /* Of one that was recorded without its local address, the port will do. */
 static bool same_local(const struct connection *recorded, const struct endpoint *local)
 {
-	return connection_lacks_address(recorded) ? recorded->local.port == local->port : same_end(&recorded->local, local);
+	return connection_lacks_address(recorded) ? recorded->local.port == local->port
+						  : endpoint_same(&recorded->local, local);
 }
 
 static bool is_held(const struct held *held, const struct connection *connection)
 {
 	for (size_t i = place_of(held, connection); held->place[i].local.port != 0; i = (i + 1) & (held->places - 1))
-		if (same_end(&held->place[i].peer, &connection->peer) && same_local(&held->place[i], &connection->local))
+		if (endpoint_same(&held->place[i].peer, &connection->peer) && same_local(&held->place[i], &connection->local))
 			return true;
 	return false;
 }

@@ -1,5 +1,6 @@
 /* libFuzzer: the kernel's list of all connections, and what is sought in it. The reader is internal, so its file is included.
  */
+#include "../../lib/kernel_list.c"
 #include "../../lib/kernel_search.c"
 
 #include <stdio.h>
@@ -44,7 +45,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	char *exact = malloc(size - QUESTIONS + 1);
 	memcpy(exact, data + QUESTIONS, size - QUESTIONS);
 	exact = realloc(exact, size - QUESTIONS > 0 ? size - QUESTIONS : 1);
-	read_replies(&search, exact, size - QUESTIONS);
+	read_list(exact, size - QUESTIONS, see_listed, &search);
 	for (int i = 0; i < QUESTIONS; i++) {
 		bool found = before[i].answer == ANSWER_NONE && questions[i].answer == ANSWER_OPEN;
 

@@ -1,4 +1,6 @@
-/* libFuzzer: the dump of all sockets that `connlimit status` reads. The reader is internal, so its file is included. */
+/* libFuzzer: the dump of all sockets that `connlimit status` reads. The reader and the visitor are internal, so their files are
+ * included. */
+#include "../../lib/kernel_list.c"
 #include "../../shim/command/sockets.c"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
@@ -6,12 +8,11 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	struct sockets sockets = {0};
-	bool good = true;
 	/* Exactly as long as it is, so that a read past its end is seen. */
 	char *exact = malloc(size > 0 ? size : 1);
 
 	memcpy(exact, data, size);
-	read_replies(&sockets, exact, size, &good);
+	read_list(exact, size, take, &sockets);
 	if (sockets.listeners + sockets.opens > size / sizeof(struct inet_diag_msg))
 		abort();
 	free(exact);
