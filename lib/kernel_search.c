@@ -1,6 +1,8 @@
 /* Connections whose local address is not known, sought among all that the kernel has. */
 #include "kernel.h"
 
+#include "heap.h"
+
 #include <linux/netlink.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -22,37 +24,27 @@ static int compare_ends(const struct endpoint *a, const struct endpoint *b)
 	return difference != 0 ? difference : (int)a->port - (int)b->port;
 }
 
-static bool comes_before(const struct search *search, uint32_t a, uint32_t b)
+static bool before(const void *items, size_t a, size_t b)
 {
-	return compare_ends(&search->questions[a].connection.peer, &search->questions[b].connection.peer) < 0;
+	const struct search *search = items;
+
+	return compare_ends(&search->questions[search->order[a]].connection.peer,
+			    &search->questions[search->order[b]].connection.peer) < 0;
 }
 
-static void sift(const struct search *search, size_t root, size_t end)
+static void swap(void *items, size_t a, size_t b)
 {
-	uint32_t *order = search->order;
+	uint32_t *order = ((struct search *)items)->order;
+	uint32_t moved = order[a];
 
-	for (size_t child; (child = 2 * root + 1) < end; root = child) {
-		if (child + 1 < end && comes_before(search, order[child], order[child + 1]))
-			child++;
-		if (!comes_before(search, order[root], order[child]))
-			return;
-		uint32_t moved = order[root];
-		order[root] = order[child];
-		order[child] = moved;
-	}
+	order[a] = order[b];
+	order[b] = moved;
 }
 
-/* By heap: in a signal handler qsort(3) might allocate. */
-static void sort_by_peer(const struct search *search)
+/* In a signal handler qsort(3) might allocate. */
+static void sort_by_peer(struct search *search)
 {
-	for (size_t root = search->listed / 2; root-- > 0;)
-		sift(search, root, search->listed);
-	for (size_t end = search->listed; end-- > 1;) {
-		uint32_t last = search->order[0];
-		search->order[0] = search->order[end];
-		search->order[end] = last;
-		sift(search, 0, end);
-	}
+	heap_sort(&(struct heap){.before = before, .swap = swap, .items = search}, search->listed);
 }
 
 /* The first that is listed of this peer, or where it would be. */

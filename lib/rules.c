@@ -1,5 +1,7 @@
 #include "rules.h"
 
+#include "heap.h"
+
 #include <stdatomic.h>
 #include <string.h>
 
@@ -21,22 +23,20 @@ bool rules_same_place(const struct rule *a, const struct rule *b)
 	return compare(a, b) == 0;
 }
 
-static void sift(struct rule *rule, uint32_t root, uint32_t end)
+static bool before(const void *rules, size_t a, size_t b)
 {
-	for (;;) {
-		uint32_t child = 2 * root + 1;
+	const struct rule *rule = rules;
 
-		if (child >= end)
-			return;
-		if (child + 1 < end && compare(&rule[child], &rule[child + 1]) < 0)
-			child++;
-		if (compare(&rule[root], &rule[child]) >= 0)
-			return;
-		struct rule moved = rule[root];
-		rule[root] = rule[child];
-		rule[child] = moved;
-		root = child;
-	}
+	return compare(&rule[a], &rule[b]) < 0;
+}
+
+static void swap(void *rules, size_t a, size_t b)
+{
+	struct rule *rule = rules;
+	struct rule moved = rule[a];
+
+	rule[a] = rule[b];
+	rule[b] = moved;
 }
 
 void rules_sort(struct rule *rule, uint32_t rules)
@@ -47,16 +47,7 @@ void rules_sort(struct rule *rule, uint32_t rules)
 		sorted++;
 	if (sorted >= rules)
 		return;
-	/* By heap, as it needs no memory and has no bad cases: whatever another process writes into rules that are being sorted
-	 * in shared memory, the steps are counted by us. */
-	for (uint32_t root = rules / 2; root-- > 0;)
-		sift(rule, root, rules);
-	for (uint32_t end = rules - 1; end > 0; end--) {
-		struct rule largest = rule[0];
-		rule[0] = rule[end];
-		rule[end] = largest;
-		sift(rule, 0, end);
-	}
+	heap_sort(&(struct heap){.before = before, .swap = swap, .items = rule}, rules);
 }
 
 uint32_t rules_repeated(const struct rule *rule, uint32_t rules)

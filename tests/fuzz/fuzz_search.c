@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	struct question questions[QUESTIONS];
-	struct question before[QUESTIONS];
+	struct question asked[QUESTIONS];
 	uint32_t order[QUESTIONS];
 	struct search search = {.questions = questions, .order = order};
 
@@ -38,19 +38,19 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	search.proof = (data[0] & 64) != 0 ? &questions[0].connection : NULL;
 	sort_by_peer(&search);
 	for (int i = 1; i < QUESTIONS; i++)
-		if (comes_before(&search, order[i], order[i - 1]))
+		if (before(&search, (size_t)i, (size_t)i - 1))
 			abort();
-	memcpy(before, questions, sizeof(before));
+	memcpy(asked, questions, sizeof(asked));
 	/* Aligned as the receive buffer is, and exactly as long, so that a read past its end is seen. */
 	char *exact = malloc(size - QUESTIONS + 1);
 	memcpy(exact, data + QUESTIONS, size - QUESTIONS);
 	exact = realloc(exact, size - QUESTIONS > 0 ? size - QUESTIONS : 1);
 	read_list(exact, size - QUESTIONS, see_listed, &search);
 	for (int i = 0; i < QUESTIONS; i++) {
-		bool found = before[i].answer == ANSWER_NONE && questions[i].answer == ANSWER_OPEN;
+		bool found = asked[i].answer == ANSWER_NONE && questions[i].answer == ANSWER_OPEN;
 
 		/* Only what was sought changes, and only by being found. */
-		if (!found && memcmp(&before[i], &questions[i], sizeof(before[i])) != 0)
+		if (!found && memcmp(&asked[i], &questions[i], sizeof(asked[i])) != 0)
 			abort();
 		for (int j = 0; j < i && found; j++)
 			if (questions[j].answer == ANSWER_OPEN && connection_is_whole(&questions[i].connection) &&
