@@ -1,9 +1,9 @@
 /* The public library: connlimit.h over the table. */
 #include "connlimit.h"
 
-#include "kernel.h"
-#include "settings.h"
-#include "table.h"
+#include "kernel/kernel.h"
+#include "settings/settings.h"
+#include "table/table.h"
 
 #include <errno.h>
 #include <stdlib.h>

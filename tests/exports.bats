@@ -3,7 +3,7 @@
 
 @test "it exports exactly the calls that it interposes" {
 	exported=$(nm -D --defined-only "$PRELOAD" | awk '{ print $3 }' | LC_ALL=C sort)
-	listed=$(sed -n 's/^[[:space:]]*CALL([A-Za-z_ *]*, *\([A-Za-z0-9_]*\),.*/\1/p' "$SOURCE/shim/calls.h" | LC_ALL=C sort)
+	listed=$(sed -n 's/^[[:space:]]*CALL([A-Za-z_ *]*, *\([A-Za-z0-9_]*\),.*/\1/p' "$SOURCE/shim/calls/calls.h" | LC_ALL=C sort)
 	[ -n "$listed" ]
 	diff <(echo "$exported") <(echo "$listed")
 }

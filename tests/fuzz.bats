@@ -4,7 +4,7 @@
 compiled() { # ARGUMENT...
 	local -a wide=()
 	[[ $(uname -m) != x86_64 ]] || wide=(-mcx16)
-	clang -std=gnu17 -D_GNU_SOURCE -O1 -g "${wide[@]}" -I"$SOURCE/lib" -fno-sanitize-recover=undefined "$@"
+	clang -std=gnu17 -D_GNU_SOURCE -O1 -g "${wide[@]}" -I"$SOURCE/lib" -I"$SOURCE/shim" -fno-sanitize-recover=undefined "$@"
 }
 
 # The library is compiled once, for all of them.
@@ -36,5 +36,5 @@ fuzz() { # NAME [SOURCE-OR-LIBRARY...]
 @test "fuzz: the kernel's list of all connections, searched" { fuzz search; }
 @test "fuzz: the kernel's replies about Unix sockets" { fuzz unix; }
 @test "fuzz: the kernel's list of all sockets" { fuzz sockets; }
-@test "fuzz: what Redis says to the sidecar" { fuzz fleet shim/command/fleet.c shim/command/fleet_scripts.c -lhiredis -lssl -lcrypto; }
+@test "fuzz: what Redis says to the sidecar" { fuzz fleet shim/command/fleet/fleet.c shim/command/fleet/fleet_scripts.c -lhiredis -lssl -lcrypto; }
 @test "fuzz: a table of garbage" { fuzz table; }

@@ -1,8 +1,8 @@
 /* What all subcommands do alike: reading arguments, saying what is wrong with them, writing on a terminal or not. */
-#include "command.h"
+#include "command/command.h"
 
-#include "../../lib/address.h"
-#include "../../lib/text.h"
+#include "values/address.h"
+#include "values/text.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-#include "calls_in.h"
+#include "command/calls_in.h"
 
-#include "image.h"
+#include "command/image.h"
 
 #include <elf.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* connlimit check COMMAND: can it be limited, and what will not be? */
-#include "command.h"
-#include "program.h"
+#include "command/command.h"
+#include "command/program.h"
 
 static const char help[] =
     "usage: connlimit check [--] COMMAND [ARGUMENT]...\n"

@@ -1,7 +1,7 @@
 /* connlimit clients ADDRESS: one client's connections. */
-#include "command.h"
-#include "connections.h"
-#include "tables.h"
+#include "command/command.h"
+#include "command/connections.h"
+#include "command/tables.h"
 
 #include <inttypes.h>
 #include <jansson.h>

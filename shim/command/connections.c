@@ -1,11 +1,11 @@
-#include "connections.h"
+#include "command/connections.h"
 
-#include "tables.h"
+#include "command/tables.h"
 
-#include "../../lib/check.h"
-#include "../../lib/clock.h"
-#include "../../lib/kernel.h"
-#include "../../lib/records.h"
+#include "decisions/check.h"
+#include "values/clock.h"
+#include "kernel/kernel.h"
+#include "table/records.h"
 
 #include <stdlib.h>
 #include <string.h>

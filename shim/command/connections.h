@@ -2,7 +2,7 @@
 #ifndef CONNLIMIT_COMMAND_CONNECTIONS_H
 #define CONNLIMIT_COMMAND_CONNECTIONS_H
 
-#include "../../lib/table.h"
+#include "table/table.h"
 
 #include <stdbool.h>
 #include <stddef.h>

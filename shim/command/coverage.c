@@ -1,9 +1,9 @@
-#include "coverage.h"
+#include "command/coverage.h"
 
-#include "processes.h"
+#include "command/processes.h"
 
-#include "../../lib/kernel.h"
-#include "../../lib/records.h"
+#include "kernel/kernel.h"
+#include "table/records.h"
 
 #include <stdlib.h>
 #include <string.h>

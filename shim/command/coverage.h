@@ -2,8 +2,8 @@
 #ifndef CONNLIMIT_COMMAND_COVERAGE_H
 #define CONNLIMIT_COMMAND_COVERAGE_H
 
-#include "sockets.h"
-#include "tables.h"
+#include "command/sockets.h"
+#include "command/tables.h"
 
 #include <stdint.h>
 

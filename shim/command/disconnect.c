@@ -1,10 +1,10 @@
 /* connlimit disconnect ADDRESS: the end of one client's connections. */
-#include "command.h"
-#include "connections.h"
-#include "coverage.h"
-#include "disconnect.h"
-#include "processes.h"
-#include "tables.h"
+#include "command/command.h"
+#include "command/connections.h"
+#include "command/coverage.h"
+#include "command/disconnect.h"
+#include "command/processes.h"
+#include "command/tables.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -2,7 +2,7 @@
 #ifndef CONNLIMIT_COMMAND_DISCONNECT_H
 #define CONNLIMIT_COMMAND_DISCONNECT_H
 
-#include "connections.h"
+#include "command/connections.h"
 
 /* Ends connections by SOCK_DESTROY (sock_diag(7)), which needs CAP_NET_ADMIN and CONFIG_INET_DIAG_DESTROY. *ended is how many;
  * one that is gone already is no error. Returns 0, or the exit status and in `why` a sentence about the last that could not be

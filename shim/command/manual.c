@@ -1,8 +1,8 @@
 /* connlimit manual: the manual page connlimit(7) in man(7) form, its settings written from the table that reads them. The build
  * installs what this prints. connlimit manual settings: README's table of them, which a test compares with this. */
-#include "command.h"
+#include "command/command.h"
 
-#include "../../lib/settings.h"
+#include "settings/settings.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* connlimit metrics: OpenMetrics text (the OpenMetrics specification 1.0), on standard output, into a file, or on a loopback
  * port. */
-#include "command.h"
-#include "view.h"
+#include "command/command.h"
+#include "command/view.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

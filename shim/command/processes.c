@@ -1,6 +1,6 @@
-#include "processes.h"
+#include "command/processes.h"
 
-#include "../../lib/table.h"
+#include "table/table.h"
 
 #include <ctype.h>
 #include <dirent.h>

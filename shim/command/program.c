@@ -1,7 +1,7 @@
-#include "program.h"
+#include "command/program.h"
 
-#include "calls_in.h"
-#include "image.h"
+#include "command/calls_in.h"
+#include "command/image.h"
 
 #include <elf.h>
 #include <errno.h>

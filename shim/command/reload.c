@@ -1,8 +1,8 @@
 /* connlimit reload and set: new limits for a running daemon, without a signal. */
-#include "command.h"
-#include "tables.h"
+#include "command/command.h"
+#include "command/tables.h"
 
-#include "../../lib/settings.h"
+#include "settings/settings.h"
 
 #include <string.h>
 

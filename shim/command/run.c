@@ -1,8 +1,8 @@
 /* connlimit run [OPTIONS] -- COMMAND...: checks everything that can be checked before, then becomes the command. */
-#include "command.h"
-#include "program.h"
+#include "command/command.h"
+#include "command/program.h"
 
-#include "../../lib/settings.h"
+#include "settings/settings.h"
 
 #include <errno.h>
 #include <limits.h>

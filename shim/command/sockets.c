@@ -1,6 +1,6 @@
-#include "sockets.h"
+#include "command/sockets.h"
 
-#include "../../lib/kernel.h"
+#include "kernel/kernel.h"
 
 #include <netinet/tcp.h>
 #include <stdlib.h>

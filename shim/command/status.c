@@ -1,9 +1,9 @@
 /* connlimit status: every table of this machine that we may read, and its clients. Counts are compared with the kernel first.
  */
-#include "command.h"
-#include "tables.h"
-#include "view.h"
-#include "view_json.h"
+#include "command/command.h"
+#include "command/tables.h"
+#include "command/view.h"
+#include "command/view_json.h"
 
 #include <inttypes.h>
 #include <poll.h>

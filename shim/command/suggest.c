@@ -1,7 +1,7 @@
 /* connlimit suggest: from the most connections that each client was seen to hold at once, which limit would have refused whom.
  */
-#include "command.h"
-#include "tables.h"
+#include "command/command.h"
+#include "command/tables.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

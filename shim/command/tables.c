@@ -1,7 +1,7 @@
-#include "tables.h"
+#include "command/tables.h"
 
-#include "command.h"
-#include "processes.h"
+#include "command/command.h"
+#include "command/processes.h"
 
 #include <errno.h>
 #include <pwd.h>

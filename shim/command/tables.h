@@ -2,7 +2,7 @@
 #ifndef CONNLIMIT_COMMAND_TABLES_H
 #define CONNLIMIT_COMMAND_TABLES_H
 
-#include "../../lib/table.h"
+#include "table/table.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,11 +1,11 @@
-#include "view.h"
+#include "command/view.h"
 
-#include "coverage.h"
-#include "sockets.h"
+#include "command/coverage.h"
+#include "command/sockets.h"
 
-#include "../../lib/check.h"
-#include "../../lib/clock.h"
-#include "../../lib/records.h"
+#include "decisions/check.h"
+#include "values/clock.h"
+#include "table/records.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,10 +2,10 @@
 #ifndef CONNLIMIT_COMMAND_VIEW_H
 #define CONNLIMIT_COMMAND_VIEW_H
 
-#include "tables.h"
+#include "command/tables.h"
 
-#include "../../lib/kernel.h"
-#include "../../lib/table.h"
+#include "kernel/kernel.h"
+#include "table/table.h"
 
 #include <stdbool.h>
 #include <stddef.h>

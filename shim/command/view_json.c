@@ -1,4 +1,4 @@
-#include "view_json.h"
+#include "command/view_json.h"
 
 #include <jansson.h>
 

@@ -2,7 +2,7 @@
 #ifndef CONNLIMIT_COMMAND_VIEW_JSON_H
 #define CONNLIMIT_COMMAND_VIEW_JSON_H
 
-#include "view.h"
+#include "command/view.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* The words for what a view holds, the same wherever it is shown. */
-#include "view.h"
+#include "command/view.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* What a table's checks of the kernel cost so far: checked NAME. Prints their number and microseconds. */
-#include "../../lib/table.h"
+#include "table/table.h"
 
 #include <stdio.h>
 

@@ -6,7 +6,7 @@
  * with nothing in common at all: what the machine gives table refused                prints the time of a refusal after a
  * million refusals over that of one after a hundred table resident CLIENTS HELD  prints bytes of memory that became resident
  * for each connection held table size                   prints bytes of shared memory for each connection that can be held */
-#include "../../lib/table.h"
+#include "table/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
  * standard input ends
  *
  * Prints what it was able to do that it should not be, and then "ready". */
-#include "../../lib/segment.c" /* for the keys */
+#include "table/segment.c" /* for the keys */
 #include "scribble.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef CONNLIMIT_SCRIBBLE_H
 #define CONNLIMIT_SCRIBBLE_H
 
-#include "table.h"
+#include "table/table.h"
 
 /* A number below 2^31, and the next state. */
 unsigned random_number(uint64_t *state);

@@ -2,12 +2,12 @@
  * publish. Nobody crashes, nobody hangs; with a new table the limits are right again. Compiled with AddressSanitizer and
  * UndefinedBehaviorSanitizer, so that an index taken on trust is seen. HOSTILE_SECONDS (20), HOSTILE_SEED. */
 #include "../unit/apart.h"
-#include "check.h"
-#include "clients.h"
-#include "records.h"
-#include "remote.h"
+#include "decisions/check.h"
+#include "table/clients.h"
+#include "table/records.h"
+#include "table/remote.h"
 #include "scribble.h"
-#include "table.h"
+#include "table/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,18 +1,18 @@
 /* The real code under a scheduler: two or three actors run in one thread, each on a stack of its own, and change places at the
- * numbered points of lib/point.h. Two actors are tried in every order there is, up to 8000; where there are more, and three
+ * numbered points of lib/values/point.h. Two actors are tried in every order there is, up to 8000; where there are more, and three
  * actors, in as many random orders as INTERLEAVINGS says (2000), with the seed INTERLEAVING_SEED. After every step: no client
  * counts less than it was admitted. At the end: never over the limit, no client entered twice, and after all is let go, nothing
  * counted.
  *
- * With LEFT_OUT=N one of the orderings that the algorithms rest on (enum ordering in lib/point.h) is not kept: then this must
+ * With LEFT_OUT=N one of the orderings that the algorithms rest on (enum ordering in lib/values/point.h) is not kept: then this must
  * fail, or it proves nothing. */
 #include "../unit/apart.h"
-#include "check.h"
-#include "clients.h"
-#include "point.h"
-#include "records.h"
-#include "regroup.h"
-#include "table.h"
+#include "decisions/check.h"
+#include "table/clients.h"
+#include "values/point.h"
+#include "table/records.h"
+#include "decisions/regroup.h"
+#include "table/table.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,11 +6,11 @@
  *
  * Compiled with the library's sources and CONNLIMIT_POINTS. */
 #include "../unit/apart.h"
-#include "check.h"
-#include "clients.h"
-#include "point.h"
-#include "records.h"
-#include "table.h"
+#include "decisions/check.h"
+#include "table/clients.h"
+#include "values/point.h"
+#include "table/records.h"
+#include "table/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

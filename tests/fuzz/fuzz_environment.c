@@ -1,6 +1,6 @@
 /* libFuzzer: an environment, as the preload object reads it: several variables together, in any order, known and unknown. What
  * is accepted must be accepted again from the text that it is shown as, and mean the same. */
-#include "settings.h"
+#include "settings/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>

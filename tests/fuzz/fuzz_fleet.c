@@ -1,10 +1,10 @@
 /* libFuzzer: what Redis says to `connlimit sync`, through all that reads it: the first byte chooses what is asked, the rest is
  * the answer, as it comes over the wire. The connection is made of a pair of sockets, so the file that knows its form is
  * included. */
-#include "../../shim/command/redis.c"
+#include "command/fleet/redis.c"
 
-#include "../../shim/command/fleet.h"
-#include "../../lib/settings.h"
+#include "command/fleet/fleet.h"
+#include "settings/settings.h"
 
 static const volatile sig_atomic_t stopping;
 

@@ -6,7 +6,7 @@
 static size_t portion;
 static ssize_t read_portion(int descriptor, void *buffer, size_t room);
 #define read(descriptor, buffer, room) read_portion(descriptor, buffer, room)
-#include "../../lib/kernel.c"
+#include "kernel/kernel.c"
 #undef read
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* libFuzzer: addresses and networks. What is read is written so that it is read again as the same. */
-#include "address.h"
+#include "values/address.h"
 
 #include <stdlib.h>
 #include <string.h>

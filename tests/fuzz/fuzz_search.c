@@ -1,7 +1,7 @@
 /* libFuzzer: the kernel's list of all connections, and what is sought in it. The reader is internal, so its file is included.
  */
-#include "../../lib/kernel_list.c"
-#include "../../lib/kernel_search.c"
+#include "kernel/kernel_list.c"
+#include "kernel/kernel_search.c"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* libFuzzer: an environment file, and every value by itself. What is accepted must be written back as text that is accepted
  * again and means the same. */
-#include "settings.h"
+#include "settings/settings.h"
 
 #include <stdlib.h>
 #include <string.h>

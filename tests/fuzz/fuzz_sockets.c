@@ -1,7 +1,7 @@
 /* libFuzzer: the dump of all sockets that `connlimit status` reads. The reader and the visitor are internal, so their files are
  * included. */
-#include "../../lib/kernel_list.c"
-#include "../../shim/command/sockets.c"
+#include "kernel/kernel_list.c"
+#include "command/sockets.c"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 

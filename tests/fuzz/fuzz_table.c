@@ -1,7 +1,7 @@
 /* libFuzzer: a table full of what the fuzzer says, checked, read and used. Bounds are what matters; the sanitizers judge. */
-#include "check.h"
-#include "remote.h"
-#include "table.h"
+#include "decisions/check.h"
+#include "table/remote.h"
+#include "table/table.h"
 
 #include <string.h>
 

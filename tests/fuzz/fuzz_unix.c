@@ -1,5 +1,5 @@
 /* libFuzzer: the kernel's replies about Unix sockets. The reader is internal, so its file is included. */
-#include "../../lib/kernel_unix.c"
+#include "kernel/kernel_unix.c"
 
 #include <stdlib.h>
 

@@ -4,10 +4,10 @@
  * takes from an admission at one node, and from the end, until the last of the others knows. Then one client knocks at random
  * nodes, 1000 times a second, until nobody lets it in for a second: how many got in over the limit, and how many knocked in
  * the time that news had taken at most. */
-#include "clients.h"
-#include "clock.h"
-#include "remote.h"
-#include "table.h"
+#include "table/clients.h"
+#include "values/clock.h"
+#include "table/remote.h"
+#include "table/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  *
  * Admits CLIENTS connections, each from an address of its own (every fourth of them the same on all nodes), then for SECONDS
  * closes and opens CHANGES of them in each tenth of a second. LIMIT is the fleet's. */
-#include "table.h"
+#include "table/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* A daemon and its clients in one process, which does to its connections what daemons do: traps NAME. Exits 0 if the table then
  * says what is true. It looks into the table itself, since `connlimit status` asks the kernel before it shows anything. To be
  * run preloaded, with CONNLIMIT_TABLE set. */
-#include "table.h"
+#include "table/table.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
 #ifndef CONNLIMIT_TESTS_APART_H
 #define CONNLIMIT_TESTS_APART_H
 
-#include "table.h"
+#include "table/table.h"
 
 /* As if the table were in another network namespace: a `connlimit status` that runs beside the test asks the kernel about every
  * table's connections, and would find ours gone. */

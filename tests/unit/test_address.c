@@ -1,5 +1,5 @@
 /* Addresses: text in, address or error out; what is written reads as the same; the C library is asked for a second opinion. */
-#include "address.h"
+#include "values/address.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

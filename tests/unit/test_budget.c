@@ -1,7 +1,7 @@
 /* Many clients at their limits cannot together buy more of the kernel's time than one can. */
 #include "apart.h"
-#include "../../lib/clock.h"
-#include "../../lib/table.h"
+#include "values/clock.h"
+#include "table/table.h"
 
 #include "skipped.h"
 

@@ -1,8 +1,8 @@
 /* Rates: a burst at once, then one token an interval, whoever takes them. */
 #include "apart.h"
-#include "clock.h"
-#include "rate.h"
-#include "table.h"
+#include "values/clock.h"
+#include "table/rate.h"
+#include "table/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,9 +1,9 @@
 /* What others of a fleet hold, as accept sees it. */
 #include "apart.h"
-#include "check.h"
-#include "clock.h"
-#include "remote.h"
-#include "table.h"
+#include "decisions/check.h"
+#include "values/clock.h"
+#include "table/remote.h"
+#include "table/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

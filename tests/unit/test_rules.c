@@ -1,8 +1,8 @@
 /* Rules: the index finds what reading every rule would find, whatever the rules are. */
-#include "clock.h"
-#include "rules.h"
-#include "settings.h"
-#include "table.h"
+#include "values/clock.h"
+#include "settings/rules.h"
+#include "settings/settings.h"
+#include "table/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* What an operator may write, and what it means or why it is refused: text in, meaning or error out. */
-#include "settings.h"
+#include "settings/settings.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,11 +1,11 @@
 /* The table: limits hold exactly, references are counted, what the dead leave is repaired. */
 #include "apart.h"
-#include "check.h"
-#include "clients.h"
-#include "clock.h"
-#include "records.h"
+#include "decisions/check.h"
+#include "table/clients.h"
+#include "values/clock.h"
+#include "table/records.h"
 #include "skipped.h"
-#include "table.h"
+#include "table/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

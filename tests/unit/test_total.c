@@ -1,10 +1,10 @@
 /* The limit on all clients together: exact under any interleaving, also while it is set and unset, and counts that are mended
  * while others are between their two steps. Built with the numbered points (point.h), so that an interleaving can be chosen. */
 #include "apart.h"
-#include "check.h"
-#include "clients.h"
-#include "point.h"
-#include "table.h"
+#include "decisions/check.h"
+#include "table/clients.h"
+#include "values/point.h"
+#include "table/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,11 +1,11 @@
 /* Connections to a listener on the wildcard address: while their client is far from its limit it is not asked where they
  * arrived, and all the same nobody is refused because of one that is gone, nor admitted past the limit. */
 #include "apart.h"
-#include "check.h"
-#include "clients.h"
-#include "kernel.h"
-#include "records.h"
-#include "table.h"
+#include "decisions/check.h"
+#include "table/clients.h"
+#include "kernel/kernel.h"
+#include "table/records.h"
+#include "table/table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,487 @@
+/* Admission and release: what the interposed calls and the C library do with a connection. */
+#include "decisions/check.h"
+#include "table/clients.h"
+#include "values/clock.h"
+#include "values/point.h"
+#include "table/rate.h"
+#include "table/records.h"
+#include "decisions/regroup.h"
+#include "table/remote.h"
+#include "table/total.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+	TRIES = 16, /* times that an admission starts anew because others changed the client under it */
+	CHECKS = 8, /* times that the kernel is asked for one decision: each frees at least one place, but others may take it */
+};
+
+static uint32_t slot_of(reference held)
+{
+	return (uint32_t)held - 1;
+}
+
+static uint32_t generation_of(reference held)
+{
+	return (uint32_t)(held >> 32);
+}
+
+/* One attempt to admit, and how far it got. */
+struct attempt {
+	struct connection *connection;
+	struct limits limits;
+	struct network network;
+	uint64_t fingerprint;
+	struct applied applied; /* by the limits in force */
+	uint32_t limit;		/* of that, what is enforced: none any more once the refusal was observed */
+	uint32_t total;
+	uint32_t fleet; /* what the fleet's limit leaves to this machine; LIMIT_NONE without one */
+	bool observed;	/* would have been refused; goes on without limits */
+	bool paid;	/* the rate's token is taken */
+	uint32_t entry;
+	enum refusal_reason reason;
+};
+
+static enum refusal_reason reason_of_limit(const struct attempt *attempt)
+{
+	if (connection_is_unix(attempt->connection))
+		return REFUSED_PER_UID;
+	return attempt->applied.by_rule ? REFUSED_RULE : REFUSED_PER_IP;
+}
+
+/* Takes a slot for a connection that is counted. False: start anew. With *held 0 there was no room for a record, or nothing to
+ * write into it. */
+static bool record_counted(struct table *table, const struct attempt *attempt, uint64_t generation, uint64_t total,
+			   reference *held)
+{
+	uint32_t entry = attempt->entry;
+	uint64_t claimed;
+	uint32_t slot;
+
+	if ((connection_lacks_port(attempt->connection) && !connection_ask_local(table, attempt->connection)) ||
+	    (!record_claim(table, &slot, &claimed) &&
+	     (check_room(table, attempt->connection) != CHECK_FREED || !record_claim(table, &slot, &claimed)))) {
+		client_uncount(table, entry, generation);
+		total_uncount(table, total);
+		return true;
+	}
+	if (!record_publish(table, slot, claimed, entry, attempt->connection, held))
+		return false;
+	/* If a count was mended between our two steps, it may not include us: give the slot back and ask again. The one that
+	 * was not mended still includes us. And limits that were replaced meanwhile decide no more: others may have been
+	 * counted under the new ones, with no room for us. */
+	bool client_stands = client_generation(atomic_load(&table->entry[entry].word)) == generation;
+	bool total_stands = total_generation(table) == total;
+	if (left_out(ORDERING_PUBLISH_THEN_LOOK))
+		return true;
+	if (client_stands && total_stands && atomic_load(&table->header->current) == attempt->limits.version)
+		return true;
+	record_free(table, slot, record_state(record_generation(claimed), RECORD_OPEN, 1), &entry);
+	client_uncount(table, attempt->entry, generation);
+	total_uncount(table, total);
+	*held = 0;
+	return false;
+}
+
+/* Whether it is worth a system call to learn where the connection arrived: by that the kernel is asked about it, before the
+ * client is refused. Of those that come while it holds less than half of what it may, mostly nobody ever asks; and if somebody
+ * does, they are found in another way (check.c). */
+static bool wants_local(const struct table *table, const struct attempt *attempt, uint32_t count, uint32_t limit)
+{
+	const struct connection *connection = attempt->connection;
+
+	if (connection->unasked == 0)
+		return false;
+	if (!connection->port_known || count >= limit / 2)
+		return true;
+	uint32_t total = (uint32_t)(atomic_load_explicit(&table->header->total, memory_order_relaxed) & CLIENT_COUNT);
+	return attempt->total != LIMIT_NONE && total >= attempt->total / 2;
+}
+
+/* Counts and records. COUNT_LOST: start anew. COUNT_FULL: attempt->reason tells which limit was reached. */
+static enum counted try_admit(struct table *table, struct attempt *attempt, uint64_t word, reference *held)
+{
+	uint64_t generation;
+	uint64_t total;
+
+	*held = 0;
+	attempt->reason = REFUSED_NOT;
+	uint32_t limit = attempt->fleet < attempt->limit ? attempt->fleet : attempt->limit;
+	/* Before it is counted, so that count and slot are not a system call apart. */
+	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
+	if (count < limit && wants_local(table, attempt, count, limit) && !connection_ask_local(table, attempt->connection) &&
+	    !attempt->connection->port_known)
+		return COUNTED;
+	enum counted counted = client_count(table, attempt->entry, attempt->fingerprint, word, limit, &generation);
+	if (counted == COUNT_FULL)
+		attempt->reason = attempt->fleet < attempt->limit ? REFUSED_FLEET : reason_of_limit(attempt);
+	if (counted != COUNTED)
+		return counted;
+	point_reached(POINT_COUNTED);
+	enum counted among_all = total_count(table, attempt->total, &total);
+	if (among_all != COUNTED) {
+		client_uncount(table, attempt->entry, generation);
+		attempt->reason = REFUSED_TOTAL;
+		return among_all;
+	}
+	if (attempt->applied.rate.every_us != 0 && !attempt->paid) {
+		if (!rate_take(&table->notes[attempt->entry].tokens, &attempt->applied.rate, clock_us())) {
+			client_uncount(table, attempt->entry, generation);
+			total_uncount(table, total);
+			attempt->reason = REFUSED_RATE;
+			return COUNT_FULL;
+		}
+		attempt->paid = true;
+	}
+	return record_counted(table, attempt, generation, total, held) ? COUNTED : COUNT_LOST;
+}
+
+/* Before a refusal: is it by connections that are gone? */
+static COLD enum checked check_reason(struct table *table, const struct attempt *attempt)
+{
+	if (attempt->reason == REFUSED_RATE || (attempt->reason == REFUSED_FLEET && attempt->fleet == 0) ||
+	    (attempt->reason == REFUSED_RULE && attempt->limit == LIMIT_DENY))
+		return CHECK_NOTHING;
+	if (attempt->reason == REFUSED_TOTAL)
+		return check_total(table, attempt->connection);
+	return check_client(table, attempt->entry, attempt->connection);
+}
+
+static COLD void note_refusal(struct table *table, const struct attempt *attempt, struct refusal *refusal)
+{
+	struct table_header *header = table->header;
+
+	refusal->reason = attempt->reason;
+	refusal->client = attempt->network;
+	refusal->entry = attempt->entry;
+	refusal->limit = attempt->reason == REFUSED_TOTAL  ? attempt->total
+			 : attempt->reason == REFUSED_RATE ? 0
+							   : attempt->limit;
+	if (attempt->reason == REFUSED_FLEET)
+		refusal->limit = attempt->limits.cluster_per_ip;
+	refusal->how = attempt->limits.refuse;
+	refusal->log = attempt->limits.log;
+	refusal->observed = attempt->limits.mode == MODE_OBSERVE;
+	atomic_fetch_add_explicit(refusal->observed ? &header->observed : &header->refused, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&header->refused_for[attempt->reason], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&table->notes[attempt->entry].refused, 1, memory_order_relaxed);
+}
+
+static inline void begin(struct table *table, struct attempt *attempt, struct connection *connection)
+{
+	attempt->connection = connection;
+	attempt->paid = false;
+	attempt->observed = false;
+	attempt->applied = limits_apply(table, &attempt->limits, connection);
+	/* A rule may go by the local port. */
+	if (__builtin_expect(attempt->limits.rules != 0 && connection_lacks_port(connection), 0) &&
+	    connection_ask_local(table, connection))
+		attempt->applied = limits_apply(table, &attempt->limits, connection);
+	attempt->limit = attempt->applied.limit;
+	regroup_look(table, &attempt->limits);
+	attempt->total = attempt->limits.total;
+	attempt->network = limits_client_of(&attempt->limits, connection);
+	attempt->fingerprint = client_fingerprint(table, &attempt->network);
+}
+
+/* After a mend or a reload came between. What we took back may have been counted by a mend all the same, so the counts are to
+ * be compared with the slots again before they refuse anyone, us for one. */
+static COLD void start_anew(struct table *table, struct attempt *attempt, bool under_new_limits)
+{
+	uint64_t current = atomic_load(&table->header->current);
+
+	atomic_store_explicit(&table->notes[attempt->entry].pace.after, 0, memory_order_relaxed);
+	atomic_store_explicit(&table->header->total_pace.after, 0, memory_order_relaxed);
+	if (under_new_limits && attempt->limits.version != current)
+		begin(table, attempt, attempt->connection);
+	else
+		attempt->limits.version = current;
+}
+
+HOT enum verdict table_decide_arrival(struct table *table, struct connection *connection, reference *held,
+				      struct refusal *refusal)
+{
+	struct attempt attempt;
+	int checks = 0;
+
+	*held = 0;
+	*refusal = (struct refusal){0};
+	begin(table, &attempt, connection);
+	if (attempt.limits.mode == MODE_OFF)
+		return VERDICT_UNCOUNTED;
+	for (int tries = 0; tries < TRIES; tries++) {
+		enum checked checked = CHECK_BACKED_OFF;
+		uint64_t word;
+
+		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
+			break;
+		attempt.fleet = attempt.observed
+				    ? LIMIT_NONE
+				    : remote_leaves(table, &attempt.limits, connection, &attempt.applied, attempt.entry);
+		enum counted counted = try_admit(table, &attempt, word, held);
+		if (counted != COUNT_LOST)
+			limits_note(table, attempt.entry, &attempt.applied);
+		if (counted == COUNTED) {
+			if (*held != 0)
+				return VERDICT_ADMITTED;
+			break;
+		}
+		if (counted == COUNT_LOST) {
+			start_anew(table, &attempt, refusal->reason == REFUSED_NOT);
+			continue;
+		}
+		if (attempt.reason == REFUSED_TOTAL && total_is_unknown(table)) {
+			if (!check_total_unknown(table))
+				break;
+			continue;
+		}
+		if (checks++ < CHECKS && (checked = check_reason(table, &attempt)) == CHECK_FREED) {
+			tries = 0;
+			continue;
+		}
+		if (checked == CHECK_BLIND)
+			atomic_fetch_add_explicit(&table->header->unverified, 1, memory_order_relaxed);
+		note_refusal(table, &attempt, refusal);
+		if (!refusal->observed) {
+			/* The token was taken by an attempt that had to start anew. */
+			if (attempt.paid && attempt.applied.rate.every_us != 0)
+				rate_give_back(&table->notes[attempt.entry].tokens, &attempt.applied.rate);
+			return VERDICT_REFUSED;
+		}
+		/* Counted all the same, so that what would be refused next is known. */
+		attempt.limit = LIMIT_NONE;
+		attempt.observed = true;
+		attempt.total = attempt.total == LIMIT_NONE ? LIMIT_NONE : LIMIT_MOST;
+		attempt.paid = true;
+		tries = 0;
+	}
+	refusal->uncounted = true;
+	atomic_fetch_add_explicit(&table->header->uncounted, 1, memory_order_relaxed);
+	return VERDICT_UNCOUNTED;
+}
+
+enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal)
+{
+	struct connection copy = *connection;
+
+	return table_decide_arrival(table, &copy, held, refusal);
+}
+
+enum verdict table_admit(struct table *table, const struct connection *connection, reference *held)
+{
+	struct refusal refusal;
+
+	return table_decide(table, connection, held, &refusal);
+}
+
+/* The state of a held record. False if it is gone. */
+static bool still_held(const struct table *table, reference held, uint64_t *state)
+{
+	if (held == 0 || slot_of(held) >= table->capacity)
+		return false;
+	*state = atomic_load(&table->record[slot_of(held)].state);
+	return record_kind(*state) == RECORD_OPEN && record_generation(*state) == generation_of(held);
+}
+
+bool table_hold(struct table *table, reference held)
+{
+	uint64_t state;
+
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
+		/* At the most that fits, the number stays: the record is then dropped by the kernel's word alone. */
+		if ((state & RECORD_REFERENCES) == RECORD_REFERENCES)
+			return true;
+		point_reached(POINT_SWAP);
+		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state + 1))
+			return true;
+	}
+	return false;
+}
+
+bool table_since(const struct table *table, reference held, uint32_t *seconds)
+{
+	uint64_t state;
+
+	if (!still_held(table, held, &state))
+		return false;
+	*seconds = table->record[slot_of(held)].since;
+	return true;
+}
+
+static _Atomic uint32_t *closing_place(struct table *table, reference held)
+{
+	if (held == 0 || slot_of(held) >= table->capacity)
+		return NULL;
+	uint32_t owner = atomic_load_explicit(&table->owner[slot_of(held)], memory_order_relaxed);
+	return owner != 0 ? &table->header->closing[(owner - 1) % CLOSING].slot : NULL;
+}
+
+HOT void table_closing(struct table *table, reference held)
+{
+	_Atomic uint32_t *place = closing_place(table, held);
+
+	if (place != NULL)
+		atomic_store_explicit(place, slot_of(held) + 1, memory_order_release);
+}
+
+static void drop(struct table *table, reference held)
+{
+	uint64_t state;
+
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
+		uint64_t references = state & RECORD_REFERENCES;
+
+		if (references == RECORD_REFERENCES)
+			return;
+		point_reached(POINT_SWAP);
+		if (references > 1) {
+			if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - 1))
+				return;
+			continue;
+		}
+		if (record_release(table, slot_of(held), state) || atomic_load(&table->record[slot_of(held)].state) == state)
+			return;
+	}
+}
+
+HOT void table_drop(struct table *table, reference held)
+{
+	_Atomic uint32_t *place = closing_place(table, held);
+
+	drop(table, held);
+	/* After the count has fallen, not before. */
+	if (place != NULL && atomic_load_explicit(place, memory_order_relaxed) == slot_of(held) + 1)
+		atomic_store_explicit(place, 0, memory_order_release);
+}
+
+void table_let_fly(struct table *table, reference held)
+{
+	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
+	uint64_t state;
+
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
+		if ((state & RECORD_FLIGHT) == RECORD_FLIGHT)
+			return;
+		point_reached(POINT_SWAP);
+		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state + one))
+			return;
+	}
+}
+
+bool table_drop_unless_last(struct table *table, reference held)
+{
+	uint64_t state;
+
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state) && (state & RECORD_REFERENCES) > 1; swaps++) {
+		if ((state & RECORD_REFERENCES) == RECORD_REFERENCES)
+			return true;
+		point_reached(POINT_SWAP);
+		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - 1))
+			return true;
+	}
+	return false;
+}
+
+bool table_land(struct table *table, reference held)
+{
+	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
+	uint64_t state;
+
+	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state) && (state & RECORD_FLIGHT) != 0; swaps++) {
+		point_reached(POINT_SWAP);
+		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - one))
+			return true;
+	}
+	return false;
+}
+
+/* `a` as it was recorded. */
+static bool same_connection(const struct connection *a, const struct connection *b)
+{
+	return endpoint_same(&a->peer, &b->peer) &&
+	       (connection_lacks_address(a) ? a->local.port == b->local.port : endpoint_same(&a->local, &b->local));
+}
+
+reference table_adopt(struct table *table, const struct connection *connection)
+{
+	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
+	uint32_t extent = record_extent(table);
+	struct limits limits;
+	uint32_t entry;
+	uint64_t word;
+
+	limits_read(table, &limits);
+	struct network network = limits_client_of(&limits, connection);
+	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
+		return 0;
+	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;
+	     slot = record_next(table, entry, slot + 1, extent)) {
+		struct connection found;
+		uint64_t state;
+
+		if (!record_read(table, slot, &state, &found) || !same_connection(&found, connection))
+			continue;
+		reference held = (reference)record_generation(state) << 32 | (slot + 1);
+		for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
+			bool flying = (state & RECORD_FLIGHT) != 0;
+			if (!flying && (state & RECORD_REFERENCES) == RECORD_REFERENCES)
+				return held;
+			point_reached(POINT_SWAP);
+			if (atomic_compare_exchange_weak(&table->record[slot].state, &state, flying ? state - one : state + 1))
+				return held;
+		}
+	}
+	return 0;
+}
+
+static uint32_t count_of(const struct table *table, const struct connection *connection)
+{
+	struct limits limits;
+	uint32_t entry;
+	uint64_t word;
+
+	limits_read(table, &limits);
+	struct network network = limits_client_of(&limits, connection);
+	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
+		return 0;
+	return (uint32_t)(word & CLIENT_COUNT);
+}
+
+uint32_t table_count(const struct table *table, const struct address *address)
+{
+	struct connection connection = {.peer.address = *address};
+
+	return count_of(table, &connection);
+}
+
+uint32_t table_count_user(const struct table *table, uint32_t uid)
+{
+	struct connection connection = connection_of_unix(uid, 0, 0);
+
+	return count_of(table, &connection);
+}
+
+bool table_client(const struct table *table, uint32_t entry, struct client_facts *facts)
+{
+	const struct client_notes *notes = &table->notes[entry];
+	uint64_t words[2];
+
+	uint64_t word = atomic_load(&table->entry[entry].word);
+	uint64_t fingerprint = atomic_load(&table->entry[entry].fingerprint);
+	if (fingerprint == 0 || (word & CLIENT_TENTATIVE) != 0)
+		return false;
+	words[0] = atomic_load_explicit(&notes->address[0], memory_order_relaxed);
+	words[1] = atomic_load_explicit(&notes->address[1], memory_order_relaxed);
+	memcpy(facts->network.address.bytes, words, sizeof(words));
+	facts->network.prefix = (uint8_t)atomic_load_explicit(&notes->prefix, memory_order_relaxed);
+	facts->open = (uint32_t)(word & CLIENT_COUNT);
+	facts->limit = atomic_load_explicit(&table->entry[entry].limit, memory_order_relaxed);
+	facts->by_rule = atomic_load_explicit(&table->entry[entry].by_rule, memory_order_relaxed) != 0;
+	facts->peak = atomic_load_explicit(&table->entry[entry].peak, memory_order_relaxed);
+	facts->refused = atomic_load_explicit(&notes->refused, memory_order_relaxed);
+	facts->entry = entry;
+	/* The notes are advice: they belong to this entry only if the address is the one that the fingerprint was made of. */
+	return (facts->network.prefix <= 128 || facts->network.prefix == NETWORK_UID) &&
+	       client_fingerprint(table, &facts->network) == fingerprint;
+}

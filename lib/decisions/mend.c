@@ -1,0 +1,71 @@
+#include "decisions/mend.h"
+
+#include "values/alive.h"
+#include "table/clients.h"
+#include "values/point.h"
+#include "table/records.h"
+
+enum { LOOKS = 3 }; /* before a count is mended: others get this often the chance to end what they are at */
+
+/* First the slot is claimed, so that of several who find it one acts, and nobody is given it meanwhile. */
+void mend_slot(struct table *table, uint32_t slot, uint64_t state)
+{
+	uint64_t claimed = record_state(record_generation(state) + 1, RECORD_CLAIMED, table->pid & RECORD_PID);
+
+	if (atomic_compare_exchange_strong(&table->record[slot].state, &state, claimed))
+		record_unclaim(table, slot, claimed);
+}
+
+/* Slots that owner[] gives to a client, or to any, on the way freeing those whose claimer died. */
+static uint32_t count_slots(struct table *table, uint32_t entry)
+{
+	uint32_t extent = record_extent(table);
+	uint32_t slots = 0;
+
+	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;
+	     slot = record_next(table, entry, slot + 1, extent)) {
+		uint64_t state = atomic_load(&table->record[slot].state);
+
+		if (record_kind(state) == RECORD_FREE ||
+		    (record_kind(state) == RECORD_CLAIMED && !process_alive((uint32_t)(state & RECORD_PID))))
+			mend_slot(table, slot, state);
+		else
+			slots++;
+	}
+	return slots;
+}
+
+/* A count can exceed the slots because an admission or a release is between its two steps, or because one died there. The first
+ * is over in less than the looks below take, unless it was stopped; so at first we only look. Then the count is mended as
+ * layout.h says, which is right whoever is under way. True if the count fell, by us or by others. */
+bool mend_count(struct table *table, _Atomic uint64_t *word, uint32_t entry)
+{
+	uint64_t seen = atomic_load(word);
+
+	for (int look = 0; look < LOOKS; look++) {
+		uint32_t slots = count_slots(table, entry);
+
+		if (slots >= (seen & CLIENT_COUNT))
+			return false;
+		uint64_t now = atomic_load(word);
+		if (now != seen)
+			return (now & CLIENT_COUNT) < (seen & CLIENT_COUNT);
+	}
+	uint64_t marked =
+	    (client_generation(seen) + CLIENT_GENERATION) | (seen & (CLIENT_COUNT | CLIENT_TENTATIVE)) | CLIENT_MENDING;
+	if (left_out(ORDERING_RAISE_THEN_COUNT))
+		marked = seen;
+	if (!atomic_compare_exchange_strong(word, &seen, marked))
+		return (seen & CLIENT_COUNT) < (marked & CLIENT_COUNT);
+	point_reached(POINT_MEND_MARKED);
+	uint32_t slots = count_slots(table, entry);
+	point_reached(POINT_MEND_COUNTED);
+	if (slots >= (marked & CLIENT_COUNT))
+		return false;
+	uint64_t mended = (client_generation(marked) + CLIENT_GENERATION) | (marked & CLIENT_TENTATIVE) | slots;
+	uint64_t expected = marked;
+	if (!atomic_compare_exchange_strong(word, &expected, mended))
+		return (expected & CLIENT_COUNT) < (marked & CLIENT_COUNT);
+	atomic_fetch_add_explicit(&table->header->repaired, 1, memory_order_relaxed);
+	return true;
+}

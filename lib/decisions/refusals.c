@@ -1,0 +1,32 @@
+/* Which refusals are worth a line in a log: a client's first, then few. */
+#include "values/clock.h"
+#include "table/rate.h"
+#include "table/table.h"
+
+static const struct rate lines = {.every_us = 1000000 / LOG_LINES, .burst = LOG_LINES};
+
+bool refusal_to_log(struct table *table, const struct refusal *refusal, struct refusal_line *line)
+{
+	struct client_notes *notes = &table->notes[refusal->entry];
+	struct table_header *header = table->header;
+	uint16_t now = (uint16_t)(clock_ms() / 1000);
+	uint16_t at = atomic_load_explicit(&notes->shown_at, memory_order_relaxed);
+	uint32_t refused = (uint32_t)atomic_load_explicit(&notes->refused, memory_order_relaxed);
+	uint32_t shown = atomic_load_explicit(&notes->shown_refused, memory_order_relaxed);
+	bool first = shown == 0;
+
+	if (!first && (uint16_t)(now - at) < LOG_CLIENT_SECONDS)
+		return false;
+	/* Of several processes that refuse this client at this moment, one goes on. */
+	if (!atomic_compare_exchange_strong(&notes->shown_refused, &shown, refused))
+		return false;
+	atomic_store_explicit(&notes->shown_at, now, memory_order_relaxed);
+	if (!rate_take(&header->log_tokens, &lines, clock_us())) {
+		atomic_fetch_add_explicit(&header->log_left_out, first ? 1 : refused - shown, memory_order_relaxed);
+		return false;
+	}
+	line->client_more = first || refused - shown == 0 ? 0 : refused - shown - 1;
+	line->seconds = first ? 0 : (uint16_t)(now - at);
+	line->others = atomic_exchange_explicit(&header->log_left_out, 0, memory_order_relaxed);
+	return true;
+}

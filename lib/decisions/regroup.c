@@ -1,0 +1,76 @@
+#include "decisions/regroup.h"
+
+#include "table/clients.h"
+#include "values/point.h"
+#include "table/records.h"
+
+enum { TRIES = 16 };
+
+/* Counts one more for the client, whatever its limit. */
+static bool count_for(struct table *table, const struct network *network, uint32_t *entry, uint64_t *generation)
+{
+	uint64_t fingerprint = client_fingerprint(table, network);
+	uint64_t word;
+
+	for (int i = 0; i < TRIES; i++)
+		if (client_find_or_add(table, fingerprint, network, entry, &word) &&
+		    client_count(table, *entry, fingerprint, word, LIMIT_NONE, generation) == COUNTED)
+			return true;
+	return false;
+}
+
+static void move(struct table *table, const struct limits *limits, uint32_t slot)
+{
+	struct connection connection;
+	uint64_t generation;
+	uint64_t state;
+	uint64_t after;
+	uint32_t entry;
+
+	uint32_t owner = atomic_load(&table->owner[slot]);
+	if (owner == 0 || owner > table->entries || !record_read(table, slot, &state, &connection))
+		return;
+	struct network network = limits_client_of(limits, &connection);
+	if (atomic_load(&table->entry[owner - 1].fingerprint) == client_fingerprint(table, &network))
+		return;
+	uint64_t old_generation = client_generation(atomic_load(&table->entry[owner - 1].word));
+	if (!count_for(table, &network, &entry, &generation))
+		return;
+	struct applied applied = limits_for(table, limits, &connection);
+	limits_note(table, entry, &applied);
+	point_reached(POINT_REGROUP_COUNTED);
+	uint32_t expected = owner;
+	if (!atomic_compare_exchange_strong(&table->owner[slot], &expected, entry + 1)) {
+		client_uncount(table, entry, generation);
+		return;
+	}
+	point_reached(POINT_REGROUP_MOVED);
+	client_uncount(table, owner - 1, old_generation);
+	/* Freed meanwhile and taken by another connection of the same former client: that one is moved back. */
+	after = atomic_load(&table->record[slot].state);
+	if (record_generation(after) != record_generation(state)) {
+		expected = entry + 1;
+		if (atomic_compare_exchange_strong(&table->owner[slot], &expected, owner))
+			client_uncount(table, entry, generation);
+		return;
+	}
+	/* A mend between our two steps did not find the slot: it is counted again, once too often rather than never. */
+	for (int i = 0; i < TRIES && client_generation(atomic_load(&table->entry[entry].word)) != generation; i++)
+		if (!count_for(table, &network, &entry, &generation))
+			return;
+}
+
+COLD void regroup(struct table *table, const struct limits *limits)
+{
+	uint32_t extent = record_extent(table);
+	uint32_t grouped = regroup_key(limits);
+
+	for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent && grouped != 0;
+	     slot = record_next(table, ANY_CLIENT, slot + 1, extent)) {
+		move(table, limits, slot);
+		/* Newer limits: what we moved last may be wrong by them, so it is for the next one to do it all. */
+		if (atomic_load(&table->header->current) != limits->version)
+			grouped = 0;
+	}
+	atomic_store(&table->header->grouped, grouped);
+}

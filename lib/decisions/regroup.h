@@ -1,0 +1,26 @@
+/* After a prefix was changed, connections that are open belong to other clients: they are counted anew. For lib's own use.
+ *
+ * Whoever publishes the limits begins; but it may die over it or be stopped, and until it is done a client under the new prefix
+ * would count too few. So `grouped` in the header says by which prefixes the connections are grouped, and whoever is about to
+ * decide and finds others there does it all, beside those who are at it: a slot changes hands by one swap, whoever does it. */
+#ifndef CONNLIMIT_REGROUP_H
+#define CONNLIMIT_REGROUP_H
+
+#include "table/table.h"
+
+/* Counts every connection for the client that it belongs to under these limits. */
+void regroup(struct table *table, const struct limits *limits);
+
+/* Never 0, which is no prefixes. */
+static inline uint32_t regroup_key(const struct limits *limits)
+{
+	return UINT32_C(0x10000) | (uint32_t)limits->ipv6_prefix << 8 | limits->ipv4_prefix;
+}
+
+static inline void regroup_look(struct table *table, const struct limits *limits)
+{
+	if (__builtin_expect(atomic_load_explicit(&table->header->grouped, memory_order_relaxed) != regroup_key(limits), 0))
+		regroup(table, limits);
+}
+
+#endif

@@ -1,0 +1,157 @@
+/* Asking about Unix-domain connections: by the socket's inode, through sock_diag's unix_diag.
+ *
+ * A socket made by a connection belongs to the network namespace of the client that connected, and unix_diag shows only its
+ * own: so each record carries its namespace's cookie (socket(7), SO_NETNS_COOKIE, Linux 5.14), and only those of ours are asked
+ * about. As a kernel without unix_diag answers "not found" to everything, the same message asks for a socket of our own, and
+ * without that one found nothing is believed. */
+#include "kernel/kernel.h"
+
+#include "values/confined.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+struct request {
+	struct nlmsghdr header;
+	struct unix_diag_req body;
+};
+
+/* Sequence numbers: the question's place + 1, and this for our own socket. */
+enum { OWN = QUESTIONS_MOST + 1 };
+
+bool kernel_unix_identity(int descriptor, uint64_t *inode, uint64_t *cookie)
+{
+	struct stat facts;
+	socklen_t length = sizeof(*cookie);
+
+	if (!MAY_CALL_FSTAT || !MAY_CALL_EACH(SYS_getsockopt) || fstat(descriptor, &facts) != 0)
+		return false;
+	*inode = facts.st_ino;
+	if (getsockopt(descriptor, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length) != 0 || length != sizeof(*cookie))
+		*cookie = 0;
+	return true;
+}
+
+bool kernel_unix_connection(struct connection *connection, int descriptor)
+{
+	struct ucred user;
+	socklen_t length = sizeof(user);
+	uint64_t inode;
+	uint64_t cookie;
+
+	if (!may_call(SYS_getsockopt, descriptor, SOL_SOCKET, SO_PEERCRED) ||
+	    getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &user, &length) != 0 || user.uid == (uid_t)-1 ||
+	    !kernel_unix_identity(descriptor, &inode, &cookie))
+		return false;
+	*connection = connection_of_unix(user.uid, inode, cookie);
+	return true;
+}
+
+static void write_request(struct request *request, uint64_t inode, uint32_t sequence)
+{
+	memset(request, 0, sizeof(*request));
+	request->header.nlmsg_len = sizeof(*request);
+	request->header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	request->header.nlmsg_flags = NLM_F_REQUEST;
+	request->header.nlmsg_seq = sequence;
+	request->body.sdiag_family = AF_UNIX;
+	request->body.udiag_states = ~0U;
+	request->body.udiag_ino = (uint32_t)inode;
+	request->body.udiag_cookie[0] = ~0U;
+	request->body.udiag_cookie[1] = ~0U;
+}
+
+/* One reply: its sequence number, and whether the socket is there. False if it is neither. */
+static bool read_reply(const char *buffer, size_t length, uint32_t *sequence, enum answer *answer)
+{
+	struct nlmsghdr header;
+
+	if (length < sizeof(header))
+		return false;
+	memcpy(&header, buffer, sizeof(header));
+	if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > length)
+		return false;
+	*sequence = header.nlmsg_seq;
+	if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY) {
+		*answer = ANSWER_OPEN;
+		return true;
+	}
+	struct nlmsgerr error;
+	if (header.nlmsg_type != NLMSG_ERROR || header.nlmsg_len < NLMSG_HDRLEN + sizeof(error))
+		return false;
+	memcpy(&error, buffer + NLMSG_HDRLEN, sizeof(error));
+	*answer = ANSWER_GONE;
+	return error.error == -ENOENT;
+}
+
+static bool ask(int netlink, const struct request *requests, size_t number, enum answer *answers)
+{
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	_Alignas(struct nlmsghdr) char buffer[512];
+	size_t bytes = number * sizeof(*requests);
+
+	if (sendto(netlink, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) != (ssize_t)bytes)
+		return false;
+	for (size_t replies = 0; replies < number; replies++) {
+		struct sockaddr_nl from = {0};
+		socklen_t from_length = sizeof(from);
+		uint32_t sequence;
+		enum answer answer;
+		ssize_t length =
+		    recvfrom(netlink, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+
+		if (length <= 0)
+			break;
+		if (from_length == sizeof(from) && from.nl_pid == 0 && read_reply(buffer, (size_t)length, &sequence, &answer) &&
+		    sequence <= OWN)
+			answers[sequence] = answer;
+	}
+	return answers[OWN] == ANSWER_OPEN;
+}
+
+__attribute__((noinline)) bool kernel_ask_unix(struct question *questions, size_t number)
+{
+	struct request requests[QUESTIONS_MOST + 1];
+	enum answer answers[OWN + 1] = {ANSWER_NONE};
+	uint64_t own_inode;
+	uint64_t own_cookie;
+	uint64_t place[2];
+	size_t asked = 0;
+	bool believed = false;
+
+	if (!may_call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) ||
+	    !may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
+	    !MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_close))
+		return false;
+	int own = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int netlink = own >= 0 ? socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) : -1;
+	if (netlink >= 0 && kernel_unix_identity(own, &own_inode, &own_cookie) && own_cookie != 0) {
+		for (size_t i = 0; i < number && i < QUESTIONS_MOST; i++) {
+			memcpy(place, questions[i].connection.local.address.bytes, sizeof(place));
+			if (connection_is_unix(&questions[i].connection) && place[1] == own_cookie)
+				write_request(&requests[asked++], place[0], (uint32_t)i + 1);
+		}
+		write_request(&requests[asked++], own_inode, OWN);
+		believed = ask(netlink, requests, asked, answers);
+	}
+	if (netlink >= 0)
+		close(netlink);
+	if (own >= 0)
+		close(own);
+	for (size_t i = 0; believed && i < number && i < QUESTIONS_MOST; i++)
+		if (connection_is_unix(&questions[i].connection))
+			questions[i].answer = answers[i + 1];
+	return believed;
+}

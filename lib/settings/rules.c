@@ -1,0 +1,181 @@
+#include "settings/rules.h"
+
+#include "values/heap.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+static int compare(const struct rule *a, const struct rule *b)
+{
+	int order = memcmp(a->network.address.bytes, b->network.address.bytes, sizeof(a->network.address.bytes));
+
+	if (order != 0)
+		return order;
+	if (a->network.prefix != b->network.prefix)
+		return a->network.prefix < b->network.prefix ? -1 : 1;
+	if (a->ipv6 != b->ipv6)
+		return a->ipv6 < b->ipv6 ? -1 : 1;
+	return a->port < b->port ? -1 : a->port > b->port ? 1 : 0;
+}
+
+bool rules_same_place(const struct rule *a, const struct rule *b)
+{
+	return compare(a, b) == 0;
+}
+
+static bool before(const void *rules, size_t a, size_t b)
+{
+	const struct rule *rule = rules;
+
+	return compare(&rule[a], &rule[b]) < 0;
+}
+
+static void swap(void *rules, size_t a, size_t b)
+{
+	struct rule *rule = rules;
+	struct rule moved = rule[a];
+
+	rule[a] = rule[b];
+	rule[b] = moved;
+}
+
+void rules_sort(struct rule *rule, uint32_t rules)
+{
+	uint32_t sorted = 1;
+
+	while (sorted < rules && compare(&rule[sorted - 1], &rule[sorted]) <= 0)
+		sorted++;
+	if (sorted >= rules)
+		return;
+	heap_sort(&(struct heap){.before = before, .swap = swap, .items = rule}, rules);
+}
+
+uint32_t rules_repeated(const struct rule *rule, uint32_t rules)
+{
+	for (uint32_t i = 1; i < rules; i++)
+		if (rules_same_place(&rule[i - 1], &rule[i]))
+			return i;
+	return rules;
+}
+
+/* How much of an address a network names: "every IPv6 address" is a bit more than "every address". */
+static unsigned length_of(unsigned prefix, bool ipv6)
+{
+	return prefix > 0 ? prefix + 1 : ipv6 ? 1 : 0;
+}
+
+static bool contains(const struct rules_network *outer, const struct address *address)
+{
+	unsigned whole = outer->prefix / 8U;
+	unsigned bits = outer->prefix % 8U;
+
+	if (whole > 15)
+		return memcmp(outer->address.bytes, address->bytes, 16) == 0;
+	return memcmp(outer->address.bytes, address->bytes, whole) == 0 &&
+	       (bits == 0 || (outer->address.bytes[whole] ^ address->bytes[whole]) >> (8 - bits) == 0);
+}
+
+/* A copy of network `at - 1`, with its numbers within their ranges. False if there is no such network, which for 0 is so. The
+ * fence is for the compiler: what was looked at must be the copy, not the shared memory once more. */
+static bool network_at(const struct rules_index *index, uint32_t at, uint32_t rules, struct rules_network *copy)
+{
+	if (at == 0 || at > RULES_MOST)
+		return false;
+	*copy = index->network[at - 1];
+	atomic_signal_fence(memory_order_seq_cst);
+	return copy->prefix <= 128 && copy->rule < rules && copy->rules <= rules - copy->rule;
+}
+
+void rules_build(struct rules_index *index, const struct rule *rule, uint32_t rules)
+{
+	struct rules_network last;
+	uint32_t networks = 0;
+
+	if (rules > RULES_MOST)
+		rules = RULES_MOST;
+	for (uint32_t i = 0; i < rules; i++) {
+		struct rule added = rule[i];
+
+		if (added.network.prefix > 128)
+			continue;
+		if (networks > 0 && last.prefix == added.network.prefix && last.ipv6 == added.ipv6 &&
+		    memcmp(&last.address, &added.network.address, sizeof(last.address)) == 0) {
+			last.rules++;
+			index->network[networks - 1].rules = last.rules;
+			continue;
+		}
+		/* In sorted order, what contains this one also contains the one before it, or is the one before it. */
+		uint32_t outer = networks;
+		struct rules_network larger;
+		for (int step = 0;
+		     step <= 130 && network_at(index, outer, rules, &larger) && !contains(&larger, &added.network.address);
+		     step++)
+			outer = larger.outer;
+		if (!network_at(index, outer, rules, &larger) ||
+		    length_of(larger.prefix, larger.ipv6) >= length_of(added.network.prefix, added.ipv6))
+			outer = 0;
+		last = (struct rules_network){.address = added.network.address,
+					      .prefix = added.network.prefix,
+					      .ipv6 = added.ipv6,
+					      .outer = (uint16_t)outer,
+					      .rule = (uint16_t)i,
+					      .rules = 1};
+		index->network[networks++] = last;
+	}
+	index->networks = networks;
+}
+
+/* Of one network's rules, the one for this port, else the one for every port. */
+static bool find_port(const struct rule *rule, const struct rules_network *network, uint16_t port, struct rule *found)
+{
+	uint32_t low = network->rule;
+	uint32_t high = low + network->rules;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (rule[middle].port < port)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < (uint32_t)network->rule + network->rules && rule[low].port == port) {
+		*found = rule[low];
+		return true;
+	}
+	if (network->rules > 0 && rule[network->rule].port == 0) {
+		*found = rule[network->rule];
+		return true;
+	}
+	return false;
+}
+
+bool rules_find(const struct rules_index *index, const struct rule *rule, uint32_t rules, const struct address *address,
+		uint16_t port, struct rule *found)
+{
+	struct rules_network network;
+	bool ipv4 = address_is_ipv4(address);
+	uint32_t low = 0;
+	uint32_t networks = *(const volatile uint32_t *)&index->networks; /* once: it is compared, and then used */
+	uint32_t high = networks <= RULES_MOST ? networks : 0;
+
+	/* The networks before `low` start at or before the address. */
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (memcmp(index->network[middle].address.bytes, address->bytes, sizeof(address->bytes)) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	unsigned longest = 130;
+	while (network_at(index, low, rules, &network) && length_of(network.prefix, network.ipv6) < longest) {
+		/* An IPv4 address is kept as ::ffff:a.b.c.d, but belongs to no network that is written as IPv6's. */
+		longest = length_of(network.prefix, network.ipv6);
+		bool other_family = ipv4 && longest > 0 && network.prefix < 96;
+		if (!other_family && contains(&network, address) && find_port(rule, &network, port, found))
+			return true;
+		low = network.outer;
+	}
+	return false;
+}

@@ -1,0 +1,271 @@
+#include "settings/settings.h"
+
+#include "values/hot.h"
+#include "settings/settings_values.h"
+#include "values/text.h"
+
+#include <signal.h>
+#include <string.h>
+
+const struct setting settings_table[SETTINGS] = {
+    [SETTING_PER_IP] = {"PER_IP", "N", "10", "0",
+			"Connections that one client may hold open; 0: no limit, counted all the same.", "", read_per_ip, 0, 0},
+    [SETTING_TOTAL] = {"TOTAL", "N", "5000", "0", "Connections of all clients together; 0: no limit.", "", read_total, 0, 0},
+    [SETTING_RATE] = {"RATE", "N/s [burst=N]", "\"20/s burst=50\"", "0",
+		      "New connections of one client in a second (/s), minute (/m) or hour (/h); 0: any.",
+		      "`burst` is how many may come at once, without it as many as the number says. A refused connection takes "
+		      "nothing from the rate, and closing gives nothing back. A rule may have a rate of its own.",
+		      read_rate, 0, 0},
+    [SETTING_PER_UID] = {"PER_UID", "N", "50", "0", "Connections that one local user may hold open on Unix sockets.",
+			 "They are counted only while this is set.", read_per_uid, 0, 0},
+    [SETTING_CLUSTER_PER_IP] = {"CLUSTER_PER_IP", "N", "30", "0",
+				"Connections of one client over all machines joined by `connlimit sync`.", "",
+				read_cluster_per_ip, 0, 0},
+    [SETTING_IPV4_PREFIX] = {"IPV4_PREFIX", "BITS", "24", "32", "How much of an IPv4 address is one client.", "",
+			     read_ipv4_prefix, 0, 0},
+    [SETTING_IPV6_PREFIX] = {"IPV6_PREFIX", "BITS", "56", "64", "How much of an IPv6 address is one client.", "",
+			     read_ipv6_prefix, 0, 0},
+    [SETTING_RULES] =
+	{"RULES", "NETWORK=N ...",
+	 "\"10.0.0.0/8=100 :8443=20 192.0.2.0/24:22=deny [2001:db8::/32]:443=5,10/s 127.0.0.0/8=unlimited\"", "",
+	 "Exceptions by network, :PORT, or both; the most specific wins.",
+	 "The longest prefix wins, and of its rules the one with the port. Up to 10 000, over several lines if they "
+	 "are in quotes, where # begins a comment. The limit is for each client in the network; `deny` refuses all, "
+	 "`unlimited` none, by rate neither. A rate for them stands behind a comma, burst too: "
+	 "`10.0.0.0/8=100,50/s,burst=200`. PORT is the daemon's.",
+	 read_rules, 0, 0},
+    [SETTING_REFUSE] =
+	{"REFUSE", "HOW", "http", "reset", "What a refused client gets: reset, close, http, or text:...",
+	 "`http` is a 429 with Retry-After, `text:421 busy\\r\\n` what you like (not on TLS ports, whose clients could "
+	 "not read it). After an answer the connection is kept until the client has read it, at most 32 in a "
+	 "process, and is cut off when the daemon accepts or closes one more than 3 s later.",
+	 read_refuse, 0, 0},
+    [SETTING_MODE] = {"MODE", "MODE", "observe", "enforce", "enforce; observe: report, refuse nothing; off.",
+		      "`observe` counts, and logs what would be refused; `connlimit suggest` then tells which limit to choose.",
+		      read_mode, 0, 0},
+    [SETTING_LOG] = {"LOG", "WHERE", "syslog", "stderr", "Where refusals and errors are told: stderr, syslog, off.",
+		     "A client's refusals are told once in 10 s, with how many were left out.", read_log, 0, 0},
+    [SETTING_FILE] = {"FILE", "PATH", "/etc/connlimit/nginx.env", "",
+		      "File of these settings, read again on reload; wins over the environment.", "", read_file, 1, 1},
+    [SETTING_TABLE] = {"TABLE", "NAME", "nginx", "", "Name of the shared table; by default one is made for this start.",
+		       "Daemons of one user with the same name share one.", read_table, 1, 1},
+    [SETTING_CAPACITY] = {"CAPACITY", "N", "65536", "65536", "Connections tracked at most; past it, admitted uncounted.",
+			  "That is reported.", read_capacity, 1, 0},
+    [SETTING_SIGNAL] = {"SIGNAL", "NAME", "HUP", "HUP", "The reload signal.", "", read_signal, 1, 0},
+};
+
+static const char start_of_name[] = "CONNLIMIT_";
+
+START void settings_default(struct settings *settings)
+{
+	memset(settings, 0, offsetof(struct settings, rule));
+	settings->per_ip = LIMIT_NONE;
+	settings->total = LIMIT_NONE;
+	settings->per_uid = LIMIT_NONE;
+	settings->cluster_per_ip = LIMIT_NONE;
+	settings->ipv4_prefix = 32;
+	settings->ipv6_prefix = 64;
+	settings->capacity = 65536;
+	settings->signal = SIGHUP;
+}
+
+void settings_copy(struct settings *to, const struct settings *from)
+{
+	memcpy(to, from, offsetof(struct settings, rule) + sizeof(struct rule) * (from->rules <= RULES_MOST ? from->rules : 0));
+}
+
+/* Puts "CONNLIMIT_NAME: " before what a reader said. */
+static void name_first(struct settings_error *error, const struct setting *setting)
+{
+	struct settings_error said = *error;
+	struct text line = text_begin(error->text, sizeof(error->text));
+
+	text_add(&line, start_of_name);
+	text_add(&line, setting->name);
+	text_add(&line, ": ");
+	text_add(&line, said.text);
+}
+
+START bool settings_set(struct settings *settings, enum setting_id id, const char *text, size_t length, enum origin origin,
+			struct settings_error *error)
+{
+	error->position = 0;
+	error->placed = origin == FROM_FILE;
+	if (!settings_table[id].parse(settings, text, length, error)) {
+		name_first(error, &settings_table[id]);
+		return false;
+	}
+	settings->origin[id] = (uint8_t)origin;
+	return true;
+}
+
+/* ---- names ---- */
+
+static char as_variable(char c)
+{
+	return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c == '-' ? '_' : c;
+}
+
+enum { NAME_MOST = 40 };
+
+/* Levenshtein's distance; if it is more than `most`, anything that is. */
+START static unsigned distance(const char *a, size_t a_length, const char *b, size_t b_length, unsigned most)
+{
+	unsigned row[NAME_MOST + 1];
+
+	for (size_t j = 0; j <= b_length; j++)
+		row[j] = (unsigned)j;
+	for (size_t i = 1; i <= a_length; i++) {
+		unsigned diagonal = row[0];
+		unsigned least = (unsigned)i;
+		row[0] = least;
+		for (size_t j = 1; j <= b_length; j++) {
+			unsigned replaced = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
+			unsigned shorter = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+			diagonal = row[j];
+			row[j] = replaced < shorter ? replaced : shorter;
+			least = row[j] < least ? row[j] : least;
+		}
+		if (least > most)
+			return least;
+	}
+	return row[b_length];
+}
+
+static void add_option(struct text *text, const char *name)
+{
+	for (; *name != '\0'; name++) {
+		char c[2] = {*name == '_' ? '-' : *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name, '\0'};
+		text_add(text, c);
+	}
+}
+
+/* `best` is SETTINGS if no name is near. */
+static void unknown(struct settings_error *error, const char *name, size_t length, bool variable, int best)
+{
+	struct text line = text_begin(error->text, sizeof(error->text));
+
+	text_add(&line, "unknown setting ");
+	text_add_quoted(&line, name, length);
+	if (best != SETTINGS) {
+		text_add(&line, "; did you mean ");
+		text_add(&line, variable ? start_of_name : "");
+		if (variable)
+			text_add(&line, settings_table[best].name);
+		else
+			add_option(&line, settings_table[best].name);
+		text_add(&line, "?");
+		return;
+	}
+	text_add(&line, variable ? "; names that begin with CONNLIMIT_ are:" : "; there are:");
+	for (int id = 0; id < SETTINGS; id++) {
+		text_add(&line, " ");
+		if (variable)
+			text_add(&line, settings_table[id].name);
+		else
+			add_option(&line, settings_table[id].name);
+	}
+}
+
+START enum setting_id settings_find(const char *name, size_t length, struct settings_error *error)
+{
+	char wanted[NAME_MOST];
+	size_t skipped = 0;
+	unsigned nearest = ~0U;
+	int best = 0;
+
+	if (length >= sizeof(start_of_name) - 1 && memcmp(name, start_of_name, sizeof(start_of_name) - 1) == 0)
+		skipped = sizeof(start_of_name) - 1;
+	bool variable = skipped > 0;
+	size_t wanted_length = length - skipped < NAME_MOST ? length - skipped : NAME_MOST;
+	for (size_t i = 0; i < wanted_length; i++)
+		wanted[i] = as_variable(name[skipped + i]);
+	for (int id = 0; id < SETTINGS; id++)
+		if (strlen(settings_table[id].name) == length - skipped && length - skipped <= sizeof(wanted) &&
+		    memcmp(variable ? name + skipped : wanted, settings_table[id].name, length - skipped) == 0)
+			return (enum setting_id)id;
+	for (int id = 0; id < SETTINGS; id++) {
+		unsigned far =
+		    distance(wanted, wanted_length, settings_table[id].name, strlen(settings_table[id].name), NAME_MOST);
+		if (far < nearest) {
+			nearest = far;
+			best = id;
+		}
+	}
+	/* Of a name that has half its letters from another, that one was hardly meant. */
+	unknown(error, name, length, variable, nearest <= 3 && nearest <= wanted_length / 2 ? best : SETTINGS);
+	return SETTINGS;
+}
+
+START bool settings_meant(const char *name, size_t length, bool in_file, struct settings_error *error)
+{
+	enum { FAR = 2, PREFIX = sizeof(start_of_name) - 1 };
+	char given[NAME_MOST];
+	char known[NAME_MOST];
+
+	while (in_file && length > 0 && *name == '-')
+		name++, length--;
+	if (length < sizeof("PER_IP") - 1 || length > sizeof(given))
+		return false;
+	for (size_t i = 0; i < length; i++)
+		given[i] = as_variable(name[i]);
+	memcpy(known, start_of_name, PREFIX);
+	/* A name near to one of ours begins with something near to what ours begin with. Every program that starts has its
+	 * variables compared, and most of them end here. */
+	bool begins = false;
+	for (size_t i = PREFIX - FAR; i <= PREFIX + FAR && i <= length && !begins; i++)
+		begins = distance(given, i, known, PREFIX, FAR) <= FAR;
+	for (int id = 0; id < SETTINGS; id++) {
+		size_t own = strlen(settings_table[id].name);
+		memcpy(known + PREFIX, settings_table[id].name, own);
+		/* A single word may well be the daemon's own: LOG, MODE. */
+		bool without =
+		    in_file && own == length && memchr(given, '_', own) != NULL && memcmp(given, known + PREFIX, own) == 0;
+		if (without || (begins && distance(given, length, known, PREFIX + own, FAR) <= FAR)) {
+			unknown(error, name, length, true, id);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Settings that OPTIONS_VARIABLE names were options. Nothing but what is shown rests on it: unknown names are passed over. */
+START static void note_options(struct settings *settings, const char *names)
+{
+	while (*names != '\0') {
+		size_t length = strcspn(names, ":");
+
+		for (int id = 0; id < SETTINGS; id++)
+			if (settings->origin[id] == FROM_ENVIRONMENT && strlen(settings_table[id].name) == length &&
+			    memcmp(settings_table[id].name, names, length) == 0)
+				settings->origin[id] = FROM_OPTION;
+		names += length + (names[length] == ':' ? 1 : 0);
+	}
+}
+
+START bool settings_from_environment(struct settings *settings, char *const environment[], struct settings_error *error)
+{
+	const char *options = "";
+
+	for (; environment != NULL && *environment != NULL; environment++) {
+		const char *variable = *environment;
+
+		if (strncmp(variable, OPTIONS_VARIABLE "=", sizeof(OPTIONS_VARIABLE)) == 0)
+			options = variable + sizeof(OPTIONS_VARIABLE);
+		if ((variable[0] | ' ') != 'c')
+			continue;
+		const char *equals = strchr(variable, '=');
+		if (equals == NULL)
+			continue;
+		if (strncmp(variable, start_of_name, sizeof(start_of_name) - 1) != 0) {
+			if (settings_meant(variable, (size_t)(equals - variable), false, error))
+				return false;
+			continue;
+		}
+		enum setting_id id = settings_find(variable, (size_t)(equals - variable), error);
+		if (id == SETTINGS || !settings_set(settings, id, equals + 1, strlen(equals + 1), FROM_ENVIRONMENT, error))
+			return false;
+	}
+	note_options(settings, options);
+	return true;
+}

@@ -1,0 +1,402 @@
+/* Reading the file of limits: systemd.exec(5), EnvironmentFile=. */
+#include "settings/settings.h"
+#include "values/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A place in the text, and what is wrong there. With line 0 it is the whole file. */
+struct place {
+	unsigned line;
+	size_t column;
+};
+
+static bool file_wrong(struct settings_error *error, const char *path, struct place place, const char *problem)
+{
+	struct settings_error said;
+	struct text text;
+
+	text = text_begin(said.text, sizeof(said.text));
+	text_add(&text, problem); /* a copy: it may be in *error */
+	text = text_begin(error->text, sizeof(error->text));
+	text_add_path(&text, path);
+	if (place.line > 0) {
+		text_add(&text, ":");
+		text_add_number(&text, place.line);
+		text_add(&text, ":");
+		text_add_number(&text, place.column);
+	}
+	text_add(&text, ": ");
+	text_add(&text, said.text);
+	return false;
+}
+
+struct reading {
+	const char *at;
+	const char *end;
+	const char *line_start;
+	unsigned line;
+};
+
+static struct place place_of(const struct reading *reading)
+{
+	return (struct place){.line = reading->line, .column = (size_t)(reading->at - reading->line_start) + 1};
+}
+
+/* Bytes of the line's end that is here: "\n", "\r\n", or that of the text. 0 if there is none. */
+static size_t line_end(const struct reading *reading)
+{
+	size_t left = (size_t)(reading->end - reading->at);
+
+	if (left > 0 && reading->at[0] == '\n')
+		return 1;
+	return left > 1 && reading->at[0] == '\r' && reading->at[1] == '\n' ? 2 : 0;
+}
+
+static bool at_line_end(const struct reading *reading)
+{
+	return reading->at == reading->end || line_end(reading) > 0;
+}
+
+static void next_line(struct reading *reading)
+{
+	reading->at += line_end(reading);
+	reading->line_start = reading->at;
+	reading->line++;
+}
+
+/* A backslash at the line's end. */
+static bool goes_on(const struct reading *reading)
+{
+	struct reading behind = *reading;
+
+	behind.at++;
+	return *reading->at == '\\' && line_end(&behind) > 0;
+}
+
+static void continue_line(struct reading *reading)
+{
+	reading->at++;
+	next_line(reading);
+}
+
+static void skip_blanks(struct reading *reading)
+{
+	while (reading->at < reading->end && (*reading->at == ' ' || *reading->at == '\t'))
+		reading->at++;
+}
+
+/* A value as it is put together from the text: without quotes, backslashes and the line ends that those take away. */
+struct value {
+	char *bytes; /* NULL: only gone over, to find out where the byte numbered `length` comes from */
+	size_t most;
+	size_t length;
+};
+
+static bool is_full(const struct value *value)
+{
+	return value->bytes == NULL && value->length == value->most;
+}
+
+static void put(struct value *value, char c)
+{
+	if (value->bytes != NULL)
+		value->bytes[value->length] = c;
+	value->length++;
+}
+
+/* In quotes. The quote's end is not passed over when the value is full before. */
+static const char *read_quoted(struct reading *reading, struct value *value)
+{
+	const struct reading begin = *reading;
+	char quote = *reading->at++;
+	bool comment = false; /* a # that begins one in RULES, within several lines */
+
+	while (reading->at < reading->end && *reading->at != quote) {
+		char c = *reading->at;
+
+		if (quote == '"' && goes_on(reading)) {
+			if (comment)
+				return "a comment cannot go on after a backslash";
+			continue_line(reading);
+			continue;
+		}
+		if (is_full(value))
+			return NULL;
+		if (c == '\0')
+			return "a NUL byte is not allowed";
+		if (c == '\\' && quote == '"') {
+			/* A backslash stands before what it protects, and is itself before anything else (shell(1)). */
+			reading->at++;
+			if (reading->at < reading->end && memchr("\"\\$`", *reading->at, 4) != NULL)
+				c = *reading->at++;
+			put(value, c);
+			continue;
+		}
+		if (c == '#' && reading->line > begin.line &&
+		    (reading->at[-1] == ' ' || reading->at[-1] == '\t' || reading->at[-1] == '\n'))
+			comment = true;
+		put(value, c);
+		reading->at++;
+		if (c == '\n') {
+			comment = false;
+			reading->line++;
+			reading->line_start = reading->at;
+		}
+	}
+	if (reading->at == reading->end) {
+		*reading = begin;
+		return "a quote is not closed";
+	}
+	if (!is_full(value))
+		reading->at++;
+	return NULL;
+}
+
+/* One value, up to the line's end, which is left. NULL, or what is wrong where the reading then stands. */
+static const char *read_value(struct reading *reading, struct value *value)
+{
+	size_t solid = 0; /* length without blanks at the end */
+
+	skip_blanks(reading);
+	while (reading->at < reading->end && (*reading->at == '"' || *reading->at == '\'')) {
+		const char *problem = read_quoted(reading, value);
+		if (problem != NULL || is_full(value))
+			return problem;
+		if (reading->at < reading->end && (*reading->at == ' ' || *reading->at == '\t')) {
+			skip_blanks(reading);
+			return at_line_end(reading) ? NULL : "more follows the quoted value (a comment has a line of its own)";
+		}
+	}
+	solid = value->length;
+	/* Behind what is not in quotes, quotes are as any other. */
+	while (!at_line_end(reading)) {
+		char c = *reading->at;
+
+		if (goes_on(reading)) {
+			continue_line(reading);
+			continue;
+		}
+		if (is_full(value))
+			return NULL;
+		if (c == '\0')
+			return "a NUL byte is not allowed";
+		if (c == '\r')
+			return "a carriage return is not allowed within a line";
+		reading->at++;
+		if (c == '\\') {
+			if (reading->at == reading->end)
+				return "nothing follows the backslash";
+			c = *reading->at;
+			if (c == '\0')
+				return "a NUL byte is not allowed";
+			reading->at++;
+			put(value, c);
+			solid = value->length;
+			continue;
+		}
+		put(value, c);
+		if (c != ' ' && c != '\t')
+			solid = value->length;
+	}
+	if (!is_full(value))
+		value->length = solid;
+	return NULL;
+}
+
+/* Where the value's byte numbered `position` stands in the text: the value is gone over again from its beginning. */
+static struct place place_in_value(const struct reading *begin, size_t position)
+{
+	struct reading reading = *begin;
+	struct value value = {.most = position};
+
+	read_value(&reading, &value);
+	return place_of(&reading);
+}
+
+static bool take(struct settings *work, enum setting_id id, const char *value, size_t length, struct settings_error *error)
+{
+	error->position = 0;
+	if (settings_table[id].not_in_file) {
+		struct text line = text_begin(error->text, sizeof(error->text));
+		text_add(&line, "CONNLIMIT_");
+		text_add(&line, settings_table[id].name);
+		text_add(&line, " says where this file or its table is, and cannot be set in the file");
+		return false;
+	}
+	return settings_set(work, id, value, length, FROM_FILE, error);
+}
+
+/* The name before '=', and past that. NULL, or what is wrong. */
+static const char *read_name(struct reading *reading, const char **name, size_t *length)
+{
+	*name = reading->at;
+	while (!at_line_end(reading) && *reading->at != '=')
+		reading->at++;
+	if (at_line_end(reading))
+		return "a line is NAME=VALUE, a comment (# or ;), or empty";
+	const char *end = reading->at++;
+	while (end > *name && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	*length = (size_t)(end - *name);
+	/* "export NAME=VALUE" is for shells, systemd does not read it; say so rather than pass it over. */
+	for (const char *c = *name; c < end; c++)
+		if (*c == ' ' || *c == '\t')
+			return "the name before '=' has a blank in it (no 'export' here)";
+	return *length > 0 ? NULL : "there is no name before '='";
+}
+
+static bool read_line(struct settings *work, const char *path, struct reading *reading, char *room,
+		      struct settings_error *error)
+{
+	static const char ours[] = "CONNLIMIT_";
+	struct place place = place_of(reading);
+	struct value value = {.bytes = room};
+	const char *name;
+	size_t length;
+
+	const char *problem = read_name(reading, &name, &length);
+	if (problem != NULL)
+		return file_wrong(error, path, place, problem);
+	struct reading begin = *reading;
+	skip_blanks(&begin);
+	problem = read_value(reading, &value);
+	if (problem != NULL)
+		return file_wrong(error, path, place_of(reading), problem);
+	if (length < sizeof(ours) - 1 || memcmp(name, ours, sizeof(ours) - 1) != 0)
+		return !settings_meant(name, length, true, error) || file_wrong(error, path, place, error->text);
+	enum setting_id id = settings_find(name, length, error);
+	if (id == SETTINGS)
+		return file_wrong(error, path, place, error->text);
+	if (take(work, id, room, value.length, error))
+		return true;
+	return file_wrong(error, path, place_in_value(&begin, error->position), error->text);
+}
+
+static bool read_text(struct settings *work, const char *path, char *text, size_t length, struct settings_error *error)
+{
+	static const char mark[] = "\xef\xbb\xbf"; /* which some editors put first; the first limit must not fall away for it */
+	struct reading reading = {.at = text, .end = text + length, .line_start = text, .line = 1};
+
+	if (length >= sizeof(mark) - 1 && memcmp(text, mark, sizeof(mark) - 1) == 0)
+		reading.line_start = reading.at += sizeof(mark) - 1;
+	for (;;) {
+		skip_blanks(&reading);
+		if (reading.at == reading.end)
+			return true;
+		if (*reading.at == '#' || *reading.at == ';') {
+			/* A comment does not go on after a backslash (to systemd since version 254). */
+			while (!at_line_end(&reading))
+				reading.at++;
+		} else if (!at_line_end(&reading) && !read_line(work, path, &reading, text + length, error)) {
+			return false;
+		}
+		if (reading.at < reading.end)
+			next_line(&reading);
+	}
+}
+
+bool settings_from_text(struct settings *settings, struct settings *work, const char *path, char *text, size_t length,
+			struct settings_error *error)
+{
+	settings_copy(work, settings);
+	if (!read_text(work, path, text, length, error))
+		return false;
+	settings_copy(settings, work);
+	return true;
+}
+
+static bool system_said(struct settings_error *error, const char *path, const char *what, int number)
+{
+	struct settings_error line;
+	struct text text = text_begin(line.text, sizeof(line.text));
+	const char *name = strerrordesc_np(number);
+
+	text_add(&text, what);
+	text_add(&text, ": ");
+	text_add(&text, name != NULL ? name : "unknown error");
+	return file_wrong(error, path, (struct place){0}, line.text);
+}
+
+/* Who may write this file may set the limits: only root and the daemon's own user. */
+static const char *not_trusted(const struct stat *facts)
+{
+	if (!S_ISREG(facts->st_mode))
+		return "is not a regular file";
+	if (facts->st_uid != 0 && facts->st_uid != geteuid())
+		return "is ignored: it belongs neither to root nor to the daemon's user";
+	if ((facts->st_mode & S_IWOTH) != 0)
+		return "is ignored: others may write to it";
+	if ((facts->st_mode & S_IWGRP) != 0 && facts->st_gid != 0 && facts->st_gid != getegid())
+		return "is ignored: a foreign group may write to it";
+	if (facts->st_size > SETTINGS_FILE_MOST)
+		return "is larger than 1048576 bytes";
+	return NULL;
+}
+
+/* Opening some devices does something, and for `connlimit reload` the path comes from a table that a daemon's worker may write
+ * to. So it is looked at first (open(2), O_PATH), and what was looked at is opened. Without /proc it is opened as it is:
+ * O_NONBLOCK, for a FIFO must not wait for a writer. */
+static int open_regular(const char *path)
+{
+	enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
+	char again[32];
+	struct stat facts;
+
+	int looked_at = open(path, O_PATH | O_CLOEXEC);
+	if (looked_at < 0 || fstat(looked_at, &facts) != 0 || !S_ISREG(facts.st_mode))
+		return looked_at; /* reading it is an error, and so is its kind */
+	struct text name = text_begin(again, sizeof(again));
+	text_add(&name, "/proc/self/fd/");
+	text_add_number(&name, (uint64_t)looked_at);
+	int descriptor = open(again, FLAGS);
+	if (descriptor < 0)
+		descriptor = open(path, FLAGS);
+	int number = errno;
+	close(looked_at);
+	errno = number;
+	return descriptor;
+}
+
+bool settings_from_file(struct settings *settings, struct settings *work, char *buffer, const char *path,
+			struct settings_error *error)
+{
+	struct stat facts;
+	size_t length = 0;
+	int kept = errno;
+
+	int descriptor = open_regular(path);
+	if (descriptor < 0) {
+		bool said = system_said(error, path, "cannot be opened", errno);
+		errno = kept;
+		return said;
+	}
+	const char *why = fstat(descriptor, &facts) == 0 ? not_trusted(&facts) : "cannot be examined";
+	if (why != NULL) {
+		close(descriptor);
+		errno = kept;
+		return file_wrong(error, path, (struct place){0}, why);
+	}
+	while (length <= SETTINGS_FILE_MOST) {
+		ssize_t n = read(descriptor, buffer + length, SETTINGS_FILE_MOST + 1 - length);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			int number = errno;
+			close(descriptor);
+			errno = kept;
+			return system_said(error, path, "cannot be read", number);
+		}
+		if (n == 0)
+			break;
+		length += (size_t)n;
+	}
+	close(descriptor);
+	errno = kept;
+	if (length > SETTINGS_FILE_MOST)
+		return file_wrong(error, path, (struct place){0}, "is larger than 1048576 bytes");
+	return settings_from_text(settings, work, path, buffer, length, error);
+}

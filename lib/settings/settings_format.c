@@ -1,0 +1,166 @@
+/* Writing settings as a person would. */
+#include "settings/settings.h"
+#include "values/text.h"
+
+#include <signal.h>
+#include <string.h>
+
+static void add_count(struct text *text, uint32_t count)
+{
+	if (count == LIMIT_NONE)
+		text_add(text, "unlimited");
+	else
+		text_add_number(text, count);
+}
+
+static void add_rate(struct text *text, const struct rate *rate, const char *separator)
+{
+	static const struct {
+		uint64_t us;
+		const char *unit;
+	} periods[] = {{1000000, "/s"}, {60000000, "/m"}, {UINT64_C(3600000000), "/h"}};
+
+	if (rate->every_us == 0) {
+		text_add(text, "0");
+		return;
+	}
+	/* The first unit in which a number in range is read as the same rate again. */
+	int which = 0;
+	for (; which < 2; which++) {
+		uint64_t number = periods[which].us / rate->every_us;
+		if (number >= 1 && number <= 1000000 && periods[which].us / number == rate->every_us)
+			break;
+	}
+	text_add_number(text, periods[which].us / rate->every_us);
+	text_add(text, periods[which].unit);
+	text_add(text, separator);
+	text_add(text, "burst=");
+	text_add_number(text, rate->burst);
+}
+
+static void add_rule(struct text *text, const struct rule *rule)
+{
+	char network[NETWORK_TEXT];
+	bool named = rule->network.prefix > 0 || rule->ipv6;
+	bool ipv6 = named && (!address_is_ipv4(&rule->network.address) || rule->network.prefix < 96);
+
+	if (named) {
+		network_format(network, &rule->network);
+		text_add(text, ipv6 && rule->port != 0 ? "[" : "");
+		text_add(text, network);
+		text_add(text, ipv6 && rule->port != 0 ? "]" : "");
+	}
+	if (rule->port != 0) {
+		text_add(text, ":");
+		text_add_number(text, rule->port);
+	}
+	text_add(text, "=");
+	if (rule->limit == LIMIT_DENY)
+		text_add(text, "deny");
+	else
+		add_count(text, rule->limit);
+	bool as_ever = rule->rate.burst == 0 || (rule->limit == LIMIT_NONE && rule->rate.every_us == 0);
+	if (rule->limit != LIMIT_DENY && !as_ever) {
+		text_add(text, ",");
+		add_rate(text, &rule->rate, ",");
+	}
+}
+
+/* Texts may come out of shared memory and go to somebody's terminal: what would steer that is shown as '?', as are the control
+ * characters that UTF-8 writes in two bytes. */
+static void add_printable(struct text *text, const char *from, size_t most)
+{
+	for (size_t i = 0; i < most && from[i] != '\0'; i++) {
+		unsigned char c = (unsigned char)from[i];
+		bool two_bytes =
+		    c == 0xc2 && i + 1 < most && (unsigned char)from[i + 1] >= 0x80 && (unsigned char)from[i + 1] < 0xa0;
+		char one[2] = {c < ' ' || c == 0x7f || two_bytes ? '?' : from[i], '\0'};
+
+		text_add(text, one);
+		i += two_bytes ? 1 : 0;
+	}
+}
+
+static void add_refuse(struct text *text, const struct settings *settings)
+{
+	static const char *const ways[] = {"reset", "close", "http", "text:"};
+
+	text_add(text, settings->refuse <= REFUSE_TEXT ? ways[settings->refuse] : "?");
+	if (settings->refuse != REFUSE_TEXT)
+		return;
+	for (const char *c = settings->refuse_text; *c != '\0' && c < settings->refuse_text + REFUSE_TEXT_MOST; c++) {
+		if (*c == '\n' || *c == '\r' || *c == '\t' || *c == '\\')
+			text_add(text, *c == '\n' ? "\\n" : *c == '\r' ? "\\r" : *c == '\t' ? "\\t" : "\\\\");
+		else
+			add_printable(text, c, 1);
+	}
+}
+
+static void add_signal(struct text *text, int signal)
+{
+	const char *name = sigabbrev_np(signal);
+
+	if (name != NULL) {
+		text_add(text, name);
+	} else {
+		text_add(text, "RTMIN+");
+		text_add_number(text, signal >= SIGRTMIN ? (uint64_t)(signal - SIGRTMIN) : 0);
+	}
+}
+
+static bool stays(const struct settings *wanted, const struct settings *in_force, enum setting_id id,
+		  struct settings_error *error)
+{
+	char from[32];
+	char to[32];
+
+	settings_format(from, sizeof(from), in_force, id);
+	settings_format(to, sizeof(to), wanted, id);
+	if (strcmp(from, to) == 0)
+		return true;
+	struct text line = text_begin(error->text, sizeof(error->text));
+	text_add(&line, "CONNLIMIT_");
+	text_add(&line, settings_table[id].name);
+	text_add(&line, " cannot change while the daemon runs: it is ");
+	text_add(&line, from);
+	text_add(&line, ", not ");
+	text_add(&line, to);
+	return false;
+}
+
+/* What the table was laid out by when it was made, and the signal that is armed. */
+bool settings_may_follow(const struct settings *wanted, const struct settings *in_force, struct settings_error *error)
+{
+	return stays(wanted, in_force, SETTING_CAPACITY, error) && stays(wanted, in_force, SETTING_SIGNAL, error);
+}
+
+void settings_format(char *buffer, size_t size, const struct settings *settings, enum setting_id id)
+{
+	static const char *const modes[] = {"enforce", "observe", "off"};
+	static const char *const logs[] = {"stderr", "syslog", "off"};
+	struct text text = text_begin(buffer, size);
+
+	switch (id) {
+	case SETTING_PER_IP: add_count(&text, settings->per_ip); break;
+	case SETTING_TOTAL: add_count(&text, settings->total); break;
+	case SETTING_PER_UID: add_count(&text, settings->per_uid); break;
+	case SETTING_CLUSTER_PER_IP: add_count(&text, settings->cluster_per_ip); break;
+	case SETTING_RATE: add_rate(&text, &settings->rate, " "); break;
+	case SETTING_IPV4_PREFIX: text_add_number(&text, settings->ipv4_prefix); break;
+	case SETTING_IPV6_PREFIX: text_add_number(&text, settings->ipv6_prefix); break;
+	case SETTING_RULES:
+		for (uint32_t i = 0; i < settings->rules && i < RULES_MOST && text.left > 1; i++) {
+			text_add(&text, i > 0 ? " " : "");
+			add_rule(&text, &settings->rule[i]);
+		}
+		break;
+	case SETTING_REFUSE: add_refuse(&text, settings); break;
+	case SETTING_MODE: text_add(&text, settings->mode <= MODE_OFF ? modes[settings->mode] : "?"); break;
+	case SETTING_LOG: text_add(&text, settings->log <= LOG_TO_NOWHERE ? logs[settings->log] : "?"); break;
+	case SETTING_FILE: add_printable(&text, settings->file, PATH_MOST); break;
+	case SETTING_TABLE: add_printable(&text, settings->table, TABLE_NAME_MOST); break;
+	case SETTING_CAPACITY: text_add_number(&text, settings->capacity); break;
+	case SETTING_SIGNAL: add_signal(&text, settings->signal); break;
+	case SETTINGS: break;
+	}
+}

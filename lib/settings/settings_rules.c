@@ -1,0 +1,263 @@
+/* CONNLIMIT_RULES: exceptions by network, by local port, or by both. */
+#include "settings/rules.h"
+#include "settings/settings_values.h"
+#include "values/text.h"
+
+#include <string.h>
+
+static const char allowed[] =
+    "NETWORK=LIMIT, :PORT=LIMIT or NETWORK:PORT=LIMIT, with blanks between rules (IPv6 and a port: [2001:db8::/32]:443); "
+    "LIMIT: 1 "
+    "to 16000000, 'unlimited' or 'deny', with a rate if wanted: 100,50/s";
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool is_word(const char *text, size_t length, const char *word)
+{
+	return length == strlen(word) && memcmp(text, word, length) == 0;
+}
+
+static const char *limit_problem(const char *text, size_t length)
+{
+	if (length == 0)
+		return "has no limit behind '='";
+	return is_word(text, length, "0") ? "has the limit 0: that is 'deny' for nobody, or 'unlimited'" : "has no such limit";
+}
+
+/* "100", "unlimited", "deny", and behind a comma a rate. */
+static bool read_limit(struct rule *rule, const char *text, size_t length, size_t *bad, const char **problem)
+{
+	const char *comma = memchr(text, ',', length);
+	size_t own = comma != NULL ? (size_t)(comma - text) : length;
+
+	*bad = 0;
+	rule->rate = (struct rate){0};
+	if (is_word(text, own, "unlimited")) {
+		rule->limit = LIMIT_NONE;
+		rule->rate.burst = 1; /* by rate neither */
+	} else if (is_word(text, own, "deny")) {
+		rule->limit = LIMIT_DENY;
+	} else if (!read_number(text, own, 1, LIMIT_MOST, &rule->limit)) {
+		*problem = limit_problem(text, own);
+		return false;
+	}
+	if (comma == NULL)
+		return true;
+	const char *rate = comma + 1;
+	size_t rate_length = length - own - 1;
+	bool good = rule->limit != LIMIT_DENY && rate_parse(&rule->rate, rate, rate_length, bad, problem);
+	*bad += own + 1;
+	if (good)
+		return true;
+	if (memchr(rate, '=', rate_length) != NULL && memmem(rate, rate_length, "burst", 5) == NULL)
+		*problem = "goes on after a comma: rules are separated by blanks";
+	else if (rule->limit == LIMIT_DENY)
+		*problem = "has a rate for 'deny'";
+	else if (rate_length == 0)
+		*problem = "has no rate behind the comma";
+	return false;
+}
+
+/* Where the network ends and ":PORT" begins, length if there is no port. A colon inside brackets, and any in an unbracketed
+ * IPv6 network (which has at least two), is the address's own. */
+static size_t find_port(const char *text, size_t length)
+{
+	size_t colons = 0;
+	size_t last = length;
+	bool inside = false;
+
+	for (size_t i = 0; i < length; i++) {
+		if (text[i] == '[' || text[i] == ']')
+			inside = text[i] == '[';
+		if (text[i] == ':' && !inside) {
+			colons++;
+			last = i;
+		}
+	}
+	return colons == 1 ? last : length;
+}
+
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* What network_parse would say less clearly. NULL if nothing. */
+static const char *network_problem(const char *text, size_t length)
+{
+	const char *slash = memchr(text, '/', length);
+	size_t host = slash != NULL ? (size_t)(slash - text) : length;
+
+	if (text[0] == '*')
+		return "has a '*': a rule for every address names none, as :80=5 (and without a port it is CONNLIMIT_PER_IP)";
+	if (is_letter(text[0]) && memchr(text, ':', length) == NULL)
+		return "names no network: only addresses, names are not looked up";
+	if (slash != NULL && text[0] != '[' && memchr(text, ':', host) != NULL && memchr(slash, ':', length - host) != NULL)
+		return "has a port behind an IPv6 network that is not in brackets";
+	return NULL;
+}
+
+static bool read_network(struct rule *rule, const char *text, size_t length, size_t *bad, const char **problem)
+{
+	size_t shift = 0;
+
+	*problem = network_problem(text, length);
+	if (*problem != NULL)
+		return false;
+	/* "[2001:db8::/32]" carries its prefix within the brackets. */
+	if (text[0] == '[' && text[length - 1] == ']') {
+		text++;
+		length -= 2;
+		shift = 1;
+	}
+	if (!network_parse(&rule->network, text, length, problem, bad)) {
+		*bad += shift;
+		return false;
+	}
+	rule->ipv6 = rule->network.prefix == 0;
+	return true;
+}
+
+static bool read_rule(struct rule *rule, const char *text, size_t length, size_t *bad, const char **problem)
+{
+	const char *equals = memchr(text, '=', length);
+	uint32_t port = 0;
+
+	*rule = (struct rule){0};
+	*bad = 0;
+	*problem = "has no '=' and limit";
+	if (equals == NULL)
+		return false;
+	size_t target = (size_t)(equals - text);
+	if (!read_limit(rule, equals + 1, length - target - 1, bad, problem)) {
+		*bad += target + 1;
+		return false;
+	}
+	size_t port_at = find_port(text, target);
+	*bad = port_at;
+	*problem = "has no port from 1 to 65535";
+	if (port_at < target && !read_number(text + port_at + 1, target - port_at - 1, 1, 65535, &port))
+		return false;
+	rule->port = (uint16_t)port;
+	*bad = 0;
+	*problem = "names neither a network nor a port";
+	if (target == 0)
+		return false;
+	return port_at == 0 || read_network(rule, text, port_at, bad, problem);
+}
+
+static bool rule_wrong(struct settings_error *error, const char *text, size_t length, size_t position, const struct rule *rule,
+		       const char *problem)
+{
+	char network[NETWORK_TEXT];
+	char said[128];
+
+	if (problem == network_has_more_bits) {
+		struct text line = text_begin(said, sizeof(said));
+		network_format(network, &rule->network);
+		text_add(&line, problem);
+		text_add(&line, "; the network is ");
+		text_add(&line, network);
+		problem = said;
+	}
+	return value_wrong(error, text, length, position, problem, allowed);
+}
+
+/* Goes over the rules in a text, calling `found` for each until it returns false. False on an error. */
+static bool each_rule(const char *text, size_t length,
+		      bool (*found)(const struct rule *rule, const char *at, size_t length, void *with), void *with,
+		      struct settings_error *error)
+{
+	size_t at = 0;
+
+	while (at < length) {
+		size_t start;
+		size_t bad;
+		const char *problem;
+		struct rule rule;
+
+		if (is_blank(text[at])) {
+			at++;
+			continue;
+		}
+		start = at;
+		if (text[at] == '#') {
+			/* In the rest of a single line there could be rules that somebody meant. */
+			const char *end = memchr(text + at, '\n', length - at);
+			if (end == NULL)
+				return value_wrong(error, text + at, length - at, at, "begins a comment that no line ends",
+						   "comments in a value of several lines, in quotes");
+			at = (size_t)(end - text);
+			continue;
+		}
+		while (at < length && !is_blank(text[at]))
+			at++;
+		if (!read_rule(&rule, text + start, at - start, &bad, &problem))
+			return rule_wrong(error, text + start, at - start, start + bad, &rule, problem);
+		if (!found(&rule, text + start, at - start, with))
+			return true;
+	}
+	return true;
+}
+
+/* Rules as they come; the one too many is counted, and has no room. */
+struct taken {
+	struct rule *rule;
+	uint32_t rules;
+};
+
+static bool take_rule(const struct rule *rule, const char *at, size_t length, void *with)
+{
+	struct taken *taken = with;
+
+	(void)at, (void)length;
+	if (taken->rules < RULES_MOST)
+		taken->rule[taken->rules] = *rule;
+	return ++taken->rules <= RULES_MOST;
+}
+
+/* Looks for the second that stands in the same place. */
+struct repeated {
+	struct rule rule;
+	const char *at;
+	size_t length;
+	int seen;
+};
+
+static bool find_repeated(const struct rule *rule, const char *at, size_t length, void *with)
+{
+	struct repeated *repeated = with;
+
+	if (!rules_same_place(rule, &repeated->rule))
+		return true;
+	repeated->at = at;
+	repeated->length = length;
+	return ++repeated->seen < 2;
+}
+
+bool read_rules(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	/* Beside the old ones, so that an error leaves those as they were. */
+	struct rule *first = settings->sorting;
+	struct taken taken = {.rule = first};
+
+	if (!each_rule(text, length, take_rule, &taken, error))
+		return false;
+	uint32_t rules = taken.rules;
+	if (rules > RULES_MOST)
+		return value_wrong(error, text, length, 0, "has too many rules", "at most 10000 rules");
+	rules_sort(first, rules);
+	uint32_t twice = rules_repeated(first, rules);
+	if (twice < rules) {
+		struct repeated repeated = {.rule = first[twice], .at = text};
+		each_rule(text, length, find_repeated, &repeated, error);
+		return value_wrong(error, repeated.at, repeated.length, (size_t)(repeated.at - text),
+				   "names the same network and port as a rule before it", "each network and port once");
+	}
+	memcpy(settings->rule, first, rules * sizeof(*first));
+	settings->rules = rules;
+	return true;
+}

@@ -1,0 +1,381 @@
+#include "settings/settings_values.h"
+
+#include "values/hot.h"
+#include "values/text.h"
+
+#include <signal.h>
+#include <string.h>
+
+bool value_wrong(struct settings_error *error, const char *text, size_t length, size_t position, const char *problem,
+		 const char *allowed)
+{
+	struct text line = text_begin(error->text, sizeof(error->text));
+
+	if (length == 0)
+		text_add(&line, "the value is empty");
+	else
+		text_add_quoted(&line, text, length);
+	if (position > 0 && !error->placed) {
+		text_add(&line, " (at character ");
+		text_add_number(&line, position + 1);
+		text_add(&line, ")");
+	}
+	error->position = position;
+	if (length != 0) {
+		text_add(&line, " ");
+		text_add(&line, problem);
+	}
+	text_add(&line, "; allowed: ");
+	text_add(&line, allowed);
+	return false;
+}
+
+START bool read_number(const char *text, size_t length, uint32_t least, uint32_t most, uint32_t *number)
+{
+	uint64_t value = 0;
+
+	if (length == 0 || length > 10)
+		return false;
+	for (size_t i = 0; i < length; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		value = value * 10 + (unsigned)(text[i] - '0');
+	}
+	if (value < least || value > most)
+		return false;
+	*number = (uint32_t)value;
+	return true;
+}
+
+START static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+const char *number_problem(const char *text, size_t length)
+{
+	size_t digits = 0;
+
+	if (length > 0 && (is_blank(text[0]) || is_blank(text[length - 1])))
+		return "is not a number: there is a blank before or behind it";
+	if (length > 1 && (text[0] == '"' || text[0] == '\''))
+		return "is not a number: the quotes are part of the value here";
+	if (memchr(text, '#', length) != NULL)
+		return "is not a number; a comment has a line of its own";
+	while (digits < length && is_digit(text[digits]))
+		digits++;
+	if (digits == length)
+		return "is out of range";
+	if (digits > 0 && (text[digits] == '.' || text[digits] == ','))
+		return "is not a number: only whole ones, digits alone";
+	if (digits > 0 && digits + 2 >= length && (text[digits] | ' ') != 'x')
+		return "is not a number: it is written out, without a unit";
+	return "is not a number";
+}
+
+static bool is_word(const char *text, size_t length, const char *word)
+{
+	return length == strlen(word) && memcmp(text, word, length) == 0;
+}
+
+static bool number_wrong(struct settings_error *error, const char *text, size_t length, const char *allowed)
+{
+	return value_wrong(error, text, length, 0, number_problem(text, length), allowed);
+}
+
+START static bool read_count(uint32_t *count, const char *text, size_t length, struct settings_error *error)
+{
+	uint32_t number = 0;
+
+	if (!is_word(text, length, "unlimited") && !read_number(text, length, 0, LIMIT_MOST, &number))
+		return number_wrong(error, text, length, "a number from 0 (no limit) to 16000000, or 'unlimited'");
+	*count = number != 0 ? number : LIMIT_NONE;
+	return true;
+}
+
+START bool read_per_ip(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_count(&settings->per_ip, text, length, error);
+}
+
+bool read_total(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_count(&settings->total, text, length, error);
+}
+
+bool read_per_uid(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_count(&settings->per_uid, text, length, error);
+}
+
+bool read_cluster_per_ip(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_count(&settings->cluster_per_ip, text, length, error);
+}
+
+static const char *rate_number_problem(const char *text, size_t length)
+{
+	if (memchr(text, '.', length) != NULL)
+		return "has no whole number before '/': 0.5/s is 30/m";
+	for (size_t i = 0; i < length; i++)
+		if (!is_digit(text[i]))
+			return "has no number before '/'";
+	return length > 0 ? "has a number out of range before '/'" : "has no number before '/'";
+}
+
+bool rate_parse(struct rate *rate, const char *text, size_t length, size_t *bad, const char **problem)
+{
+	static const char word[] = "burst=";
+	const char *slash = memchr(text, '/', length);
+	size_t digits = slash != NULL ? (size_t)(slash - text) : length;
+	uint32_t number;
+	uint32_t burst;
+
+	*bad = 0;
+	if (is_word(text, length, "0") || is_word(text, length, "unlimited")) {
+		*rate = (struct rate){.every_us = 0, .burst = 1};
+		return true;
+	}
+	*problem = "is not a rate: it needs /s, /m or /h";
+	if (slash == NULL)
+		return false;
+	*problem = rate_number_problem(text, digits);
+	if (!read_number(text, digits, 1, 1000000, &number))
+		return false;
+	size_t at = digits + 1;
+	*bad = at < length ? at : length - 1;
+	*problem = "has no unit s, m or h behind '/'";
+	char unit = at < length ? text[at] : '\0';
+	uint64_t period = unit == 's' ? 1000000 : unit == 'm' ? 60000000 : unit == 'h' ? UINT64_C(3600000000) : 0;
+	at++;
+	if (period == 0 || (at < length && !is_blank(text[at]) && text[at] != ','))
+		return false;
+	burst = number;
+	if (at < length) {
+		*bad = at;
+		*problem = "goes on with what is no burst";
+		while (at < length && is_blank(text[at]))
+			at++;
+		if (at < length && text[at] == ',')
+			at++;
+		while (at < length && is_blank(text[at]))
+			at++;
+		if (length - at < sizeof(word) - 1 || memcmp(text + at, word, sizeof(word) - 1) != 0)
+			return false;
+		at += sizeof(word) - 1;
+		*bad = at < length ? at : length - 1;
+		*problem = "has no burst from 1 to 1000000";
+		if (!read_number(text + at, length - at, 1, 1000000, &burst))
+			return false;
+	}
+	uint64_t every = period / number;
+	*rate = (struct rate){.every_us = every > 0 ? (uint32_t)every : 1, .burst = burst};
+	return true;
+}
+
+bool read_rate(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	static const char allowed[] =
+	    "a rate such as 20/s, 100/m or 5000/h (1 to 1000000), with ' burst=N' (1 to 1000000) if wanted; "
+	    "0 or 'unlimited' for none";
+	const char *problem;
+	size_t bad;
+
+	if (!rate_parse(&settings->rate, text, length, &bad, &problem))
+		return value_wrong(error, text, length, bad, problem, allowed);
+	return true;
+}
+
+static bool read_prefix(uint8_t *prefix, const char *text, size_t length, uint32_t most, const char *allowed,
+			struct settings_error *error)
+{
+	uint32_t number;
+
+	if (!read_number(text, length, 0, most, &number))
+		return number_wrong(error, text, length, allowed);
+	*prefix = (uint8_t)number;
+	return true;
+}
+
+bool read_ipv4_prefix(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_prefix(&settings->ipv4_prefix, text, length, 32, "a number of bits from 0 to 32", error);
+}
+
+bool read_ipv6_prefix(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_prefix(&settings->ipv6_prefix, text, length, 128, "a number of bits from 0 to 128", error);
+}
+
+/* Undoes \n, \r, \t and \\. NULL, or what is wrong with the *bad_length bytes at *bad. */
+static const char *unescape(char *to, size_t room, const char *text, size_t length, size_t *bad, size_t *bad_length)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		char c = text[i];
+		*bad = i;
+		*bad_length = 1;
+		if (c == '\0')
+			return "is not allowed in a text";
+		if (n >= room) {
+			*bad_length = length - i;
+			return "is more than fits";
+		}
+		if (c == '\\') {
+			char next = i + 1 < length ? text[++i] : '\0';
+			c = next == 'n' ? '\n' : next == 'r' ? '\r' : next == 't' ? '\t' : next == '\\' ? '\\' : '\0';
+			*bad_length = i - *bad + 1;
+			if (c == '\0')
+				return "is an unknown escape";
+		}
+		to[n++] = c;
+	}
+	to[n] = '\0';
+	return NULL;
+}
+
+bool read_refuse(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	static const char allowed[] = "reset, close, http, or text: and up to 512 characters with \\n, \\r, \\t and \\\\";
+	static const char text_word[] = "text:";
+	char read[REFUSE_TEXT_MOST + 1] = {0}; /* the rest is copied too, into memory that others see */
+	size_t bad = 0;
+	size_t bad_length = 0;
+
+	if (is_word(text, length, "reset")) {
+		settings->refuse = REFUSE_RESET;
+	} else if (is_word(text, length, "close")) {
+		settings->refuse = REFUSE_CLOSE;
+	} else if (is_word(text, length, "http")) {
+		settings->refuse = REFUSE_HTTP;
+	} else if (length > sizeof(text_word) - 1 && memcmp(text, text_word, sizeof(text_word) - 1) == 0) {
+		const char *said = text + sizeof(text_word) - 1;
+		const char *problem =
+		    unescape(read, REFUSE_TEXT_MOST, said, length - (sizeof(text_word) - 1), &bad, &bad_length);
+		if (problem != NULL)
+			return value_wrong(error, said + bad, bad_length, bad + sizeof(text_word) - 1, problem, allowed);
+		memcpy(settings->refuse_text, read, sizeof(read));
+		settings->refuse = REFUSE_TEXT;
+	} else {
+		return value_wrong(error, text, length, 0,
+				   is_word(text, length, "429") ? "is not a way to refuse; that one is 'http'"
+								: "is not a way to refuse",
+				   allowed);
+	}
+	return true;
+}
+
+bool read_mode(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	if (is_word(text, length, "enforce"))
+		settings->mode = MODE_ENFORCE;
+	else if (is_word(text, length, "observe"))
+		settings->mode = MODE_OBSERVE;
+	else if (is_word(text, length, "off"))
+		settings->mode = MODE_OFF;
+	else
+		return value_wrong(error, text, length, 0, "is not a mode", "enforce, observe or off");
+	return true;
+}
+
+bool read_log(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	if (is_word(text, length, "stderr"))
+		settings->log = LOG_TO_STDERR;
+	else if (is_word(text, length, "syslog"))
+		settings->log = LOG_TO_SYSLOG;
+	else if (is_word(text, length, "off"))
+		settings->log = LOG_TO_NOWHERE;
+	else
+		return value_wrong(error, text, length, 0, "is not a place to log to", "stderr, syslog or off");
+	return true;
+}
+
+bool read_file(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	static const char allowed[] = "an absolute path of at most 1024 bytes (a daemon changes its directory)";
+
+	if (length == 0 || text[0] != '/')
+		return value_wrong(error, text, length, 0, "is not absolute", allowed);
+	if (length > PATH_MOST)
+		return value_wrong(error, text, length, 0, "is too long", allowed);
+	if (memchr(text, '\0', length) != NULL)
+		return value_wrong(error, text, length, 0, "has a NUL byte in it", allowed);
+	memcpy(settings->file, text, length);
+	settings->file[length] = '\0';
+	return true;
+}
+
+bool read_table(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	static const char allowed[] = "1 to 63 of A-Z a-z 0-9 . _ @ : -, not starting with '.' or '-'";
+
+	bool handed_on = length > 1 && text[0] == '=';
+	const char *name = text + (handed_on ? 1 : 0);
+	size_t name_length = length - (handed_on ? 1 : 0);
+
+	for (size_t i = 0; i < name_length; i++) {
+		char c = name[i];
+		bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' ||
+			    c == '@' || c == ':' || (i > 0 && (c == '.' || c == '-'));
+		if (!good)
+			return value_wrong(error, text, length, (size_t)(name - text) + i,
+					   "has a character that is not allowed there", allowed);
+	}
+	if (name_length == 0 || name_length > TABLE_NAME_MOST)
+		return value_wrong(error, text, length, 0, "is too long", allowed);
+	memcpy(settings->table, name, name_length);
+	settings->table[name_length] = '\0';
+	settings->handed_on = handed_on;
+	return true;
+}
+
+bool read_capacity(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	uint32_t number;
+
+	if (!read_number(text, length, 64, 1 << 24, &number))
+		return number_wrong(error, text, length, "a number of connections from 64 to 16777216");
+	settings->capacity = number;
+	return true;
+}
+
+bool read_signal(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	static const char allowed[] =
+	    "HUP, USR1, USR2, WINCH, URG, RTMIN+0 to RTMIN+30 (SIG before it if you like), or such a signal's number";
+	static const struct {
+		const char *name;
+		int number;
+	} known[] = {{"HUP", SIGHUP}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}, {"URG", SIGURG}};
+	const char *name = text;
+	size_t left = length;
+	uint32_t number;
+
+	if (left > 3 && memcmp(name, "SIG", 3) == 0) {
+		name += 3;
+		left -= 3;
+	}
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (is_word(name, left, known[i].name) ||
+		    (read_number(text, length, 1, 64, &number) && (int)number == known[i].number)) {
+			settings->signal = known[i].number;
+			return true;
+		}
+	}
+	if (left > 6 && memcmp(name, "RTMIN+", 6) == 0 && read_number(name + 6, left - 6, 0, 30, &number)) {
+		settings->signal = SIGRTMIN + (int)number;
+		return true;
+	}
+	if (read_number(text, length, (uint32_t)SIGRTMIN, (uint32_t)SIGRTMAX, &number)) {
+		settings->signal = (int)number;
+		return true;
+	}
+	return value_wrong(error, text, length, 0, "cannot be the reload signal", allowed);
+}

@@ -1,0 +1,27 @@
+/* Readers of single values, one for each kind; for settings.c. Each leaves *settings alone on error and writes to *error what
+ * is wrong with the text and what is allowed; settings_set puts the variable's name before it. */
+#ifndef CONNLIMIT_SETTINGS_VALUES_H
+#define CONNLIMIT_SETTINGS_VALUES_H
+
+#include "settings/settings.h"
+
+typedef bool setting_reader(struct settings *settings, const char *text, size_t length, struct settings_error *error);
+
+setting_reader read_per_ip, read_total, read_rate, read_per_uid, read_cluster_per_ip, read_ipv4_prefix, read_ipv6_prefix,
+    read_rules, read_refuse, read_mode, read_log, read_file, read_table, read_capacity, read_signal;
+
+/* Says "'TEXT' (at character POSITION + 1) PROBLEM; allowed: ALLOWED" and returns false. */
+bool value_wrong(struct settings_error *error, const char *text, size_t length, size_t position, const char *problem,
+		 const char *allowed);
+
+/* Reads "20/s", "100/m" or "5000/h", behind it if wanted blanks or a comma and "burst=N"; 0 and "unlimited" are no rate, which
+ * is every_us 0 and burst 1. On error tells the problem and where it begins; *rate is then unchanged. */
+bool rate_parse(struct rate *rate, const char *text, size_t length, size_t *bad, const char **problem);
+
+/* Why a text that should be a number is none. */
+const char *number_problem(const char *text, size_t length);
+
+/* Reads decimal digits, all of them, into [least, most]. */
+bool read_number(const char *text, size_t length, uint32_t least, uint32_t most, uint32_t *number);
+
+#endif

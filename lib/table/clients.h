@@ -1,0 +1,42 @@
+/* Finding and counting clients; see layout.h for the states of an entry. For lib's own use. */
+#ifndef CONNLIMIT_CLIENTS_H
+#define CONNLIMIT_CLIENTS_H
+
+#include "values/fingerprint.h"
+#include "table/table.h"
+
+#include <string.h>
+
+/* The fingerprint of a network under this table's secret. */
+static inline uint64_t client_fingerprint(const struct table *table, const struct network *network)
+{
+	uint64_t words[2];
+
+	memcpy(words, network->address.bytes, sizeof(words));
+	return fingerprint(table->secret, words[0], words[1], network->prefix);
+}
+
+/* Finds the client's entry, and the word it had. False if there is none. */
+bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entry, uint64_t *word);
+
+/* Finds the client's entry or adds one with count 0. False if both of its buckets are full of clients that hold connections, or
+ * if others were in the way too often. */
+bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
+			uint64_t *word);
+
+/* Counts one connection more, if that keeps the count at or under `limit` (LIMIT_NONE: always).
+ * *generation tells whether the count was repaired later. */
+enum counted { COUNTED, COUNT_FULL, COUNT_LOST };
+enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
+			  uint64_t *generation);
+
+/* Takes back one that was counted under `generation`. If the count was repaired since, the repair has judged by the slots, and
+ * nothing is done. */
+void client_uncount(struct table *table, uint32_t entry, uint64_t generation);
+
+static inline uint64_t client_generation(uint64_t word)
+{
+	return word & ~(CLIENT_COUNT | CLIENT_TENTATIVE | CLIENT_MENDING);
+}
+
+#endif

@@ -1,0 +1,280 @@
+/* The limits in force: published to all processes at once, read by each without waiting. */
+#include "values/alive.h"
+#include "values/clock.h"
+#include "values/confined.h"
+#include "values/point.h"
+#include "decisions/regroup.h"
+#include "table/table.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	READS = 4, /* copies tried before we take what we have: a publication would have to end within each */
+	APPLIES = 16,
+};
+
+static const struct settings *block_of(const struct table *table, uint64_t current)
+{
+	return &table->blocks[current % LIMIT_BLOCKS].settings;
+}
+
+static uint64_t version_of(const struct table *table)
+{
+	return atomic_load_explicit(&table->header->current, memory_order_acquire);
+}
+
+static bool unchanged(const struct table *table, uint64_t current)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&table->header->current, memory_order_relaxed) == current;
+}
+
+_Static_assert(sizeof(struct limits) == sizeof(uint64_t) * (1 + LIMIT_WORDS), "the brief is all but the version");
+
+/* Mostly limits are published once, into block 1. */
+static inline struct limit_brief *brief_of(const struct table *table, uint64_t block)
+{
+	return &table->header->brief[(block ^ 1) % LIMIT_BLOCKS];
+}
+
+static void write_brief(struct limit_brief *brief, const struct settings *from)
+{
+	uint64_t words[1 + LIMIT_WORDS];
+	struct limits limits = {
+	    .per_ip = from->per_ip,
+	    .total = from->total,
+	    .per_uid = from->per_uid,
+	    .cluster_per_ip = from->cluster_per_ip,
+	    .rate = from->rate,
+	    .rules = from->rules <= RULES_MOST ? from->rules : 0,
+	    .ipv4_prefix = from->ipv4_prefix,
+	    .ipv6_prefix = from->ipv6_prefix,
+	    .refuse = from->refuse,
+	    .mode = from->mode,
+	    .log = from->log,
+	    .signal = from->signal,
+	};
+
+	memcpy(words, &limits, sizeof(words));
+	for (int i = 0; i < LIMIT_WORDS; i++)
+		atomic_store_explicit(&brief->word[i], words[1 + i], memory_order_relaxed);
+}
+
+/* What was read belongs together if `current` is unchanged after. */
+static inline void read_brief(const struct table *table, struct limits *limits)
+{
+	uint64_t current = version_of(table);
+	const struct limit_brief *brief = brief_of(table, current);
+	char *to = (char *)limits;
+
+	limits->version = current;
+#pragma GCC unroll 8
+	for (int i = 0; i < LIMIT_WORDS; i++) {
+		uint64_t word = atomic_load_explicit(&brief->word[i], memory_order_relaxed);
+		memcpy(to + sizeof(word) * (size_t)(1 + i), &word, sizeof(word));
+	}
+	/* Shared memory is not believed: out of range is cut off. */
+	if (limits->ipv4_prefix > 32)
+		limits->ipv4_prefix = 32;
+	if (limits->ipv6_prefix > 128)
+		limits->ipv6_prefix = 128;
+	if (limits->rules > RULES_MOST)
+		limits->rules = 0;
+}
+
+void limits_read(const struct table *table, struct limits *limits)
+{
+	int attempt = 0;
+
+	do
+		read_brief(table, limits);
+	while (!unchanged(table, limits->version) && ++attempt < READS);
+}
+
+uint64_t limits_turn(struct table *table)
+{
+	uint64_t last = version_of(table) >> 2;
+	uint64_t turn = atomic_fetch_add(&table->header->sequence, 1) + 1;
+
+	/* What was published had its turn before. A table that says otherwise was scribbled over; no limits could ever be
+	 * published again. */
+	if (turn <= last) {
+		turn = last + 1;
+		atomic_store(&table->header->sequence, turn);
+	}
+	return turn;
+}
+
+/* A block that is not the current one, claimed for this thread: others of the process may be publishing too, and so may the
+ * code that a signal handler interrupted. */
+static struct limit_block *claim_block(struct table *table)
+{
+	uint32_t thread = (uint32_t)gettid();
+
+	for (unsigned i = 0; i < LIMIT_BLOCKS; i++) {
+		struct limit_block *block = &table->blocks[i];
+		uint32_t writer = atomic_load(&block->writer);
+
+		if (i == version_of(table) % LIMIT_BLOCKS)
+			continue;
+		if (writer != 0 && process_alive(writer))
+			continue;
+		if (!atomic_compare_exchange_strong(&block->writer, &writer, thread))
+			continue;
+		/* It may have become the current one between the two looks. */
+		if (i != version_of(table) % LIMIT_BLOCKS)
+			return block;
+		atomic_store(&block->writer, 0);
+	}
+	return NULL;
+}
+
+/* What of the settings is in use: the rules come last and are mostly few. */
+static size_t bytes_in_use(uint32_t rules)
+{
+	return offsetof(struct settings, rule) + sizeof(struct rule) * (rules <= RULES_MOST ? rules : 0);
+}
+
+bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings)
+{
+	struct limit_block *block = claim_block(table);
+	struct limits limits;
+	bool ours = false;
+
+	if (block == NULL)
+		return false;
+	point_reached(POINT_LIMITS_CLAIMED);
+	uint32_t rules = settings->rules <= RULES_MOST ? settings->rules : 0;
+	memcpy(&block->settings, settings, bytes_in_use(rules));
+	rules_sort(block->settings.rule, rules);
+	rules_build(&block->rules, block->settings.rule, rules);
+	write_brief(brief_of(table, (uint64_t)(block - table->blocks)), settings);
+	point_reached(POINT_LIMITS_WRITTEN);
+	uint64_t current = version_of(table);
+	uint64_t next = turn << 2 | (uint64_t)(block - table->blocks);
+	for (int swaps = 0; swaps < SWAPS_MOST && !ours && current >> 2 < turn; swaps++) {
+		point_reached(POINT_SWAP);
+		ours = atomic_compare_exchange_weak(&table->header->current, &current, next);
+	}
+	point_reached(POINT_LIMITS_CURRENT);
+	atomic_store(&block->writer, 0);
+	atomic_store(&table->header->reloaded, clock_ms());
+	limits_read(table, &limits);
+	regroup_look(table, &limits);
+	return true;
+}
+
+void limits_keep_start(struct table *table, const struct settings *settings)
+{
+	uint32_t before = atomic_load(&table->header->started);
+
+	/* Another process of this start is writing the same. */
+	if (before != 0 && before != START_WRITTEN && before != table->pid && process_alive(before))
+		return;
+	if (!atomic_compare_exchange_strong(&table->header->started, &before, table->pid))
+		return;
+	point_reached(POINT_START_CLAIMED);
+	memcpy(&table->blocks[START_BLOCK].settings, settings, bytes_in_use(settings->rules));
+	point_reached(POINT_START_WRITTEN);
+	uint32_t own = table->pid;
+	atomic_compare_exchange_strong(&table->header->started, &own, START_WRITTEN);
+}
+
+static void end_texts(struct settings *settings)
+{
+	if (settings->rules > RULES_MOST)
+		settings->rules = 0;
+	settings->refuse_text[REFUSE_TEXT_MOST] = '\0';
+	settings->file[PATH_MOST] = '\0';
+	settings->table[TABLE_NAME_MOST] = '\0';
+}
+
+bool limits_start(const struct table *table, struct settings *settings)
+{
+	const struct settings *from = &table->blocks[START_BLOCK].settings;
+
+	settings_default(settings);
+	uint32_t started = atomic_load(&table->header->started);
+	if (started == 0)
+		return true;
+	memcpy(settings, from, bytes_in_use(((const volatile struct settings *)from)->rules));
+	end_texts(settings);
+	atomic_thread_fence(memory_order_acquire);
+	return started == START_WRITTEN && atomic_load(&table->header->started) == START_WRITTEN;
+}
+
+void limits_failed(struct table *table, const char *why)
+{
+	strncpy(table->header->failure, why, sizeof(table->header->failure) - 1);
+	atomic_store(&table->header->failed, clock_ms());
+}
+
+bool limits_copy(const struct table *table, struct settings *settings)
+{
+	for (int attempt = 0; attempt < READS; attempt++) {
+		uint64_t current = version_of(table);
+		const struct settings *from = block_of(table, current);
+
+		memcpy(settings, from, bytes_in_use(((const volatile struct settings *)from)->rules));
+		end_texts(settings);
+		if (unchanged(table, current))
+			return true;
+	}
+	return false;
+}
+
+struct applied limits_for(const struct table *table, const struct limits *limits, const struct connection *connection)
+{
+	const struct limit_block *block = &table->blocks[limits->version % LIMIT_BLOCKS];
+	struct applied applied = {.limit = limits->per_ip, .rate = limits->rate};
+	struct rule rule;
+
+	if (connection_is_unix(connection)) {
+		applied.limit = limits->per_uid;
+	} else if (limits->rules != 0 && rules_find(&block->rules, block->settings.rule, limits->rules,
+						    &connection->peer.address, connection->local.port, &rule)) {
+		applied.limit = rule.limit;
+		applied.by_rule = true;
+		if (rule.rate.burst != 0)
+			applied.rate = rule.rate;
+	}
+	return applied;
+}
+
+HOT struct applied limits_apply(const struct table *table, struct limits *limits, const struct connection *connection)
+{
+	struct applied applied;
+	int attempt = 0;
+
+	do {
+		read_brief(table, limits);
+		applied = limits_for(table, limits, connection);
+	} while (!unchanged(table, limits->version) && ++attempt < APPLIES);
+	return applied;
+}
+
+HOT void limits_note(struct table *table, uint32_t entry, const struct applied *applied)
+{
+	struct client_entry *notes = &table->entry[entry];
+
+	/* Mostly nothing has changed, and what is not written stays in everybody's cache. */
+	if (atomic_load_explicit(&notes->limit, memory_order_relaxed) != applied->limit)
+		atomic_store_explicit(&notes->limit, applied->limit, memory_order_relaxed);
+	if (atomic_load_explicit(&notes->by_rule, memory_order_relaxed) != applied->by_rule)
+		atomic_store_explicit(&notes->by_rule, applied->by_rule, memory_order_relaxed);
+}
+
+void limits_refuse_text(const struct table *table, char text[REFUSE_TEXT_MOST + 1])
+{
+	for (int attempt = 0; attempt < READS; attempt++) {
+		uint64_t current = version_of(table);
+
+		memcpy(text, block_of(table, current)->refuse_text, REFUSE_TEXT_MOST);
+		text[REFUSE_TEXT_MOST] = '\0';
+		if (unchanged(table, current))
+			return;
+	}
+}

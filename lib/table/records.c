@@ -1,0 +1,256 @@
+#include "table/records.h"
+
+#include "values/clock.h"
+#include "table/clients.h"
+#include "values/point.h"
+#include "table/total.h"
+
+#include <string.h>
+
+enum {
+	GROUP = 16, /* slots whose owners share a cache line */
+	NEARBY = 2, /* groups tried one after the other before we jump */
+	GROW_AFTER = 8,
+	GIVE_UP_AFTER = 64,
+};
+
+/* Where this thread looks first: the slot it freed last (still in its cache), then around where it last found one. Threads
+ * start apart, so that they rarely meet in one cache line. */
+static _Thread_local uint32_t freed_last; /* slot + 1 */
+static _Thread_local uint32_t look_at;
+static _Thread_local uint32_t dice;
+
+static uint32_t roll(void)
+{
+	if (dice == 0)
+		dice = (uint32_t)((uintptr_t)&dice >> 4) ^ (uint32_t)clock_us() ^ 0x9e3779b9U;
+	dice ^= dice << 13;
+	dice ^= dice >> 17;
+	dice ^= dice << 5;
+	return dice;
+}
+
+uint32_t record_extent(const struct table *table)
+{
+	uint32_t extent = atomic_load_explicit(&table->header->extent, memory_order_relaxed);
+
+	return extent < GROUP ? GROUP : extent <= table->capacity ? extent / GROUP * GROUP : table->capacity;
+}
+
+static void grow_extent(struct table *table, uint32_t from)
+{
+	uint32_t seen = atomic_load_explicit(&table->header->extent, memory_order_relaxed);
+	uint32_t wanted = from < table->capacity / 2 ? from * 2 : table->capacity;
+
+	for (int swaps = 0; swaps < SWAPS_MOST && seen < wanted; swaps++)
+		if (atomic_compare_exchange_weak(&table->header->extent, &seen, wanted))
+			return;
+}
+
+static inline bool try_claim(struct table *table, uint32_t slot, uint64_t *claimed)
+{
+	if (atomic_load_explicit(&table->owner[slot], memory_order_relaxed) != 0)
+		return false;
+	uint64_t state = atomic_load_explicit(&table->record[slot].state, memory_order_relaxed);
+	if (record_kind(state) != RECORD_FREE)
+		return false;
+	*claimed = record_state(record_generation(state) + 1, RECORD_CLAIMED, table->pid & RECORD_PID);
+	return atomic_compare_exchange_strong(&table->record[slot].state, &state, *claimed);
+}
+
+/* The slots of a group, from one of them on. */
+static bool claim_in_group(struct table *table, uint32_t from, uint32_t *slot, uint64_t *claimed)
+{
+	uint32_t group = from / GROUP * GROUP;
+
+	for (uint32_t n = 0; n < GROUP; n++) {
+		uint32_t i = group + (from + n) % GROUP;
+		if (try_claim(table, i, claimed)) {
+			*slot = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The last resort of a nearly full table: every group once. */
+static bool claim_anywhere(struct table *table, uint32_t *slot, uint64_t *claimed)
+{
+	for (uint32_t group = 0; group < table->capacity; group += GROUP)
+		if (claim_in_group(table, group, slot, claimed))
+			return true;
+	return false;
+}
+
+static COLD bool search(struct table *table, uint32_t *slot, uint64_t *claimed)
+{
+	static _Thread_local uint64_t full_since; /* ms: a full table is not run over for every connection */
+
+	uint32_t extent = record_extent(table);
+	uint32_t group = dice == 0 ? roll() % (extent / GROUP) * GROUP : look_at;
+
+	for (int tried = 0; tried < GIVE_UP_AFTER; tried++) {
+		if (group >= extent)
+			group = 0;
+		if (claim_in_group(table, group, slot, claimed)) {
+			look_at = *slot;
+			return true;
+		}
+		if (tried == GROW_AFTER && extent < table->capacity) {
+			group = extent;
+			grow_extent(table, extent);
+			extent = record_extent(table);
+			tried = 0;
+		} else if (tried < NEARBY) {
+			group = group / GROUP * GROUP + GROUP;
+		} else {
+			group = roll() % (extent / GROUP) * GROUP;
+		}
+	}
+	uint64_t now = clock_ms();
+	if (full_since == now)
+		return false;
+	full_since = now;
+	return claim_anywhere(table, slot, claimed);
+}
+
+HOT bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
+{
+	uint32_t last = freed_last;
+
+	/* It may have been another table's: past this one's extent a record would not be found when the client's slots are
+	 * counted. */
+	if (last != 0 && last <= record_extent(table) && try_claim(table, last - 1, claimed)) {
+		*slot = last - 1;
+		freed_last = 0;
+	} else if (!search(table, slot, claimed)) {
+		return false;
+	}
+	point_reached(POINT_SLOT_CLAIMED);
+	return true;
+}
+
+void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed)
+{
+	atomic_store_explicit(&table->owner[slot], 0, memory_order_relaxed);
+	atomic_compare_exchange_strong(&table->record[slot].state, &claimed,
+				       record_state(record_generation(claimed), RECORD_FREE, 0));
+}
+
+HOT bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32_t entry,
+			const struct connection *connection, reference *held)
+{
+	struct record *record = &table->record[slot];
+	uint32_t generation = record_generation(claimed);
+
+	atomic_store_explicit(&table->owner[slot], entry + 1, memory_order_release);
+	point_reached(POINT_SLOT_OWNED);
+	record->since = clock_seconds();
+	record->interface = connection->peer.interface;
+	record->peer = connection->peer.address;
+	record->local = connection->local.address;
+	record->peer_port = connection->peer.port;
+	record->local_port = connection->local.port;
+	record->pid = table->pid;
+	point_reached(POINT_SLOT_WRITTEN);
+	if (!atomic_compare_exchange_strong(&record->state, &claimed, record_state(generation, RECORD_OPEN, 1)))
+		return false;
+	point_reached(POINT_PUBLISHED);
+	*held = (reference)generation << 32 | (slot + 1);
+	return true;
+}
+
+static inline bool free_slot(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry)
+{
+	uint32_t generation = record_generation(state);
+	uint64_t claimed = record_state(generation, RECORD_CLAIMED, table->pid & RECORD_PID);
+	struct record *record = &table->record[slot];
+
+	if (!atomic_compare_exchange_strong(&record->state, &state, claimed))
+		return false;
+	point_reached(POINT_RELEASE_CLAIMED);
+	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
+	*entry = owner != 0 && owner <= table->entries ? owner - 1 : table->entries;
+	atomic_store_explicit(&table->owner[slot], 0, memory_order_relaxed);
+	point_reached(POINT_RELEASE_DISOWNED);
+	atomic_compare_exchange_strong(&record->state, &claimed, record_state(generation, RECORD_FREE, 0));
+	point_reached(POINT_RELEASE_FREED);
+	freed_last = slot + 1;
+	return true;
+}
+
+bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry)
+{
+	return free_slot(table, slot, state, entry);
+}
+
+HOT bool record_release(struct table *table, uint32_t slot, uint64_t state)
+{
+	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_acquire);
+	uint32_t entry;
+
+	if (owner == 0 || owner > table->entries)
+		return false;
+	/* Read before the slot is freed: a mend that comes between has counted the slot or not, and by the changed generation
+	 * we know that the count is its business. */
+	uint64_t generation = client_generation(atomic_load(&table->entry[owner - 1].word));
+	uint64_t total = total_generation(table);
+	if (!free_slot(table, slot, state, &entry))
+		return false;
+	if (left_out(ORDERING_LOOK_THEN_FREE))
+		generation = client_generation(atomic_load(&table->entry[owner - 1].word));
+	if (entry == owner - 1)
+		client_uncount(table, entry, generation);
+	total_uncount(table, total);
+	return true;
+}
+
+static uint32_t next_of_any(const uint32_t *owner, uint32_t from, uint32_t end)
+{
+	while (from < end && owner[from] == 0)
+		from++;
+	return from;
+}
+
+uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end)
+{
+	/* Plain reads, so that the compiler may take many at a time: an owner that changes under us is found or not found, and
+	 * whoever acts on a slot checks its state by compare-and-swap. */
+	const uint32_t *owner = (const uint32_t *)(const void *)table->owner;
+	uint32_t wanted = entry + 1;
+
+	if (entry == ANY_CLIENT)
+		return next_of_any(owner, from, end);
+	while (from < end && from % GROUP != 0) {
+		if (owner[from] == wanted)
+			return from;
+		from++;
+	}
+	for (; from + GROUP <= end; from += GROUP) {
+		uint32_t found = 0;
+		for (uint32_t i = 0; i < GROUP; i++)
+			found |= owner[from + i] == wanted ? 1U : 0U;
+		if (found != 0)
+			break;
+	}
+	for (; from < end; from++)
+		if (owner[from] == wanted)
+			return from;
+	return end;
+}
+
+bool record_read(const struct table *table, uint32_t slot, uint64_t *state, struct connection *connection)
+{
+	const struct record *record = &table->record[slot];
+
+	*state = atomic_load_explicit(&record->state, memory_order_acquire);
+	if (record_kind(*state) != RECORD_OPEN)
+		return false;
+	*connection = (struct connection){
+	    .peer = {.address = record->peer, .port = record->peer_port, .interface = record->interface},
+	    .local = {.address = record->local, .port = record->local_port, .interface = record->interface},
+	};
+	atomic_thread_fence(memory_order_acquire);
+	uint64_t after = atomic_load_explicit(&record->state, memory_order_relaxed);
+	return record_kind(after) == RECORD_OPEN && record_generation(after) == record_generation(*state);
+}

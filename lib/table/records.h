@@ -1,0 +1,51 @@
+/* Slots: claiming, publishing, holding and freeing; see layout.h for their states. For lib's own use. */
+#ifndef CONNLIMIT_RECORDS_H
+#define CONNLIMIT_RECORDS_H
+
+#include "table/table.h"
+
+static inline unsigned record_kind(uint64_t state)
+{
+	return (unsigned)(state >> RECORD_KIND_SHIFT) & 3U;
+}
+
+static inline uint32_t record_generation(uint64_t state)
+{
+	return (uint32_t)(state >> RECORD_GENERATION_SHIFT);
+}
+
+static inline uint64_t record_state(uint32_t generation, enum record_kind kind, uint64_t low)
+{
+	return (uint64_t)generation << RECORD_GENERATION_SHIFT | (uint64_t)kind << RECORD_KIND_SHIFT | low;
+}
+
+/* Slots at and past this one were never used. */
+uint32_t record_extent(const struct table *table);
+
+/* Finds a free slot and claims it. False if the table is full. */
+bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed);
+
+/* Gives a claimed slot back unused. */
+void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed);
+
+/* Fills a claimed slot and publishes it with one reference. False if the slot was taken from us meanwhile. */
+bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32_t entry, const struct connection *connection,
+		    reference *held);
+
+/* Frees the slot if its state is still `state`. Exactly one caller gets true, and with it the client's entry, or entries if the
+ * owner was no client's (a hostile write). */
+bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry);
+
+/* As record_free, and lowers the client's count and the total. True if it was us who freed it. */
+bool record_release(struct table *table, uint32_t slot, uint64_t state);
+
+/* For record_next: any client's slot. */
+#define ANY_CLIENT UINT32_MAX
+
+/* The next slot at or after `from` that belongs to the client, up to `end`; `end` if there is none. */
+uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end);
+
+/* A published slot's connection. False if it is not OPEN or changed while it was copied. */
+bool record_read(const struct table *table, uint32_t slot, uint64_t *state, struct connection *connection);
+
+#endif

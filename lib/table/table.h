@@ -1,0 +1,303 @@
+/* The table of one daemon: who holds how many connections, and which.
+ *
+ * `struct table` is a process's own view of the shared memory that layout.h describes. A child made by fork inherits it.
+ *
+ * Unless a function says otherwise it is thread-safe, async-signal-safe, allocates nothing, waits for nobody, and leaves errno
+ * as it was on success. */
+#ifndef CONNLIMIT_TABLE_H
+#define CONNLIMIT_TABLE_H
+
+#include "values/address.h"
+#include "values/hot.h"
+#include "table/layout.h"
+#include "table/segment.h"
+#include "settings/settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct table {
+	/* What each admission and release looks at: one cache line, where it is aligned. */
+	struct table_header *header;
+	struct client_entry *entry;
+	_Atomic uint32_t *owner;
+	struct record *record;
+	uint32_t capacity;  /* slots; a power of two */
+	uint32_t entries;   /* client entries; a power of two, twice the slots */
+	uint32_t pid;	    /* of this process, in its own pid namespace */
+	uint64_t secret[2]; /* our copy: changes in the shared one do not concern us */
+
+	struct limit_block *blocks;
+	struct client_notes *notes;
+	struct segment segment;
+};
+
+/* An established connection, seen from the daemon. */
+struct connection {
+	struct endpoint peer;
+	struct endpoint local;
+	/* 0, or the connection's descriptor + 1 while `local` was not asked for: that is a system call, which most connections
+	 * do without. */
+	int unasked;
+	bool port_known; /* while it was not: its port is known all the same */
+};
+
+/* Asks for `local` if that was not done. False if the kernel does not say. Where the port is not the one that was thought to be
+ * known, the table remembers that (layout.h, `steered`). */
+bool connection_ask_local_now(struct table *table, struct connection *connection);
+
+/* Remembers that connections to a wildcard listener arrive at this address. */
+void connection_arrived_at(struct table *table, const struct address *address);
+
+static inline bool connection_ask_local(struct table *table, struct connection *connection)
+{
+	return __builtin_expect(connection->unasked == 0, 1) || connection_ask_local_now(table, connection);
+}
+
+/* Whether not even its local port is known, until it is asked for. */
+static inline bool connection_lacks_port(const struct connection *connection)
+{
+	return connection->unasked != 0 && !connection->port_known;
+}
+
+/* A connection whose `local` is to be asked of this descriptor when it is needed; its port is `port`, 0 if not known. */
+static inline void connection_ask_later(struct connection *connection, int descriptor, uint16_t port)
+{
+	/* It has a port, or it would be a Unix socket's. */
+	connection->local = (struct endpoint){.port = port != 0 ? port : UINT16_MAX};
+	connection->unasked = descriptor + 1;
+	connection->port_known = port != 0;
+}
+
+/* A held reference to a record: slot + 1 and generation. 0 is none. Trivially copied; each copy that is to be dropped on its
+ * own must have been held with table_hold. */
+typedef uint64_t reference;
+
+/* A connection over a Unix-domain socket has its peer's user id in place of an address and no ports; its local address is the
+ * socket's inode and the cookie of the network namespace that the kernel counts it to (0: not known), by which sock_diag finds
+ * it. */
+struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie);
+
+/* Such a connection's mark, where one of a link-local address has its interface; the kernel's are positive. */
+#define INTERFACE_UNIX UINT32_MAX
+
+static inline bool connection_is_unix(const struct connection *connection)
+{
+	return connection->peer.interface == INTERFACE_UNIX;
+}
+
+/* Whether both ends are known (connlimit_accept_address may be told of one only): otherwise the kernel cannot be asked. */
+static inline bool connection_is_whole(const struct connection *connection)
+{
+	return connection->local.port != 0 && !address_is_unspecified(&connection->local.address);
+}
+
+/* Whether it was recorded without the address at which it arrived, as that was not asked for. */
+static inline bool connection_lacks_address(const struct connection *connection)
+{
+	return !connection_is_unix(connection) && connection->local.port != 0 &&
+	       address_is_unspecified(&connection->local.address);
+}
+
+/* Where a table could not be had as asked. */
+enum table_degraded { TABLE_SHARED, TABLE_ANONYMOUS };
+
+/* Attaches the table `name`, or makes it with `settings` as its first limits (`made`, if not NULL, tells). With settings NULL
+ * it is only attached. Not async-signal-safe (shmget, shmat). False with errno as segment_attach. Tables that nobody has mapped
+ * any more are removed on the way when one is made. */
+bool table_open(struct table *table, const char *name, const struct settings *settings, bool *made);
+
+/* As table_open on memory shared with later children only. */
+bool table_open_anonymous(struct table *table, const char *name, const struct settings *settings);
+
+/* Attaches the table in segment `id` for looking at. False if it is not a table of this layout. */
+bool table_open_id(struct table *table, int id);
+
+/* As table_open_id on memory that another process has mapped, through its /proc/PID/map_files (proc_pid_map_files(5)): a table
+ * in anonymous memory, or one of another IPC namespace. `size` bytes of the open `descriptor`, which may be closed then. */
+bool table_open_mapped(struct table *table, int descriptor, size_t size);
+
+/* Whether a piece of memory of this size can be a table. */
+bool table_has_size(size_t size);
+
+/* The network namespace that this process is in, as stat(2) of /proc/self/ns/net gives it (namespaces(7)); 0 if /proc is not
+ * there. */
+uint64_t network_namespace(void);
+
+/* Leaves the table; the last process of the daemon that leaves removes it, if its user may. An onlooker must not: the daemon
+ * may be between two programs. */
+void table_leave(struct table *table);
+void table_look_away(struct table *table);
+
+/* As table_leave, but the table stays mapped: for a process whose other threads may still use it. */
+void table_retire(const struct table *table);
+
+/* Removes tables of this user (all, for root) that nobody has had mapped for ten seconds, or for two if the process that had it
+ * last is dead; those too that were never finished, if their maker is dead. */
+void table_remove_abandoned(void);
+
+/* Bytes of shared memory for so many slots (rounded up to a power of two). Only pages in use become resident. */
+size_t table_size(uint32_t capacity);
+
+/* ---- limits ---- */
+
+/* The limits in force, without the rules. */
+struct limits {
+	uint64_t version; /* changes with every publication */
+	uint32_t per_ip;
+	uint32_t total;
+	uint32_t per_uid;
+	uint32_t cluster_per_ip;
+	struct rate rate;
+	uint32_t rules;
+	uint8_t ipv4_prefix;
+	uint8_t ipv6_prefix;
+	uint8_t refuse;
+	uint8_t mode;
+	int32_t signal;
+	uint8_t log;
+	uint8_t reserved[3];
+};
+
+/* A consistent copy of the limits in force. */
+void limits_read(const struct table *table, struct limits *limits);
+
+/* Takes a place in the order of reloads; to be taken before the file is read, so that an older file never overtakes. */
+uint64_t limits_turn(struct table *table);
+
+/* Publishes settings to every process at once, unless a later turn was published already (true: nothing to do). False when no
+ * block could be had because others are publishing right now. */
+bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings);
+
+/* Keeps what the daemon was started with, before any file was read, for `connlimit reload`; and gives it back, or the defaults
+ * if nobody kept it. A new start of the daemon replaces it; false if one does so at this moment, or died over it. */
+void limits_keep_start(struct table *table, const struct settings *settings);
+bool limits_start(const struct table *table, struct settings *settings);
+
+/* Notes for `status` that a reload failed, and why. */
+void limits_failed(struct table *table, const char *why);
+
+/* Copies the whole settings in force. False if they changed under us each time. */
+bool limits_copy(const struct table *table, struct settings *settings);
+
+/* The part of an address that is one client, and its length in bits (0..128). */
+static inline struct network limits_client(const struct limits *limits, const struct address *address)
+{
+	unsigned prefix = address_is_ipv4(address) ? 96U + limits->ipv4_prefix : limits->ipv6_prefix;
+
+	return (struct network){.address = address_masked(*address, prefix), .prefix = (uint8_t)prefix};
+}
+
+/* What applies to a connection. */
+struct applied {
+	uint32_t limit; /* a count, LIMIT_DENY or LIMIT_NONE */
+	bool by_rule;
+	struct rate rate;
+};
+struct applied limits_for(const struct table *table, const struct limits *limits, const struct connection *connection);
+
+/* Reads the limits in force and finds what applies, both of the same publication. */
+struct applied limits_apply(const struct table *table, struct limits *limits, const struct connection *connection);
+
+/* Notes at a client's entry, for `status` and `suggest`, what was applied last. */
+void limits_note(struct table *table, uint32_t entry, const struct applied *applied);
+
+/* The client that a connection belongs to. */
+static inline struct network limits_client_of(const struct limits *limits, const struct connection *connection)
+{
+	if (connection_is_unix(connection))
+		return (struct network){.address = connection->peer.address, .prefix = NETWORK_UID};
+	return limits_client(limits, &connection->peer.address);
+}
+
+/* The text of CONNLIMIT_REFUSE=text:... */
+void limits_refuse_text(const struct table *table, char text[REFUSE_TEXT_MOST + 1]);
+
+/* ---- admission ---- */
+
+enum verdict {
+	VERDICT_ADMITTED,  /* counted; *held is a reference */
+	VERDICT_UNCOUNTED, /* admitted, but not recorded: no room in the table, or mode off; *held is 0 */
+	VERDICT_REFUSED,
+};
+
+/* Decides on a connection that is open now. The kernel is asked before anyone is refused (check.h), for which this may open,
+ * use and close a descriptor; otherwise it makes no system call. errno may change. */
+enum verdict table_admit(struct table *table, const struct connection *connection, reference *held);
+
+/* As table_admit, and tells why. `refusal` is all zero when nothing stood against the connection; in observe mode it is set for
+ * one that was admitted but would not have been. */
+struct refusal {
+	enum refusal_reason reason;
+	bool observed;
+	bool uncounted; /* admitted without a record: no room in the table, or no time */
+	struct network client;
+	uint32_t entry;
+	uint32_t limit; /* the count that was reached; 0 for a rate, and for deny */
+	uint8_t how;	/* enum refuse_how */
+	uint8_t log;	/* enum log_to */
+};
+enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal);
+
+/* The same for a connection whose local address may not have been asked for (connection_ask_later); it is as soon as a rule may
+ * want it, a record is made, or the kernel is to be asked about the client's connections. */
+enum verdict table_decide_arrival(struct table *table, struct connection *connection, reference *held, struct refusal *refusal);
+
+/* Whether a line should be logged about this refusal, so that a flood makes few: a client gets one in LOG_CLIENT_SECONDS, all
+ * together LOG_LINES in a second. `client_more` are the refusals of the client since its last line, which was `seconds` ago,
+ * not counting this one; `others` those of clients that got no line since the last. */
+enum { LOG_CLIENT_SECONDS = 10, LOG_LINES = 10 };
+struct refusal_line {
+	uint32_t client_more;
+	uint32_t seconds;
+	uint64_t others;
+};
+bool refusal_to_log(struct table *table, const struct refusal *refusal, struct refusal_line *line);
+
+/* One more descriptor holds what `held` holds. False if the record is gone (then there is nothing to drop either). */
+bool table_hold(struct table *table, reference held);
+
+/* A descriptor is about to be closed: from now until table_drop a refusal of the client looks whether this connection is gone,
+ * even while checks are put off. */
+void table_closing(struct table *table, reference held);
+/* When the connection was accepted, in seconds of clock_ms. False if the record is gone. */
+bool table_since(const struct table *table, reference held, uint32_t *seconds);
+
+/* A descriptor lets go. The client's count falls with the last. */
+void table_drop(struct table *table, reference held);
+
+/* A descriptor lets go to someone whom we may never hear of: a receiver of SCM_RIGHTS, a program started by exec. The reference
+ * stays, in flight, until it is adopted or the kernel knows the connection no more. */
+void table_let_fly(struct table *table, reference held);
+
+/* Drops one, but not the last: false then. For what may have to be taken back. */
+bool table_drop_unless_last(struct table *table, reference held);
+
+/* Takes one back from the air, for when an exec or a sending failed. False if none is there. */
+bool table_land(struct table *table, reference held);
+
+/* A descriptor for this connection turned up in this process. Takes over a reference in flight, or adds one. 0 if the
+ * connection is not in the table. */
+reference table_adopt(struct table *table, const struct connection *connection);
+
+/* ---- looking ---- */
+
+/* Connections counted for the client that `address` belongs to. */
+uint32_t table_count(const struct table *table, const struct address *address);
+uint32_t table_count_user(const struct table *table, uint32_t uid); /* over Unix sockets */
+
+struct client_facts {
+	struct network network;
+	uint32_t open;
+	uint32_t limit; /* LIMIT_NONE for none */
+	bool by_rule;
+	uint32_t peak;
+	uint64_t refused;
+	uint32_t entry;
+};
+
+/* Reads entry 0..entries-1; false if no client is there or its address is not known. */
+bool table_client(const struct table *table, uint32_t entry, struct client_facts *facts);
+
+#endif

@@ -1,0 +1,51 @@
+/* Time as the table keeps it: the same clock in every process, unmoved by settimeofday and by network time. */
+#ifndef CONNLIMIT_CLOCK_H
+#define CONNLIMIT_CLOCK_H
+
+#include "values/confined.h"
+
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+/* Milliseconds of CLOCK_MONOTONIC, at the resolution of a kernel tick (1..10 ms); a few nanoseconds to read. Async-signal-safe.
+ */
+static inline uint64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Whole seconds of the same. */
+static inline uint32_t clock_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint32_t)now.tv_sec;
+}
+
+/* Microseconds of the same clock, exactly. Async-signal-safe. */
+static inline uint64_t clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Microseconds of CPU that this thread has used. A system call. What others made us wait on a busy machine is not in it.
+ * Async-signal-safe. */
+static inline uint64_t clock_cpu_us(void)
+{
+	struct timespec used;
+
+	if (!may_call(SYS_clock_gettime, CLOCK_THREAD_CPUTIME_ID, 0, 0))
+		return clock_us();
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
+}
+
+#endif

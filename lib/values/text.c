@@ -1,0 +1,70 @@
+#include "values/text.h"
+
+#include <string.h>
+
+enum { QUOTED_MOST = 40, PATH_SHOWN = 120 };
+
+struct text text_begin(char *buffer, size_t size)
+{
+	buffer[0] = '\0';
+	return (struct text){.at = buffer, .left = size};
+}
+
+static void add_bytes(struct text *text, const char *from, size_t length)
+{
+	if (length > text->left - 1)
+		length = text->left - 1;
+	memcpy(text->at, from, length);
+	text->at += length;
+	text->left -= length;
+	*text->at = '\0';
+}
+
+void text_add(struct text *text, const char *more)
+{
+	add_bytes(text, more, strlen(more));
+}
+
+void text_add_number(struct text *text, uint64_t number)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number != 0);
+	add_bytes(text, digits + at, sizeof(digits) - at);
+}
+
+static void add_escaped(struct text *text, const char *from, size_t length)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)from[i];
+		char escaped[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
+		if (c < ' ' || c >= 127)
+			add_bytes(text, escaped, sizeof(escaped));
+		else
+			add_bytes(text, from + i, 1);
+	}
+}
+
+void text_add_quoted(struct text *text, const char *from, size_t length)
+{
+	size_t shown = length <= QUOTED_MOST ? length : QUOTED_MOST;
+
+	text_add(text, "'");
+	add_escaped(text, from, shown);
+	text_add(text, shown < length ? "...'" : "'");
+}
+
+void text_add_path(struct text *text, const char *path)
+{
+	size_t length = strlen(path);
+	size_t left_out = length > PATH_SHOWN ? length - PATH_SHOWN : 0;
+
+	text_add(text, left_out > 0 ? "..." : "");
+	add_escaped(text, path + left_out, length - left_out);
+}

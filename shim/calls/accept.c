@@ -1,0 +1,207 @@
+/* accept: the connection is taken from the kernel first, then decided on. */
+#include "process/descriptors.h"
+#include "process/limiter.h"
+#include "process/linger.h"
+#include "process/listeners.h"
+#include "process/log.h"
+#include "process/peer.h"
+#include "process/real.h"
+#include "process/refuse.h"
+
+#include "values/confined.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+enum {
+	/* Connections refused in one call before a daemon with a non-blocking listener gets control again. */
+	REFUSED_MOST = 64,
+	/* accept4 without flags is accept; the difference is kept so that a seccomp filter sees what it knows. */
+	PLAIN = -1,
+};
+
+static int really_accept(int listener, struct sockaddr *address, socklen_t *length, int flags)
+{
+	return flags == PLAIN ? REAL(accept)(listener, address, length) : REAL(accept4)(listener, address, length, flags);
+}
+
+/* Whether we may touch the caller's buffers. The kernel answers a bad pointer with EFAULT, we would crash on it; so only
+ * buffers on this thread's stack are touched, which is where nearly every daemon has them. */
+static bool on_stack(const void *pointer)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t there = (uintptr_t)pointer;
+
+	return there >= here && there - here < (1U << 20);
+}
+
+static bool may_touch(const struct sockaddr *address, const socklen_t *length)
+{
+	return address == NULL || (on_stack(address) && length != NULL && on_stack(length) && (int)*length >= 0);
+}
+
+/* A connection that was accepted, and its peer. */
+struct arrival {
+	struct sockaddr_storage peer;
+	socklen_t peer_length;
+	socklen_t room; /* what the caller said of its buffer */
+	int descriptor;
+};
+
+static COLD void accept_and_ask(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival)
+{
+	arrival->descriptor = really_accept(listener, address, length, flags);
+	if (arrival->descriptor < 0)
+		return;
+	int kept = errno;
+	if (!may_call(SYS_getpeername, arrival->descriptor, 0, 0) ||
+	    getpeername(arrival->descriptor, (struct sockaddr *)&arrival->peer, &arrival->peer_length) != 0)
+		arrival->peer_length = 0;
+	errno = kept;
+}
+
+/* Accepts one connection and learns its peer. Costs no system call more when we may use our own buffer. */
+static inline int accept_peer(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival)
+{
+	arrival->peer_length = sizeof(arrival->peer);
+	if (__builtin_expect(!may_touch(address, length), 0)) {
+		accept_and_ask(listener, address, length, flags, arrival);
+		return arrival->descriptor;
+	}
+	arrival->descriptor = really_accept(listener, (struct sockaddr *)&arrival->peer, &arrival->peer_length, flags);
+	if (arrival->descriptor >= 0 && address != NULL) {
+		/* accept(2): the address is cut off to the buffer, the length is the whole one. */
+		arrival->room = *length;
+		if (arrival->peer_length == sizeof(struct sockaddr_in) && arrival->room >= sizeof(struct sockaddr_in))
+			memcpy(address, &arrival->peer, sizeof(struct sockaddr_in));
+		else
+			memcpy(address, &arrival->peer,
+			       arrival->room < arrival->peer_length ? arrival->room : arrival->peer_length);
+		*length = arrival->peer_length;
+	}
+	return arrival->descriptor;
+}
+
+static COLD void tell(const struct refusal *refusal)
+{
+	int cancellable = 0;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+	if (refusal->reason != REFUSED_NOT)
+		log_refusal(refusal);
+	if (refusal->uncounted)
+		log_uncounted();
+	pthread_setcancelstate(cancellable, NULL);
+}
+
+/* Whether the daemon gets it. No cancellation point lies on the way when it does, or the descriptor would leak (pthreads(7)).
+ */
+static inline bool decide(int listener, const struct arrival *arrival, struct refusal *refusal)
+{
+	struct connection connection;
+	reference held = 0;
+	int descriptor = arrival->descriptor;
+
+	/* What the number still holds is of a connection that was closed behind our back. */
+	if (__builtin_expect(descriptor_held(descriptor) != 0, 0))
+		table_drop(limiter_table(), descriptor_take(descriptor));
+	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)&arrival->peer, arrival->peer_length,
+				  listener_endpoint(listener)))
+		return true;
+	enum verdict verdict = table_decide_arrival(limiter_table(), &connection, &held, refusal);
+	if (__builtin_expect(refusal->reason != REFUSED_NOT || refusal->uncounted, 0))
+		tell(refusal);
+	if (verdict == VERDICT_REFUSED)
+		return false;
+	descriptor_put(descriptor, held);
+	return true;
+}
+
+static bool is_nonblocking(int listener)
+{
+	return may_call(SYS_fcntl, listener, F_GETFL, 0) && (REAL(fcntl)(listener, F_GETFL) & O_NONBLOCK) != 0;
+}
+
+/* The next one is taken only where that cannot block. On a blocking listener, the daemon may have polled and seen just this
+ * connection: it would hang. An error instead could end one that just loops over accept. What both know is a client that
+ * connects and resets at once, and so that is what it gets: the descriptor, already reset. A process that has forbidden itself
+ * all that takes is told so: it was one that thought of everything. */
+static COLD int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival,
+				 struct refusal *refusal)
+{
+	bool next = is_nonblocking(listener);
+	bool aborted = false;
+	int cancellable = 0;
+	int kept = errno;
+
+	for (int refused = 0;; refused++) {
+		next = next && refused < REFUSED_MOST;
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+		if (next)
+			refuse(arrival->descriptor, refusal);
+		else if (!refuse_in_place(arrival->descriptor, refusal))
+			aborted = true;
+		pthread_setcancelstate(cancellable, NULL);
+		errno = kept;
+		if (aborted) {
+			errno = ECONNABORTED;
+			return -1;
+		}
+		if (!next)
+			return arrival->descriptor;
+		if (address != NULL && may_touch(address, length))
+			*length = arrival->room;
+		if (accept_peer(listener, address, length, flags, arrival) < 0)
+			return -1;
+		bool admitted = decide(listener, arrival, refusal);
+		errno = kept;
+		if (admitted)
+			return arrival->descriptor;
+	}
+}
+
+static HOT int accept_limited(int listener, struct sockaddr *address, socklen_t *length, int flags)
+{
+	struct arrival arrival;
+	struct refusal refusal;
+	int kept = errno;
+
+	if (!limiter_open())
+		return really_accept(listener, address, length, flags);
+	linger_look();
+	if (accept_peer(listener, address, length, flags, &arrival) < 0) {
+		/* The daemon must not run short of descriptors by those that we hold. */
+		if ((errno != EMFILE && errno != ENFILE) || !linger_end() ||
+		    accept_peer(listener, address, length, flags, &arrival) < 0)
+			return -1;
+	}
+	bool admitted = decide(listener, &arrival, &refusal);
+	errno = kept;
+	if (__builtin_expect(!admitted, 0))
+		return refuse_and_go_on(listener, address, length, flags, &arrival, &refusal);
+	return arrival.descriptor;
+}
+
+INTERPOSE HOT int accept(int listener, struct sockaddr *address, socklen_t *length)
+{
+	return accept_limited(listener, address, length, PLAIN);
+}
+
+INTERPOSE HOT int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags)
+{
+	return accept_limited(listener, address, length, flags);
+}
+
+/* A daemon that listens is about to accept: now is the time to have the table, before it forks its workers. */
+INTERPOSE int listen(int listener, int backlog)
+{
+	limiter_open();
+	int result = REAL(listen)(listener, backlog);
+	if (result == 0)
+		listener_learn(listener);
+	return result;
+}

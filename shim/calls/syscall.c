@@ -1,0 +1,146 @@
+/* syscall(2) called by a daemon for what we interpose under its name: the same bookkeeping around the raw call. */
+#include "calls/confine.h"
+#include "process/descriptors.h"
+#include "calls/fork.h"
+#include "process/limiter.h"
+#include "process/real.h"
+#include "process/snapshots.h"
+#include "calls/vfork.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The raw form returns through the caller's own frame, as libc's does, and keeps errno's meaning; it is no cancellation point,
+ * but neither does any program expect its cancellation there to be missed. */
+static long raw_close(long number, int descriptor)
+{
+	reference held = descriptor_take(descriptor);
+	table_closing(limiter_table(), held);
+	long result = REAL(syscall)(number, descriptor);
+	int kept = errno;
+
+	snapshot_let_go(held);
+	errno = kept;
+	return result;
+}
+
+/* A child with memory of its own is a fork. With shared memory it is a thread or a vfork, and what it does is done in our map.
+ * A given stack means that the caller arranged for the child to go on elsewhere: our frame must not lie in between. */
+static bool is_fork(long flags, long stack)
+{
+	return (flags & CLONE_VM) == 0 && stack == 0 && limiter_is_open();
+}
+
+static long raw_fork(long number, long a, long b, long c, long d, long e)
+{
+	fork_begins();
+	long pid = REAL(syscall)(number, a, b, c, d, e);
+	fork_ended((pid_t)pid);
+	return pid;
+}
+
+/* Looked at first, so that the others go on without a frame of ours. */
+static bool may_concern(long number)
+{
+	switch (number) {
+	case SYS_close:
+#ifdef SYS_accept
+	case SYS_accept:
+#endif
+	case SYS_accept4:
+	case SYS_listen:
+	case SYS_dup:
+#ifdef SYS_dup2
+	case SYS_dup2:
+#endif
+	case SYS_dup3:
+	case SYS_fcntl:
+	case SYS_close_range:
+#ifdef SYS_fork
+	case SYS_fork:
+#endif
+	case SYS_clone:
+	case SYS_clone3:
+	case SYS_execve:
+	case SYS_execveat:
+	case SYS_exit_group:
+	case SYS_sendmsg:
+	case SYS_recvmsg:
+	case SYS_sendmmsg:
+	case SYS_recvmmsg:
+	case SYS_seccomp: return true;
+	default: return false;
+	}
+}
+
+static __attribute__((noinline)) long concerning(long number, long a, long b, long c, long d, long e, long f)
+{
+	switch (number) {
+	case SYS_close:
+		if (descriptor_held((int)a) != 0 && !in_vfork_child())
+			return raw_close(number, (int)a);
+		break;
+#ifdef SYS_accept
+	case SYS_accept: return accept((int)a, (struct sockaddr *)b, (socklen_t *)c);
+#endif
+	case SYS_accept4: return accept4((int)a, (struct sockaddr *)b, (socklen_t *)c, (int)d);
+	case SYS_listen: return listen((int)a, (int)b);
+	case SYS_dup: return dup((int)a);
+#ifdef SYS_dup2
+	case SYS_dup2: return dup2((int)a, (int)b);
+#endif
+	case SYS_dup3: return dup3((int)a, (int)b, (int)c);
+	case SYS_fcntl:
+		if (b == F_DUPFD || b == F_DUPFD_CLOEXEC)
+			return fcntl((int)a, (int)b, c);
+		break;
+	case SYS_close_range: return close_range((unsigned)a, (unsigned)b, (int)c);
+#ifdef SYS_fork
+	case SYS_fork:
+		if (limiter_is_open())
+			return raw_fork(number, a, b, c, d, e);
+		break;
+#endif
+	case SYS_clone:
+		if (is_fork(a, b))
+			return raw_fork(number, a, b, c, d, e);
+		break;
+	case SYS_clone3: {
+		const struct clone_args *arguments = (const struct clone_args *)a; // NOLINT(performance-no-int-to-ptr)
+		if (arguments != NULL && is_fork((long)arguments->flags, (long)arguments->stack))
+			return raw_fork(number, a, b, c, d, e);
+		break;
+	}
+	case SYS_execve:
+		return execve((const char *)a, (char *const *)b, (char *const *)c); // NOLINT(performance-no-int-to-ptr)
+	case SYS_execveat:
+		return execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d,
+				(int)e); // NOLINT(performance-no-int-to-ptr)
+	case SYS_exit_group: _exit((int)a);
+	case SYS_sendmsg: return sendmsg((int)a, (const struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
+	case SYS_recvmsg: return recvmsg((int)a, (struct msghdr *)b, (int)c);	    // NOLINT(performance-no-int-to-ptr)
+	case SYS_seccomp:
+		return confine_by_seccomp((unsigned long)a, (unsigned long)b, (void *)c); // NOLINT(performance-no-int-to-ptr)
+	case SYS_sendmmsg:
+		return sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d); // NOLINT(performance-no-int-to-ptr)
+	case SYS_recvmmsg:
+		return recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d,
+				(struct timespec *)e); // NOLINT(performance-no-int-to-ptr)
+	default: break;
+	}
+	return REAL(syscall)(number, a, b, c, d, e, f);
+}
+
+/* Defined with fixed parameters, which on our architectures arrive exactly as a variadic caller passes them, so that every call
+ * which does not concern us is a jump to the real one with nothing in between: the stack is the caller's. */
+long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f) __asm__("syscall");
+
+INTERPOSE long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	if (__builtin_expect(!may_concern(number), 1))
+		return REAL(syscall)(number, a, b, c, d, e, f);
+	return concerning(number, a, b, c, d, e, f);
+}

@@ -1,0 +1,99 @@
+/* vfork returns twice on one stack, so no C function can wrap it: the child would return from our frame and the parent find it
+ * overwritten. As libc does, we keep the return address in a register over the system call; in memory it would be shared. */
+#include "calls/vfork.h"
+
+#include "process/real.h"
+
+#include <errno.h>
+
+_Thread_local int vfork_depth __attribute__((tls_model("initial-exec")));
+
+enum { COPIES_MOST = 8 }; /* standard input, output and error, and some more */
+
+static _Thread_local reference copy[COPIES_MOST] __attribute__((tls_model("initial-exec")));
+static _Thread_local unsigned copies __attribute__((tls_model("initial-exec")));
+
+void vfork_copied(reference held)
+{
+	if (copies < COPIES_MOST)
+		copy[copies++] = held;
+}
+
+void vfork_each_copy(void (*visit)(reference held))
+{
+	for (unsigned i = 0; i < copies; i++)
+		visit(copy[i]);
+}
+
+/* Called from the assembly below, and for clone. The parent's thread sleeps until the child has executed or ended, so this
+ * thread's variables tell for the child too. */
+__attribute__((used)) void vfork_begins(void)
+{
+	if (vfork_depth++ == 0)
+		copies = 0;
+}
+
+__attribute__((used)) static long vfork_ended(long result)
+{
+	vfork_depth--;
+	if (result < 0) {
+		errno = (int)-result;
+		return -1;
+	}
+	return result;
+}
+
+#if defined(__x86_64__)
+__asm__(
+    ".pushsection .text\n"
+    ".globl vfork\n"
+    ".type vfork, @function\n"
+    "vfork:\n"
+    "	.cfi_startproc\n"
+    "	sub $8, %rsp\n"
+    "	.cfi_adjust_cfa_offset 8\n"
+    "	call vfork_begins\n"
+    "	add $8, %rsp\n"
+    "	.cfi_adjust_cfa_offset -8\n"
+    "	pop %rdi\n"
+    "	.cfi_adjust_cfa_offset -8\n"
+    "	mov $58, %eax\n" /* SYS_vfork */
+    "	syscall\n"
+    "	push %rdi\n"
+    "	.cfi_adjust_cfa_offset 8\n"
+    "	test %rax, %rax\n"
+    "	je 1f\n"
+    "	mov %rax, %rdi\n"
+    "	jmp vfork_ended\n"
+    "1:	ret\n"
+    "	.cfi_endproc\n"
+    ".size vfork, .-vfork\n"
+    ".popsection\n");
+#elif defined(__aarch64__)
+__asm__(
+    ".pushsection .text\n"
+    ".globl vfork\n"
+    ".type vfork, %function\n"
+    "vfork:\n"
+    "	.cfi_startproc\n"
+    "	stp x29, x30, [sp, #-16]!\n"
+    "	bl vfork_begins\n"
+    "	ldp x29, x30, [sp], #16\n"
+    "	mov x0, #0x4111\n" /* CLONE_VM | CLONE_VFORK | SIGCHLD; x30 is the child's own register */
+    "	mov x1, sp\n"
+    "	mov x8, #220\n" /* SYS_clone */
+    "	svc #0\n"
+    "	cbz x0, 1f\n"
+    "	b vfork_ended\n"
+    "1:	ret\n"
+    "	.cfi_endproc\n"
+    ".size vfork, .-vfork\n"
+    ".popsection\n");
+#else
+/* Elsewhere vfork is fork, as POSIX allows it to be. */
+INTERPOSE pid_t vfork(void)
+{
+	(void)vfork_ended;
+	return fork();
+}
+#endif

@@ -1,0 +1,74 @@
+#include "process/log.h"
+
+#include "process/limiter.h"
+#include "process/report.h"
+
+#include "values/clock.h"
+#include "values/text.h"
+
+static const char *what_was_reached(enum refusal_reason reason)
+{
+	switch (reason) {
+	case REFUSED_PER_IP: return " per client";
+	case REFUSED_PER_UID: return " per user";
+	case REFUSED_RULE: return " by rule";
+	case REFUSED_FLEET: return " per client over the fleet";
+	case REFUSED_TOTAL: return " for all clients";
+	default: return "";
+	}
+}
+
+void log_refusal(const struct refusal *refusal)
+{
+	struct refusal_line line;
+	char client[NETWORK_TEXT];
+	char buffer[256];
+
+	if (refusal->log == LOG_TO_NOWHERE || !refusal_to_log(limiter_table(), refusal, &line))
+		return;
+	network_format(client, &refusal->client);
+	struct text text = text_begin(buffer, sizeof(buffer));
+	text_add(&text, refusal->observed ? "would refuse " : "refused ");
+	text_add(&text, client);
+	if (refusal->reason == REFUSED_RATE) {
+		text_add(&text, " (over its rate)");
+	} else if (refusal->limit == LIMIT_DENY) {
+		text_add(&text, " (denied by rule)");
+	} else {
+		text_add(&text, " (limit ");
+		text_add_number(&text, refusal->limit);
+		text_add(&text, what_was_reached(refusal->reason));
+		text_add(&text, ")");
+	}
+	if (line.client_more > 0) {
+		text_add(&text, "; ");
+		text_add_number(&text, line.client_more);
+		text_add(&text, " more in the last ");
+		text_add_number(&text, line.seconds);
+		text_add(&text, " s not shown");
+	}
+	if (line.others > 0) {
+		text_add(&text, "; ");
+		text_add_number(&text, line.others);
+		text_add(&text, " of other clients not shown");
+	}
+	report(buffer, NULL);
+}
+
+void log_uncounted(void)
+{
+	static _Atomic uint64_t not_before;
+	uint64_t now = clock_ms();
+	uint64_t after = atomic_load(&not_before);
+	const struct table *table = limiter_table();
+	char buffer[256];
+
+	if (now < after || !atomic_compare_exchange_strong(&not_before, &after, now + LOG_CLIENT_SECONDS * UINT64_C(1000)))
+		return;
+	struct text text = text_begin(buffer, sizeof(buffer));
+	text_add_number(&text, atomic_load(&table->header->uncounted));
+	text_add(&text, " connections admitted uncounted so far: the table has room for ");
+	text_add_number(&text, table->capacity);
+	text_add(&text, " (CONNLIMIT_CAPACITY)");
+	report(buffer, NULL);
+}

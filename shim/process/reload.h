@@ -1,0 +1,21 @@
+/* Reading the file of limits again and publishing it to all processes of the daemon. */
+#ifndef CONNLIMIT_RELOAD_H
+#define CONNLIMIT_RELOAD_H
+
+#include "settings/settings.h"
+
+/* Lays the file named in `settings` over them. False with the reason, and *settings unchanged. Async-signal-safe; one at a time
+ * in a process, a second at the same time fails. */
+bool reload_read(struct settings *settings, struct settings_error *error);
+
+/* Reads the file again and publishes it. A bad file changes nothing, is reported and noted in the table. Async-signal-safe. If
+ * one is under way in this process it is done once more when that ends. */
+void reload_now(void);
+
+/* In a new process after fork: another thread of the parent may have been at it. */
+void reload_in_child(void);
+
+/* Called when the table is open: has the reload signal come to reload_now, if there is a file to read again. */
+void reload_arm(void);
+
+#endif
