@@ -1,6 +1,7 @@
 /* The public library: connlimit.h over the table. */
 #include "connlimit.h"
 
+#include "decisions/regroup.h"
 #include "kernel/kernel.h"
 #include "settings/settings.h"
 #include "table/table.h"
@@ -137,7 +138,7 @@ int connlimit_set_config(connlimit *limiter, const connlimit_config *config)
 	wanted->settings.capacity = whole->settings.capacity;
 	wanted->settings.signal = whole->settings.signal;
 	free(whole);
-	bool published = limits_publish(&limiter->table, turn, &wanted->settings);
+	bool published = regroup_publish(&limiter->table, turn, &wanted->settings);
 	free(wanted);
 	if (published)
 		return 0;

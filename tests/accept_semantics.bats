@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Every interposed call answers as it would without us: the same program's output is compared.
 
+load built
+
 setup() {
 	here=$(mktemp -d)
 	echo CONNLIMIT_PER_IP=5 >"$here/limits.env"

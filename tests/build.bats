@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # What is shipped builds without a warning under the other compiler, too.
 
+load built
+
 setup() { here=$(mktemp -d); }
 teardown() { rm -rf "$here"; }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # connlimit run and check: what is wrong is said, with the exit status that a shell or sysexits.h has for it; limits never just fall away.
 
-bats_require_minimum_version 1.5.0
+load built
 
 setup() {
 	here=$(mktemp -d)

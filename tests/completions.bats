@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # What the shells complete: loaded, and asked.
 
-bats_require_minimum_version 1.5.0
+load built
 
 setup() {
 	here=$(mktemp -d)

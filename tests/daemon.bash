@@ -1,7 +1,7 @@
 # What every test of a daemon needs: a directory, a port, starting under limits, clients that hold connections, and an end by pid.
 # shellcheck shell=bash
 
-bats_require_minimum_version 1.5.0
+load "${BASH_SOURCE[0]%/*}/built"
 
 setup() {
 	here=$(mktemp -d)

@@ -1,9 +1,11 @@
 #!/usr/bin/env bats
 # What the preload object shows to the world.
 
+load built
+
 @test "it exports exactly the calls that it interposes" {
 	exported=$(nm -D --defined-only "$PRELOAD" | awk '{ print $3 }' | LC_ALL=C sort)
-	listed=$(sed -n 's/^[[:space:]]*CALL([A-Za-z_ *]*, *\([A-Za-z0-9_]*\),.*/\1/p' "$SOURCE/shim/calls/calls.h" | LC_ALL=C sort)
+	listed=$(sed -n 's/^[[:space:]]*CALL([A-Za-z_ *]*, *\([A-Za-z0-9_]*\),.*/\1/p' "$SOURCE/shim/process/calls.h" | LC_ALL=C sort)
 	[ -n "$listed" ]
 	diff <(echo "$exported") <(echo "$listed")
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The table's algorithms in every order, with a fault planted to show that it would be seen; and the unit tests under the sanitizers and valgrind.
 
-bats_require_minimum_version 1.5.0
+load built
 
 @test "faults: interleavings of admissions, releases, mends and publications" {
 	"$BUILD/tests/test_interleavings" >"$BATS_TEST_TMPDIR/out" || { cat "$BATS_TEST_TMPDIR/out"; false; }

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Short runs of the fuzzers, with a fixed seed: FUZZ_SECONDS (3) each. scripts/soak runs them longer.
 
+load built
+
 compiled() { # ARGUMENT...
 	local -a wide=()
 	[[ $(uname -m) != x86_64 ]] || wide=(-mcx16)

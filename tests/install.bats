@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # What `meson install` lays down: all of it, and the units as systemd wants them.
 
+load built
+
 setup() {
 	here=$(mktemp -d)
 	DESTDIR=$here/root meson install -C "$BUILD" --no-rebuild >/dev/null

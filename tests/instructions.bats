@@ -2,6 +2,8 @@
 # What connlimit adds to a call, in instructions of user space over a preload that only passes calls on. Exact and repeatable, where time is
 # neither; so each has a ceiling, and a change that makes a daemon's calls dearer is seen.
 
+load built
+
 setup_file() {
 	command -v valgrind >/dev/null || skip "no valgrind"
 }

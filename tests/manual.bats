@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The manual pages are complete and well-formed, and say what the command does.
 
+load built
+
 page=$SOURCE/shim/command/connlimit.1
 
 # One command's or one section's part of connlimit(1), with its minus signs as they are typed.

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Real programs run unchanged under the preload: the same output, the same exit status. Each is there, or its test fails.
 
+load built
+
 setup() {
 	here=$(mktemp -d)
 	cd "$here"

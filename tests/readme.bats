@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # README does not fall behind the program.
 
+load built
+
 @test "README's table of settings is the one that the program has" {
 	diff <("$CONNLIMIT" manual settings) <(sed -n '/<!-- settings -->/,/<!-- .settings -->/p' "$SOURCE/README.md" | sed '1d;$d')
 }

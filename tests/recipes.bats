@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # README's recipes, word for word, under a systemd that is booted in a copy of this system, and what a confined service leaves us.
 
+load built
+
 # Each block begins with the name of its file. Only the directory of libraries is this machine's, and the version this PostgreSQL's.
 recipes_into() { # ROOT
 	python3 - "$SOURCE/README.md" "$1" "$(gcc -print-multiarch)" "$(basename /etc/postgresql/*)" <<'PYTHON'

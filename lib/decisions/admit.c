@@ -1,5 +1,6 @@
 /* Admission and release: what the interposed calls and the C library do with a connection. */
 #include "decisions/check.h"
+#include "table/arrived.h"
 #include "table/clients.h"
 #include "values/clock.h"
 #include "values/point.h"

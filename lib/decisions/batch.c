@@ -1,5 +1,6 @@
 #include "decisions/batch.h"
 
+#include "table/arrived.h"
 #include "table/records.h"
 
 #include <string.h>

@@ -74,3 +74,14 @@ COLD void regroup(struct table *table, const struct limits *limits)
 	}
 	atomic_store(&table->header->grouped, grouped);
 }
+
+bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings)
+{
+	struct limits limits;
+
+	if (!limits_publish(table, turn, settings))
+		return false;
+	limits_read(table, &limits);
+	regroup_look(table, &limits);
+	return true;
+}

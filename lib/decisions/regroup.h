@@ -8,6 +8,9 @@
 
 #include "table/table.h"
 
+/* Publishes settings, as limits_publish, and regroups if that is needed. */
+bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings);
+
 /* Counts every connection for the client that it belongs to under these limits. */
 void regroup(struct table *table, const struct limits *limits);
 

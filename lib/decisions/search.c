@@ -2,6 +2,7 @@
 
 #include "values/confined.h"
 #include "kernel/kernel.h"
+#include "table/arrived.h"
 #include "table/records.h"
 
 #include <sys/mman.h>
@@ -74,7 +75,7 @@ int64_t search_unplaced(struct table *table, uint32_t entry, const struct connec
 			(*dropped)++;
 			own += entry == ANY_CLIENT || owner == entry + 1 ? 1 : 0;
 		} else if (question->answer == ANSWER_OPEN) {
-			connection_arrived_at(table, &question->connection.local.address);
+			arrived_at(table, &question->connection.local.address);
 		}
 	}
 	munmap(sought, size);

@@ -10,7 +10,9 @@
 #ifndef CONNLIMIT_KERNEL_H
 #define CONNLIMIT_KERNEL_H
 
-#include "table/table.h"
+#include "values/connection.h"
+
+#include <stddef.h>
 
 enum { QUESTIONS_MOST = 64 };
 

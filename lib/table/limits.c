@@ -3,7 +3,6 @@
 #include "values/clock.h"
 #include "values/confined.h"
 #include "values/point.h"
-#include "decisions/regroup.h"
 #include "table/table.h"
 
 #include <errno.h>
@@ -141,7 +140,6 @@ static size_t bytes_in_use(uint32_t rules)
 bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings)
 {
 	struct limit_block *block = claim_block(table);
-	struct limits limits;
 	bool ours = false;
 
 	if (block == NULL)
@@ -162,8 +160,6 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 	point_reached(POINT_LIMITS_CURRENT);
 	atomic_store(&block->writer, 0);
 	atomic_store(&table->header->reloaded, clock_ms());
-	limits_read(table, &limits);
-	regroup_look(table, &limits);
 	return true;
 }
 

@@ -7,7 +7,7 @@
 #ifndef CONNLIMIT_TABLE_H
 #define CONNLIMIT_TABLE_H
 
-#include "values/address.h"
+#include "values/connection.h"
 #include "values/hot.h"
 #include "table/layout.h"
 #include "table/segment.h"
@@ -33,72 +33,9 @@ struct table {
 	struct segment segment;
 };
 
-/* An established connection, seen from the daemon. */
-struct connection {
-	struct endpoint peer;
-	struct endpoint local;
-	/* 0, or the connection's descriptor + 1 while `local` was not asked for: that is a system call, which most connections
-	 * do without. */
-	int unasked;
-	bool port_known; /* while it was not: its port is known all the same */
-};
-
-/* Asks for `local` if that was not done. False if the kernel does not say. Where the port is not the one that was thought to be
- * known, the table remembers that (layout.h, `steered`). */
-bool connection_ask_local_now(struct table *table, struct connection *connection);
-
-/* Remembers that connections to a wildcard listener arrive at this address. */
-void connection_arrived_at(struct table *table, const struct address *address);
-
-static inline bool connection_ask_local(struct table *table, struct connection *connection)
-{
-	return __builtin_expect(connection->unasked == 0, 1) || connection_ask_local_now(table, connection);
-}
-
-/* Whether not even its local port is known, until it is asked for. */
-static inline bool connection_lacks_port(const struct connection *connection)
-{
-	return connection->unasked != 0 && !connection->port_known;
-}
-
-/* A connection whose `local` is to be asked of this descriptor when it is needed; its port is `port`, 0 if not known. */
-static inline void connection_ask_later(struct connection *connection, int descriptor, uint16_t port)
-{
-	/* It has a port, or it would be a Unix socket's. */
-	connection->local = (struct endpoint){.port = port != 0 ? port : UINT16_MAX};
-	connection->unasked = descriptor + 1;
-	connection->port_known = port != 0;
-}
-
 /* A held reference to a record: slot + 1 and generation. 0 is none. Trivially copied; each copy that is to be dropped on its
  * own must have been held with table_hold. */
 typedef uint64_t reference;
-
-/* A connection over a Unix-domain socket has its peer's user id in place of an address and no ports; its local address is the
- * socket's inode and the cookie of the network namespace that the kernel counts it to (0: not known), by which sock_diag finds
- * it. */
-struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie);
-
-/* Such a connection's mark, where one of a link-local address has its interface; the kernel's are positive. */
-#define INTERFACE_UNIX UINT32_MAX
-
-static inline bool connection_is_unix(const struct connection *connection)
-{
-	return connection->peer.interface == INTERFACE_UNIX;
-}
-
-/* Whether both ends are known (connlimit_accept_address may be told of one only): otherwise the kernel cannot be asked. */
-static inline bool connection_is_whole(const struct connection *connection)
-{
-	return connection->local.port != 0 && !address_is_unspecified(&connection->local.address);
-}
-
-/* Whether it was recorded without the address at which it arrived, as that was not asked for. */
-static inline bool connection_lacks_address(const struct connection *connection)
-{
-	return !connection_is_unix(connection) && connection->local.port != 0 &&
-	       address_is_unspecified(&connection->local.address);
-}
 
 /* Where a table could not be had as asked. */
 enum table_degraded { TABLE_SHARED, TABLE_ANONYMOUS };
@@ -167,7 +104,7 @@ void limits_read(const struct table *table, struct limits *limits);
 uint64_t limits_turn(struct table *table);
 
 /* Publishes settings to every process at once, unless a later turn was published already (true: nothing to do). False when no
- * block could be had because others are publishing right now. */
+ * block could be had because others are publishing right now. For a table that has connections there is regroup_publish. */
 bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings);
 
 /* Keeps what the daemon was started with, before any file was read, for `connlimit reload`; and gives it back, or the defaults

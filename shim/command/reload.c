@@ -2,6 +2,7 @@
 #include "command/command.h"
 #include "command/tables.h"
 
+#include "decisions/regroup.h"
 #include "settings/settings.h"
 
 #include <string.h>
@@ -38,7 +39,7 @@ static char file_text[SETTINGS_FILE_ROOM];
 
 static int publish(struct table *table, uint64_t turn)
 {
-	if (limits_publish(table, turn, &wanted))
+	if (regroup_publish(table, turn, &wanted))
 		return 0;
 	fprintf(stderr, "connlimit: others are publishing limits at this moment; try again\n");
 	return STATUS_BUSY;

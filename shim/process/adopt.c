@@ -4,6 +4,7 @@
 #include "process/limiter.h"
 #include "process/peer.h"
 
+#include "table/arrived.h"
 #include "values/confined.h"
 
 #include <poll.h>

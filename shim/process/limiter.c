@@ -10,6 +10,7 @@
 #include "calls/signals.h"
 
 #include "values/alive.h"
+#include "decisions/regroup.h"
 #include "values/clock.h"
 #include "values/confined.h"
 #include "values/fingerprint.h"
@@ -149,7 +150,7 @@ COLD bool limiter_open_table(void)
 	if (table_open(&limiter_of_process, name, &settings.opening, &made)) {
 		/* A table of this name was there: an earlier start's that was killed, or one whose last workers are leaving. */
 		if (!made)
-			limits_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings.opening);
+			regroup_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings.opening);
 		limits_keep_start(&limiter_of_process, &settings.start);
 		opened(LIMITER_OPEN);
 	} else {

@@ -2,7 +2,7 @@
 #ifndef CONNLIMIT_REAL_H
 #define CONNLIMIT_REAL_H
 
-#include "calls/calls.h"
+#include "process/calls.h"
 
 struct real_calls {
 #define MEMBER(result, name, parameters) result(*name) parameters;

@@ -5,6 +5,7 @@
 #include "process/report.h"
 #include "calls/signals.h"
 
+#include "decisions/regroup.h"
 #include "values/confined.h"
 
 #include <pthread.h>
@@ -59,7 +60,7 @@ static void reload_once(void)
 		report("reload failed, the old limits stand: ", error.text, NULL);
 		return;
 	}
-	if (!limits_publish(table, turn, &read_settings))
+	if (!regroup_publish(table, turn, &read_settings))
 		report("reload failed, the old limits stand: others are publishing at this moment", NULL);
 }
 

@@ -12,7 +12,7 @@
 #
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
 
-load "$SOURCE/tests/daemon"
+load ../daemon
 
 rounds_asked=1000
 stop_signal=TERM

@@ -3,6 +3,7 @@
  * UndefinedBehaviorSanitizer, so that an index taken on trust is seen. HOSTILE_SECONDS (20), HOSTILE_SEED. */
 #include "../unit/apart.h"
 #include "decisions/check.h"
+#include "decisions/regroup.h"
 #include "table/clients.h"
 #include "table/records.h"
 #include "table/remote.h"
@@ -97,7 +98,7 @@ static void work(unsigned which, uint64_t seed)
 			break;
 		case 11:
 			if (random_number(&seed) % 4 == 0)
-				limits_publish(&table, limits_turn(&table), &settings);
+				regroup_publish(&table, limits_turn(&table), &settings);
 			break;
 		default: break;
 		}

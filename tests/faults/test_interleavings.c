@@ -1,11 +1,11 @@
 /* The real code under a scheduler: two or three actors run in one thread, each on a stack of its own, and change places at the
- * numbered points of lib/values/point.h. Two actors are tried in every order there is, up to 8000; where there are more, and three
- * actors, in as many random orders as INTERLEAVINGS says (2000), with the seed INTERLEAVING_SEED. After every step: no client
- * counts less than it was admitted. At the end: never over the limit, no client entered twice, and after all is let go, nothing
- * counted.
+ * numbered points of lib/values/point.h. Two actors are tried in every order there is, up to 8000; where there are more, and
+ * three actors, in as many random orders as INTERLEAVINGS says (2000), with the seed INTERLEAVING_SEED. After every step: no
+ * client counts less than it was admitted. At the end: never over the limit, no client entered twice, and after all is let go,
+ * nothing counted.
  *
- * With LEFT_OUT=N one of the orderings that the algorithms rest on (enum ordering in lib/values/point.h) is not kept: then this must
- * fail, or it proves nothing. */
+ * With LEFT_OUT=N one of the orderings that the algorithms rest on (enum ordering in lib/values/point.h) is not kept: then this
+ * must fail, or it proves nothing. */
 #include "../unit/apart.h"
 #include "decisions/check.h"
 #include "table/clients.h"
@@ -122,7 +122,7 @@ static void publish(struct actor *actor)
 {
 	settings.per_ip = LIMIT;
 	settings.ipv4_prefix = 32;
-	limits_publish(&table, limits_turn(&table), &settings);
+	regroup_publish(&table, limits_turn(&table), &settings);
 	(void)actor;
 }
 
@@ -130,7 +130,7 @@ static void publish(struct actor *actor)
 static void widen(struct actor *actor)
 {
 	settings.ipv4_prefix = 24;
-	limits_publish(&table, limits_turn(&table), &settings);
+	regroup_publish(&table, limits_turn(&table), &settings);
 	(void)actor;
 }
 

@@ -7,6 +7,7 @@
  * Compiled with the library's sources and CONNLIMIT_POINTS. */
 #include "../unit/apart.h"
 #include "decisions/check.h"
+#include "decisions/regroup.h"
 #include "table/clients.h"
 #include "values/point.h"
 #include "table/records.h"
@@ -142,7 +143,7 @@ static void pass_points(const struct ends *ends, int point)
 	if (point >= POINT_LIMITS_CLAIMED) {
 		if (changes_prefix(point))
 			settings.ipv4_prefix = 8;
-		limits_publish(&table, limits_turn(&table), &settings);
+		regroup_publish(&table, limits_turn(&table), &settings);
 		return;
 	}
 	if (point == POINT_MEND_MARKED || point == POINT_MEND_COUNTED)
@@ -294,7 +295,7 @@ static void a_process_dies_at_each_point(void **state)
 		assert_empty(point);
 		/* And limits can still be published. */
 		settings.per_ip = LIMIT + 1;
-		assert_true(limits_publish(&table, limits_turn(&table), &settings));
+		assert_true(regroup_publish(&table, limits_turn(&table), &settings));
 		admitted = open_all(ends, held, LIMIT + 1);
 		assert_int_equal(admitted, LIMIT + 1);
 		close_all(ends, held, LIMIT + 1);
@@ -401,7 +402,7 @@ static void open_hammered_table(void)
 	open_table();
 	settings.total = 10;
 	settings.rate = (struct rate){.every_us = 1000, .burst = 100};
-	assert_true(limits_publish(&table, limits_turn(&table), &settings));
+	assert_true(regroup_publish(&table, limits_turn(&table), &settings));
 }
 
 enum { AIMS = 10 };
@@ -447,7 +448,7 @@ static void one_who_writes_without_end_holds_nobody_up(void **state)
 		alarm(60);
 		drop_or_hold(held);
 		table_decide(&table, &ends.connection, &other, &refusal);
-		limits_publish(&table, limits_turn(&table), &settings);
+		regroup_publish(&table, limits_turn(&table), &settings);
 		hammered = NULL;
 		if (steps > BESIDE_ONE_HOSTILE)
 			fail_msg("aim %u: %lu steps", i, steps);

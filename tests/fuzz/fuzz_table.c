@@ -1,5 +1,6 @@
 /* libFuzzer: a table full of what the fuzzer says, checked, read and used. Bounds are what matters; the sanitizers judge. */
 #include "decisions/check.h"
+#include "decisions/regroup.h"
 #include "table/remote.h"
 #include "table/table.h"
 
@@ -61,7 +62,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	check_all(&table);
 	for (int i = 0; i < 4; i++)
 		table_drop(&table, held[i]);
-	limits_publish(&table, limits_turn(&table), &settings);
+	regroup_publish(&table, limits_turn(&table), &settings);
 	table_leave(&table);
 	return 0;
 }

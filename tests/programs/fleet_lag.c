@@ -4,6 +4,7 @@
  * takes from an admission at one node, and from the end, until the last of the others knows. Then one client knocks at random
  * nodes, 1000 times a second, until nobody lets it in for a second: how many got in over the limit, and how many knocked in
  * the time that news had taken at most. */
+#include "decisions/regroup.h"
 #include "table/clients.h"
 #include "values/clock.h"
 #include "table/remote.h"
@@ -130,7 +131,7 @@ int main(int argc, char **argv)
 	double most = show("an end", closed, rounds);
 	settings.cluster_per_ip = LIMIT;
 	for (unsigned n = 0; n < nodes; n++)
-		limits_publish(&table[n], limits_turn(&table[n]), &settings);
+		regroup_publish(&table[n], limits_turn(&table[n]), &settings);
 	wait_us(900000);
 	knock(most);
 	for (unsigned n = 0; n < nodes; n++)

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # What daemons do to their connections, one by one: tests/programs/traps.c does it, and compares the table with what is true.
 
+load ../built
+
 setup() {
 	here=$(mktemp -d)
 	export CONNLIMIT_FILE=$here/limits.env CONNLIMIT_TABLE=traps-$BATS_TEST_NUMBER-$$

@@ -1,6 +1,7 @@
 /* What others of a fleet hold, as accept sees it. */
 #include "apart.h"
 #include "decisions/check.h"
+#include "decisions/regroup.h"
 #include "values/clock.h"
 #include "table/remote.h"
 #include "table/table.h"
@@ -43,7 +44,7 @@ static int close_table(void **state)
 
 static void publish(void)
 {
-	assert_true(limits_publish(&table, limits_turn(&table), &settings));
+	assert_true(regroup_publish(&table, limits_turn(&table), &settings));
 }
 
 static struct connection from(const char *address)

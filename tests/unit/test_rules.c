@@ -1,6 +1,7 @@
 /* Rules: the index finds what reading every rule would find, whatever the rules are. */
 #include "values/clock.h"
 #include "settings/rules.h"
+#include "decisions/regroup.h"
 #include "settings/settings.h"
 #include "table/table.h"
 
@@ -279,7 +280,7 @@ static void publish(uint32_t n)
 		settings.rule[i].network.address.bytes[2] = (uint8_t)(i >> 8);
 		settings.rule[i].network.address.bytes[3] = (uint8_t)i;
 	}
-	while (!limits_publish(&table, limits_turn(&table), &settings))
+	while (!regroup_publish(&table, limits_turn(&table), &settings))
 		;
 }
 

@@ -1,6 +1,7 @@
 /* The table: limits hold exactly, references are counted, what the dead leave is repaired. */
 #include "apart.h"
 #include "decisions/check.h"
+#include "decisions/regroup.h"
 #include "table/clients.h"
 #include "values/clock.h"
 #include "table/records.h"
@@ -365,9 +366,9 @@ static void limits_are_published_whole_and_in_order(void **state)
 	uint64_t first = limits_turn(table);
 	uint64_t second = limits_turn(table);
 	other.per_ip = 20;
-	assert_true(limits_publish(table, second, &other));
+	assert_true(regroup_publish(table, second, &other));
 	other.per_ip = 10; /* read earlier, published later */
-	assert_true(limits_publish(table, first, &other));
+	assert_true(regroup_publish(table, first, &other));
 	limits_read(table, &limits);
 	assert_int_equal(limits.per_ip, 20);
 }

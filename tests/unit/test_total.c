@@ -2,6 +2,7 @@
  * while others are between their two steps. Built with the numbered points (point.h), so that an interleaving can be chosen. */
 #include "apart.h"
 #include "decisions/check.h"
+#include "decisions/regroup.h"
 #include "table/clients.h"
 #include "values/point.h"
 #include "table/table.h"
@@ -69,7 +70,7 @@ static int close_table(void **state)
 static void publish_total(uint32_t total)
 {
 	settings.total = total;
-	assert_true(limits_publish(&table, limits_turn(&table), &settings));
+	assert_true(regroup_publish(&table, limits_turn(&table), &settings));
 }
 
 static struct connection connection_of(unsigned client, unsigned port)
@@ -351,7 +352,7 @@ static void one_leaves_before_and_one_comes_after_the_slots_are_counted(void **s
 static void publish_prefix(uint8_t prefix)
 {
 	settings.ipv6_prefix = prefix;
-	assert_true(limits_publish(&table, limits_turn(&table), &settings));
+	assert_true(regroup_publish(&table, limits_turn(&table), &settings));
 }
 
 static uint32_t count_of(unsigned client)
@@ -584,7 +585,7 @@ static void publications_of_one_process_do_not_share_a_block(void **state)
 		at(i % 2 == 0 ? POINT_LIMITS_CLAIMED : POINT_LIMITS_WRITTEN, others[i / 2]);
 		static struct settings one;
 		settings_copy(&one, &settings);
-		assert_true(limits_publish(&table, turn, &one));
+		assert_true(regroup_publish(&table, turn, &one));
 		assert_int_equal(total_in_force(), 2);
 		publish_total(3 + (uint32_t)i);
 		assert_int_equal(total_in_force(), 3 + i);

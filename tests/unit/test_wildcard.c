@@ -2,6 +2,7 @@
  * arrived, and all the same nobody is refused because of one that is gone, nor admitted past the limit. */
 #include "apart.h"
 #include "decisions/check.h"
+#include "decisions/regroup.h"
 #include "table/clients.h"
 #include "kernel/kernel.h"
 #include "table/records.h"
@@ -263,7 +264,7 @@ static void back_from_the_same_port(bool asked)
 	struct settings changed = settings;
 
 	changed.per_ip = asked ? 1 : 2;
-	assert_true(limits_publish(&table, limits_turn(&table), &changed));
+	assert_true(regroup_publish(&table, limits_turn(&table), &changed));
 	struct arrival first = arrive("127.0.0.9", 0, "127.0.0.1", port);
 	assert_int_equal(lacks_address(&first), !asked);
 	assert_int_equal(getsockname(first.client, (struct sockaddr *)&name, &length), 0);
@@ -324,7 +325,7 @@ static void near_the_limit_on_all_it_is_asked_for(void **state)
 
 	(void)state;
 	changed.total = 4;
-	assert_true(limits_publish(&table, limits_turn(&table), &changed));
+	assert_true(regroup_publish(&table, limits_turn(&table), &changed));
 	for (int i = 0; i < 4; i++) {
 		char peer[16];
 		snprintf(peer, sizeof(peer), "127.0.1.%d", i + 1);

@@ -1,0 +1,19 @@
+/* At which addresses connections to a wildcard listener arrive, as far as it was asked (layout.h, `arrived` and `steered`). */
+#ifndef CONNLIMIT_ARRIVED_H
+#define CONNLIMIT_ARRIVED_H
+
+#include "table/table.h"
+
+/* Remembers that connections to a wildcard listener arrive at this address. */
+void arrived_at(struct table *table, const struct address *address);
+
+/* Asks for the connection's `local` and remembers it. False if the kernel does not say. */
+bool arrived_ask(struct table *table, struct connection *connection);
+
+/* The same, if it was not asked for yet. */
+static inline bool connection_ask_local(struct table *table, struct connection *connection)
+{
+	return __builtin_expect(connection->unasked == 0, 1) || arrived_ask(table, connection);
+}
+
+#endif
