@@ -1,12 +1,9 @@
 #include "decisions/search.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 #include "kernel/kernel.h"
 #include "table/arrived.h"
 #include "table/records.h"
-
-#include <sys/mman.h>
-#include <sys/syscall.h>
 
 /* Memory for one, mapped for as long as it lasts. */
 struct sought {
@@ -51,9 +48,7 @@ int64_t search_unplaced(struct table *table, uint32_t entry, const struct connec
 	int64_t own = 0;
 
 	*dropped = 0;
-	if (!may_call(SYS_mmap, 0, size, PROT_READ | PROT_WRITE) || !may_call(SYS_munmap, 0, 0, 0))
-		return -1;
-	struct sought *sought = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct sought *sought = door_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 	if (sought == MAP_FAILED)
 		return -1;
 	sought->state = (uint64_t *)(sought + 1);
@@ -78,7 +73,7 @@ int64_t search_unplaced(struct table *table, uint32_t entry, const struct connec
 			arrived_at(table, &question->connection.local.address);
 		}
 	}
-	munmap(sought, size);
+	door_munmap(sought, size);
 	atomic_fetch_add_explicit(&table->header->check_gone, (uint64_t)*dropped, memory_order_relaxed);
 	return answered ? own : -1;
 }

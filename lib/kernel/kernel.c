@@ -1,19 +1,14 @@
 #include "kernel/kernel.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 static _Atomic int way;
 
@@ -32,10 +27,7 @@ bool kernel_state_is_held(unsigned state, uint32_t inode)
 
 int kernel_diag_socket(void)
 {
-	if (!may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
-	    !MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_close))
-		return -1;
-	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+	return door_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 }
 
 struct request {
@@ -127,13 +119,12 @@ static bool ask_some(int descriptor, const struct request *requests, size_t aske
 	bool answered = false;
 
 	/* The kernel answers within sendto: every reply is in our queue when it returns. */
-	if (sendto(descriptor, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) != (ssize_t)bytes)
+	if (door_sendto(descriptor, requests, bytes, MSG_DONTWAIT, &kernel, sizeof(kernel)) != (ssize_t)bytes)
 		return false;
 	for (size_t replies = 0; replies < asked; replies++) {
 		struct sockaddr_nl from = {0};
 		socklen_t from_length = sizeof(from);
-		ssize_t length =
-		    recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+		ssize_t length = door_recvfrom(descriptor, buffer, sizeof(buffer), MSG_DONTWAIT, &from, &from_length);
 		if (length <= 0)
 			break;
 		if (from_length != sizeof(from) || from.nl_pid != 0)
@@ -163,7 +154,7 @@ static __attribute__((noinline)) bool ask_sock_diag(struct question *questions, 
 			asked = 0;
 		}
 	}
-	close(descriptor);
+	door_close(descriptor);
 	return answered;
 }
 
@@ -253,13 +244,11 @@ static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6,
 	size_t filled = 0;
 	bool header = true;
 
-	if (!may_call(SYS_openat, AT_FDCWD, 0, O_RDONLY | O_CLOEXEC) || !MAY_CALL_EACH(SYS_read, SYS_close))
-		return false;
-	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	int descriptor = door_open(path, O_RDONLY | O_CLOEXEC);
 	if (descriptor < 0)
 		return false;
 	for (;;) {
-		ssize_t length = read(descriptor, buffer + filled, sizeof(buffer) - filled);
+		ssize_t length = door_read(descriptor, buffer + filled, sizeof(buffer) - filled);
 		if (length <= 0)
 			break;
 		filled += (size_t)length;
@@ -276,7 +265,7 @@ static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6,
 		if (filled == sizeof(buffer))
 			break; /* no line is this long: not the file that we know */
 	}
-	close(descriptor);
+	door_close(descriptor);
 	return !header;
 }
 
@@ -333,7 +322,7 @@ static bool ask_proc(struct question *questions, size_t number)
 	return true;
 }
 
-static bool ask(struct question *questions, size_t number)
+bool kernel_ask(struct question *questions, size_t number)
 {
 	enum kernel_way found = KERNEL_UNREACHABLE;
 	size_t unix_sockets = 0;
@@ -356,15 +345,4 @@ static bool ask(struct question *questions, size_t number)
 		found = KERNEL_PROC;
 	atomic_store_explicit(&way, found, memory_order_relaxed);
 	return found != KERNEL_UNREACHABLE;
-}
-
-/* It has cancellation points (pthreads(7)), and whoever asks has descriptors of its own to lose. */
-bool kernel_ask(struct question *questions, size_t number)
-{
-	int cancellable = 0;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-	bool answered = ask(questions, number);
-	pthread_setcancelstate(cancellable, NULL);
-	return answered;
 }

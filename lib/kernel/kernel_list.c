@@ -1,11 +1,12 @@
 /* All TCP sockets that the kernel has, by a dump of sock_diag(7). */
 #include "kernel/kernel.h"
 
+#include "values/door.h"
+
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct endpoint end_of(const struct inet_diag_msg *message, const __be32 *address, __be16 port)
 {
@@ -72,15 +73,14 @@ static bool list(int descriptor, int family, unsigned states, uint16_t port, cha
 		     .id.idiag_sport = htons(port)},
 	};
 
-	if (sendto(descriptor, &request, sizeof(request), MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) !=
+	if (door_sendto(descriptor, &request, sizeof(request), MSG_DONTWAIT, &kernel, sizeof(kernel)) !=
 	    (ssize_t)sizeof(request))
 		return false;
 	for (;;) {
 		struct sockaddr_nl from = {0};
 		socklen_t from_length = sizeof(from);
 		/* What comes next is made when this is read, so there is never anything to wait for. */
-		ssize_t length =
-		    recvfrom(descriptor, buffer, size, MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from, &from_length);
+		ssize_t length = door_recvfrom(descriptor, buffer, size, MSG_DONTWAIT | MSG_TRUNC, &from, &from_length);
 
 		if (length <= 0 || (size_t)length > size)
 			return false;
@@ -100,6 +100,6 @@ bool kernel_list(int family, unsigned states, uint16_t port, char *buffer, size_
 	if (descriptor < 0)
 		return false;
 	bool all = list(descriptor, family, states, port, buffer, size, visit, with);
-	close(descriptor);
+	door_close(descriptor);
 	return all;
 }

@@ -5,7 +5,6 @@
 
 #include <linux/netlink.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <string.h>
 
 struct search {
@@ -190,7 +189,6 @@ static bool look_through(struct search *search)
 bool kernel_search(struct question *questions, size_t number, const struct connection *proof, bool any_port, uint32_t *order)
 {
 	struct search search = {.questions = questions, .order = order, .proof = proof, .any_port = any_port};
-	int cancellable = 0;
 
 	for (size_t i = 0; i < number; i++)
 		if (is_sought(&questions[i]) ||
@@ -199,10 +197,7 @@ bool kernel_search(struct question *questions, size_t number, const struct conne
 	if (!any_unanswered(&search))
 		return true;
 	sort_by_peer(&search);
-	/* As in kernel_ask: it has cancellation points. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
 	bool all = look_through(&search);
-	pthread_setcancelstate(cancellable, NULL);
 	for (size_t i = 0; i < search.listed && all; i++)
 		if (is_sought(&questions[order[i]]))
 			questions[order[i]].answer = ANSWER_GONE;

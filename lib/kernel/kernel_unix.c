@@ -6,18 +6,14 @@
  * without that one found nothing is believed. */
 #include "kernel/kernel.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 
-#include <errno.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -36,10 +32,10 @@ bool kernel_unix_identity(int descriptor, uint64_t *inode, uint64_t *cookie)
 	struct stat facts;
 	socklen_t length = sizeof(*cookie);
 
-	if (!MAY_CALL_FSTAT || !MAY_CALL_EACH(SYS_getsockopt) || fstat(descriptor, &facts) != 0)
+	if (door_fstat(descriptor, &facts) != 0)
 		return false;
 	*inode = facts.st_ino;
-	if (getsockopt(descriptor, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length) != 0 || length != sizeof(*cookie))
+	if (door_getsockopt(descriptor, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length) != 0 || length != sizeof(*cookie))
 		*cookie = 0;
 	return true;
 }
@@ -51,8 +47,7 @@ bool kernel_unix_connection(struct connection *connection, int descriptor)
 	uint64_t inode;
 	uint64_t cookie;
 
-	if (!may_call(SYS_getsockopt, descriptor, SOL_SOCKET, SO_PEERCRED) ||
-	    getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &user, &length) != 0 || user.uid == (uid_t)-1 ||
+	if (door_getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &user, &length) != 0 || user.uid == (uid_t)-1 ||
 	    !kernel_unix_identity(descriptor, &inode, &cookie))
 		return false;
 	*connection = connection_of_unix(user.uid, inode, cookie);
@@ -102,15 +97,14 @@ static bool ask(int netlink, const struct request *requests, size_t number, enum
 	_Alignas(struct nlmsghdr) char buffer[512];
 	size_t bytes = number * sizeof(*requests);
 
-	if (sendto(netlink, requests, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel)) != (ssize_t)bytes)
+	if (door_sendto(netlink, requests, bytes, MSG_DONTWAIT, &kernel, sizeof(kernel)) != (ssize_t)bytes)
 		return false;
 	for (size_t replies = 0; replies < number; replies++) {
 		struct sockaddr_nl from = {0};
 		socklen_t from_length = sizeof(from);
 		uint32_t sequence;
 		enum answer answer;
-		ssize_t length =
-		    recvfrom(netlink, buffer, sizeof(buffer), MSG_DONTWAIT, (struct sockaddr *)&from, &from_length);
+		ssize_t length = door_recvfrom(netlink, buffer, sizeof(buffer), MSG_DONTWAIT, &from, &from_length);
 
 		if (length <= 0)
 			break;
@@ -131,12 +125,8 @@ __attribute__((noinline)) bool kernel_ask_unix(struct question *questions, size_
 	size_t asked = 0;
 	bool believed = false;
 
-	if (!may_call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) ||
-	    !may_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) ||
-	    !MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_close))
-		return false;
-	int own = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int netlink = own >= 0 ? socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG) : -1;
+	int own = door_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int netlink = own >= 0 ? kernel_diag_socket() : -1;
 	if (netlink >= 0 && kernel_unix_identity(own, &own_inode, &own_cookie) && own_cookie != 0) {
 		for (size_t i = 0; i < number && i < QUESTIONS_MOST; i++) {
 			memcpy(place, questions[i].connection.local.address.bytes, sizeof(place));
@@ -147,9 +137,9 @@ __attribute__((noinline)) bool kernel_ask_unix(struct question *questions, size_
 		believed = ask(netlink, requests, asked, answers);
 	}
 	if (netlink >= 0)
-		close(netlink);
+		door_close(netlink);
 	if (own >= 0)
-		close(own);
+		door_close(own);
 	for (size_t i = 0; believed && i < number && i < QUESTIONS_MOST; i++)
 		if (connection_is_unix(&questions[i].connection))
 			questions[i].answer = answers[i + 1];

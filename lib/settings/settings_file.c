@@ -1,5 +1,6 @@
 /* Reading the file of limits: systemd.exec(5), EnvironmentFile=. */
 #include "settings/settings.h"
+#include "values/door.h"
 #include "values/text.h"
 
 #include <errno.h>
@@ -326,7 +327,7 @@ static const char *not_trusted(const struct stat *facts)
 {
 	if (!S_ISREG(facts->st_mode))
 		return "is not a regular file";
-	if (facts->st_uid != 0 && facts->st_uid != geteuid())
+	if (facts->st_uid != 0 && facts->st_uid != door_geteuid())
 		return "is ignored: it belongs neither to root nor to the daemon's user";
 	if ((facts->st_mode & S_IWOTH) != 0)
 		return "is ignored: others may write to it";
@@ -346,17 +347,17 @@ static int open_regular(const char *path)
 	char again[32];
 	struct stat facts;
 
-	int looked_at = open(path, O_PATH | O_CLOEXEC);
-	if (looked_at < 0 || fstat(looked_at, &facts) != 0 || !S_ISREG(facts.st_mode))
+	int looked_at = door_open(path, O_PATH | O_CLOEXEC);
+	if (looked_at < 0 || door_fstat(looked_at, &facts) != 0 || !S_ISREG(facts.st_mode))
 		return looked_at; /* reading it is an error, and so is its kind */
 	struct text name = text_begin(again, sizeof(again));
 	text_add(&name, "/proc/self/fd/");
 	text_add_number(&name, (uint64_t)looked_at);
-	int descriptor = open(again, FLAGS);
+	int descriptor = door_open(again, FLAGS);
 	if (descriptor < 0)
-		descriptor = open(path, FLAGS);
+		descriptor = door_open(path, FLAGS);
 	int number = errno;
-	close(looked_at);
+	door_close(looked_at);
 	errno = number;
 	return descriptor;
 }
@@ -374,19 +375,19 @@ bool settings_from_file(struct settings *settings, struct settings *work, char *
 		errno = kept;
 		return said;
 	}
-	const char *why = fstat(descriptor, &facts) == 0 ? not_trusted(&facts) : "cannot be examined";
+	const char *why = door_fstat(descriptor, &facts) == 0 ? not_trusted(&facts) : "cannot be examined";
 	if (why != NULL) {
-		close(descriptor);
+		door_close(descriptor);
 		errno = kept;
 		return file_wrong(error, path, (struct place){0}, why);
 	}
 	while (length <= SETTINGS_FILE_MOST) {
-		ssize_t n = read(descriptor, buffer + length, SETTINGS_FILE_MOST + 1 - length);
+		ssize_t n = door_read(descriptor, buffer + length, SETTINGS_FILE_MOST + 1 - length);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
 			int number = errno;
-			close(descriptor);
+			door_close(descriptor);
 			errno = kept;
 			return system_said(error, path, "cannot be read", number);
 		}
@@ -394,7 +395,7 @@ bool settings_from_file(struct settings *settings, struct settings *work, char *
 			break;
 		length += (size_t)n;
 	}
-	close(descriptor);
+	door_close(descriptor);
 	errno = kept;
 	if (length > SETTINGS_FILE_MOST)
 		return file_wrong(error, path, (struct place){0}, "is larger than 1048576 bytes");

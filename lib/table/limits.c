@@ -1,7 +1,6 @@
 /* The limits in force: published to all processes at once, read by each without waiting. */
 #include "values/alive.h"
 #include "values/clock.h"
-#include "values/confined.h"
 #include "values/point.h"
 #include "table/table.h"
 
@@ -111,7 +110,7 @@ uint64_t limits_turn(struct table *table)
  * code that a signal handler interrupted. */
 static struct limit_block *claim_block(struct table *table)
 {
-	uint32_t thread = (uint32_t)gettid();
+	uint32_t thread = thread_self();
 
 	for (unsigned i = 0; i < LIMIT_BLOCKS; i++) {
 		struct limit_block *block = &table->blocks[i];

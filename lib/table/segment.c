@@ -1,23 +1,21 @@
 #include "table/segment.h"
 
 #include "values/alive.h"
+#include "values/door.h"
 #include "values/fingerprint.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/ipc.h>
-#include <sys/mman.h>
 #include <sys/shm.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { KEYS = 8 }; /* keys tried for one name: some may be taken by strangers */
 
 static key_t key_of(const char *name, unsigned attempt)
 {
 	static const uint64_t well_known[2] = {0x636f6e6e6c696d69, 0x7461626c656e616d};
-	uint64_t hash = ((uint64_t)geteuid() << 8) | attempt;
+	uint64_t hash = ((uint64_t)door_geteuid() << 8) | attempt;
 
 	for (; *name != '\0'; name++)
 		hash = fingerprint(well_known, hash, (unsigned char)*name, 0);
@@ -30,10 +28,10 @@ static bool ours(int id, size_t *size, bool *left)
 {
 	struct shmid_ds facts;
 
-	if (shmctl(id, IPC_STAT, &facts) != 0)
+	if (door_shmctl(id, IPC_STAT, &facts) != 0)
 		return false;
 	/* Someone else who made it first, or who gave it to us, could still write to it. */
-	if (facts.shm_perm.uid != geteuid() || facts.shm_perm.cuid != geteuid() || (facts.shm_perm.mode & 0077) != 0)
+	if (facts.shm_perm.uid != door_geteuid() || facts.shm_perm.cuid != door_geteuid() || (facts.shm_perm.mode & 0077) != 0)
 		return false;
 	*size = facts.shm_segsz;
 	/* One that nobody has attached yet is just being made. */
@@ -43,7 +41,7 @@ static bool ours(int id, size_t *size, bool *left)
 
 static bool attach(struct segment *segment, int id, size_t size, int flags)
 {
-	void *base = shmat(id, NULL, flags);
+	void *base = door_shmat(id, NULL, flags);
 
 	if (base == (void *)-1) // NOLINT(performance-no-int-to-ptr): what shmat(2) says it returns
 		return false;
@@ -57,8 +55,8 @@ static void remove_unattached(int id)
 	struct shmid_ds facts;
 	int kept = errno;
 
-	if (shmctl(id, IPC_STAT, &facts) == 0 && facts.shm_nattch == 0)
-		shmctl(id, IPC_RMID, NULL);
+	if (door_shmctl(id, IPC_STAT, &facts) == 0 && facts.shm_nattch == 0)
+		door_shmctl(id, IPC_RMID, NULL);
 	errno = kept;
 }
 
@@ -68,7 +66,7 @@ bool segment_attach(struct segment *segment, const char *name, size_t size, segm
 
 	for (unsigned attempt = 0; attempt < KEYS; attempt++) {
 		key_t key = key_of(name, attempt);
-		int id = shmget(key, 0, 0);
+		int id = door_shmget(key, 0, 0);
 		size_t found = 0;
 		bool left = false;
 
@@ -76,13 +74,13 @@ bool segment_attach(struct segment *segment, const char *name, size_t size, segm
 		if (id < 0 && errno == ENOENT) {
 			if (size == 0)
 				return false;
-			id = shmget(key, size, IPC_CREAT | IPC_EXCL | 0600);
+			id = door_shmget(key, size, IPC_CREAT | IPC_EXCL | 0600);
 			if (id >= 0) {
 				*made = true;
 				found = size;
 			} else if (errno == EEXIST) {
-				id = shmget(key, 0,
-					    0); /* made by another process of ours between the two calls, or a stranger's */
+				id = door_shmget(
+				    key, 0, 0); /* made by another process of ours between the two calls, or a stranger's */
 			} else {
 				return false;
 			}
@@ -90,7 +88,7 @@ bool segment_attach(struct segment *segment, const char *name, size_t size, segm
 		if (id < 0 || (!*made && !ours(id, &found, &left)))
 			continue;
 		/* Whoever makes a table has a new one: what is in one that nobody uses may be anything. */
-		if (left && size != 0 && !removed && fits(NULL, found, name) && shmctl(id, IPC_RMID, NULL) == 0) {
+		if (left && size != 0 && !removed && fits(NULL, found, name) && door_shmctl(id, IPC_RMID, NULL) == 0) {
 			removed = true;
 			attempt--;
 			continue;
@@ -112,7 +110,7 @@ bool segment_attach(struct segment *segment, const char *name, size_t size, segm
 
 bool segment_anonymous(struct segment *segment, size_t size)
 {
-	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *base = door_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 
 	if (base == MAP_FAILED)
 		return false;
@@ -124,7 +122,7 @@ bool segment_attach_id(struct segment *segment, int id, bool read_only)
 {
 	struct shmid_ds facts;
 
-	return shmctl(id, IPC_STAT, &facts) == 0 && attach(segment, id, facts.shm_segsz, read_only ? SHM_RDONLY : 0);
+	return door_shmctl(id, IPC_STAT, &facts) == 0 && attach(segment, id, facts.shm_segsz, read_only ? SHM_RDONLY : 0);
 }
 
 bool segment_attach_file(struct segment *segment, int descriptor, size_t size)
@@ -132,13 +130,13 @@ bool segment_attach_file(struct segment *segment, int descriptor, size_t size)
 	struct stat facts;
 
 	/* Past the file's end there is no memory, but SIGBUS. */
-	if (fstat(descriptor, &facts) != 0)
+	if (door_fstat(descriptor, &facts) != 0)
 		return false;
 	if (facts.st_size < 0 || (size_t)facts.st_size < size) {
 		errno = EINVAL;
 		return false;
 	}
-	void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+	void *base = door_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor);
 	if (base == MAP_FAILED)
 		return false;
 	*segment = (struct segment){.id = -1, .base = base, .size = size};
@@ -152,9 +150,9 @@ void segment_retire(const struct segment *segment)
 	struct shmid_ds facts;
 
 	/* In an IPC namespace of its own (ipc_namespaces(7)) a process would find another one under the number. */
-	if (segment->base != NULL && segment->id >= 0 && shmctl(segment->id, IPC_STAT, &facts) == 0 &&
+	if (segment->base != NULL && segment->id >= 0 && door_shmctl(segment->id, IPC_STAT, &facts) == 0 &&
 	    facts.shm_segsz == segment->size && facts.shm_nattch <= 1)
-		shmctl(segment->id, IPC_RMID, NULL);
+		door_shmctl(segment->id, IPC_RMID, NULL);
 }
 
 void segment_detach(struct segment *segment, bool last_removes)
@@ -162,11 +160,11 @@ void segment_detach(struct segment *segment, bool last_removes)
 	if (segment->base == NULL)
 		return;
 	if (segment->id < 0) {
-		munmap(segment->base, segment->size);
+		door_munmap(segment->base, segment->size);
 	} else {
 		if (last_removes)
 			segment_retire(segment);
-		shmdt(segment->base);
+		door_shmdt(segment->base);
 	}
 	segment->base = NULL;
 }
@@ -180,14 +178,14 @@ static bool lives(pid_t pid)
 void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), void *with)
 {
 	struct shm_info info = {0};
-	int highest = shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info);
+	int highest = door_shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info);
 	time_t now = time(NULL);
 
 	for (int index = 0; index <= highest; index++) {
 		struct shmid_ds found = {0}; /* for valgrind, which does not know that SHM_STAT fills it */
-		int id = shmctl(index, SHM_STAT_ANY, &found);
+		int id = door_shmctl(index, SHM_STAT_ANY, &found);
 		if (id < 0 && errno == EINVAL)
-			id = shmctl(index, SHM_STAT, &found);
+			id = door_shmctl(index, SHM_STAT, &found);
 		struct segment_facts facts;
 
 		if (id < 0)
@@ -203,7 +201,7 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 		    .detached = now > changed ? now - changed : 0,
 		    .maker_lives = lives(found.shm_cpid),
 		    .last_lives = lives(found.shm_atime != 0 ? found.shm_lpid : found.shm_cpid),
-		    .readable = found.shm_perm.uid == geteuid() || geteuid() == 0,
+		    .readable = found.shm_perm.uid == door_geteuid() || door_geteuid() == 0,
 		};
 		if (!visit(&facts, with))
 			return;
@@ -212,5 +210,5 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 
 void segment_remove(int id)
 {
-	shmctl(id, IPC_RMID, NULL);
+	door_shmctl(id, IPC_RMID, NULL);
 }

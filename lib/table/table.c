@@ -1,6 +1,7 @@
 /* A table's memory: how it is laid out, made, attached and left. */
 #include "table/table.h"
 
+#include "values/alive.h"
 #include "values/clock.h"
 #include "values/fingerprint.h"
 #include "values/point.h"
@@ -96,11 +97,11 @@ static uint64_t random_word(void)
 	static const uint64_t unused_key[2] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9};
 	uint64_t word = 0;
 
-	if (getentropy(&word, sizeof(word)) == 0 && word != 0)
+	if (door(SYS_getrandom, (long)&word, sizeof(word), 0, 0, 0, 0) == sizeof(word) && word != 0)
 		return word;
 	/* A kernel that forbids getrandom: AT_RANDOM is 16 bytes that it gave this process at exec. */
 	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
-	return fingerprint(given != NULL ? given : unused_key, clock_us() ^ (uint64_t)getpid() << 40, (uintptr_t)&word, 0);
+	return fingerprint(given != NULL ? given : unused_key, clock_us() ^ (uint64_t)door_getpid() << 40, (uintptr_t)&word, 0);
 }
 
 static void program_name(char *text, size_t size)
@@ -114,7 +115,7 @@ uint64_t network_namespace(void)
 {
 	struct stat facts;
 
-	return stat("/proc/self/ns/net", &facts) == 0 ? facts.st_ino : 0;
+	return door_fstatat(AT_FDCWD, "/proc/self/ns/net", &facts, 0) == 0 ? facts.st_ino : 0;
 }
 
 static void prepare(struct table *table, const char *name, const struct settings *settings)
@@ -127,7 +128,7 @@ static void prepare(struct table *table, const char *name, const struct settings
 		set_once(&header->born, clock_ms() + 1);
 		set_once(&header->network, network_namespace());
 		uint32_t nobody = 0;
-		atomic_compare_exchange_strong(&header->maker, &nobody, (uint32_t)getpid());
+		atomic_compare_exchange_strong(&header->maker, &nobody, process_self());
 		strncpy(header->name, name, sizeof(header->name) - 1);
 		program_name(header->program, sizeof(header->program));
 		atomic_store(&header->extent, CAPACITY_LEAST);
@@ -151,9 +152,9 @@ static bool settle(struct table *table, const char *name, const struct settings 
 		return false;
 	}
 	lay_out(table, table->segment.base, capacity);
-	table->pid = (uint32_t)getpid();
+	table->pid = process_self();
 	/* A table in a core dump would carry the addresses of every client. */
-	madvise(table->segment.base, table->segment.size, MADV_DONTDUMP);
+	door_madvise(table->segment.base, table->segment.size, MADV_DONTDUMP);
 	prepare(table, name, settings);
 	return true;
 }
@@ -168,7 +169,7 @@ static bool remove_abandoned(const struct segment_facts *facts, void *with)
 
 	(void)with;
 	int64_t after = facts->last_lives ? ABANDONED_SECONDS : ABANDONED_BY_THE_DEAD_SECONDS;
-	if (facts->attached != 0 || facts->detached < after || (facts->owner != geteuid() && geteuid() != 0) ||
+	if (facts->attached != 0 || facts->detached < after || (facts->owner != door_geteuid() && door_geteuid() != 0) ||
 	    capacity_of_size(facts->size) == 0 || !segment_attach_id(&segment, facts->id, true))
 		return true;
 	uint64_t magic = atomic_load(&((struct table_header *)segment.base)->magic);
@@ -228,7 +229,7 @@ static bool look_at(struct table *table, struct segment segment)
 	}
 	table->segment = segment;
 	lay_out(table, segment.base, capacity);
-	table->pid = (uint32_t)getpid();
+	table->pid = process_self();
 	table->secret[0] = atomic_load(&table->header->secret[0]);
 	table->secret[1] = atomic_load(&table->header->secret[1]);
 	return true;

@@ -1,5 +1,8 @@
 #include "values/confined.h"
 
+#include "values/door.h"
+#include "values/hot.h"
+
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
@@ -139,16 +142,17 @@ static bool harmless(uint32_t answer)
 	}
 }
 
-bool confined_may_call(long number, long first, long second, long third)
+COLD bool confined_may_call(long number, const long arguments[6])
 {
 	struct seccomp_data data = {
 	    .nr = (int)number,
 	    .arch = ARCHITECTURE,
 	    .instruction_pointer = (uintptr_t)confined_may_call,
-	    .args = {(uint64_t)first, (uint64_t)second, (uint64_t)third},
 	};
 	unsigned number_taken = atomic_load(&taken);
 
+	for (int i = 0; i < 6; i++)
+		data.args[i] = (uint64_t)arguments[i];
 	if (ARCHITECTURE == 0 || atomic_load(&wholly))
 		return false;
 	for (unsigned i = 0; i < number_taken && i < FILTERS_MOST; i++)
@@ -160,7 +164,7 @@ bool confined_may_call(long number, long first, long second, long third)
 bool confined_may_call_each(const short *numbers, unsigned length)
 {
 	for (unsigned i = 0; i < length; i++)
-		if (!confined_may_call(numbers[i], 0, 0, 0))
+		if (!confined_may_call(numbers[i], (const long[6]){0}))
 			return false;
 	return true;
 }
@@ -170,8 +174,8 @@ struct sock_filter *confined_room(void)
 	struct sock_filter *room = atomic_exchange(&spare, NULL);
 	int kept = errno;
 
-	if (room == NULL && may_call(SYS_mmap, 0, 0, 0)) {
-		void *made = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (room == NULL) {
+		void *made = door_mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 		room = made != MAP_FAILED ? made : NULL;
 	}
 	errno = kept;

@@ -1,8 +1,8 @@
 /* System calls that this process has forbidden itself (seccomp(2)).
  *
  * A worker that confines itself allows the calls that it makes itself. One of ours beside them could be its end, so whoever
- * makes a call that the daemon did not ask for asks here first, and steps aside. The answer is the filter's own: the program
- * that the process gave to the kernel is run here on what the kernel would run it on.
+ * makes a call that the daemon did not ask for asks here first (door.h), and steps aside. The answer is the filter's own: the
+ * program that the process gave to the kernel is run here on what the kernel would run it on.
  *
  * Filters that were there before this program started are not known here; systemd's and the container engines' answer
  * with an error, or allow what ordinary services do.
@@ -18,14 +18,20 @@
 
 extern _Atomic bool confined;
 
-bool confined_may_call(long number, long first, long second, long third);
+bool confined_may_call(long number, const long arguments[6]);
 
-/* Whether the call would do no worse than fail. Where the arguments are not given, or given as 0, a filter that looks at them
- * may answer for other ones. */
-static inline bool may_call(long number, long first, long second, long third)
+/* Whether the call would do no worse than fail. door.h asks so for each call that it makes. */
+static inline bool may_call_so(long number, long a, long b, long c, long d, long e, long f)
 {
 	return __builtin_expect(!atomic_load_explicit(&confined, memory_order_relaxed), 1) ||
-	       confined_may_call(number, first, second, third);
+	       confined_may_call(number, (const long[6]){a, b, c, d, e, f});
+}
+
+/* The same for one that is made elsewhere, through libc. Where the arguments are not given, or given as 0, a filter that looks
+ * at them may answer for other ones. */
+static inline bool may_call(long number, long first, long second, long third)
+{
+	return may_call_so(number, first, second, third, 0, 0, 0);
 }
 
 /* The same for several calls, whatever their arguments. */

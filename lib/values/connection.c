@@ -1,6 +1,6 @@
 #include "values/connection.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 #include "values/hot.h"
 
 #include <string.h>
@@ -22,8 +22,7 @@ COLD bool connection_ask(struct connection *connection)
 	struct sockaddr_storage local;
 	socklen_t length = sizeof(local);
 
-	if (!may_call(SYS_getsockname, connection->unasked - 1, 0, 0) ||
-	    getsockname(connection->unasked - 1, (struct sockaddr *)&local, &length) != 0 ||
+	if (door_getsockname(connection->unasked - 1, &local, &length) != 0 ||
 	    !endpoint_from_sockaddr(&connection->local, (struct sockaddr *)&local, length))
 		return false;
 	connection->unasked = 0;

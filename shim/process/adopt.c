@@ -5,10 +5,7 @@
 #include "process/peer.h"
 
 #include "table/arrived.h"
-#include "values/confined.h"
-
-#include <poll.h>
-#include <sys/syscall.h>
+#include "values/door.h"
 
 void adopt(int descriptor)
 {
@@ -27,7 +24,7 @@ static bool listens(int descriptor)
 	int value = 0;
 	socklen_t length = sizeof(value);
 
-	return getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0 && value != 0;
+	return door_getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0 && value != 0;
 }
 
 bool adopt_inherited(void)
@@ -39,7 +36,7 @@ bool adopt_inherited(void)
 	for (int i = 0; i < LOOKED_AT; i++)
 		open[i] = (struct pollfd){.fd = i};
 	/* One call tells which descriptors are open: the others come back as POLLNVAL. It fails if RLIMIT_NOFILE is lower. */
-	while (number > 0 && poll(open, number, 0) < 0)
+	while (number > 0 && door_poll(open, number) < 0)
 		number /= 2;
 	bool any_listens = false;
 	for (unsigned i = 0; i < number; i++) {

@@ -12,15 +12,13 @@
 #include "values/alive.h"
 #include "decisions/regroup.h"
 #include "values/clock.h"
-#include "values/confined.h"
+#include "values/door.h"
 #include "values/fingerprint.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -51,10 +49,9 @@ const char *limiter_name(void)
 	return name;
 }
 
-/* Of the same page of libc as getpid(2) and _exit(2), which a child that ends has at hand: it has no other one to be had. */
 static bool is_parent(uint32_t pid)
 {
-	return may_call(SYS_getppid, 0, 0, 0) && (uint32_t)getppid() == pid;
+	return door_getppid() == (pid_t)pid;
 }
 
 bool limiter_may_remove_table(void)
@@ -67,8 +64,7 @@ bool limiter_may_remove_table(void)
 
 void limiter_in_child(void)
 {
-	if (may_call(SYS_getpid, 0, 0, 0))
-		limiter_of_process.pid = (uint32_t)getpid();
+	limiter_of_process.pid = process_self();
 	reload_in_child();
 }
 
@@ -86,7 +82,7 @@ static void make_name(void)
 	static const uint64_t no_key[2] = {1, 2};
 	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
 	uint64_t word = given != NULL ? fingerprint(given, 0, 0, 0)
-				      : fingerprint(no_key, clock_us() ^ (uint64_t)getpid() << 40, (uintptr_t)&word, 0);
+				      : fingerprint(no_key, clock_us() ^ (uint64_t)process_self() << 40, (uintptr_t)&word, 0);
 	char *at = name;
 
 	*at++ = '@';
@@ -133,7 +129,7 @@ COLD bool limiter_open_table(void)
 		/* Another thread is at it. It makes a few system calls; a signal handler that interrupted it in this thread
 		 * must not wait for it, hence the bound. */
 		for (int i = 0; i < 1000 && atomic_load(&limiter_state) == LIMITER_OPENING; i++)
-			sched_yield();
+			door(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 		return limiter_is_open();
 	}
 	struct settings_error error;

@@ -1,9 +1,10 @@
 #include "process/listeners.h"
 
+#include "values/door.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
 
 struct endpoint listener_endpoints[LISTENERS_MOST];
 
@@ -15,7 +16,7 @@ static bool option_is(int descriptor, int level, int option, int wanted)
 	int value = -1;
 	socklen_t length = sizeof(value);
 
-	return getsockopt(descriptor, level, option, &value, &length) == 0 && value == wanted;
+	return door_getsockopt(descriptor, level, option, &value, &length) == 0 && value == wanted;
 }
 
 static bool is_wildcard(const struct address *address)
@@ -35,8 +36,7 @@ static bool only_endpoint(int listener, struct endpoint *endpoint)
 	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
 	socklen_t length = sizeof(address);
 
-	if (!option_is(listener, SOL_SOCKET, SO_PROTOCOL, IPPROTO_TCP) ||
-	    getsockname(listener, (struct sockaddr *)&address, &length) != 0 ||
+	if (!option_is(listener, SOL_SOCKET, SO_PROTOCOL, IPPROTO_TCP) || door_getsockname(listener, &address, &length) != 0 ||
 	    !endpoint_from_sockaddr(endpoint, (struct sockaddr *)&address, length) || endpoint->interface != 0)
 		return false;
 	if (is_wildcard(&endpoint->address))

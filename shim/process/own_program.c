@@ -2,7 +2,7 @@
 
 #include "process/near.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,8 +49,9 @@ void own_variables_learn(void)
 	for (char **at = environ; at != NULL && *at != NULL; at++)
 		if (is_ours(*at))
 			bytes += strlen(*at) + 1;
-	char *room = bytes <= sizeof(own_room) ? own_room
-					       : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *room = bytes <= sizeof(own_room)
+			 ? own_room
+			 : door_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	errno = kept;
 	if (room == MAP_FAILED)
 		return;
@@ -62,27 +63,17 @@ void own_variables_learn(void)
 	}
 }
 
-static bool may_learn(void)
-{
-#ifdef SYS_readlink
-	if (!may_call(SYS_readlink, 0, 0, 0))
-		return false;
-#endif
-	return MAY_CALL_EACH(SYS_readlinkat) && MAY_CALL_FSTAT;
-}
-
 void own_program_learn(void)
 {
 	struct stat facts;
 	int kept = errno;
 	int state = UNKNOWN;
 
-	if (atomic_load(&learned) != UNKNOWN || !may_learn() ||
-	    !atomic_compare_exchange_strong(&learned, &state, BEING_LEARNED))
+	if (atomic_load(&learned) != UNKNOWN || !atomic_compare_exchange_strong(&learned, &state, BEING_LEARNED))
 		return;
-	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	ssize_t length = door_readlink("/proc/self/exe", program, sizeof(program) - 1);
 	program[length > 0 ? length : 0] = '\0';
-	if (stat("/proc/self/exe", &facts) == 0) {
+	if (door_fstatat(AT_FDCWD, "/proc/self/exe", &facts, 0) == 0) {
 		program_device = facts.st_dev;
 		program_inode = facts.st_ino;
 		program_mode = facts.st_mode;
@@ -103,7 +94,7 @@ bool own_program(int directory, const char *path, int flags)
 		return false;
 	if (program[0] != '\0' && strcmp(path, program) == 0)
 		return true;
-	bool same = fstatat(directory, path, &facts, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) == 0 &&
+	bool same = door_fstatat(directory, path, &facts, flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) == 0 &&
 		    facts.st_dev == program_device && facts.st_ino == program_inode;
 	errno = kept;
 	return same;
@@ -129,9 +120,9 @@ bool program_is_there(int directory, const char *path, int flags)
 	int kept = errno;
 
 	flags &= AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW;
-	bool there =
-	    path != NULL && fstatat(directory, path, &facts, flags) == 0 && S_ISREG(facts.st_mode) &&
-	    (!MAY_CALL_EACH(SYS_faccessat, SYS_faccessat2) || faccessat(directory, path, X_OK, flags | AT_EACCESS) == 0);
+	bool there = path != NULL && door_fstatat(directory, path, &facts, flags) == 0 && S_ISREG(facts.st_mode) &&
+		     (door(SYS_faccessat2, directory, (long)path, X_OK, flags | AT_EACCESS, 0, 0) == 0 || errno == EPERM ||
+		      errno == ENOSYS);
 	errno = kept;
 	return there;
 }

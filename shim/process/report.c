@@ -5,18 +5,11 @@
 #include "process/near.h"
 #include "process/syslog.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { LINE = 1024, STDERR = 2 };
 
@@ -43,43 +36,25 @@ static bool takes_messages(int descriptor)
 	socklen_t length = sizeof(address);
 	struct stat facts;
 
-	if (descriptor_held(descriptor) != 0 || fstat(descriptor, &facts) != 0)
+	if (descriptor_held(descriptor) != 0 || door_fstat(descriptor, &facts) != 0)
 		return false;
 	if (S_ISSOCK(facts.st_mode))
-		return getsockname(descriptor, (struct sockaddr *)&address, &length) == 0 && address.ss_family == AF_UNIX;
+		return door_getsockname(descriptor, &address, &length) == 0 && address.ss_family == AF_UNIX;
 	if (!S_ISREG(facts.st_mode) || (facts.st_dev == first_device && facts.st_ino == first_inode))
 		return true;
-	int flags = fcntl(descriptor, F_GETFL);
+	int flags = door_fcntl(descriptor, F_GETFL, 0);
 	return flags >= 0 && (flags & O_APPEND) != 0;
-}
-
-static bool may_write(void)
-{
-#ifdef SYS_poll
-	if (!may_call(SYS_poll, 0, 0, 0))
-		return false;
-#endif
-	return MAY_CALL_FSTAT &&
-	       MAY_CALL_EACH(SYS_ppoll, SYS_getsockname, SYS_fcntl, SYS_rt_sigpending, SYS_rt_sigprocmask, SYS_rt_sigtimedwait,
-			     SYS_close) &&
-	       may_call(SYS_write, STDERR, 0, 0);
-}
-
-static bool may_send(void)
-{
-	return may_call(SYS_socket, AF_UNIX, 0, 0) && MAY_CALL_EACH(SYS_sendto, SYS_getpid, SYS_close);
 }
 
 static void write_quietly(int descriptor, const char *line, size_t length)
 {
 	struct pollfd ready = {.fd = descriptor, .events = POLLOUT};
-	static const struct timespec at_once;
 	sigset_t raised;
 	sigset_t before;
 	sigset_t pending;
 
 	/* A full pipe would stop the daemon; POLLOUT means that PIPE_BUF bytes fit (pipe(7)), and a line is shorter. */
-	if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0 || (ready.revents & (POLLERR | POLLHUP)) != 0)
+	if (door_poll(&ready, 1) != 1 || (ready.revents & POLLOUT) == 0 || (ready.revents & (POLLERR | POLLHUP)) != 0)
 		return;
 	/* What a write may raise would end or stop the daemon: SIGPIPE, SIGXFSZ where a file has come to RLIMIT_FSIZE, and
 	 * SIGTTOU from a terminal that belongs to others (tcsetattr(3), TOSTOP), which writes after all if that is blocked. */
@@ -87,17 +62,17 @@ static void write_quietly(int descriptor, const char *line, size_t length)
 	sigaddset(&raised, SIGPIPE);
 	sigaddset(&raised, SIGXFSZ);
 	sigaddset(&raised, SIGTTOU);
-	sigpending(&pending);
-	pthread_sigmask(SIG_BLOCK, &raised, &before);
-	ssize_t written = write(descriptor, line, length);
+	if (door_sigpending(&pending) != 0 || door_sigprocmask(SIG_BLOCK, &raised, &before) != 0)
+		return;
+	ssize_t written = door_write(descriptor, line, length);
 	int why = written < 0 ? errno : 0;
 	int number = why == EPIPE ? SIGPIPE : why == EFBIG ? SIGXFSZ : 0;
 	if (number != 0 && sigismember(&pending, number) == 0) {
 		sigemptyset(&raised);
 		sigaddset(&raised, number);
-		sigtimedwait(&raised, NULL, &at_once);
+		door_sigtake(&raised);
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	door_sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 /* Before there is a table, a person is waiting for the daemon to start. */
@@ -131,10 +106,10 @@ void report(const char *part, ...)
 	}
 	va_end(parts);
 	line[length++] = '\n';
-	if (to == LOG_TO_SYSLOG && may_send() && syslog_send(line, length - 1))
+	if (to == LOG_TO_SYSLOG && syslog_send(line, length - 1))
 		to = LOG_TO_NOWHERE;
 	/* Where there is no syslog, or not any more (chroot), standard error is better than nothing. */
-	if (to != LOG_TO_NOWHERE && may_write() && takes_messages(STDERR))
+	if (to != LOG_TO_NOWHERE && takes_messages(STDERR))
 		write_quietly(STDERR, line, length);
 	errno = kept;
 }

@@ -1,15 +1,11 @@
 #include "process/unseen.h"
 
 #include "process/limiter.h"
-#include "process/real.h"
 #include "process/report.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 
 /* Said where it may be the program that serves: before anything was limited, and by the process that everything comes from; not
  * by each of its children that starts the program for another purpose. */
@@ -29,7 +25,7 @@ static bool option_is(int descriptor, int option, int wanted)
 	int value = -1;
 	socklen_t length = sizeof(value);
 
-	return getsockopt(descriptor, SOL_SOCKET, option, &value, &length) == 0 && value == wanted;
+	return door_getsockopt(descriptor, SOL_SOCKET, option, &value, &length) == 0 && value == wanted;
 }
 
 static bool inherits_listener(int descriptor)
@@ -37,7 +33,7 @@ static bool inherits_listener(int descriptor)
 	if (!option_is(descriptor, SO_ACCEPTCONN, 1) ||
 	    !(option_is(descriptor, SO_DOMAIN, AF_INET) || option_is(descriptor, SO_DOMAIN, AF_INET6)))
 		return false;
-	return (REAL(fcntl)(descriptor, F_GETFD) & FD_CLOEXEC) == 0;
+	return (door_fcntl(descriptor, F_GETFD, 0) & FD_CLOEXEC) == 0;
 }
 
 bool unseen_inherits_listener(void)
@@ -46,7 +42,7 @@ bool unseen_inherits_listener(void)
 	int kept = errno;
 	bool inherits = false;
 
-	for (int i = 0; i < LOOKED_AT && !inherits && MAY_CALL_EACH(SYS_getsockopt, SYS_fcntl); i++)
+	for (int i = 0; i < LOOKED_AT && !inherits; i++)
 		inherits = inherits_listener(i);
 	errno = kept;
 	return inherits;
