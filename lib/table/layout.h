@@ -134,8 +134,9 @@ struct record {
 	struct address local;
 	uint16_t peer_port;
 	uint16_t local_port;
-	uint32_t pid;	/* of the process that accepted it */
-	uint64_t inode; /* reserved */
+	uint32_t pid;	  /* of the process that accepted it */
+	uint32_t network; /* as in struct connection, by which the kernel is asked */
+	uint32_t mptcp;
 } __attribute__((aligned(64)));
 
 enum record_kind { RECORD_FREE, RECORD_CLAIMED, RECORD_OPEN };

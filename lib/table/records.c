@@ -152,6 +152,8 @@ HOT bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, ui
 	record->peer_port = connection->peer.port;
 	record->local_port = connection->local.port;
 	record->pid = table->pid;
+	record->network = connection->network;
+	record->mptcp = connection->mptcp;
 	point_reached(POINT_SLOT_WRITTEN);
 	if (!atomic_compare_exchange_strong(&record->state, &claimed, record_state(generation, RECORD_OPEN, 1)))
 		return false;
@@ -249,6 +251,8 @@ bool record_read(const struct table *table, uint32_t slot, uint64_t *state, stru
 	*connection = (struct connection){
 	    .peer = {.address = record->peer, .port = record->peer_port, .interface = record->interface},
 	    .local = {.address = record->local, .port = record->local_port, .interface = record->interface},
+	    .network = record->network,
+	    .mptcp = record->mptcp,
 	};
 	atomic_thread_fence(memory_order_acquire);
 	uint64_t after = atomic_load_explicit(&record->state, memory_order_relaxed);

@@ -12,8 +12,11 @@
  * One over a Unix-domain socket has its peer's user id in place of an address and no ports; its local address is the socket's
  * inode and the cookie of the network namespace that the kernel counts it to (0: not known), by which sock_diag finds it. */
 struct connection {
-	struct endpoint peer;
+	struct endpoint peer; /* its interface is the one that the kernel is asked with: a link-local address's, or the device
+				 that the listener is bound to */
 	struct endpoint local;
+	uint32_t network; /* the network namespace of the socket: its cookie, folded, and never 0 if it is known */
+	uint32_t mptcp;	  /* the token by which an MPTCP connection is found, 0 for plain TCP */
 	/* 0, or the connection's descriptor + 1 while `local` was not asked for: that is a system call, which most connections
 	 * do without. */
 	int unasked;

@@ -19,6 +19,8 @@ HOT bool connection_with_peer(struct connection *connection, int descriptor, con
 		return from_unix(connection, descriptor);
 	if (!endpoint_from_sockaddr(&connection->peer, peer, length))
 		return false;
+	connection->network = 0;
+	connection->mptcp = 0;
 	if (local == NULL) {
 		connection_ask_later(connection, descriptor, 0);
 	} else if (address_is_unspecified(&local->address)) {
