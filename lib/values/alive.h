@@ -1,4 +1,4 @@
-/* Whether a process whose pid stands in the table still lives. */
+/* Whether a process whose pid stands in the table still lives, and whether it is still the one that was meant. */
 #ifndef CONNLIMIT_ALIVE_H
 #define CONNLIMIT_ALIVE_H
 
@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* False only if the kernel says that there is none (kill(2), ESRCH): one that may not be asked about may live.
@@ -41,5 +42,23 @@ static inline uint32_t process_self(void)
 	errno = kept;
 	return process > 0 ? (uint32_t)process : thread_self();
 }
+
+/* What was last found of a process: its verdict serves for all that it holds, while one decision lasts. All zero at first. */
+struct process_seen {
+	uint32_t pid; /* 0: none was looked at */
+	uint32_t age; /* in hundredths of a second, when it was; UINT32_MAX for longer, and where it is not known */
+	bool lives;   /* and is no zombie */
+};
+
+/* True while a process of that pid lives which is no zombie, and which began no later than `since` (clock_since): so it is not
+ * a later one that was given the same pid. This process itself lives without being looked at. Where neither a pidfd nor /proc
+ * is to be had, nobody is known to live; with a pidfd alone (pidfd_open(2)), a pid is taken for its first owner. The pid is one
+ * of this process's own pid namespace; /proc must be of that as well.
+ *
+ * Looking takes some 20 us and one descriptor at a time. Async-signal-safe; errno is kept. */
+bool process_holds(uint32_t pid, uint32_t since);
+
+/* The same, looking only where `seen` is another one's. */
+bool process_holds_seen(struct process_seen *seen, uint32_t pid, uint32_t since);
 
 #endif

@@ -1,0 +1,131 @@
+#include "values/alive.h"
+
+#include <string.h>
+#include <time.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434 /* the same on every architecture */
+#endif
+
+enum {
+	STAT_BYTES = 512, /* proc_pid_stat(5): the fields up to the time when it began, the longest name included */
+	A_SECOND = 100,	  /* USER_HZ, in which the kernel tells it, is that on every architecture of ours */
+	SLACK = 3,	  /* the clocks' ticks: one may be a little behind the other */
+	STATE = 3,
+	THREADS = 20,
+	BEGAN = 22, /* fields, the first being 1 */
+};
+
+/* The n-th field of a process's line, which are numbers from the fourth on; *number is 0 if it is none. NULL without it. */
+static const char *field(const char *line, size_t length, int n, uint64_t *number)
+{
+	const char *end = line + length;
+	const char *at = memrchr(line, ')', length); /* behind the name, which may hold anything */
+	int reached = STATE - 1;
+
+	*number = 0;
+	for (; at != NULL && at < end && reached < n; at++)
+		reached += *at == ' ' ? 1 : 0;
+	if (at == NULL || reached < n || at >= end)
+		return NULL;
+	for (const char *digit = at; digit < end && *digit >= '0' && *digit <= '9'; digit++)
+		*number = *number * 10 + (uint64_t)(*digit - '0');
+	return at;
+}
+
+static size_t write_path(char path[32], uint32_t pid)
+{
+	char digits[10];
+	size_t length = 0;
+	size_t number = 0;
+
+	do
+		digits[number++] = (char)('0' + pid % 10);
+	while ((pid /= 10) != 0);
+	memcpy(path, "/proc/", 6);
+	length = 6;
+	while (number > 0)
+		path[length++] = digits[--number];
+	memcpy(path + length, "/stat", 6);
+	return length;
+}
+
+static uint32_t age_of(uint64_t began)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	uint64_t ticks = (uint64_t)now.tv_sec * A_SECOND + (uint64_t)now.tv_nsec / (1000000000 / A_SECOND);
+	uint64_t age = ticks > began ? ticks - began : 0;
+	return age < UINT32_MAX ? (uint32_t)age : UINT32_MAX;
+}
+
+/* By /proc: when it began, and whether it lives. A leader that ended before its threads is a zombie, and its process is not.
+ * False if /proc says nothing of it. */
+static __attribute__((noinline)) bool read_stat(struct process_seen *seen)
+{
+	char line[STAT_BYTES];
+	char path[32];
+	uint64_t threads;
+	uint64_t began;
+	uint64_t none;
+
+	write_path(path, seen->pid);
+	int descriptor = door_open(path, O_RDONLY | O_CLOEXEC);
+	if (descriptor < 0)
+		return false;
+	ssize_t length = door_read(descriptor, line, sizeof(line));
+	door_close(descriptor);
+	const char *state = length > 0 ? field(line, (size_t)length, STATE, &none) : NULL;
+	if (state == NULL || field(line, (size_t)length, THREADS, &threads) == NULL ||
+	    field(line, (size_t)length, BEGAN, &began) == NULL)
+		return false;
+	seen->lives = *state != 'X' && (*state != 'Z' || threads > 1);
+	seen->age = age_of(began);
+	return true;
+}
+
+/* A pidfd is had first and asked last: between, the pid is nobody else's, or it is said to have ended. */
+static void look(struct process_seen *seen)
+{
+	int pidfd = door_may_close() ? (int)door(SYS_pidfd_open, seen->pid, 0, 0, 0, 0, 0) : -1;
+
+	*seen = (struct process_seen){.pid = seen->pid, .age = UINT32_MAX};
+	if (pidfd < 0 && (errno == ESRCH || errno == EINVAL))
+		return; /* there is none, or it is a thread's number */
+	bool read = read_stat(seen);
+	if (pidfd < 0)
+		return;
+	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+	int polled = door_poll(&ended, 1);
+	door_close(pidfd);
+	if (polled >= 0)
+		seen->lives = polled == 0;
+	else if (!read)
+		seen->lives = false;
+}
+
+bool process_holds_seen(struct process_seen *seen, uint32_t pid, uint32_t since)
+{
+	int kept = errno;
+	struct timespec now;
+
+	if (pid == 0 || pid > INT32_MAX)
+		return false;
+	if (seen->pid != pid) {
+		*seen = (struct process_seen){.pid = pid, .age = UINT32_MAX, .lives = true};
+		if (pid != process_self())
+			look(seen);
+	}
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	uint32_t held = (uint32_t)now.tv_sec * A_SECOND + (uint32_t)(now.tv_nsec / (1000000000 / A_SECOND)) - since;
+	errno = kept;
+	return seen->lives && (seen->age >= UINT32_MAX - SLACK || seen->age + SLACK >= held);
+}
+
+bool process_holds(uint32_t pid, uint32_t since)
+{
+	struct process_seen seen = {0};
+
+	return process_holds_seen(&seen, pid, since);
+}
