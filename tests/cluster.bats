@@ -103,7 +103,16 @@ setup_fleet() { # LIMIT NODES
 }
 
 members() { [[ $(redis zcard 'connlimit:{test}:leases') == "$1" ]]; }
-total() { redis hvals 'connlimit:{test}:totals' | awk '{ n += $1 } END { print n + 0 }'; }
+# Every client's total, one a line.
+totals() {
+	redis eval '
+		local found = {}
+		for _, key in ipairs(redis.call("KEYS", "connlimit:{test}:totals:*")) do
+			for _, total in ipairs(redis.call("HVALS", key)) do found[#found + 1] = total end
+		end
+		return found' 0
+}
+total() { totals | awk '{ n += $1 } END { print n + 0 }'; }
 total_is() { [[ $(total) == "$1" ]]; }
 
 # at N: from now on hold, let_go and so on speak to node N. Each node has a client process of its own.
@@ -240,7 +249,7 @@ knows() {
 	kill -KILL "$redis"
 	until_true eval "! kill -0 $redis 2>/dev/null"
 	start_redis # from what was saved: the same members, an older state
-	until_true eval '[[ $(redis hvals "connlimit:{test}:totals" | sort -n | xargs) == "1 2" ]]'
+	until_true eval '[[ $(totals | sort -n | xargs) == "1 2" ]]'
 	until_true knows 2 2
 }
 
@@ -380,6 +389,34 @@ knows() {
 	hold 127.0.0.1 served
 	hold 127.0.0.2 served # one client: 127.0.0.0/24
 	hold 127.0.0.3 refused
-	until_true eval '[[ $(redis hlen "connlimit:{test}:totals") == 2 ]]'
+	until_true eval '[[ $(totals | wc -l) == 2 ]]'
 	[[ $(in_node 2 "$CONNLIMIT" status "fleet-$$-2") != *" 127.0.0.1 "* ]]
+}
+
+@test "fleet: whatever is deleted, changed or restarted, totals become what the tables hold" {
+	for seed in 1 2; do timeout 100 python3 "$SOURCE/tests/programs/fleet_model.py" $seed 2; done
+}
+
+@test "fleet: a key that is deleted is found out, put right, said and counted; at the usual lease within 10 s" {
+	lease=3000
+	setup_fleet 4 2
+	mended() { in_node "$1" "$CONNLIMIT" metrics | awk "/^connlimit_fleet_mended_total.*fleet-$$-$1\"/ { print \$NF }"; }
+	at 1
+	for _ in 1 2 3; do hold 127.0.0.1 served; done
+	until_true knows 2 3
+	[ "$(mended 1)$(mended 2)" = 00 ]
+	redis eval 'for _, key in ipairs(redis.call("KEYS", "*:node:n1:*")) do redis.call("DEL", key) end' 0
+	began=$SECONDS
+	let_go 127.0.0.1 # would leave a total of three, with nobody who holds them
+	let_go 127.0.0.1
+	hold 127.0.0.2 served
+	until_true total_is 2
+	redis eval 'for _, key in ipairs(redis.call("KEYS", "*:totals:*")) do redis.call("DEL", key) end' 0
+	until_true total_is 2
+	((SECONDS - began < 21))
+	(($(mended 1) + $(mended 2) >= 2))
+	cat "$here/sync1" "$here/sync2" | grep -q 'were mended'
+	redis flushall
+	until_true total_is 2
+	until_true grep -q 'the fleet had forgotten this node' "$here/sync1"
 }

@@ -239,8 +239,10 @@ struct table_header {
 	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies
 	 * or hears nothing leaves a time that passes, and then only the machine's own limits hold. */
 	_Atomic uint64_t remote_until;
-	_Atomic uint64_t remote_heard;	 /* ms when the fleet was last heard, 0 for never */
-	_Atomic uint32_t remote_sidecar; /* pid of who wrote that */
+	_Atomic uint64_t remote_heard;	  /* ms when the fleet was last heard, 0 for never */
+	_Atomic uint32_t remote_sidecar;  /* pid of who wrote that */
+	_Atomic uint32_t remote_evicting; /* 1 while Redis is set up to evict what the fleet keeps there */
+	_Atomic uint64_t remote_mended;	  /* counts that were not there as they should be */
 
 	/* Totals of rare events; the frequent one, admissions, is counted in `admitted`, spread so that processes do not share
 	 * lines. */

@@ -42,12 +42,15 @@ bool remote_set(struct table *table, const struct network *network, uint32_t con
 	return true;
 }
 
-void remote_heard(struct table *table, uint64_t when, uint32_t lease_ms)
+void remote_heard(struct table *table, uint64_t when, uint32_t lease_ms, uint64_t mended, bool evicting)
 {
 	atomic_store_explicit(&table->header->remote_until, when + (lease_ms < LEASE_MOST ? lease_ms : LEASE_MOST),
 			      memory_order_relaxed);
 	atomic_store_explicit(&table->header->remote_heard, when, memory_order_relaxed);
 	atomic_store_explicit(&table->header->remote_sidecar, table->pid, memory_order_relaxed);
+	atomic_store_explicit(&table->header->remote_evicting, evicting, memory_order_relaxed);
+	if (mended != 0)
+		atomic_fetch_add_explicit(&table->header->remote_mended, mended, memory_order_relaxed);
 }
 
 uint32_t remote_sidecar(const struct table *table)

@@ -23,9 +23,10 @@ static inline uint32_t remote_leaves(const struct table *table, const struct lim
  */
 bool remote_set(struct table *table, const struct network *network, uint32_t connections);
 
-/* Says that the fleet was heard at `when` (ms of clock_ms), and how long (ms) from then on what it said may be used. The
+/* Says that the fleet was heard at `when` (ms of clock_ms), and how long (ms) from then on what it said may be used; how many
+ * counts were not in Redis as they should be and were `mended` since the last time; and whether Redis may evict them. The
  * calling process becomes the table's sidecar. */
-void remote_heard(struct table *table, uint64_t when, uint32_t lease_ms);
+void remote_heard(struct table *table, uint64_t when, uint32_t lease_ms, uint64_t mended, bool evicting);
 
 /* The process that keeps the table up to date about the fleet; 0 if nothing was heard for a lease. */
 uint32_t remote_sidecar(const struct table *table);

@@ -56,6 +56,7 @@ VALUE(compared, true, view->compared == COMPARED)
 VALUE(fleet, view->settings.cluster_per_ip != LIMIT_NONE, view->fleet_current)
 VALUE(fleet_age, view->settings.cluster_per_ip != LIMIT_NONE && view->heard >= 0, view->heard)
 VALUE(fleet_limit, view->settings.cluster_per_ip != LIMIT_NONE, view->settings.cluster_per_ip)
+VALUE(fleet_mended, view->settings.cluster_per_ip != LIMIT_NONE, view->fleet_mended)
 VALUE(fleet_remote, view->settings.cluster_per_ip != LIMIT_NONE, view->remote)
 
 static const struct family families[] = {
@@ -88,6 +89,8 @@ static const struct family families[] = {
     {"connlimit_check_seconds", "counter", "seconds", "Time spent asking.", check_seconds},
     {"connlimit_check_dropped", "counter", NULL, "Connections that these checks found gone.", check_gone},
     {"connlimit_repaired", "counter", NULL, "Counts that were mended.", repaired},
+    {"connlimit_fleet_mended", "counter", NULL, "Counts in Redis that were not as they had been told, and were mended.",
+     fleet_mended},
     {"connlimit_publications", "counter", NULL, "Times that limits were put in force, the start included.", publications},
 };
 

@@ -85,6 +85,9 @@ static void print_fleet(const struct table_view *view)
 	printf("  fleet    in step, heard %s ago by connlimit sync, pid %" PRIu32 ", good for %" PRIu64 ".%" PRIu64
 	       " s; other machines hold %" PRIu64 "\n",
 	       span, view->sidecar, view->lease / 1000, view->lease % 1000 / 100, view->remote);
+	if (view->fleet_mended != 0)
+		printf("           %" PRIu64 " counts in Redis were not as they had been told, and were mended\n",
+		       view->fleet_mended);
 }
 
 static void print_refusals(const struct table_view *view)

@@ -142,6 +142,8 @@ static void gather_times(const struct table_header *header, struct table_view *v
 	view->fleet_current = until > now;
 	view->lease = until > heard ? until - heard : 0;
 	view->sidecar = atomic_load(&header->remote_sidecar);
+	view->fleet_mended = atomic_load(&header->remote_mended);
+	view->fleet_evicting = atomic_load(&header->remote_evicting) != 0;
 }
 
 static enum compared compare(struct table *table)

@@ -38,6 +38,8 @@ struct table_view {
 	uint64_t lease;	  /* ms that what was heard is good */
 	uint32_t sidecar; /* pid of the `connlimit sync` that heard it last, 0 for none */
 	bool fleet_current;
+	bool fleet_evicting;   /* Redis may evict what the fleet keeps there */
+	uint64_t fleet_mended; /* counts that were not there as they should be */
 	uint64_t open;
 	uint64_t remote;   /* of all clients */
 	uint64_t at_limit; /* clients that hold as many as they may */
@@ -77,6 +79,7 @@ enum degraded {
 	DEGRADED_NOT_COMPARED,
 	DEGRADED_RELOAD, /* the last one failed */
 	DEGRADED_FLEET,	 /* not heard, though there is a limit over it */
+	DEGRADED_EVICTED, /* Redis may evict what the fleet keeps there */
 	DEGRADEDS
 };
 bool view_degraded(const struct table_view *view, enum degraded what);

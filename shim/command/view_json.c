@@ -93,6 +93,7 @@ static json_t *table_object(const struct table_view *view)
 	json_object_set_new(object, "reload_failure", view->failed >= 0 ? json_string(view->failure) : json_null());
 	json_object_set_new(object, "fleet_heard_seconds_ago", number_or_null(view->heard));
 	json_object_set_new(object, "fleet_in_step", json_boolean(view->fleet_current));
+	json_object_set_new(object, "fleet_mended", json_integer((json_int_t)view->fleet_mended));
 	json_object_set_new(object, "fleet_lease_ms", json_integer((json_int_t)view->lease));
 	json_object_set_new(object, "fleet_sidecar",
 			    view->sidecar != 0 ? json_integer((json_int_t)view->sidecar) : json_null());

@@ -70,6 +70,8 @@ bool view_degraded(const struct table_view *view, enum degraded what)
 	case DEGRADED_NOT_COMPARED: return view->compared != COMPARED;
 	case DEGRADED_RELOAD: return view->failed >= 0;
 	case DEGRADED_FLEET: return view->settings.cluster_per_ip != LIMIT_NONE && !view->fleet_current;
+	case DEGRADED_EVICTED:
+		return view->settings.cluster_per_ip != LIMIT_NONE && view->fleet_current && view->fleet_evicting;
 	case DEGRADEDS: break;
 	}
 	return false;
@@ -83,6 +85,7 @@ const char *view_degraded_name(enum degraded what)
 	    [DEGRADED_UNCOUNTED] = "uncounted-connections", [DEGRADED_UNCOVERED] = "uncovered-connections",
 	    [DEGRADED_NOT_COMPARED] = "not-compared",	    [DEGRADED_RELOAD] = "reload-failed",
 	    [DEGRADED_FLEET] = "fleet-not-heard",	    [DEGRADED_UNSEEN] = "unseen-programs",
+	    [DEGRADED_EVICTED] = "fleet-evicted",
 	};
 
 	return (unsigned)what < DEGRADEDS ? names[what] : "?";
@@ -135,6 +138,11 @@ void view_degraded_says(char *text, size_t size, const struct table_view *view, 
 	case DEGRADED_FLEET:
 		snprintf(text, size, "the fleet %s: this machine's own limits hold",
 			 view->heard < 0 ? "was never heard (connlimit sync)" : "is not heard");
+		break;
+	case DEGRADED_EVICTED:
+		snprintf(text, size,
+			 "Redis is set up to evict what the fleet keeps there (maxmemory-policy allkeys-...): counts get lost, "
+			 "until they are found out and mended");
 		break;
 	case DEGRADEDS: snprintf(text, size, "?"); break;
 	}

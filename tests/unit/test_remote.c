@@ -102,12 +102,12 @@ static void others_count_while_the_lease_lasts(void **state)
 
 	assert_true(remote_set(&table, &one, 3));
 	hold("192.0.2.1", 1); /* nobody was heard yet */
-	remote_heard(&table, clock_ms(), LEASE_MS);
+	remote_heard(&table, clock_ms(), LEASE_MS, 0, false);
 	refused("192.0.2.1", REFUSED_FLEET);
 	hold("192.0.2.2", 3);
 	assert_true(remote_set(&table, &one, 1));
 	hold("192.0.2.1", 1);
-	remote_heard(&table, clock_ms() - LEASE_MS, LEASE_MS);
+	remote_heard(&table, clock_ms() - LEASE_MS, LEASE_MS, 0, false);
 	hold("192.0.2.1", 1); /* alone again: three of three */
 }
 
@@ -117,7 +117,7 @@ static void times_that_cannot_be_are_not_believed(void **state)
 	struct network one = client("192.0.2.1");
 
 	assert_true(remote_set(&table, &one, 3));
-	remote_heard(&table, clock_ms(), UINT32_MAX);
+	remote_heard(&table, clock_ms(), UINT32_MAX, 0, false);
 	refused("192.0.2.1", REFUSED_FLEET);
 	atomic_store(&table.header->remote_until, UINT64_MAX);
 	hold("192.0.2.1", 3);
@@ -131,7 +131,7 @@ static void a_rule_of_unlimited_exempts_with_and_without_a_limit_of_the_machine(
 	say(SETTING_RULES, "192.0.2.0/24=unlimited 198.51.100.1/32=2");
 	publish();
 	assert_true(remote_set(&table, &one, 100));
-	remote_heard(&table, clock_ms(), LEASE_MS);
+	remote_heard(&table, clock_ms(), LEASE_MS, 0, false);
 	hold("192.0.2.1", 5);
 	hold("203.0.113.1", 3);
 	say(SETTING_PER_IP, "10");
@@ -149,7 +149,7 @@ static void local_users_are_not_of_the_fleet(void **state)
 
 	say(SETTING_PER_UID, "9");
 	publish();
-	remote_heard(&table, clock_ms(), LEASE_MS);
+	remote_heard(&table, clock_ms(), LEASE_MS, 0, false);
 	for (int i = 0; i < 5; i++) {
 		struct connection connection = connection_of_unix(1000, 7, 0);
 		assert_int_equal(table_decide(&table, &connection, &held, &refusal), VERDICT_ADMITTED);
@@ -160,9 +160,9 @@ static void the_sidecar_is_known_while_the_fleet_is_heard(void **state)
 {
 	(void)state;
 	assert_int_equal(remote_sidecar(&table), 0);
-	remote_heard(&table, clock_ms(), LEASE_MS);
+	remote_heard(&table, clock_ms(), LEASE_MS, 0, false);
 	assert_int_equal(remote_sidecar(&table), getpid());
-	remote_heard(&table, clock_ms() - LEASE_MS, LEASE_MS);
+	remote_heard(&table, clock_ms() - LEASE_MS, LEASE_MS, 0, false);
 	assert_int_equal(remote_sidecar(&table), 0);
 }
 
@@ -172,9 +172,9 @@ static void forgetting_leaves_nothing(void **state)
 	struct network one = client("192.0.2.1");
 
 	assert_true(remote_set(&table, &one, 3));
-	remote_heard(&table, clock_ms(), LEASE_MS);
+	remote_heard(&table, clock_ms(), LEASE_MS, 0, false);
 	remote_forget(&table);
-	remote_heard(&table, clock_ms(), LEASE_MS);
+	remote_heard(&table, clock_ms(), LEASE_MS, 0, false);
 	hold("192.0.2.1", 3);
 }
 

@@ -1,9 +1,7 @@
-#include "command/fleet/fleet.h"
+#include "command/fleet/fleet_call.h"
 
-#include "command/fleet/fleet_scripts.h"
-
-#include "values/clock.h"
 #include "settings/settings.h"
+#include "values/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,12 +10,14 @@
 #include <sys/random.h>
 
 enum {
-	KEYS = 7,
+	CHANGE = CLIENT_KEY + 3 + 2, /* bytes of a client, its count and its bucket */
 	CHANGES_A_SCRIPT = 500,
 	SCRIPTS_AT_ONCE = 40,
-	CLIENTS_A_STEP = 1000,
 	NEWS_AT_ONCE = 250,
-	ERROR = 256,
+	ROUND_MS = 8000,      /* in which all own buckets are compared with what was told... */
+	CHECK_MS = 250,	      /* ...some of them each time... */
+	LEASES_A_ROUND = 8,   /* ...sooner with leases so short */
+	WORK_A_MS = 16,	      /* fields that a check looks at beside, for each ms since the last */
 	WALK_MOST_MS = 60000, /* a server that never comes to the end of a hash is not listened to for longer */
 };
 
@@ -38,115 +38,27 @@ static bool goes_on(const struct fleet *fleet, uint64_t began, const char *what,
 {
 	if (*fleet->stopping == 0 && now_ms() - began <= WALK_MOST_MS)
 		return true;
-	snprintf(error, ERROR, "%s %s", what, *fleet->stopping != 0 ? "given up" : "without end");
+	snprintf(error, FLEET_ERROR, "%s %s", what, *fleet->stopping != 0 ? "given up" : "without end");
 	return false;
 }
 
-/* One EVAL or EVALSHA in the making. */
-struct call {
-	const char *argument[3 + KEYS + 5 + 2 * CHANGES_A_SCRIPT];
-	size_t length[3 + KEYS + 5 + 2 * CHANGES_A_SCRIPT];
-	int arguments;
-	char key[KEYS][192];
-	char number[4][24];
-	char count[CHANGES_A_SCRIPT][12];
-};
-
-static void add(struct call *call, const char *argument, size_t length)
+static uint64_t round_ms(const struct fleet *fleet)
 {
-	call->argument[call->arguments] = argument;
-	call->length[call->arguments++] = length;
+	uint64_t leases = (uint64_t)fleet->lease_ms * LEASES_A_ROUND;
+
+	return leases < ROUND_MS ? leases : ROUND_MS;
 }
 
-static void add_text(struct call *call, const char *text)
+static uint64_t check_ms(const struct fleet *fleet)
 {
-	add(call, text, strlen(text));
+	uint64_t quarter = (uint64_t)fleet->lease_ms / 4;
+
+	return quarter < CHECK_MS ? quarter : CHECK_MS;
 }
 
-static void begin(struct call *call, const struct fleet *fleet, const char *script, const char *node)
-{
-	static const char *const keys[KEYS] = {"node:", "totals", "near", "changes", "leases", "incarnations", "thresholds"};
+/* ---- what is heard ---- */
 
-	call->arguments = 0;
-	add_text(call, script == fleet->tell ? "EVALSHA" : "EVAL");
-	add_text(call, script);
-	add_text(call, "7");
-	for (int i = 0; i < KEYS; i++) {
-		snprintf(call->key[i], sizeof(call->key[i]), "%s%s%s", fleet->prefix, keys[i], i == 0 ? node : "");
-		add_text(call, call->key[i]);
-	}
-}
-
-static void add_number(struct call *call, int which, long long number)
-{
-	snprintf(call->number[which], sizeof(call->number[which]), "%lld", number);
-	add_text(call, call->number[which]);
-}
-
-static bool send_call(struct redis *redis, struct call *call)
-{
-	return redis_add(redis, call->arguments, call->argument, call->length);
-}
-
-/* ---- replies ---- */
-
-struct hearing {
-	struct fleet *fleet;
-	fleet_heard *heard;
-	void *with;
-	char *error;
-	int told; /* replies of the tell script come first */
-	bool good;
-	bool unknown_script; /* Redis lost it: SCRIPT FLUSH, or a replica in its place */
-	bool more;	     /* there may be more news than were read */
-	char cursor[32];
-	long long left; /* of the forget script */
-	long long number[3];
-};
-
-static void complain(struct hearing *hearing, const redisReply *reply)
-{
-	if (reply->type != REDIS_REPLY_ERROR || !hearing->good)
-		return;
-	hearing->good = false;
-	hearing->unknown_script = strncmp(reply->str, "NOSCRIPT", 8) == 0;
-	redis_quote(hearing->error, reply);
-}
-
-/* {number, number, ...}; what is not there, or is none, is 0. */
-static void hear_numbers(redisReply *reply, int number, void *with)
-{
-	struct hearing *hearing = with;
-
-	(void)number;
-	complain(hearing, reply);
-	for (size_t i = 0; i < 3; i++) {
-		bool there =
-		    reply->type == REDIS_REPLY_ARRAY && i < reply->elements && reply->element[i]->type == REDIS_REPLY_INTEGER;
-		hearing->number[i] = there ? reply->element[i]->integer : 0;
-	}
-}
-
-static uint32_t count_in(const redisReply *reply)
-{
-	long long number = strtoll(reply->str, NULL, 10);
-
-	return number < 0 ? 0 : number < LIMIT_MOST ? (uint32_t)number : LIMIT_MOST;
-}
-
-static void hear_pairs(struct hearing *hearing, const redisReply *pairs)
-{
-	if (pairs->type != REDIS_REPLY_ARRAY)
-		return;
-	for (size_t i = 0; i + 1 < pairs->elements; i += 2) {
-		const redisReply *client = pairs->element[i];
-		const redisReply *number = pairs->element[i + 1];
-		if (client->type == REDIS_REPLY_STRING && client->len == CLIENT_KEY && number->type == REDIS_REPLY_STRING)
-			hearing->heard((const unsigned char *)client->str, count_in(number), hearing->with);
-	}
-}
-
-/* [[stream, [[id, [client, total, ...]], ...]]] */
+/* [[stream, [[id, [field, clients]], ...]]] */
 static void hear_news(struct hearing *hearing, const redisReply *reply)
 {
 	struct fleet *fleet = hearing->fleet;
@@ -163,47 +75,65 @@ static void hear_news(struct hearing *hearing, const redisReply *reply)
 		if (number != fleet->last + 1)
 			fleet->missed = true;
 		fleet->last = number;
-		hear_pairs(hearing, entry->element[1]);
+		const redisReply *fields = entry->element[1];
+		if (fields->type == REDIS_REPLY_ARRAY && fields->elements == 2)
+			hear_clients(hearing, fields->element[1]);
 	}
 	hearing->more = entries->elements >= NEWS_AT_ONCE;
 }
 
-static void hear_exchange(redisReply *reply, int number, void *with)
+/* Whether the fleet knows us, whose lease ended, and how far the news are. */
+static bool hear_standing(struct hearing *hearing)
 {
-	struct hearing *hearing = with;
 	struct fleet *fleet = hearing->fleet;
 
-	if (number >= hearing->told) {
-		complain(hearing, reply);
-		if (hearing->good)
-			hear_news(hearing, reply);
-		return;
-	}
-	hear_numbers(reply, number, with);
-	if (!hearing->good)
-		return;
 	if (hearing->number[0] != 1) {
 		fleet->joined = false;
 		snprintf(fleet->former, sizeof(fleet->former), "%s", hearing->number[0] == 2 ? fleet->incarnation : "");
-		return;
+		return false;
 	}
-	/* Look again when the next lease may have ended; ours is renewed on the way. */
-	long long next = hearing->number[1] < 0 ? -1 : hearing->number[1];
-	fleet->ended = next < 0;
-	if (next < fleet->lease_ms / 4 - 1)
-		fleet->renewal = now_ms() + (uint64_t)(next + 1);
+	fleet->ended = hearing->number[1] < 0;
 	/* The stream is not the one that was read: it was deleted, and began anew. */
 	if ((unsigned long long)hearing->number[2] < fleet->last) {
 		fleet->missed = true;
 		fleet->last = (unsigned long long)hearing->number[2];
 	}
+	return true;
+}
+
+static void hear_check(struct hearing *hearing, const redisReply *reply)
+{
+	struct fleet *fleet = hearing->fleet;
+
+	if (hearing->number[3] > 0 && hearing->number[3] < LIMIT_MOST)
+		fleet->mended += (unsigned long)hearing->number[3];
+	for (size_t i = 4; reply->type == REDIS_REPLY_ARRAY && i < reply->elements && fleet->wrong < BUCKETS; i++) {
+		const redisReply *bucket = reply->element[i];
+		if (bucket->type == REDIS_REPLY_INTEGER && bucket->integer >= 0 && bucket->integer < BUCKETS)
+			fleet->wrong_bucket[fleet->wrong++] = (uint16_t)bucket->integer;
+	}
+}
+
+static void hear_exchange(redisReply *reply, int number, void *with)
+{
+	struct hearing *hearing = with;
+
+	if (number >= hearing->told) {
+		hear_error(hearing, reply);
+		if (hearing->good)
+			hear_news(hearing, reply);
+		return;
+	}
+	hear_answer(reply, number, with);
+	if (hearing->good && hear_standing(hearing) && hearing->check && number == hearing->told - 1)
+		hear_check(hearing, reply);
 }
 
 /* ---- the exchange ---- */
 
 static bool add_read(struct fleet *fleet, struct redis *redis)
 {
-	char stream[192];
+	char stream[128];
 	char from[32];
 	char count[8];
 
@@ -214,76 +144,104 @@ static bool add_read(struct fleet *fleet, struct redis *redis)
 	return redis_add(redis, 6, arguments, NULL);
 }
 
-static bool add_tell(struct fleet *fleet, struct redis *redis, const struct fleet_change *change, size_t number)
+static void begin(struct call *call, const struct fleet *fleet, const char *operation)
 {
-	static struct call call; /* large, and this program has one thread */
-
-	begin(&call, fleet, fleet->tell, fleet->node);
-	add_text(&call, fleet->node);
-	add_text(&call, fleet->incarnation);
-	add_number(&call, 0, fleet->lease_ms);
-	for (size_t i = 0; i < number; i++) {
-		add(&call, (const char *)change[i].key, CLIENT_KEY);
-		snprintf(call.count[i], sizeof(call.count[i]), "%u", change[i].number);
-		add_text(&call, call.count[i]);
-	}
-	return send_call(redis, &call);
+	call_begin(call, fleet, operation, fleet->node);
+	call_add_text(call, fleet->incarnation);
+	call_add_number(call, fleet->threshold);
 }
 
-/* Tells some of the clients and reads the news, which by then contain them. */
-static bool exchange_some(struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number, bool silent,
-			  struct hearing *hearing)
+static bool add_tell(struct fleet *fleet, struct redis *redis, const struct fleet_change *change, size_t number)
+{
+	unsigned char data[CHANGES_A_SCRIPT * CHANGE];
+	struct call call;
+
+	for (size_t i = 0; i < number; i++) {
+		unsigned char *to = data + i * CHANGE;
+		memcpy(to, change[i].key, CLIENT_KEY);
+		put_bytes(to + CLIENT_KEY, change[i].number, 3);
+		put_bytes(to + CLIENT_KEY + 3, fleet_bucket(change[i].key), 2);
+	}
+	begin(&call, fleet, "tell");
+	call_add(&call, data, number * CHANGE);
+	return call_send(redis, &call);
+}
+
+/* As many buckets as belong to the time since the last check. */
+static bool add_check(struct fleet *fleet, struct redis *redis, const struct fleet_bucket *told, uint64_t now)
+{
+	unsigned char data[BUCKETS * 9];
+	uint64_t since = fleet->checked == 0 || now - fleet->checked > round_ms(fleet) ? round_ms(fleet) : now - fleet->checked;
+	unsigned buckets = (unsigned)((since * BUCKETS + round_ms(fleet) - 1) / round_ms(fleet));
+	size_t length = 0;
+	struct call call;
+
+	for (unsigned i = 0; i < buckets; i++) {
+		unsigned bucket = (fleet->next_bucket + i) % BUCKETS;
+		if (told[bucket].clients == 0)
+			continue;
+		put_bytes(data + length, bucket, 2);
+		put_bytes(data + length + 2, told[bucket].clients, 3);
+		put_bytes(data + length + 5, told[bucket].sum, 4);
+		length += 9;
+	}
+	begin(&call, fleet, "check");
+	call_add_number(&call, (long long)round_ms(fleet) / 2);
+	call_add_number(&call, (long long)since * WORK_A_MS);
+	call_add_number(&call, fleet->next_bucket);
+	call_add_number(&call, buckets);
+	call_add(&call, data, length);
+	fleet->checked = now;
+	fleet->next_bucket = (fleet->next_bucket + buckets) % BUCKETS;
+	return call_send(redis, &call);
+}
+
+/* Tells some of the clients, compares, and reads the news, which by then contain them. */
+static bool exchange_some(struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number,
+			  const struct fleet_bucket *told, struct hearing *hearing)
 {
 	struct fleet *fleet = hearing->fleet;
-	size_t done = 0;
+	uint64_t now = now_ms();
 
 	hearing->told = 0;
-	while (!silent) {
-		size_t part = number - done < CHANGES_A_SCRIPT ? number - done : CHANGES_A_SCRIPT;
-		if (!add_tell(fleet, redis, change + done, part))
+	hearing->check = told != NULL;
+	for (size_t done = 0; done < number; done += CHANGES_A_SCRIPT, hearing->told++)
+		if (!add_tell(fleet, redis, change + done, number - done < CHANGES_A_SCRIPT ? number - done : CHANGES_A_SCRIPT))
 			return false;
-		hearing->told++;
-		done += part;
-		if (done >= number)
-			break;
-	}
+	if (told != NULL && (hearing->told++, !add_check(fleet, redis, told, now)))
+		return false;
 	if (!add_read(fleet, redis) || !redis_exchange(redis, wait_ms, hear_exchange, hearing, hearing->error))
 		return false;
 	hearing->told = 0;
-	for (uint64_t began = now_ms(); hearing->good && hearing->more;) {
+	while (hearing->good && hearing->more) {
 		hearing->more = false;
 		if (!add_read(fleet, redis) || !redis_exchange(redis, wait_ms, hear_exchange, hearing, hearing->error))
 			return false;
-		if (!goes_on(fleet, began, "news", hearing->error))
+		if (!goes_on(fleet, now, "news", hearing->error))
 			return false;
 	}
 	return hearing->good;
 }
 
 bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number,
-		    fleet_heard *heard, void *with, char *error)
+		    const struct fleet_bucket *told, fleet_heard *heard, void *with, char *error)
 {
-	static const struct fleet_change none;
 	const size_t most = (size_t)CHANGES_A_SCRIPT * SCRIPTS_AT_ONCE;
-	uint64_t now = now_ms();
-	bool silent = number == 0 && now < fleet->renewal;
+	bool due = now_ms() >= fleet->checked + check_ms(fleet);
 	size_t done = 0;
 
-	if (number == 0)
-		change = &none; /* NULL has nothing behind it, not even at no distance */
 	fleet->ended = false;
-	if (!silent)
-		fleet->renewal = now + (uint64_t)fleet->lease_ms / 4;
-	snprintf(error, ERROR, "out of memory");
+	snprintf(error, FLEET_ERROR, "out of memory");
 	do {
 		struct hearing hearing = {.fleet = fleet, .heard = heard, .with = with, .error = error, .good = true};
 		size_t part = number - done < most ? number - done : most;
-		bool good = exchange_some(redis, wait_ms, change + done, part, silent, &hearing);
+		const struct fleet_bucket *compared = due && done + part == number ? told : NULL;
+		bool good = exchange_some(redis, wait_ms, change + done, part, compared, &hearing);
 		if (!good && hearing.unknown_script && fleet_prepare(fleet, redis, wait_ms, error)) {
 			/* Once more; those that were carried out all the same change nothing the second time. */
 			hearing.good = true;
 			hearing.unknown_script = false;
-			good = exchange_some(redis, wait_ms, change + done, part, silent, &hearing);
+			good = exchange_some(redis, wait_ms, change + done, part, compared, &hearing);
 		}
 		if (!good)
 			return false;
@@ -292,66 +250,98 @@ bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const
 	return true;
 }
 
-static void hear_hash(redisReply *reply, int number, void *with)
-{
-	struct hearing *hearing = with;
+/* ---- whole buckets ---- */
 
-	(void)number;
-	complain(hearing, reply);
-	if (reply->type == REDIS_REPLY_STRING && reply->len == 40)
-		snprintf(hearing->fleet->tell, sizeof(hearing->fleet->tell), "%s", reply->str);
+static unsigned char *make_room(struct fleet_whole *whole, size_t bytes)
+{
+	if (whole->length + bytes > whole->room) {
+		size_t room = whole->room != 0 ? whole->room * 2 : (size_t)2 * WHOLE_MOST;
+		unsigned char *larger = realloc(whole->bytes, room);
+		if (larger == NULL) {
+			whole->failed = true;
+			return NULL;
+		}
+		whole->bytes = larger;
+		whole->room = room;
+	}
+	whole->length += bytes;
+	return whole->bytes + whole->length - bytes;
 }
 
-bool fleet_prepare(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
+void fleet_whole_bucket(struct fleet_whole *whole, unsigned bucket, uint32_t clients)
 {
-	struct hearing hearing = {.fleet = fleet, .error = error, .good = true};
-	const char *arguments[] = {"SCRIPT", "LOAD", fleet_tell_script};
+	unsigned char *to = make_room(whole, 5);
 
-	return redis_add(redis, 3, arguments, NULL) && redis_exchange(redis, wait_ms, hear_hash, &hearing, error) &&
-	       hearing.good;
-}
-
-/* ---- walks over hashes ---- */
-
-static void hear_part(redisReply *reply, int number, void *with)
-{
-	struct hearing *hearing = with;
-
-	(void)number;
-	complain(hearing, reply);
-	snprintf(hearing->cursor, sizeof(hearing->cursor), "0");
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 1)
+	if (to == NULL)
 		return;
-	/* HSCAN: cursor and pairs; the fill script: the cursor alone. */
-	if (reply->element[0]->type == REDIS_REPLY_STRING)
-		snprintf(hearing->cursor, sizeof(hearing->cursor), "%s", reply->element[0]->str);
-	if (reply->elements == 2 && hearing->heard != NULL)
-		hear_pairs(hearing, reply->element[1]);
+	put_bytes(to, bucket, 2);
+	put_bytes(to + 2, clients, 3);
 }
 
-static bool walk_hash(struct fleet *fleet, struct redis *redis, int wait_ms, const char *name, const char *node,
-		      fleet_heard *heard, void *with, char *error)
+void fleet_whole_client(struct fleet_whole *whole, const unsigned char *key, uint32_t number)
 {
-	struct hearing hearing = {.fleet = fleet, .heard = heard, .with = with, .error = error, .good = true, .cursor = "0"};
-	uint64_t began = now_ms();
-	char key[192];
+	unsigned char *to = make_room(whole, CLIENT_KEY + 3);
 
-	snprintf(key, sizeof(key), "%s%s%s", fleet->prefix, name, node);
+	if (to == NULL)
+		return;
+	memcpy(to, key, CLIENT_KEY);
+	put_bytes(to + CLIENT_KEY, number, 3);
+}
+
+bool fleet_tell_whole(struct fleet *fleet, struct redis *redis, int wait_ms, struct fleet_whole *whole, bool repair,
+		      char *error)
+{
+	struct hearing hearing = {.fleet = fleet, .error = error};
+	struct call call;
+
+	begin(&call, fleet, "whole");
+	call_add_text(&call, repair ? "1" : "0");
+	call_add(&call, whole->bytes, whole->length);
+	whole->length = 0;
+	if (whole->failed) {
+		whole->failed = false;
+		snprintf(error, FLEET_ERROR, "out of memory");
+		return false;
+	}
+	if (!call_answered(&call, redis, wait_ms, &hearing))
+		return false;
+	if (hear_standing(&hearing) && hearing.number[3] > 0 && hearing.number[3] < LIMIT_MOST)
+		fleet->mended += (unsigned long)hearing.number[3];
+	return true;
+}
+
+/* ---- walks over all buckets ---- */
+
+/* What `call` is begun as, with "from" as its first argument, is done from bucket to bucket until `until`. */
+static bool walk(struct fleet *fleet, struct redis *redis, int wait_ms, const char *operation, const char *node,
+		 const char *last_argument, uint64_t until, struct hearing *hearing)
+{
+	uint64_t began = now_ms();
+	long long bucket = 0;
+	struct call call;
+
 	do {
-		char cursor[32];
-		snprintf(cursor, sizeof(cursor), "%s", hearing.cursor);
-		const char *arguments[] = {"HSCAN", key, cursor, "COUNT", "1000"};
-		if (!redis_add(redis, 5, arguments, NULL) || !redis_exchange(redis, wait_ms, hear_part, &hearing, error))
+		call_begin(&call, fleet, operation, node);
+		call_add_number(&call, bucket);
+		if (last_argument != NULL)
+			call_add_text(&call, last_argument);
+		if (!call_answered(&call, redis, wait_ms, hearing) || !goes_on(fleet, began, "a walk", hearing->error))
 			return false;
-		if (!goes_on(fleet, began, "a hash", error))
+		if (hearing->number[0] <= bucket || hearing->number[0] > BUCKETS) {
+			snprintf(hearing->error, FLEET_ERROR, "not understood: a walk from bucket %lld to %lld", bucket,
+				 hearing->number[0]);
 			return false;
-	} while (hearing.good && strcmp(hearing.cursor, "0") != 0);
-	return hearing.good;
+		}
+		bucket = hearing->number[0];
+	} while (bucket < BUCKETS && now_ms() < until);
+	return true;
 }
 
 bool fleet_snapshot(struct fleet *fleet, struct redis *redis, int wait_ms, fleet_heard *heard, void *with, char *error)
 {
-	return walk_hash(fleet, redis, wait_ms, "near", "", heard, with, error);
+	struct hearing hearing = {.fleet = fleet, .heard = heard, .with = with, .error = error};
+
+	return walk(fleet, redis, wait_ms, "near", fleet->node, NULL, UINT64_MAX, &hearing);
 }
 
 /* ---- joining ---- */
@@ -361,97 +351,50 @@ static bool choose_incarnation(struct fleet *fleet, char *error)
 	unsigned long long number = 0;
 
 	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number)) {
-		snprintf(error, ERROR, "no random number: %s", strerror(errno));
+		snprintf(error, FLEET_ERROR, "no random number: %s", strerror(errno));
 		return false;
 	}
 	snprintf(fleet->incarnation, sizeof(fleet->incarnation), "%016llx", number);
 	return true;
 }
 
-static bool fill(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
+bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
 {
-	struct hearing hearing = {.fleet = fleet, .error = error, .good = true, .cursor = "0"};
-	uint64_t began = now_ms();
-	static struct call call;
-
-	do {
-		begin(&call, fleet, fleet_fill_script, fleet->node);
-		add_text(&call, hearing.cursor);
-		add_number(&call, 0, CLIENTS_A_STEP);
-		if (!send_call(redis, &call) || !redis_exchange(redis, wait_ms, hear_part, &hearing, error) ||
-		    !goes_on(fleet, began, "a hash", error))
-			return false;
-	} while (hearing.good && strcmp(hearing.cursor, "0") != 0);
-	return hearing.good;
-}
-
-bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, fleet_heard *held, void *with, char *error)
-{
-	struct hearing hearing = {.fleet = fleet, .error = error, .good = true};
-	static struct call call;
+	struct hearing hearing = {.fleet = fleet, .error = error};
+	struct call call;
 
 	if (!choose_incarnation(fleet, error))
 		return false;
-	begin(&call, fleet, fleet_join_script, fleet->node);
-	add_text(&call, fleet->node);
-	add_text(&call, fleet->incarnation);
-	add_number(&call, 0, fleet->lease_ms);
-	add_number(&call, 1, fleet->threshold);
-	add_text(&call, fleet->former);
-	snprintf(error, ERROR, "out of memory");
-	if (!send_call(redis, &call) || !redis_exchange(redis, wait_ms, hear_numbers, &hearing, error) || !hearing.good)
+	begin(&call, fleet, "join");
+	call_add_text(&call, fleet->former);
+	if (!call_answered(&call, redis, wait_ms, &hearing))
 		return false;
 	if (hearing.number[0] != 1) {
-		snprintf(error, ERROR, "another machine goes by the name of node %s (--node)", fleet->node);
+		snprintf(error, FLEET_ERROR, "another machine goes by the name of node %s (--node)", fleet->node);
 		return false;
 	}
 	fleet->former[0] = '\0';
 	fleet->last = hearing.number[2] > 0 ? (unsigned long long)hearing.number[2] : 0;
-	fleet->renewal = 0;
+	fleet->checked = now_ms();
 	fleet->missed = false;
-	fleet->joined = (hearing.number[1] == 0 || fill(fleet, redis, wait_ms, error)) &&
-			walk_hash(fleet, redis, wait_ms, "node:", fleet->node, held, with, error);
+	fleet->wrong = 0;
+	fleet->joined = hearing.number[1] == 0 || walk(fleet, redis, wait_ms, "fill", fleet->node, NULL, UINT64_MAX, &hearing);
 	return fleet->joined;
 }
 
 /* ---- forgetting ---- */
 
-static void hear_forgotten(redisReply *reply, int number, void *with)
-{
-	struct hearing *hearing = with;
-
-	(void)number;
-	complain(hearing, reply);
-	hearing->left = 0;
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_INTEGER ||
-	    reply->element[1]->type != REDIS_REPLY_STRING)
-		return;
-	hearing->left = reply->element[0]->integer;
-	snprintf(hearing->cursor, sizeof(hearing->cursor), "%s", reply->element[1]->str);
-}
-
-static bool forget(struct fleet *fleet, struct redis *redis, int wait_ms, const char *node, bool only_if_ended, uint64_t until,
-		   char *error)
-{
-	struct hearing hearing = {.fleet = fleet, .error = error, .good = true, .left = 1, .cursor = "0"};
-	static struct call call;
-
-	do {
-		begin(&call, fleet, fleet_forget_script, node);
-		add_text(&call, node);
-		add_number(&call, 0, CLIENTS_A_STEP);
-		add_text(&call, hearing.cursor);
-		add_text(&call, only_if_ended ? "1" : "0");
-		if (!send_call(redis, &call) || !redis_exchange(redis, wait_ms, hear_forgotten, &hearing, error))
-			return false;
-	} while (hearing.good && hearing.left > 0 && now_ms() < until);
-	return hearing.good;
-}
-
 bool fleet_leave(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
 {
+	struct hearing hearing = {.fleet = fleet, .error = error};
+	static const volatile sig_atomic_t not_stopping;
+	const volatile sig_atomic_t *stopping = fleet->stopping;
+
 	fleet->joined = false;
-	return forget(fleet, redis, wait_ms, fleet->node, false, now_ms() + WALK_MOST_MS, error);
+	fleet->stopping = &not_stopping;
+	bool gone = walk(fleet, redis, wait_ms, "forget", fleet->node, "0", now_ms() + (uint64_t)wait_ms, &hearing);
+	fleet->stopping = stopping;
+	return gone;
 }
 
 struct burial {
@@ -465,7 +408,7 @@ static void hear_ended(redisReply *reply, int number, void *with)
 	struct burial *burial = with;
 
 	(void)number;
-	complain(&burial->hearing, reply);
+	hear_error(&burial->hearing, reply);
 	if (reply->type != REDIS_REPLY_ARRAY)
 		return;
 	for (size_t i = 0; i < reply->elements && burial->nodes < 16; i++)
@@ -477,13 +420,15 @@ bool fleet_bury(struct fleet *fleet, struct redis *redis, int wait_ms, int work_
 {
 	struct burial burial = {.hearing = {.fleet = fleet, .error = error, .good = true}};
 	uint64_t until = now_ms() + (uint64_t)work_ms;
-	static struct call call;
+	struct call call;
 
-	begin(&call, fleet, fleet_ended_script, fleet->node);
-	if (!send_call(redis, &call) || !redis_exchange(redis, wait_ms, hear_ended, &burial, error) || !burial.hearing.good)
+	call_begin(&call, fleet, "ended", fleet->node);
+	if (!call_send(redis, &call) || !redis_exchange(redis, wait_ms, hear_ended, &burial, error))
 		return false;
+	if (!burial.hearing.good)
+		return burial.hearing.unknown_script && fleet_prepare(fleet, redis, wait_ms, error); /* the next time, then */
 	for (int i = 0; i < burial.nodes; i++)
-		if (!forget(fleet, redis, wait_ms, burial.node[i], true, until, error))
+		if (!walk(fleet, redis, wait_ms, "forget", burial.node[i], "1", until, &burial.hearing))
 			return false;
 	return true;
 }

@@ -1,55 +1,34 @@
 #include "command/fleet/machine.h"
 
-#include "values/alive.h"
-#include "decisions/check.h"
-#include "values/clock.h"
-#include "table/remote.h"
-#include "table/segment.h"
-
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	STRANGERS_MOST = 1 << 20,
-	PASSED_BY = 256,      /* segments remembered that are none of ours */
-	LOOK_AGAIN_MS = 1000, /* at those: a daemon may be given a fleet's limit by a reload */
-};
+enum { STRANGERS_MOST = 1 << 20 };
 
-/* What an entry was when it was last looked at. */
-struct seen {
-	struct client *client;
-	uint64_t fingerprint;
-	uint64_t word;
-};
-
-struct joined {
-	int id;
-	struct table table;
-	struct limits limits; /* in force at the last look */
-	struct seen *seen;
-	bool found;    /* by this look */
-	bool unproven; /* entries were not gone over since it was joined, or since its prefixes changed */
-};
-
-/* ---- clients ---- */
-
-static void key_of(unsigned char *key, const struct network *network)
-{
-	memcpy(key, network->address.bytes, 16);
-	key[16] = network->prefix;
-}
-
-static struct client *client_of(struct machine *machine, const unsigned char *key, bool make)
+struct client *machine_client(struct machine *machine, const unsigned char *key, bool make)
 {
 	struct client *client;
 
 	HASH_FIND(hh, machine->clients, key, CLIENT_KEY, client);
 	if (client == NULL && make && (client = calloc(1, sizeof(*client))) != NULL) {
+		struct client **bucket = &machine->bucket[fleet_bucket(key)];
 		memcpy(client->key, key, CLIENT_KEY);
 		HASH_ADD(hh, machine->clients, key, CLIENT_KEY, client);
+		client->next_in_bucket = *bucket;
+		if (*bucket != NULL)
+			(*bucket)->previous_in_bucket = client;
+		*bucket = client;
 	}
 	return client;
+}
+
+static void set_told(struct machine *machine, struct client *client, uint32_t told)
+{
+	struct fleet_bucket *bucket = &machine->told[fleet_bucket(client->key)];
+
+	bucket->clients += (told != 0) - (client->told != 0);
+	bucket->sum += (uint64_t)told - client->told;
+	client->told = told;
 }
 
 static void add_change(struct machine *machine, struct client *client)
@@ -69,7 +48,7 @@ static void add_change(struct machine *machine, struct client *client)
 	memcpy(machine->change[machine->changes++].key, client->key, CLIENT_KEY);
 }
 
-static void add_to_apply(struct machine *machine, struct client *client)
+void machine_add_to_apply(struct machine *machine, struct client *client)
 {
 	if (client->waiting)
 		return;
@@ -78,7 +57,7 @@ static void add_to_apply(struct machine *machine, struct client *client)
 	machine->to_apply = client;
 }
 
-static void adjust(struct machine *machine, struct client *client, int64_t step)
+void machine_adjust(struct machine *machine, struct client *client, int64_t step)
 {
 	if (client == NULL || step == 0)
 		return;
@@ -87,47 +66,39 @@ static void adjust(struct machine *machine, struct client *client, int64_t step)
 	add_change(machine, client);
 }
 
-void machine_add_unknown(struct machine *machine, const unsigned char *key)
-{
-	struct client *client = client_of(machine, key, true);
-
-	if (client != NULL)
-		add_change(machine, client);
-}
-
 size_t machine_take_changes(struct machine *machine)
 {
 	size_t number = machine->changes;
 
 	for (size_t i = 0; i < number; i++) {
-		struct client *client = client_of(machine, machine->change[i].key, false);
+		struct client *client = machine_client(machine, machine->change[i].key, false);
 		machine->change[i].number = client != NULL ? client->local : 0;
 		if (client == NULL)
 			continue;
 		client->changed = false;
-		client->told = client->local; /* before the answers: they contain it */
+		set_told(machine, client, client->local); /* before the answers: they contain it */
 		if (client->total != 0)
-			add_to_apply(machine, client);
+			machine_add_to_apply(machine, client);
 	}
 	machine->changes = 0;
 	return number;
 }
 
-void machine_begin(struct machine *machine)
+void machine_take_bucket(struct machine *machine, unsigned bucket, struct fleet_whole *whole)
 {
 	struct client *client;
-	struct client *next;
+	uint32_t clients = 0;
 
-	machine->telling = true;
-	HASH_ITER(hh, machine->clients, client, next)
-	{
+	for (client = machine->bucket[bucket]; client != NULL; client = client->next_in_bucket)
+		clients += client->local != 0;
+	fleet_whole_bucket(whole, bucket, clients);
+	for (client = machine->bucket[bucket]; client != NULL; client = client->next_in_bucket) {
 		if (client->local != 0)
-			add_change(machine, client);
-		else
-			client->told = 0;
+			fleet_whole_client(whole, client->key, client->local);
+		set_told(machine, client, client->local);
+		if (client->total != 0)
+			machine_add_to_apply(machine, client);
 	}
-	for (size_t i = 0; i < machine->tables; i++)
-		machine->joined[i]->unproven = true;
 }
 
 void machine_pause(struct machine *machine)
@@ -150,9 +121,20 @@ void machine_forget(struct machine *machine)
 
 	HASH_ITER(hh, machine->clients, client, next)
 	{
-		client->total = client->told = 0;
+		client->total = 0;
+		set_told(machine, client, 0);
 	}
 	machine_tidy(machine);
+}
+
+static void take_out_of_bucket(struct machine *machine, struct client *client)
+{
+	if (client->previous_in_bucket != NULL)
+		client->previous_in_bucket->next_in_bucket = client->next_in_bucket;
+	else
+		machine->bucket[fleet_bucket(client->key)] = client->next_in_bucket;
+	if (client->next_in_bucket != NULL)
+		client->next_in_bucket->previous_in_bucket = client->previous_in_bucket;
 }
 
 void machine_tidy(struct machine *machine)
@@ -166,7 +148,8 @@ void machine_tidy(struct machine *machine)
 		bool unheld = client->entries == 0 && client->local == 0;
 		if (unheld && client->total != 0)
 			machine->strangers++;
-		if (unheld && client->total == 0 && !client->waiting && !client->changed) {
+		if (unheld && client->total == 0 && client->told == 0 && !client->waiting && !client->changed) {
+			take_out_of_bucket(machine, client);
 #ifndef __clang_analyzer__ /* which takes uthash's freeing of an empty table for one of a full one */
 			HASH_DEL(machine->clients, client);
 			free(client);
@@ -175,204 +158,17 @@ void machine_tidy(struct machine *machine)
 	}
 }
 
-/* ---- tables ---- */
-
-static uint64_t count_in(uint64_t word)
-{
-	return (word & CLIENT_TENTATIVE) == 0 ? word & CLIENT_COUNT : 0;
-}
-
-static void refer(struct machine *machine, struct seen *seen, struct client *client)
-{
-	if (seen->client != NULL)
-		seen->client->entries--;
-	if (client != NULL)
-		client->entries++;
-	/* Its entry here is new, and knows nothing of what others hold. */
-	if (client != NULL && client != seen->client && client->total != 0)
-		add_to_apply(machine, client);
-	seen->client = client;
-}
-
-/* Who has the entry now; NULL if nobody of the fleet's business holds anything there. */
-static struct client *client_in(struct machine *machine, const struct table *table, uint32_t entry, uint64_t word, bool *known)
-{
-	struct client_facts facts;
-	unsigned char key[CLIENT_KEY];
-
-	*known = true;
-	if (count_in(word) == 0)
-		return NULL;
-	*known = table_client(table, entry, &facts);
-	if (!*known || facts.network.prefix > 128)
-		return NULL;
-	key_of(key, &facts.network);
-	return client_of(machine, key, true);
-}
-
-/* Takes up what changed in one table since it was last looked at. */
-static void look_at(struct machine *machine, struct joined *joined)
-{
-	struct table *table = &joined->table;
-
-	for (uint32_t entry = 0; entry < table->entries; entry++) {
-		struct seen *seen = &joined->seen[entry];
-		uint64_t word = atomic_load_explicit(&table->entry[entry].word, memory_order_acquire);
-		bool known = true;
-
-		if (word == seen->word)
-			continue;
-		uint64_t fingerprint = atomic_load_explicit(&table->entry[entry].fingerprint, memory_order_acquire);
-		bool same = seen->client != NULL && fingerprint == seen->fingerprint;
-		struct client *client = same ? seen->client : client_in(machine, table, entry, word, &known);
-		adjust(machine, seen->client, -(int64_t)count_in(seen->word));
-		refer(machine, seen, client != NULL && count_in(word) != 0 ? client : NULL);
-		adjust(machine, client, (int64_t)count_in(word));
-		seen->fingerprint = fingerprint;
-		/* Not known yet whose it is (the entry is being made): look again next time. */
-		seen->word = known ? word : CLIENT_TENTATIVE;
-	}
-}
-
-static void leave_table(struct machine *machine, size_t which, bool forget)
-{
-	struct joined *joined = machine->joined[which];
-
-	for (uint32_t entry = 0; entry < joined->table.entries; entry++) {
-		adjust(machine, joined->seen[entry].client, -(int64_t)count_in(joined->seen[entry].word));
-		refer(machine, &joined->seen[entry], NULL);
-	}
-	if (forget)
-		remote_forget(&joined->table);
-	table_look_away(&joined->table);
-	free(joined->seen);
-	free(joined);
-	machine->joined[which] = machine->joined[--machine->tables];
-}
-
-/* Two sidecars on one table would write over each other. */
-static bool is_taken(const struct table *table)
-{
-	static uint32_t told_of;
-	uint32_t pid = remote_sidecar(table);
-	bool taken = pid != 0 && pid != table->pid && process_alive(pid);
-
-	if (taken && pid != told_of) {
-		fprintf(stderr, "connlimit sync: table %.63s is left to the sidecar that has it, pid %u\n", table->header->name,
-			pid);
-		told_of = pid;
-	}
-	return taken;
-}
-
-static bool is_asked_for(const struct machine *machine, const struct table *table)
-{
-	for (size_t i = 0; i < machine->only_so_many; i++)
-		if (strncmp(table->header->name, machine->only[i], sizeof(table->header->name)) == 0)
-			return true;
-	return machine->only_so_many == 0;
-}
-
-static bool belongs(const struct machine *machine, const struct table *table, struct limits *limits)
-{
-	if (!is_asked_for(machine, table))
-		return false;
-	limits_read(table, limits);
-	return limits->cluster_per_ip != LIMIT_NONE && !is_taken(table);
-}
-
-/* Segments that are none of ours are not attached ten times a second. */
-static struct passed_by {
-	int id;
-	uint64_t until;
-} passed_by[PASSED_BY];
-static unsigned passing;
-
-static bool was_passed_by(int id, uint64_t now)
-{
-	for (unsigned i = 0; i < PASSED_BY; i++)
-		if (passed_by[i].until > now && passed_by[i].id == id)
-			return true;
-	return false;
-}
-
-static void join_table(struct machine *machine, int id)
-{
-	uint64_t now = clock_ms();
-	struct joined *joined;
-
-	if (machine->tables == TABLES_MOST || was_passed_by(id, now) || (joined = calloc(1, sizeof(*joined))) == NULL)
-		return;
-	if (table_open_id(&joined->table, id)) {
-		if (belongs(machine, &joined->table, &joined->limits) &&
-		    (joined->seen = calloc(joined->table.entries, sizeof(*joined->seen))) != NULL) {
-			joined->id = id;
-			joined->found = true;
-			joined->unproven = true;
-			machine->joined[machine->tables++] = joined;
-			return;
-		}
-		table_look_away(&joined->table);
-	}
-	free(joined);
-	passed_by[passing++ % PASSED_BY] = (struct passed_by){.id = id, .until = now + LOOK_AGAIN_MS};
-}
-
-static bool visit(const struct segment_facts *facts, void *with)
-{
-	struct machine *machine = with;
-
-	for (size_t i = 0; i < machine->tables; i++) {
-		struct joined *joined = machine->joined[i];
-		struct limits before = joined->limits;
-		if (joined->id != facts->id)
-			continue;
-		/* We have it mapped ourselves: one more than that means that the daemon lives. */
-		joined->found = facts->attached > 1 && belongs(machine, &joined->table, &joined->limits);
-		if (before.ipv4_prefix != joined->limits.ipv4_prefix || before.ipv6_prefix != joined->limits.ipv6_prefix)
-			joined->unproven = true;
-		return true;
-	}
-	if (facts->attached > 0 && facts->readable)
-		join_table(machine, facts->id);
-	return true;
-}
-
-void machine_look(struct machine *machine)
-{
-	uint32_t smallest = LIMIT_MOST;
-
-	for (size_t i = 0; i < machine->tables; i++)
-		machine->joined[i]->found = false;
-	segment_list(visit, machine);
-	for (size_t i = machine->tables; i-- > 0;)
-		if (!machine->joined[i]->found)
-			leave_table(machine, i, !is_taken(&machine->joined[i]->table));
-	for (size_t i = 0; i < machine->tables; i++)
-		if (machine->joined[i]->limits.cluster_per_ip < smallest)
-			smallest = machine->joined[i]->limits.cluster_per_ip;
-	machine->threshold = (smallest + 1) / 2;
-	for (size_t i = 0; i < machine->tables; i++)
-		look_at(machine, machine->joined[i]);
-}
-
-void machine_leave(struct machine *machine)
-{
-	while (machine->tables > 0)
-		leave_table(machine, machine->tables - 1, true);
-}
-
-/* ---- the others ---- */
+/* ---- what is heard ---- */
 
 void machine_hear(struct machine *machine, const unsigned char *key, uint32_t total)
 {
 	uint32_t noted = total >= machine->threshold ? total : 0;
-	struct client *client = client_of(machine, key, false);
+	struct client *client = machine_client(machine, key, false);
 
 	if (key[16] > 128)
 		return;
 	if (client == NULL) {
-		if (noted == 0 || machine->strangers >= STRANGERS_MOST || (client = client_of(machine, key, true)) == NULL)
+		if (noted == 0 || machine->strangers >= STRANGERS_MOST || (client = machine_client(machine, key, true)) == NULL)
 			return;
 		machine->strangers++;
 	}
@@ -380,7 +176,7 @@ void machine_hear(struct machine *machine, const unsigned char *key, uint32_t to
 	if (client->total == noted)
 		return;
 	client->total = noted;
-	add_to_apply(machine, client);
+	machine_add_to_apply(machine, client);
 }
 
 void machine_snapshot_begins(struct machine *machine)
@@ -403,120 +199,7 @@ void machine_snapshot_ends(struct machine *machine)
 	{
 		if (!client->named && client->total != 0) {
 			client->total = 0;
-			add_to_apply(machine, client);
+			machine_add_to_apply(machine, client);
 		}
 	}
-}
-
-/* Whether the table counts by such networks. */
-static bool counts_by(const struct joined *joined, const struct network *network)
-{
-	return limits_client(&joined->limits, &network->address).prefix == network->prefix;
-}
-
-/* A table is told of connections on other machines, and of those to other daemons of this one. */
-static void apply(struct machine *machine, const struct client *client)
-{
-	static bool warned;
-	uint32_t elsewhere = client->total > client->told ? client->total - client->told : 0;
-	struct network network;
-
-	memcpy(network.address.bytes, client->key, 16);
-	network.prefix = client->key[16];
-	for (size_t i = 0; i < machine->tables; i++) {
-		struct joined *joined = machine->joined[i];
-		uint32_t beside = 0;
-		if (!counts_by(joined, &network)) {
-			if (client->total != 0 && !warned)
-				fprintf(stderr,
-					"connlimit sync: other machines take another prefix for one client than table %.63s: "
-					"such clients are counted apart\n",
-					joined->table.header->name);
-			warned = warned || client->total != 0;
-			continue;
-		}
-		if (client->total != 0 && machine->tables > 1) {
-			uint32_t own = table_count(&joined->table, &network.address);
-			beside = client->local > own ? client->local - own : 0;
-		}
-		remote_set(&joined->table, &network, elsewhere + beside);
-	}
-}
-
-/* What an earlier sidecar said of a client, or what was said of an entry's former client, goes. */
-static void prove(struct machine *machine, struct joined *joined)
-{
-	struct table *table = &joined->table;
-
-	for (uint32_t entry = 0; entry < table->entries; entry++) {
-		unsigned char key[CLIENT_KEY];
-		struct client_facts facts;
-		if (!table_client(table, entry, &facts))
-			continue;
-		key_of(key, &facts.network);
-		struct client *client = client_of(machine, key, false);
-		if (client == NULL || client->total == 0)
-			remote_set(table, &facts.network, 0);
-	}
-	joined->unproven = false;
-}
-
-void machine_apply(struct machine *machine, bool all)
-{
-	struct client *client;
-	struct client *next;
-
-	while ((client = machine->to_apply) != NULL) {
-		machine->to_apply = client->next_to_apply;
-		client->waiting = false;
-		apply(machine, client);
-	}
-	for (size_t i = 0; i < machine->tables; i++) {
-		all = all || machine->joined[i]->unproven;
-		if (machine->joined[i]->unproven)
-			prove(machine, machine->joined[i]);
-	}
-	if (!all)
-		return;
-	HASH_ITER(hh, machine->clients, client, next)
-	{
-		if (client->total != 0)
-			apply(machine, client);
-	}
-}
-
-void machine_heard(struct machine *machine, uint64_t when, int lease_ms)
-{
-	for (size_t i = 0; i < machine->tables; i++)
-		remote_heard(&machine->joined[i]->table, when, (uint32_t)lease_ms);
-}
-
-void machine_verify(struct machine *machine, int work_ms)
-{
-	static size_t from; /* where the last time ended */
-	uint64_t network = network_namespace();
-	uint64_t until = clock_us() + (uint64_t)work_ms * 1000;
-	struct client *client;
-	struct client *next;
-	size_t number = 0;
-
-	HASH_ITER(hh, machine->clients, client, next)
-	{
-		struct address address;
-
-		if (client->total == 0 || client->local == 0 || number++ < from)
-			continue;
-		memcpy(address.bytes, client->key, 16);
-		for (size_t i = 0; i < machine->tables; i++) {
-			struct joined *joined = machine->joined[i];
-			uint64_t made_in = atomic_load_explicit(&joined->table.header->network, memory_order_relaxed);
-			if (client->total >= joined->limits.cluster_per_ip && network != 0 && made_in == network)
-				check_address(&joined->table, &address);
-		}
-		if (clock_us() >= until) {
-			from = number;
-			return;
-		}
-	}
-	from = 0;
 }

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,9 @@ enum {
 	VERIFY_MS = 1000,    /* how often the kernel is asked about those at the fleet's limit */
 	VERIFY_WORK_MS = 10,
 	TABLES_MS = 10000, /* how often tables that were left behind are removed */
-	LEAVE_MS = 2000,
-	ERROR = 256,
+	SAY_MENDED_MS = 10000,
+	LEAVE_MS = 500,
+	ERROR = FLEET_ERROR,
 };
 
 /* What is done now and then. */
@@ -47,7 +49,9 @@ struct sync {
 	uint64_t heard; /* ms of clock_us when the last answer was asked for */
 	uint64_t retry; /* not before */
 	uint64_t pause; /* ms to the try after that */
-	struct every snapshot, apply_all, verify, remove;
+	struct every snapshot, apply_all, verify, remove, say_mended;
+	unsigned long mended; /* not said yet */
+	bool forgotten;	      /* by the fleet, while the connection stood */
 	unsigned long long sent;
 	unsigned long long received;
 };
@@ -103,14 +107,6 @@ static void complain(struct sync *sync, uint64_t now, const char *error)
 	sync->retry = now + sync->pause / 2 + (uint64_t)random() % (sync->pause / 2 + 1);
 }
 
-static void held_before(const unsigned char *key, uint32_t number, void *with)
-{
-	struct sync *sync = with;
-
-	(void)number;
-	machine_add_unknown(&sync->machine, key);
-}
-
 static void heard(const unsigned char *key, uint32_t total, void *with)
 {
 	struct sync *sync = with;
@@ -122,7 +118,8 @@ static bool exchange(struct sync *sync, char *error)
 {
 	size_t told = machine_take_changes(&sync->machine);
 
-	if (!fleet_exchange(&sync->fleet, sync->redis, sync->lease_ms, sync->machine.change, told, heard, sync, error))
+	if (!fleet_exchange(&sync->fleet, sync->redis, sync->lease_ms, sync->machine.change, told, sync->machine.told, heard,
+			    sync, error))
 		return false;
 	if (sync->verbose && told > 0)
 		fprintf(stderr, "connlimit sync: told %zu clients\n", told);
@@ -139,8 +136,48 @@ static bool snapshot(struct sync *sync, char *error)
 	return true;
 }
 
-/* Connects, if need be, and joins: what this node held in an earlier life and does not hold any more is told as well. Nothing
- * is written into the tables before all of it was told and heard. */
+/* Tells `number` buckets, or all if `which` is NULL, in place of what the fleet has in them. */
+static bool tell_whole(struct sync *sync, const uint16_t *which, unsigned number, char *error)
+{
+	static struct fleet_whole whole;
+
+	for (unsigned i = 0; i < number && sync->fleet.joined; i++) {
+		machine_take_bucket(&sync->machine, which != NULL ? which[i] : i, &whole);
+		if ((whole.length >= WHOLE_MOST || i + 1 == number) &&
+		    !fleet_tell_whole(&sync->fleet, sync->redis, sync->lease_ms, &whole, which != NULL, error))
+			return false;
+		if (stopping)
+			return false;
+	}
+	return true;
+}
+
+/* Tells those of our buckets that were found not to be as we told them. */
+static bool mend(struct sync *sync, char *error)
+{
+	unsigned wrong = sync->fleet.wrong;
+
+	sync->fleet.wrong = 0;
+	return tell_whole(sync, sync->fleet.wrong_bucket, wrong, error);
+}
+
+/* What was found otherwise than it should be was put right. Said at once, and then at most every so often. */
+static void report_mended(struct sync *sync, uint64_t now)
+{
+	char number[24];
+
+	if (sync->mended == 0 || !is_due(&sync->say_mended, now, SAY_MENDED_MS))
+		return;
+	snprintf(number, sizeof(number), "%lu", sync->mended);
+	say(sync,
+	    "%s counts in Redis were not as they had been told, and were mended: keys were deleted, evicted or written by "
+	    "others",
+	    number);
+	sync->mended = 0;
+}
+
+/* Connects, if need be, and joins: all that this node holds is told in place of what it held in an earlier life. Nothing is
+ * written into the tables before all of it was told and heard. */
 static bool join(struct sync *sync, uint64_t now, char *error)
 {
 	if (sync->redis == NULL) {
@@ -151,13 +188,21 @@ static bool join(struct sync *sync, uint64_t now, char *error)
 	machine_pause(&sync->machine);
 	machine_begin(&sync->machine);
 	sync->fleet.threshold = sync->machine.threshold;
-	if (!fleet_join(&sync->fleet, sync->redis, sync->lease_ms, held_before, sync, error) || !exchange(sync, error))
+	if (!fleet_join(&sync->fleet, sync->redis, sync->lease_ms, error) || !tell_whole(sync, NULL, BUCKETS, error) ||
+	    !exchange(sync, error))
 		return false;
 	if (!sync->fleet.joined || !snapshot(sync, error)) {
 		if (sync->fleet.joined)
 			return false;
 		snprintf(error, ERROR, "the fleet forgot this node while it joined");
 		return false;
+	}
+	if (sync->forgotten) {
+		say(sync, "the fleet had forgotten this node: it was told everything anew%s", "");
+		sync->forgotten = false;
+		sync->fleet.mended += sync->fleet.mended == 0;
+	} else {
+		sync->fleet.mended = 0; /* what another life, or another Redis, had to say */
 	}
 	sync->snapshot.next = now + SNAPSHOT_MS / 2 + (uint64_t)random() % SNAPSHOT_MS;
 	return true;
@@ -171,14 +216,21 @@ static bool speak(struct sync *sync, uint64_t now, char *error)
 
 	if (joins ? !join(sync, now, error) : !exchange(sync, error))
 		return false;
-	if (!sync->fleet.joined)
-		return true; /* forgotten by the fleet, or Redis came back empty: join in the next turn */
+	if (!sync->fleet.joined) { /* forgotten by the fleet, or Redis is empty: join in the next turn */
+		sync->forgotten = true;
+		return true;
+	}
+	if (!mend(sync, error))
+		return false;
 	if ((sync->fleet.missed || is_due(&sync->snapshot, now, SNAPSHOT_MS)) && !snapshot(sync, error))
 		return false;
 	if (sync->fleet.ended && !fleet_bury(&sync->fleet, sync->redis, sync->lease_ms, (sync->interval_ms + 3) / 4, error))
 		return false;
 	machine_apply(&sync->machine, is_due(&sync->apply_all, now, APPLY_ALL_MS));
-	machine_heard(&sync->machine, asked, sync->lease_ms);
+	machine_heard(&sync->machine, asked, sync->lease_ms, sync->fleet.mended, false);
+	sync->mended += sync->fleet.mended;
+	sync->fleet.mended = 0;
+	report_mended(sync, now);
 	return true;
 }
 
@@ -254,6 +306,8 @@ static const char help[] =
     "  --cluster NAME     name of the fleet (default)\n"
     "  --node NAME        name of this machine (its host name)\n"
     "  --table NAME       only this table; may be given more than once\n"
+    "  --user USER        tables of this user's daemons as well; may be given more\n"
+    "                     than once. Joined anyway are root's and our own\n"
     "  --interval MS      how late others hear of a change at most, 10 to 10000 (100)\n"
     "  --lease MS         how long the others' word is good, and ours to them, at\n"
     "                     least 5 intervals (3000)\n"
@@ -322,22 +376,34 @@ static bool good_name(const char *name)
 	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
 }
 
+static bool add_user(struct machine *machine, const char *name, const char **why)
+{
+	const struct passwd *user = getpwnam(name);
+	char *end;
+	unsigned long number = strtoul(name, &end, 10);
+
+	if (machine->users == USERS_MOST) {
+		*why = "is one too many";
+		return false;
+	}
+	if (user == NULL && (*name < '0' || *name > '9' || *end != '\0' || number >= UINT32_MAX)) {
+		*why = "is neither a user's name nor a number";
+		return false;
+	}
+	machine->user[machine->users++] = user != NULL ? user->pw_uid : (uid_t)number;
+	return true;
+}
+
 int command_sync(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"redis", required_argument, NULL, 'r'},
-	    {"redis-file", required_argument, NULL, 'f'},
-	    {"ca", required_argument, NULL, 'a'},
-	    {"cert", required_argument, NULL, 'C'},
-	    {"key", required_argument, NULL, 'K'},
-	    {"cluster", required_argument, NULL, 'c'},
-	    {"node", required_argument, NULL, 'n'},
-	    {"table", required_argument, NULL, 't'},
-	    {"interval", required_argument, NULL, 'i'},
-	    {"lease", required_argument, NULL, 'l'},
-	    {"verbose", no_argument, NULL, 'v'},
-	    {"help", no_argument, NULL, 'h'},
-	    {0},
+	    {"redis", required_argument, NULL, 'r'}, {"redis-file", required_argument, NULL, 'f'},
+	    {"ca", required_argument, NULL, 'a'},    {"cert", required_argument, NULL, 'C'},
+	    {"key", required_argument, NULL, 'K'},   {"cluster", required_argument, NULL, 'c'},
+	    {"node", required_argument, NULL, 'n'},  {"table", required_argument, NULL, 't'},
+	    {"user", required_argument, NULL, 'u'},  {"interval", required_argument, NULL, 'i'},
+	    {"lease", required_argument, NULL, 'l'}, {"verbose", no_argument, NULL, 'v'},
+	    {"help", no_argument, NULL, 'h'},	     {0},
 	};
 	static struct sync sync = {.interval_ms = 100, .lease_ms = 3000};
 	struct sigaction action = {.sa_handler = on_stop};
@@ -367,6 +433,10 @@ int command_sync(int argc, char **argv)
 			if (sync.machine.only_so_many == TABLES_MOST)
 				return wrong("--table", optarg, "is one too many");
 			sync.machine.only[sync.machine.only_so_many++] = optarg;
+			break;
+		case 'u':
+			if (!add_user(&sync.machine, optarg, &why))
+				return wrong("--user", optarg, why);
 			break;
 		case 'i':
 			if (!number_option(optarg, 10, 10000, &sync.interval_ms))

@@ -1,0 +1,404 @@
+#include "command/fleet/machine.h"
+#include "command/tables.h"
+
+#include "decisions/check.h"
+#include "table/remote.h"
+#include "table/segment.h"
+#include "values/alive.h"
+#include "values/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+enum {
+	PASSED_BY = 256,      /* segments remembered that are none of ours */
+	LOOK_AGAIN_MS = 1000, /* at those: a daemon may be given a fleet's limit by a reload */
+	LOOKS_OVER = 20,      /* in a row, for a table to be called one that says more than it can hold */
+};
+
+/* What an entry was when it was last looked at. */
+struct seen {
+	struct client *client;
+	uint64_t fingerprint;
+	uint64_t word;
+	uint32_t counted;
+};
+
+struct joined {
+	int id;
+	uid_t owner;
+	char name[TABLE_NAME_MOST + 1]; /* printable */
+	struct table table;
+	struct limits limits; /* in force at the last look */
+	struct seen *seen;
+	uint64_t counted; /* over all entries; never more than the capacity */
+	unsigned over;	  /* looks in a row by which it said more than that */
+	bool found;	  /* by this look */
+	bool unproven;	  /* entries were not gone over since it was joined, or since its prefixes changed */
+};
+
+static void key_of(unsigned char *key, const struct network *network)
+{
+	memcpy(key, network->address.bytes, 16);
+	key[16] = network->prefix;
+}
+
+static uint32_t count_in(uint64_t word)
+{
+	return (word & CLIENT_TENTATIVE) == 0 ? (uint32_t)(word & CLIENT_COUNT) : 0;
+}
+
+/* An entry's count is taken over. A table is written by whoever runs in its daemon, and a taken-over one could say that anybody
+ * holds any number of connections: all of them together are no more than it has places for. */
+static bool count(struct machine *machine, struct joined *joined, struct seen *seen, struct client *client, uint32_t number)
+{
+	uint64_t room = joined->table.capacity - (joined->counted - seen->counted);
+	uint32_t counted = client == NULL ? 0 : number < room ? number : (uint32_t)room;
+
+	joined->counted += counted;
+	joined->counted -= seen->counted;
+	if (client == seen->client) {
+		machine_adjust(machine, client, (int64_t)counted - seen->counted);
+	} else {
+		machine_adjust(machine, seen->client, -(int64_t)seen->counted);
+		machine_adjust(machine, client, counted);
+	}
+	seen->counted = counted;
+	return client == NULL || counted == number;
+}
+
+static void refer(struct machine *machine, struct seen *seen, struct client *client)
+{
+	if (seen->client != NULL)
+		seen->client->entries--;
+	if (client != NULL)
+		client->entries++;
+	/* Its entry here is new, and knows nothing of what others hold. */
+	if (client != NULL && client != seen->client && client->total != 0)
+		machine_add_to_apply(machine, client);
+	seen->client = client;
+}
+
+/* Who has the entry now; NULL if nobody of the fleet's business holds anything there. */
+static struct client *client_in(struct machine *machine, const struct table *table, uint32_t entry, uint64_t word, bool *known)
+{
+	struct client_facts facts;
+	unsigned char key[CLIENT_KEY];
+
+	*known = true;
+	if (count_in(word) == 0)
+		return NULL;
+	*known = table_client(table, entry, &facts);
+	if (!*known || facts.network.prefix > 128)
+		return NULL;
+	key_of(key, &facts.network);
+	return machine_client(machine, key, true);
+}
+
+/* Takes up what changed in one table since it was last looked at. */
+static void look_at(struct machine *machine, struct joined *joined)
+{
+	struct table *table = &joined->table;
+	bool over = false;
+
+	for (uint32_t entry = 0; entry < table->entries; entry++) {
+		struct seen *seen = &joined->seen[entry];
+		uint64_t word = atomic_load_explicit(&table->entry[entry].word, memory_order_acquire);
+		bool known = true;
+
+		if (word == seen->word)
+			continue;
+		uint64_t fingerprint = atomic_load_explicit(&table->entry[entry].fingerprint, memory_order_acquire);
+		bool same = seen->client != NULL && fingerprint == seen->fingerprint;
+		struct client *client = same ? seen->client : client_in(machine, table, entry, word, &known);
+		if (count_in(word) == 0)
+			client = NULL;
+		bool whole = count(machine, joined, seen, client, count_in(word));
+		refer(machine, seen, client);
+		seen->fingerprint = fingerprint;
+		/* Not known yet whose it is (the entry is being made), or not counted: look again next time. */
+		seen->word = known && whole ? word : CLIENT_TENTATIVE;
+		over = over || !whole;
+	}
+	joined->over = over ? joined->over + 1 : 0;
+	if (joined->over == LOOKS_OVER)
+		fprintf(stderr,
+			"connlimit sync: table %s of user %u says that it holds more than its capacity, %u connections: "
+			"what is more is not told to the fleet\n",
+			joined->name, (unsigned)joined->owner, joined->table.capacity);
+}
+
+static void leave_table(struct machine *machine, size_t which, bool forget)
+{
+	struct joined *joined = machine->joined[which];
+
+	for (uint32_t entry = 0; entry < joined->table.entries; entry++) {
+		count(machine, joined, &joined->seen[entry], NULL, 0);
+		refer(machine, &joined->seen[entry], NULL);
+	}
+	if (forget)
+		remote_forget(&joined->table);
+	table_look_away(&joined->table);
+	free(joined->seen);
+	free(joined);
+	machine->joined[which] = machine->joined[--machine->tables];
+}
+
+/* Two sidecars on one table would write over each other. */
+static bool is_taken(const struct table *table)
+{
+	static uint32_t told_of;
+	char name[TABLE_NAME_MOST + 1];
+	uint32_t pid = remote_sidecar(table);
+	bool taken = pid != 0 && pid != table->pid && process_alive(pid);
+
+	if (taken && pid != told_of) {
+		tables_printable(name, table->header->name, sizeof(name));
+		fprintf(stderr, "connlimit sync: table %s is left to the sidecar that has it, pid %u\n", name, pid);
+		told_of = pid;
+	}
+	return taken;
+}
+
+static bool is_asked_for(const struct machine *machine, const struct table *table)
+{
+	for (size_t i = 0; i < machine->only_so_many; i++)
+		if (strncmp(table->header->name, machine->only[i], sizeof(table->header->name)) == 0)
+			return true;
+	return machine->only_so_many == 0;
+}
+
+/* Root's daemons, our own user's, and those of users that we were told of. */
+static bool is_of_known_user(const struct machine *machine, uid_t owner)
+{
+	if (owner == 0 || owner == geteuid())
+		return true;
+	for (size_t i = 0; i < machine->users; i++)
+		if (machine->user[i] == owner)
+			return true;
+	return false;
+}
+
+/* Its maker as well: an owner can give a segment away. */
+static bool is_made_by_known_user(const struct machine *machine, int id, uid_t *owner)
+{
+	struct shmid_ds facts;
+
+	if (shmctl(id, IPC_STAT, &facts) != 0)
+		return false;
+	*owner = facts.shm_perm.uid;
+	return is_of_known_user(machine, facts.shm_perm.uid) && is_of_known_user(machine, facts.shm_perm.cuid);
+}
+
+static bool belongs(const struct machine *machine, const struct table *table, struct limits *limits)
+{
+	if (!is_asked_for(machine, table))
+		return false;
+	limits_read(table, limits);
+	return limits->cluster_per_ip != LIMIT_NONE && !is_taken(table);
+}
+
+/* Segments that are none of ours are not attached ten times a second. */
+static struct passed_by {
+	int id;
+	uint64_t until;
+} passed_by[PASSED_BY];
+static unsigned passing;
+
+static bool was_passed_by(int id, uint64_t now)
+{
+	for (unsigned i = 0; i < PASSED_BY; i++)
+		if (passed_by[i].until > now && passed_by[i].id == id)
+			return true;
+	return false;
+}
+
+static void join_table(struct machine *machine, int id)
+{
+	uint64_t now = clock_ms();
+	struct joined *joined;
+
+	if (machine->tables == TABLES_MOST || was_passed_by(id, now) || (joined = calloc(1, sizeof(*joined))) == NULL)
+		return;
+	if (table_open_id(&joined->table, id)) {
+		if (is_made_by_known_user(machine, id, &joined->owner) && belongs(machine, &joined->table, &joined->limits) &&
+		    (joined->seen = calloc(joined->table.entries, sizeof(*joined->seen))) != NULL) {
+			joined->id = id;
+			tables_printable(joined->name, joined->table.header->name, sizeof(joined->name));
+			joined->found = true;
+			joined->unproven = true;
+			machine->joined[machine->tables++] = joined;
+			return;
+		}
+		table_look_away(&joined->table);
+	}
+	free(joined);
+	passed_by[passing++ % PASSED_BY] = (struct passed_by){.id = id, .until = now + LOOK_AGAIN_MS};
+}
+
+static bool visit(const struct segment_facts *facts, void *with)
+{
+	struct machine *machine = with;
+
+	for (size_t i = 0; i < machine->tables; i++) {
+		struct joined *joined = machine->joined[i];
+		struct limits before = joined->limits;
+		if (joined->id != facts->id)
+			continue;
+		/* We have it mapped ourselves: one more than that means that the daemon lives. */
+		joined->found = facts->attached > 1 && belongs(machine, &joined->table, &joined->limits);
+		if (before.ipv4_prefix != joined->limits.ipv4_prefix || before.ipv6_prefix != joined->limits.ipv6_prefix)
+			joined->unproven = true;
+		return true;
+	}
+	if (facts->attached > 0 && facts->readable && is_of_known_user(machine, facts->owner))
+		join_table(machine, facts->id);
+	return true;
+}
+
+void machine_look(struct machine *machine)
+{
+	uint32_t smallest = LIMIT_MOST;
+
+	for (size_t i = 0; i < machine->tables; i++)
+		machine->joined[i]->found = false;
+	segment_list(visit, machine);
+	for (size_t i = machine->tables; i-- > 0;)
+		if (!machine->joined[i]->found)
+			leave_table(machine, i, !is_taken(&machine->joined[i]->table));
+	for (size_t i = 0; i < machine->tables; i++)
+		if (machine->joined[i]->limits.cluster_per_ip < smallest)
+			smallest = machine->joined[i]->limits.cluster_per_ip;
+	machine->threshold = (smallest + 1) / 2;
+	for (size_t i = 0; i < machine->tables; i++)
+		look_at(machine, machine->joined[i]);
+}
+
+void machine_leave(struct machine *machine)
+{
+	while (machine->tables > 0)
+		leave_table(machine, machine->tables - 1, true);
+}
+
+/* Whether the table counts by such networks. */
+static bool counts_by(const struct joined *joined, const struct network *network)
+{
+	return limits_client(&joined->limits, &network->address).prefix == network->prefix;
+}
+
+/* A table is told of connections on other machines, and of those to other daemons of this one. */
+static void apply(struct machine *machine, const struct client *client)
+{
+	static bool warned;
+	uint32_t elsewhere = client->total > client->told ? client->total - client->told : 0;
+	struct network network;
+
+	memcpy(network.address.bytes, client->key, 16);
+	network.prefix = client->key[16];
+	for (size_t i = 0; i < machine->tables; i++) {
+		struct joined *joined = machine->joined[i];
+		uint32_t beside = 0;
+		if (!counts_by(joined, &network)) {
+			if (client->total != 0 && !warned)
+				fprintf(stderr,
+					"connlimit sync: other machines take another prefix for one client than table %s: "
+					"such clients are counted apart\n",
+					joined->name);
+			warned = warned || client->total != 0;
+			continue;
+		}
+		if (client->total != 0 && machine->tables > 1) {
+			uint32_t own = table_count(&joined->table, &network.address);
+			beside = client->local > own ? client->local - own : 0;
+		}
+		remote_set(&joined->table, &network, elsewhere + beside);
+	}
+}
+
+/* What an earlier sidecar said of a client, or what was said of an entry's former client, goes. */
+static void prove(struct machine *machine, struct joined *joined)
+{
+	struct table *table = &joined->table;
+
+	for (uint32_t entry = 0; entry < table->entries; entry++) {
+		unsigned char key[CLIENT_KEY];
+		struct client_facts facts;
+		if (!table_client(table, entry, &facts))
+			continue;
+		key_of(key, &facts.network);
+		struct client *client = machine_client(machine, key, false);
+		if (client == NULL || client->total == 0)
+			remote_set(table, &facts.network, 0);
+	}
+	joined->unproven = false;
+}
+
+void machine_begin(struct machine *machine)
+{
+	machine->telling = true;
+	for (size_t i = 0; i < machine->tables; i++)
+		machine->joined[i]->unproven = true;
+}
+
+void machine_apply(struct machine *machine, bool all)
+{
+	struct client *client;
+	struct client *next;
+
+	while ((client = machine->to_apply) != NULL) {
+		machine->to_apply = client->next_to_apply;
+		client->waiting = false;
+		apply(machine, client);
+	}
+	for (size_t i = 0; i < machine->tables; i++) {
+		all = all || machine->joined[i]->unproven;
+		if (machine->joined[i]->unproven)
+			prove(machine, machine->joined[i]);
+	}
+	if (!all)
+		return;
+	HASH_ITER(hh, machine->clients, client, next)
+	{
+		if (client->total != 0)
+			apply(machine, client);
+	}
+}
+
+void machine_heard(struct machine *machine, uint64_t when, int lease_ms, unsigned long mended, bool evicting)
+{
+	for (size_t i = 0; i < machine->tables; i++)
+		remote_heard(&machine->joined[i]->table, when, (uint32_t)lease_ms, mended, evicting);
+}
+
+void machine_verify(struct machine *machine, int work_ms)
+{
+	static size_t from; /* where the last time ended */
+	uint64_t network = network_namespace();
+	uint64_t until = clock_us() + (uint64_t)work_ms * 1000;
+	struct client *client;
+	struct client *next;
+	size_t number = 0;
+
+	HASH_ITER(hh, machine->clients, client, next)
+	{
+		struct address address;
+
+		if (client->total == 0 || client->local == 0 || number++ < from)
+			continue;
+		memcpy(address.bytes, client->key, 16);
+		for (size_t i = 0; i < machine->tables; i++) {
+			struct joined *joined = machine->joined[i];
+			uint64_t made_in = atomic_load_explicit(&joined->table.header->network, memory_order_relaxed);
+			if (client->total >= joined->limits.cluster_per_ip && network != 0 && made_in == network)
+				check_address(&joined->table, &address);
+		}
+		if (clock_us() >= until) {
+			from = number;
+			return;
+		}
+	}
+	from = 0;
+}
