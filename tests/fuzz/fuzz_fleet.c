@@ -22,19 +22,28 @@ static void heard(const unsigned char *key, uint32_t number, void *with)
 
 static void ask(unsigned what, struct fleet *fleet, struct redis *redis, char *error)
 {
+	static const struct fleet_bucket told[BUCKETS];
 	struct fleet_change change = {.key = {1}, .number = 1};
+	struct fleet_whole whole = {0};
 	unsigned sum = 0;
 
-	switch (what % 7) {
+	switch (what % 8) {
 	case 0: fleet_prepare(fleet, redis, 1000, error); break;
-	case 1: fleet_join(fleet, redis, 1000, heard, &sum, error); break;
-	case 2: fleet_exchange(fleet, redis, 1000, &change, 1, heard, &sum, error); break;
-	case 3: fleet_exchange(fleet, redis, 1000, NULL, 0, heard, &sum, error); break;
+	case 1: fleet_join(fleet, redis, 1000, error); break;
+	case 2: fleet_exchange(fleet, redis, 1000, &change, 1, told, heard, &sum, error); break;
+	case 3: fleet_exchange(fleet, redis, 1000, NULL, 0, told, heard, &sum, error); break;
 	case 4: fleet_snapshot(fleet, redis, 1000, heard, &sum, error); break;
 	case 5: fleet_bury(fleet, redis, 1000, 1000, error); break;
+	case 6:
+		fleet_whole_bucket(&whole, 1, 1);
+		fleet_whole_client(&whole, change.key, 1);
+		fleet_tell_whole(fleet, redis, 1000, &whole, true, error);
+		free(whole.bytes);
+		break;
 	default: fleet_leave(fleet, redis, 1000, error); break;
 	}
-	if (strlen(fleet->former) >= sizeof(fleet->former) || strlen(fleet->tell) >= sizeof(fleet->tell))
+	if (strlen(fleet->former) >= sizeof(fleet->former) || strlen(fleet->script) >= sizeof(fleet->script) ||
+	    fleet->wrong > BUCKETS)
 		abort();
 }
 
