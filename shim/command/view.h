@@ -77,8 +77,8 @@ enum degraded {
 	DEGRADED_UNCOVERED,  /* the kernel has connections that the table does not know */
 	DEGRADED_UNSEEN,     /* programs have a listener of the daemon's, and are not limited */
 	DEGRADED_NOT_COMPARED,
-	DEGRADED_RELOAD, /* the last one failed */
-	DEGRADED_FLEET,	 /* not heard, though there is a limit over it */
+	DEGRADED_RELOAD,  /* the last one failed */
+	DEGRADED_FLEET,	  /* not heard, though there is a limit over it */
 	DEGRADED_EVICTED, /* Redis may evict what the fleet keeps there */
 	DEGRADEDS
 };

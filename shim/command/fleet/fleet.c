@@ -226,10 +226,13 @@ static bool exchange_some(struct redis *redis, int wait_ms, const struct fleet_c
 bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number,
 		    const struct fleet_bucket *told, fleet_heard *heard, void *with, char *error)
 {
+	static const struct fleet_change none;
 	const size_t most = (size_t)CHANGES_A_SCRIPT * SCRIPTS_AT_ONCE;
 	bool due = now_ms() >= fleet->checked + check_ms(fleet);
 	size_t done = 0;
 
+	if (number == 0)
+		change = &none; /* NULL has nothing behind it, not even at no distance */
 	fleet->ended = false;
 	snprintf(error, FLEET_ERROR, "out of memory");
 	do {
