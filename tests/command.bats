@@ -23,7 +23,7 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 
 @test "bad limits stop the start: by option" {
 	refused 78 "CONNLIMIT_PER_IP: 'ten' is not a number; allowed" "$CONNLIMIT" run --per-ip ten -- true
-	refused 78 "'-1' is not a number" "$CONNLIMIT" run --per-ip=-1 -- true
+	refused 78 "'-1' is out of range" "$CONNLIMIT" run --per-ip=-1 -- true
 	refused 78 "'99999999999' is out of range" "$CONNLIMIT" run --per-ip 99999999999 -- true
 	refused 78 "the value is empty" "$CONNLIMIT" run --per-ip= -- true
 	refused 78 "at character 14" "$CONNLIMIT" run --rules "10.0.0.0/8=5 10.0.0.1/8=3" -- true
@@ -241,15 +241,15 @@ PYTHON
 	printf '#!/bin/sh\necho second "$0"\n' >second/daemon
 	printf '#!/bin/sh\necho here\n' >daemon
 	chmod 755 second/daemon daemon
-	PATH=first:second:$PATH run "$CONNLIMIT" run -- daemon
+	PATH=first:second:$PATH run "$CONNLIMIT" run --per-ip 1 -- daemon
 	[ "$output" = "second second/daemon" ]
-	PATH=:$PATH run "$CONNLIMIT" run -- daemon
+	PATH=:$PATH run "$CONNLIMIT" run --per-ip 1 -- daemon
 	[ "$output" = here ]
-	PATH=first:$PATH refused 126 "not an executable file" "$CONNLIMIT" run -- daemon
+	PATH=first:$PATH refused 126 "not an executable file" "$CONNLIMIT" run --per-ip 1 -- daemon
 	# What is no program and no script, a shell runs.
 	echo 'echo by the shell' >plain
 	chmod 755 plain
-	run "$CONNLIMIT" run -- ./plain
+	run "$CONNLIMIT" run --per-ip 1 -- ./plain
 	[ "$output" = "by the shell" ]
 }
 
@@ -288,4 +288,39 @@ PYTHON
 	refused 2 "no command to look at" "$CONNLIMIT" check
 	run "$CONNLIMIT" --version
 	[[ $output == "connlimit "[0-9]* ]]
+}
+
+@test "run without any limit says so, and not where there is one" {
+	run -0 "$CONNLIMIT" run -- true
+	[ "$output" = "connlimit: note: no limit is set, so connections are only counted; as in --per-ip=10" ]
+	echo '# none yet' >empty.env
+	run -0 "$CONNLIMIT" run --file empty.env -- true
+	[[ $output == *"no limit is set"* ]]
+	run -0 "$CONNLIMIT" run --per-ip 3 --mode off -- true
+	[ "$output" = "connlimit: note: mode off: no limit is in force" ]
+	for limit in --per-ip=1 --total=1 --rate=1/s --per-uid=1 --cluster-per-ip=1 --rules=10.0.0.0/8=1 ; do
+		run -0 "$CONNLIMIT" run "$limit" -- true
+		[ -z "$output" ]
+	done
+}
+
+@test "an option's name in the file, in small letters, is no variable of the daemon's" {
+	for line in total=5 mode=observe per-ip=3 per_ip=3 --total=5 connlimit_total=5 rate=3/s; do
+		echo "$line" >small.env
+		refused 78 "small.env:1:1: unknown setting" "$CONNLIMIT" run --file small.env -- true
+		[[ $output == *"did you mean CONNLIMIT_"* ]]
+	done
+	printf 'LOG=x\nlang=de\nTOTAL=7\nlogs=y\nCONNLIMIT_PER_IP=1\n' >other.env
+	run -0 "$CONNLIMIT" run --file other.env -- true
+	[ -z "$output" ]
+}
+
+@test "help and the version, however they are asked for" {
+	for words in "" --help -h help "help help" "help --help"; do
+		# shellcheck disable=SC2086
+		run -0 "$CONNLIMIT" $words
+		[[ $output == "connlimit limits how many"* ]]
+	done
+	[ "$("$CONNLIMIT" -V)" = "$("$CONNLIMIT" --version)" ]
+	[ "$("$CONNLIMIT" help status)" = "$("$CONNLIMIT" status -h)" ]
 }

@@ -108,4 +108,8 @@ offered() {
 	# With =, or without; since fish 4 also what has these letters further in.
 	[[ " $(asked 'connlimit run --per-i')" == *" --per-ip"[=\ ]* ]]
 	[ "$(asked 'connlimit status --js')" = "--json " ]
+	# The values of settings.
+	[ "$(asked 'connlimit run --mode o')" = "observe off " ] || [ "$(asked 'connlimit run --mode o')" = "off observe " ]
+	[ "$(asked 'connlimit set nginx mode=en')" = "mode=enforce " ]
+	[ "$(asked 'connlimit run --table ')" = "nginx sshd " ]
 }

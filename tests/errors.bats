@@ -23,7 +23,7 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 2 "unknown option -x" "$CONNLIMIT" status -x
 	wrong 2 "--json takes no value" "$CONNLIMIT" status --json=yes
 	wrong 2 "'more' is one argument too many" "$CONNLIMIT" status one more
-	wrong 2 "--watch=0: is not a number of seconds from 1 to 3600" "$CONNLIMIT" status --watch=0
+	wrong 2 "--watch 0: is not a number of seconds from 1 to 3600" "$CONNLIMIT" status --watch=0
 	wrong 2 "an argument is missing" "$CONNLIMIT" clients
 	wrong 2 "'10.0.0.1/8'" "$CONNLIMIT" clients 10.0.0.1/8
 	wrong 2 "allowed: 192.0.2.1, 192.0.2.0/24" "$CONNLIMIT" disconnect nowhere
@@ -35,7 +35,12 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 2 "choose one" "$CONNLIMIT" metrics --listen 9000 --output x
 	wrong 2 "NAME=VALUE is missing, as in: connlimit set nginx per-ip=20" "$CONNLIMIT" set nginx
 	wrong 2 "'mode' is not NAME=VALUE" "$CONNLIMIT" set nginx per-ip=3 mode
-	wrong 2 "there is no command 'stats'; there are: run check status" "$CONNLIMIT" stats
+	wrong 2 "there is no command 'stats'; did you mean status?" "$CONNLIMIT" stats
+	wrong 2 "there is no command 'walk'; there are: run check status" "$CONNLIMIT" walk
+	wrong 2 "'\\x1b[2J'" "$CONNLIMIT" $'\e[2J'
+	wrong 2 "--watch 5000: is not a number of seconds from 1 to 3600; a PID goes before --watch" "$CONNLIMIT" status --watch 5000
+	wrong 2 "--all and 'nginx' are two ways; choose one" "$CONNLIMIT" disconnect --all 127.0.0.1 nginx
+	wrong 2 "'nginx' is one argument too many" "$CONNLIMIT" reload --all nginx
 	wrong 2 "there is no command 'stats'" "$CONNLIMIT" help stats
 }
 
@@ -52,8 +57,8 @@ wrong() { # STATUS TEXT COMMAND...
 	done
 	wrong 1 "there is no table 'no-such-table'" "$CONNLIMIT" set no-such-table per-ip=3
 	wrong 1 "process $$ has no table" "$CONNLIMIT" status $$
-	wrong 2 "there are several tables, say which:" "$CONNLIMIT" reload
-	wrong 2 "there are several tables, say which:" "$CONNLIMIT" set per-ip=3
+	wrong 2 "there are several tables, say which, or --all:" "$CONNLIMIT" reload
+	wrong 2 "there are several tables, say which, or --all:" "$CONNLIMIT" set per-ip=3
 	"$CONNLIMIT" set "$daemon" per-ip=3 # a process names its table
 	own_status | grep -q 'limit  *3 per client (set;'
 	kill_tree "$daemon"
@@ -84,7 +89,7 @@ wrong() { # STATUS TEXT COMMAND...
 	limit_is 2
 	start_daemon
 	hold 127.0.0.81 served
-	run setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$CONNLIMIT" disconnect 127.0.0.81
+	run setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$CONNLIMIT" disconnect 127.0.0.81 "test-$port"
 	[[ $output != *CONFIG_INET_DIAG_DESTROY* ]] || skip "a kernel that cannot end connections"
 	[ "$status" -eq 77 ]
 	[[ $output == *"ending connections needs CAP_NET_ADMIN"* ]]

@@ -29,6 +29,7 @@ teardown() { rm -rf "$here"; }
 		./share/connlimit/grafana-dashboard.json
 		./share/doc/connlimit/examples/connlimit-hardened.conf
 		./share/doc/connlimit/examples/connlimit.conf
+		./share/doc/connlimit/examples/fail2ban.conf
 		./share/fish/vendor_completions.d/connlimit.fish
 		./share/man/man1/connlimit.1
 		./share/man/man3/libconnlimit.3

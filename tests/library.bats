@@ -29,6 +29,9 @@ answer_to() { curl -s -o /dev/null -w '%{http_code}' --interface "$1" "http://12
 	archive=$(find "$here/root" -name libconnlimit.a)
 	# shellcheck disable=SC2046
 	gcc -Wall -Werror $(pkg-config --cflags connlimit) "$SOURCE/tests/examples/hello.c" -o "$here/static" "$archive" -pthread
+	# As bare C too, which hides what POSIX adds.
+	# shellcheck disable=SC2046
+	gcc -std=c11 -pedantic -Wall -Wextra -Werror $(pkg-config --cflags connlimit) -c "$SOURCE/tests/examples/hello.c" -o "$here/c11.o"
 	start_example "$here/static" 1
 	hold 127.0.0.1 served
 	[ "$(answer_to 127.0.0.1)" = 429 ]

@@ -11,6 +11,7 @@ commands() { "$CONNLIMIT" | sed -n 's/^  \([a-z]*\) .*/\1/p' | grep -v connlimit
 
 @test "every setting is in connlimit(7), and the page has no errors" {
 	"$CONNLIMIT" manual >"$BATS_TEST_TMPDIR/connlimit.7"
+	run ! grep "\`" "$BATS_TEST_TMPDIR/connlimit.7"
 	"$CONNLIMIT" run --help | sed -n 's/^  --\([a-z0-9-]*\)=.*/\1/p' | tr 'a-z-' 'A-Z_' | while read -r name; do
 		grep -q "CONNLIMIT_$name=" "$BATS_TEST_TMPDIR/connlimit.7" || { echo "$name is missing"; exit 1; }
 	done

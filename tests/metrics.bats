@@ -25,7 +25,7 @@ value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") ==
 	[ "$(value connlimit_connections <"$here/metrics")" = 1 ]
 	[ "$(value connlimit_limit_per_client <"$here/metrics")" = 1 ]
 	[ "$(value connlimit_refused_total <"$here/metrics")" = 1 ]
-	[ "$(value connlimit_refusals_total 'index($0, "reason=\"per-ip\"")' <"$here/metrics")" = 1 ]
+	[ "$(value connlimit_refusals_total 'index($0, "reason=\"per_ip\"")' <"$here/metrics")" = 1 ]
 	[ "$(value connlimit_coverage_ratio <"$here/metrics")" = 1 ]
 }
 
@@ -65,7 +65,7 @@ value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") ==
 	hold 127.0.0.71 served
 	hold 127.0.0.71 served
 	hold 127.0.0.72 served
-	run "$CONNLIMIT" disconnect 127.0.0.71
+	run "$CONNLIMIT" disconnect 127.0.0.71 "test-$port"
 	[[ $output == *"cannot end connections"* ]] && skip "a kernel without CONFIG_INET_DIAG_DESTROY"
 	[ "$status" -eq 0 ]
 	[[ $output == *"2 of 2 connections ended"* ]]

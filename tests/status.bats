@@ -36,8 +36,8 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
 	[ "$(json "t['clients'][0]['client'], t['clients'][0]['open'], t['clients'][0]['limit'], t['clients'][0]['refused']")" = "127.0.0.1 1 1 1" ]
-	[ "$(json "t['settings']['PER_IP']")" = "{'value': '1', 'origin': 'file'}" ]
-	[ "$(json "t['refused_for']['per-ip'], t['uncounted'], t['checked'], t['coverage']['table'], t['coverage']['kernel']")" = "1 0 True 1 1" ]
+	[ "$(json "t['settings']['per_ip'], t['settings']['total']")" = "{'value': 1, 'origin': 'file'} {'value': None, 'origin': 'default'}" ]
+	[ "$(json "t['refused_for']['per_ip'], t['uncounted'], t['checked'], t['coverage']['table'], t['coverage']['kernel']")" = "1 0 True 1 1" ]
 	[ "$(json "t['reload_failure']")" = None ]
 	limit_is many
 	kill -HUP "$daemon"
@@ -72,13 +72,14 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	request=x
 	hold 127.0.0.1 served
 	"$CONNLIMIT" set "test-$port" mode=observe
-	[ "$(json "[t['settings'][n]['origin'] for n in ('PER_IP', 'TOTAL', 'TABLE', 'MODE', 'LOG')]")" = \
+	[ "$(json "[t['settings'][n]['origin'] for n in ('per_ip', 'total', 'table', 'mode', 'log')]")" = \
 		"['file', 'environment', 'option', 'set', 'default']" ]
 	own_status | grep -q "CONNLIMIT_TOTAL=50 (environment)"
 	own_status | grep -q "mode observe (set)"
-	own_status | grep -q "reload   done"
+	own_status | grep -qE "^  reload   none since connlimit set, [0-9]+s ago$"
 	"$CONNLIMIT" reload "test-$port"
-	[ "$(json "t['settings']['MODE']['origin'], t['publications']")" = "default 3" ]
+	[ "$(json "t['settings']['mode']['origin'], t['publications']")" = "default 3" ]
+	own_status | grep -qE "^  reload   done [0-9]+s ago$"
 }
 
 @test "status: connections that a program took past us are not covered" {
@@ -95,13 +96,13 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	limited python3 "$here/daemon.py" "$port"
 	request=x
 	hold 127.0.0.1 served
-	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], 'uncovered-connections' in [d['name'] for d in t['degraded']]")" = "1 1 False" ]
+	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], 'uncovered_connections' in [d['name'] for d in t['degraded']]")" = "1 1 False" ]
 	hold 127.0.0.1 served
-	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], [d['name'] for d in t['degraded']]")" = "1 2 ['uncovered-connections', 'unseen-programs']" ]
+	[ "$(json "t['coverage']['table'], t['coverage']['kernel'], [d['name'] for d in t['degraded']]")" = "1 2 ['uncovered_connections', 'unseen_programs']" ]
 	[ "$(json "t['unseen']")" -ge 1 ]
 	own_status | grep -q "warning  programs were executed with a listener and without LD_PRELOAD"
 	"$CONNLIMIT" metrics | grep -q "^connlimit_unseen_total{table=\"test-$port\".*} 1"
-	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"test-$port\".*,what=\"unseen-programs\"} 1"
+	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"test-$port\".*,what=\"unseen_programs\"} 1"
 	own_status | grep -q "warning  the kernel has 1 connections to this daemon that the table does not hold"
 }
 
@@ -160,7 +161,7 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 		hold 127.0.0.1 refused
 		counted_is 127.0.0.1 2
 		if [ "$kind" = without ]; then
-			[ "$(json "t['memory'], [d['name'] for d in t['degraded']]")" = "anonymous ['anonymous-memory']" ]
+			[ "$(json "t['memory'], [d['name'] for d in t['degraded']]")" = "anonymous ['anonymous_memory']" ]
 			own_status | grep -q 'in anonymous memory$'
 		else
 			[ "$(json "t['memory'], t['degraded']")" = "elsewhere []" ]
@@ -178,6 +179,8 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	request=x
 	hold 127.0.0.1 served
 	[ "$(timeout 60 "$CONNLIMIT" status --watch=1 "test-$port" | grep -m 2 -c "^table")" -eq 2 ]
+	[ "$(timeout 60 "$CONNLIMIT" status "test-$port" --watch 1 | grep -m 2 -c "^table")" -eq 2 ]
+	timeout 60 "$CONNLIMIT" status --json --compact --watch 1 "test-$port" | head -2 | python3 -c "import json, sys; assert [len(json.loads(l)['tables']) for l in sys.stdin] == [1, 1]"
 	run script -qec "env -u NO_COLOR TERM=xterm $CONNLIMIT status test-$port" /dev/null
 	[[ $output =~ $'\e[33m127.0.0.1'\ +1\ +1\ +1\ +0\  ]]
 	for without in NO_COLOR=1 TERM=dumb; do
@@ -187,15 +190,48 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	"$CONNLIMIT" status --names | grep -qx "test-$port"
 }
 
+@test "status: as wide as COLUMNS says, and nothing that a client is known by is cut off" {
+	limit_is 1
+	[ -e /proc/net/if_inet6 ] || skip "no IPv6"
+	limited socat "TCP6-LISTEN:$port,bind=[::1],reuseaddr,fork" PIPE
+	request=x
+	hold ::1 served
+	"$CONNLIMIT" set "test-$port" ipv6-prefix=127
+	hold ::1 refused
+	for columns in 80 36; do
+		run script -qec "env NO_COLOR=1 TERM=xterm COLUMNS=$columns $CONNLIMIT status test-$port" /dev/null
+		echo "$output"
+		[[ $output == *CLIENT*OPEN*LIMIT*REFUSED* && $output == *"  ::/127 "* ]]
+		[ -z "$(grep -A9 '^  CLIENT' <<<"$output" | tr -d '\r' | awk -v most=$columns 'length($0) > most')" ]
+		if ((columns == 80)); then [[ $output == *OLDEST* ]]; else [[ $output != *OLDEST* ]]; fi
+	done
+}
+
+@test "status: a limit is told in the words of the settings" {
+	printf 'CONNLIMIT_RULES="127.0.0.8=deny 127.0.0.9=unlimited"\n' >"$limits"
+	limited socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
+	request=x
+	hold 127.0.0.8 refused
+	hold 127.0.0.9 served
+	own_status | grep -q "^  limit    unlimited per client (default;"
+	[ "$(own_status | awk -F '\t' '$1 ~ /^127/ { print $1, $3 }' | sort | tr '\n' ' ')" = "127.0.0.8 deny 127.0.0.9 unlimited " ]
+	[ "$(json "{c['client']: (c['limit'], c['oldest_seconds'] is None, c['remote']) for c in t['clients']}['127.0.0.8']")" = "(0, True, None)" ]
+	[ "$(json "{c['client']: c['limit'] for c in t['clients']}['127.0.0.9']")" = None ]
+	# What is not so is null, and what it may be is in connlimit(1).
+	[ "$(json "[t[n] for n in ('reload_failed_seconds_ago', 'reload_failure', 'fleet_heard_seconds_ago', 'fleet_lease_ms', 'fleet_sidecar')]")" = \
+		"[None, None, None, None, None]" ]
+	[ "$(json "[n for n in list(t) + list(t['settings']) + list(t['refused_for']) if n != n.lower() or '-' in n]")" = "[]" ]
+}
+
 @test "status: a daemon that may not ask by netlink asks /proc, which is told for people, for programs and in metrics" {
 	limit_is 1
 	limited python3 "$SOURCE/tests/programs/without_netlink.py" socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
 	request=x
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
-	[ "$(json "t['asked']['sock_diag'], t['asked']['proc'] > 0, [d['name'] for d in t['degraded']]")" = "0 True ['proc-net-tcp']" ]
+	[ "$(json "t['asked']['sock_diag'], t['asked']['proc'] > 0, [d['name'] for d in t['degraded']]")" = "0 True ['proc_net_tcp']" ]
 	own_status | grep -q "warning  sock_diag was not to be had"
-	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"test-$port\".*,what=\"proc-net-tcp\"} 1"
+	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"test-$port\".*,what=\"proc_net_tcp\"} 1"
 	# And finds there who is gone.
 	let_go 127.0.0.1
 	admitted_soon 127.0.0.1

@@ -111,6 +111,43 @@ start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
 	until_true ended_with 0
 }
 
+@test "top: at 80 and at 40 columns addresses and numbers are whole, or marked" {
+	[ -e /proc/net/if_inet6 ] || skip "no IPv6"
+	kill_tree "$daemon"
+	until_true eval '! listening'
+	limited socat "TCP6-LISTEN:$port,bind=[::1],reuseaddr,fork" PIPE
+	"$CONNLIMIT" set "test-$port" ipv6-prefix=128 rules='[::1]/128=16000000'
+	hold ::1 served
+	hold ::1 served
+	# What the table says of the client's history may have any size: there is no room for it in seven columns.
+	for size in 80 40; do
+		on_terminal $size 24 "$CONNLIMIT" top "test-$port"
+		until_true shows "::1 +2 +16000000 "
+		until_true shows "^test-$port .*2/65536 "
+		[ -z "$(screen | awk -v most=$size 'length($0) > most')" ]
+		keys Enter
+		until_true shows "^::1 +[0-9]+ +(::1 +)?($port +)?[0-9]+s"
+		[ "$(screen | grep -cE '^CLIENT')" -eq 1 ]
+		# Sentences do not fit 40 columns, and show it.
+		((size > 40)) || [ "$(screen | grep -cE '^.{39}~$')" -ge 1 ]
+		keys q
+		until_true ended_with 0
+		rm "$here/status"
+		"${tmux[@]}" kill-server
+	done
+	# A name that is longer than there is room for.
+	on_terminal 24 12 "$CONNLIMIT" top "test-$port"
+	until_true shows '^.{23}~$'
+}
+
+@test "top: what would be refused has a column, and is not among the refused" {
+	"$CONNLIMIT" set "test-$port" mode=observe
+	for _ in 1 2 3; do hold 127.0.0.1 served; done
+	start_top
+	until_true shows "OBSERVED"
+	until_true shows "^test-$port +127\.0\.0\.1 +3 +2 +3 +0 +0\.0 +1 "
+}
+
 @test "top: NO_COLOR is heeded" {
 	hold 127.0.0.1 served
 	hold 127.0.0.1 served

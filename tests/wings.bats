@@ -30,7 +30,7 @@ known() {
 
 # What runs against the arrows in the tree at $1: a line "FILE HEADER" for each.
 wrong_includes() {
-	(cd "$1" && grep -rHo --include='*.[ch]' '^#include "[^"]*"' lib shim) | sed 's/:#include "\(.*\)"$/ \1/' | LC_ALL=C sort |
+	(cd "$1" && grep -rHo --include='*.[ch]' '^#include "[^"]*\.h"' lib shim) | sed 's/:#include "\(.*\)"$/ \1/' | LC_ALL=C sort |
 		awk 'NR == FNR { wing = $1; sub(":", "", wing); $1 = ""; may[wing] = $0 " "; next }
 			{
 				split($1, part, "/")

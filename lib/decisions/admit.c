@@ -151,6 +151,7 @@ static COLD enum checked check_reason(struct table *table, const struct attempt 
 
 static COLD void note_refusal(struct table *table, const struct attempt *attempt, struct refusal *refusal)
 {
+	struct client_notes *notes = &table->notes[attempt->entry];
 	struct table_header *header = table->header;
 
 	refusal->reason = attempt->reason;
@@ -166,7 +167,7 @@ static COLD void note_refusal(struct table *table, const struct attempt *attempt
 	refusal->observed = attempt->limits.mode == MODE_OBSERVE;
 	atomic_fetch_add_explicit(refusal->observed ? &header->observed : &header->refused, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&header->refused_for[attempt->reason], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&table->notes[attempt->entry].refused, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(refusal->observed ? &notes->observed : &notes->refused, 1, memory_order_relaxed);
 }
 
 static inline void begin(struct table *table, struct attempt *attempt, struct connection *connection)
@@ -481,6 +482,7 @@ bool table_client(const struct table *table, uint32_t entry, struct client_facts
 	facts->by_rule = atomic_load_explicit(&table->entry[entry].by_rule, memory_order_relaxed) != 0;
 	facts->peak = atomic_load_explicit(&table->entry[entry].peak, memory_order_relaxed);
 	facts->refused = atomic_load_explicit(&notes->refused, memory_order_relaxed);
+	facts->observed = atomic_load_explicit(&notes->observed, memory_order_relaxed);
 	facts->entry = entry;
 	/* The notes are advice: they belong to this entry only if the address is the one that the fingerprint was made of. */
 	return (facts->network.prefix <= 128 || facts->network.prefix == NETWORK_UID) &&

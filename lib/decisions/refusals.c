@@ -11,7 +11,8 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 	struct table_header *header = table->header;
 	uint16_t now = (uint16_t)(clock_ms() / 1000);
 	uint16_t at = atomic_load_explicit(&notes->shown_at, memory_order_relaxed);
-	uint32_t refused = (uint32_t)atomic_load_explicit(&notes->refused, memory_order_relaxed);
+	uint32_t refused = (uint32_t)(atomic_load_explicit(&notes->refused, memory_order_relaxed) +
+				      atomic_load_explicit(&notes->observed, memory_order_relaxed));
 	uint32_t shown = atomic_load_explicit(&notes->shown_refused, memory_order_relaxed);
 	bool first = shown == 0;
 

@@ -101,36 +101,17 @@ START bool settings_set(struct settings *settings, enum setting_id id, const cha
 
 /* ---- names ---- */
 
+static bool is_lower(char c)
+{
+	return c >= 'a' && c <= 'z';
+}
+
 static char as_variable(char c)
 {
-	return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c == '-' ? '_' : c;
+	return is_lower(c) ? (char)(c - 'a' + 'A') : c == '-' ? '_' : c;
 }
 
-enum { NAME_MOST = 40 };
-
-/* Levenshtein's distance; if it is more than `most`, anything that is. */
-START static unsigned distance(const char *a, size_t a_length, const char *b, size_t b_length, unsigned most)
-{
-	unsigned row[NAME_MOST + 1];
-
-	for (size_t j = 0; j <= b_length; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 1; i <= a_length; i++) {
-		unsigned diagonal = row[0];
-		unsigned least = (unsigned)i;
-		row[0] = least;
-		for (size_t j = 1; j <= b_length; j++) {
-			unsigned replaced = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
-			unsigned shorter = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-			diagonal = row[j];
-			row[j] = replaced < shorter ? replaced : shorter;
-			least = row[j] < least ? row[j] : least;
-		}
-		if (least > most)
-			return least;
-	}
-	return row[b_length];
-}
+enum { NAME_MOST = DISTANCE_MOST };
 
 static void add_option(struct text *text, const char *name)
 {
@@ -186,7 +167,7 @@ START enum setting_id settings_find(const char *name, size_t length, struct sett
 			return (enum setting_id)id;
 	for (int id = 0; id < SETTINGS; id++) {
 		unsigned far =
-		    distance(wanted, wanted_length, settings_table[id].name, strlen(settings_table[id].name), NAME_MOST);
+		    text_distance(wanted, wanted_length, settings_table[id].name, strlen(settings_table[id].name), NAME_MOST);
 		if (far < nearest) {
 			nearest = far;
 			best = id;
@@ -205,7 +186,7 @@ START bool settings_meant(const char *name, size_t length, bool in_file, struct 
 
 	while (in_file && length > 0 && *name == '-')
 		name++, length--;
-	if (length < sizeof("PER_IP") - 1 || length > sizeof(given))
+	if (length == 0 || length > sizeof(given) || (!in_file && length < PREFIX))
 		return false;
 	for (size_t i = 0; i < length; i++)
 		given[i] = as_variable(name[i]);
@@ -214,14 +195,15 @@ START bool settings_meant(const char *name, size_t length, bool in_file, struct 
 	 * variables compared, and most of them end here. */
 	bool begins = false;
 	for (size_t i = PREFIX - FAR; i <= PREFIX + FAR && i <= length && !begins; i++)
-		begins = distance(given, i, known, PREFIX, FAR) <= FAR;
+		begins = text_distance(given, i, known, PREFIX, FAR) <= FAR;
 	for (int id = 0; id < SETTINGS; id++) {
 		size_t own = strlen(settings_table[id].name);
 		memcpy(known + PREFIX, settings_table[id].name, own);
-		/* A single word may well be the daemon's own: LOG, MODE. */
-		bool without =
-		    in_file && own == length && memchr(given, '_', own) != NULL && memcmp(given, known + PREFIX, own) == 0;
-		if (without || (begins && distance(given, length, known, PREFIX + own, FAR) <= FAR)) {
+		/* A single word in capitals may well be the daemon's own: LOG, MODE. In small letters it is the option's name.
+		 */
+		bool without = in_file && own == length && memcmp(given, known + PREFIX, own) == 0 &&
+			       (memchr(given, '_', own) != NULL || is_lower(name[0]));
+		if (without || (begins && text_distance(given, length, known, PREFIX + own, FAR) <= FAR)) {
 			unknown(error, name, length, true, id);
 			return true;
 		}

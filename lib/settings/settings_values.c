@@ -57,6 +57,8 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+static const char out_of_range[] = "is out of range";
+
 const char *number_problem(const char *text, size_t length)
 {
 	size_t digits = 0;
@@ -65,12 +67,14 @@ const char *number_problem(const char *text, size_t length)
 		return "is not a number: there is a blank before or behind it";
 	if (length > 1 && (text[0] == '"' || text[0] == '\''))
 		return "is not a number: the quotes are part of the value here";
+	if (length > 1 && text[0] == '-' && number_problem(text + 1, length - 1) == out_of_range)
+		return out_of_range;
 	if (memchr(text, '#', length) != NULL)
 		return "is not a number; a comment has a line of its own";
 	while (digits < length && is_digit(text[digits]))
 		digits++;
 	if (digits == length)
-		return "is out of range";
+		return out_of_range;
 	if (digits > 0 && (text[digits] == '.' || text[digits] == ','))
 		return "is not a number: only whole ones, digits alone";
 	if (digits > 0 && digits + 2 >= length && (text[digits] | ' ') != 'x')

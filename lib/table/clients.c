@@ -169,6 +169,7 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&notes->prefix, network->prefix, memory_order_relaxed);
 	atomic_store_explicit(&table->entry[entry].peak, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->refused, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->observed, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->pace.after, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->shown_refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->shown_at, 0, memory_order_relaxed);

@@ -97,9 +97,10 @@ struct check_pace {
 struct client_notes {
 	_Atomic uint64_t address[2]; /* struct address, masked */
 	_Atomic uint64_t refused;
-	_Atomic uint64_t tokens; /* the rate's bucket (rate.h) */
+	_Atomic uint64_t observed; /* would have been refused, mode observe */
+	_Atomic uint64_t tokens;   /* the rate's bucket (rate.h) */
 	struct check_pace pace;
-	_Atomic uint32_t shown_refused; /* low bits of `refused` when a refusal was last logged */
+	_Atomic uint32_t shown_refused; /* low bits of `refused` and `observed` together, when one was last logged */
 	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
 	_Atomic uint8_t prefix;		/* 0..128, as in struct network, or NETWORK_UID */
 	uint8_t unused;
@@ -150,7 +151,7 @@ enum record_kind { RECORD_FREE, RECORD_CLAIMED, RECORD_OPEN };
 
 _Static_assert(sizeof(struct client_entry) == 32, "two are one cache line");
 _Static_assert(offsetof(struct client_entry, word) == 8, "both words are swapped at once");
-_Static_assert(sizeof(struct client_notes) == 48, "no holes");
+_Static_assert(sizeof(struct client_notes) == 56, "no holes");
 _Static_assert(sizeof(struct record) == 64, "one cache line");
 
 /* Why a connection is refused. */

@@ -231,6 +231,7 @@ struct client_facts {
 	bool by_rule;
 	uint32_t peak;
 	uint64_t refused;
+	uint64_t observed; /* would have been refused, mode observe */
 	uint32_t entry;
 };
 

@@ -40,6 +40,9 @@ bool network_contains(const struct network *network, const struct address *addre
 {
 	struct address masked = address_masked(*address, network->prefix);
 
+	/* IPv4 lies within ::/0 only because of how we hold it. */
+	if (network->prefix < 96 && address_is_ipv4(address))
+		return false;
 	return memcmp(&masked, &network->address, sizeof(masked)) == 0;
 }
 

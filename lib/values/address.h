@@ -80,7 +80,8 @@ static inline struct address address_masked(struct address address, unsigned pre
 	return address;
 }
 
-/* Whether `address` lies in `network`. */
+/* Whether `address` lies in `network`. IPv4 addresses are in no network that is written as IPv6's: not in ::/0, nor in ::/64.
+ */
 bool network_contains(const struct network *network, const struct address *address);
 
 /* Writes "192.0.2.1", or "2001:db8::1" in the one form of RFC 5952; no brackets, no port. `text` holds at least ADDRESS_TEXT

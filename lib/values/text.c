@@ -1,5 +1,7 @@
 #include "values/text.h"
 
+#include "values/hot.h"
+
 #include <string.h>
 
 enum { QUOTED_MOST = 40, PATH_SHOWN = 120 };
@@ -67,4 +69,29 @@ void text_add_path(struct text *text, const char *path)
 
 	text_add(text, left_out > 0 ? "..." : "");
 	add_escaped(text, path + left_out, length - left_out);
+}
+
+START unsigned text_distance(const char *a, size_t a_length, const char *b, size_t b_length, unsigned most)
+{
+	unsigned row[DISTANCE_MOST + 1];
+
+	a_length = a_length > DISTANCE_MOST ? DISTANCE_MOST : a_length;
+	b_length = b_length > DISTANCE_MOST ? DISTANCE_MOST : b_length;
+	for (size_t j = 0; j <= b_length; j++)
+		row[j] = (unsigned)j;
+	for (size_t i = 1; i <= a_length; i++) {
+		unsigned diagonal = row[0];
+		unsigned least = (unsigned)i;
+		row[0] = least;
+		for (size_t j = 1; j <= b_length; j++) {
+			unsigned replaced = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
+			unsigned shorter = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+			diagonal = row[j];
+			row[j] = replaced < shorter ? replaced : shorter;
+			least = row[j] < least ? row[j] : least;
+		}
+		if (least > most)
+			return least;
+	}
+	return row[b_length];
 }

@@ -23,4 +23,9 @@ void text_add_quoted(struct text *text, const char *from, size_t length);
  * said of it. */
 void text_add_path(struct text *text, const char *path);
 
+/* How many letters have to be put in, left out or replaced to make one word the other (Levenshtein's distance); of words longer
+ * than DISTANCE_MOST their beginnings count. If it is more than `most`, anything that is. */
+enum { DISTANCE_MOST = 40 };
+unsigned text_distance(const char *a, size_t a_length, const char *b, size_t b_length, unsigned most);
+
 #endif

@@ -86,13 +86,13 @@ static inline int accept_peer(int listener, struct sockaddr *address, socklen_t 
 	return arrival->descriptor;
 }
 
-static COLD void tell(const struct refusal *refusal)
+static COLD void tell(const struct refusal *refusal, const struct connection *connection)
 {
 	int cancellable = 0;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
 	if (refusal->reason != REFUSED_NOT)
-		log_refusal(refusal);
+		log_refusal(refusal, connection);
 	if (refusal->uncounted)
 		log_uncounted();
 	pthread_setcancelstate(cancellable, NULL);
@@ -114,7 +114,7 @@ static inline bool decide(int listener, const struct arrival *arrival, struct re
 		return true;
 	enum verdict verdict = table_decide_arrival(limiter_table(), &connection, &held, refusal);
 	if (__builtin_expect(refusal->reason != REFUSED_NOT || refusal->uncounted, 0))
-		tell(refusal);
+		tell(refusal, &connection);
 	if (verdict == VERDICT_REFUSED)
 		return false;
 	descriptor_put(descriptor, held);

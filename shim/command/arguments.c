@@ -85,8 +85,12 @@ bool output_is_coloured(void)
 
 int output_width(void)
 {
+	const char *columns = getenv("COLUMNS");
 	struct winsize size;
+	long number;
 
+	if (columns != NULL && number_argument(columns, 1, 10000, &number))
+		return (int)number;
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 

@@ -2,19 +2,20 @@
 #include "command/command.h"
 #include "command/connections.h"
 #include "command/tables.h"
+#include "command/view_json.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 static const char help[] =
-    "usage: connlimit clients [--json] ADDRESS | NETWORK/PREFIX [TABLE | PID]\n"
+    "usage: connlimit clients [OPTION]... ADDRESS | NETWORK/PREFIX [TABLE | PID]\n"
     "\n"
-    "The connections that a client, or all of a network, holds open: its address and\n"
-    "port, ours, the seconds since it was accepted, the process that accepted it.\n"
-    "They are compared with the kernel before they are shown.\n"
+    "The connections that a client, or all of a network, holds open, in all tables or\n"
+    "in one: its address and port, the daemon's, the seconds since it was accepted,\n"
+    "and the process that accepted it. They are compared with the kernel first.\n"
     "\n"
-    "  --json  for programs; connlimit(1) says what is in it\n"
+    "  --json     for programs; connlimit(1) says what is in it\n"
+    "  --compact  JSON on one line\n"
     "\n"
     "Exit status: 0 done, also if there are none; 1 no such table, or it cannot be\n"
     "done; 2 called wrongly; 77 no such table among those that this user may read\n";
@@ -42,23 +43,23 @@ static void print_rows(const struct connections *connections)
 	char local[ADDRESS_TEXT];
 
 	if (terminal)
-		printf("%s%-*s %5s  %-*s %5s %8s %8s  %s%s\n", output_is_coloured() ? "\033[1m" : "", width, "CLIENT", "PORT",
-		       width, "LOCAL", "PORT", "SECONDS", "PID", "TABLE", output_is_coloured() ? "\033[0m" : "");
+		printf("%s%-*s %5s  %-*s %10s %8s %8s  %s%s\n", output_is_coloured() ? "\033[1m" : "", width, "CLIENT", "PORT",
+		       width, "LOCAL", "LOCAL-PORT", "SECONDS", "PID", "TABLE", output_is_coloured() ? "\033[0m" : "");
 	else
-		printf("CLIENT\tPORT\tLOCAL\tPORT\tSECONDS\tPID\tTABLE\n");
+		printf("CLIENT\tPORT\tLOCAL\tLOCAL-PORT\tSECONDS\tPID\tTABLE\n");
 	for (size_t i = 0; i < connections->number; i++) {
 		const struct client_connection *one = &connections->connection[i];
 
 		address_format(peer, &one->connection.peer.address);
 		connection_local_text(local, &one->connection);
-		printf(terminal ? "%-*s %5u  %-*s %5u %8" PRIu32 " %8" PRIu32 "  %s\n"
+		printf(terminal ? "%-*s %5u  %-*s %10u %8" PRIu32 " %8" PRIu32 "  %s\n"
 				: "%-*s\t%u\t%-*s\t%u\t%" PRIu32 "\t%" PRIu32 "\t%s\n",
 		       width, peer, one->connection.peer.port, width, local, one->connection.local.port, one->age, one->pid,
 		       one->table);
 	}
 }
 
-static void print_json(const struct connections *connections)
+static void print_json(const struct connections *connections, enum json how)
 {
 	json_t *array = json_array();
 
@@ -69,29 +70,29 @@ static void print_json(const struct connections *connections)
 
 		address_format(peer, &one->connection.peer.address);
 		connection_local_text(local, &one->connection);
-		json_array_append_new(array, json_pack("{s:s, s:i, s:s, s:i, s:I, s:I, s:s}", "client", peer, "port",
-						       (int)one->connection.peer.port, "local", local, "local_port",
+		json_t *known = connection_lacks_address(&one->connection) ? json_null() : json_string(local);
+		json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:i, s:I, s:I, s:s}", "client", peer, "port",
+						       (int)one->connection.peer.port, "local", known, "local_port",
 						       (int)one->connection.local.port, "age_seconds", (json_int_t)one->age,
 						       "pid", (json_int_t)one->pid, "table", one->table));
 	}
-	json_t *whole = json_pack("{s:i, s:o}", "version", 1, "connections", array);
-	json_dumpf(whole, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-	putchar('\n');
-	json_decref(whole);
+	json_print(json_pack("{s:i, s:o}", "version", 1, "connections", array), how);
 }
 
 int command_clients(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {
+	    {"json", no_argument, NULL, 'j'}, {"compact", no_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'}, {0}};
 	struct connections connections;
 	struct network network;
 	const char *which;
-	bool json = false;
+	enum json json = JSON_NONE;
 	int option;
 
 	while ((option = next_option(argc, argv, ":h", options)) != -1) {
 		switch (option) {
-		case 'j': json = true; break;
+		case 'j': json = json == JSON_NONE ? JSON_INDENTED : json; break;
+		case 'c': json = JSON_COMPACTED; break;
 		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;
 		}
@@ -102,8 +103,8 @@ int command_clients(int argc, char **argv)
 	unsigned tables = connections_find(&connections, &network, which);
 	if (tables == 0)
 		return tables_none(which);
-	if (json)
-		print_json(&connections);
+	if (json != JSON_NONE)
+		print_json(&connections, json);
 	else if (connections.number > 0)
 		print_rows(&connections);
 	else

@@ -59,8 +59,11 @@ bool number_argument(const char *text, long least, long most, long *number);
 bool output_is_terminal(void);
 bool output_is_coloured(void);
 
-/* Columns of the terminal; 80 if it does not say. */
+/* Columns of the terminal: as COLUMNS says, if it is set, or the terminal itself; 80 if neither does. */
 int output_width(void);
+
+/* How a command writes JSON. */
+enum json { JSON_NONE, JSON_INDENTED, JSON_COMPACTED /* on one line */ };
 
 /* Ends standard output: 0, or STATUS_FAILED with a sentence on standard error if something could not be written. */
 int output_end(void);

@@ -20,15 +20,19 @@
 #include <unistd.h>
 
 static const char help[] =
-    "usage: connlimit disconnect ADDRESS | NETWORK/PREFIX [TABLE | PID]\n"
+    "usage: connlimit disconnect ADDRESS | NETWORK/PREFIX [TABLE | PID | --all]\n"
     "\n"
     "Ends the connections of a client, or of all of a network, through the kernel:\n"
     "the client is reset, and the daemon reads an error (ECONNABORTED). Needs\n"
-    "CAP_NET_ADMIN and a kernel built with CONFIG_INET_DIAG_DESTROY.\n"
+    "CAP_NET_ADMIN and a kernel built with CONFIG_INET_DIAG_DESTROY. TABLE may be\n"
+    "left out where there is only one.\n"
+    "\n"
+    "  --all  its connections with all daemons under limits\n"
     "\n"
     "Exit status: 0 done, also if there are none; 1 no such table, or some could not\n"
-    "be ended; 2 called wrongly; 69 this kernel cannot end connections; 77 not\n"
-    "permitted, or no such table among those that this user may read\n";
+    "be ended; 2 called wrongly, or several tables and none named; 69 this kernel\n"
+    "cannot end connections; 77 not permitted, or no such table among those that this\n"
+    "user may read\n";
 
 /* ---- whose it is ----
  *
@@ -231,27 +235,38 @@ int disconnect_all(const struct connections *connections, size_t *ended, char *w
 	return status;
 }
 
+static int wanted(struct found *found, void *with)
+{
+	(void)found, (void)with;
+	return STATUS_DONE;
+}
+
 int command_disconnect(int argc, char **argv)
 {
-	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {{"all", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
 	struct connections connections;
 	struct network network;
 	const char *which;
 	char why[256];
+	bool all = false;
 	size_t ended;
 	int option;
 
 	while ((option = next_option(argc, argv, ":h", options)) != -1) {
 		switch (option) {
+		case 'a': all = true; break;
 		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;
 		}
 	}
 	int status = client_arguments(argc, argv, &network, &which);
+	if (status == 0 && all && which != NULL)
+		return usage_error(argv[0], "--all and '%s' are two ways; choose one", which);
+	if (status == 0)
+		status = tables_change(which, all, wanted, NULL);
 	if (status != 0)
 		return status;
-	if (connections_find(&connections, &network, which) == 0)
-		return tables_none(which);
+	connections_find(&connections, &network, which);
 	status = disconnect_all(&connections, &ended, why, sizeof(why));
 	if (status != 0)
 		fprintf(stderr, "connlimit: %s\n", why);

@@ -1,4 +1,7 @@
+/* connlimit: which subcommand it is. */
 #include "command/command.h"
+
+#include "values/text.h"
 
 #include <string.h>
 
@@ -14,7 +17,7 @@ static const struct {
     {"top", command_top, "[TABLE | PID]", "the same, live"},
     {"clients", command_clients, "ADDRESS", "a client's connections"},
     {"disconnect", command_disconnect, "ADDRESS", "end them"},
-    {"reload", command_reload, "[TABLE]", "read the file of limits again"},
+    {"reload", command_reload, "[TABLE | --all]", "read the file of limits again"},
     {"set", command_set, "[TABLE] NAME=VALUE...", "change limits until the next reload"},
     {"suggest", command_suggest, "[TABLE]", "which limit would refuse how many"},
     {"metrics", command_metrics, "[--output F | --listen P]", "for Prometheus"},
@@ -33,8 +36,46 @@ static void help(FILE *to)
 	fprintf(to,
 		"\n  connlimit run --per-ip 10 -- nginx   at most ten connections for each address\n"
 		"  connlimit run --help                 all settings\n"
-		"  connlimit COMMAND --help             its options and exit statuses\n"
-		"  connlimit --version\n");
+		"  connlimit help COMMAND               its options and exit statuses\n"
+		"  connlimit --version, -V\n");
+}
+
+/* The command that was meant, if one is near enough. */
+static const char *nearest(const char *name)
+{
+	const char *best = NULL;
+	unsigned least = 3;
+
+	for (int i = 0; i < COMMANDS; i++) {
+		size_t length = strlen(commands[i].name);
+		unsigned far = text_distance(name, strlen(name), commands[i].name, length, least);
+
+		/* Of a word that has half its letters from another, that one was hardly meant. */
+		if (far < least && far <= length / 2) {
+			least = far;
+			best = commands[i].name;
+		}
+	}
+	return best;
+}
+
+static int unknown(const char *name)
+{
+	char shown[200];
+	struct text text = text_begin(shown, sizeof(shown));
+	const char *meant = nearest(name);
+
+	text_add_quoted(&text, name, strlen(name));
+	fprintf(stderr, "connlimit: there is no command %s; ", shown);
+	if (meant != NULL) {
+		fprintf(stderr, "did you mean %s?", meant);
+	} else {
+		fprintf(stderr, "there are:");
+		for (int i = 0; i < COMMANDS; i++)
+			fprintf(stderr, " %s", commands[i].name);
+	}
+	fprintf(stderr, "\nTry 'connlimit --help'.\n");
+	return STATUS_USAGE;
 }
 
 static int run(const char *name, int argc, char **argv)
@@ -44,11 +85,7 @@ static int run(const char *name, int argc, char **argv)
 			return commands[i].run(argc, argv);
 	if (strcmp(name, "manual") == 0)
 		return command_manual(argc, argv); /* for the build, not for the help */
-	fprintf(stderr, "connlimit: there is no command '%s'; there are:", name);
-	for (int i = 0; i < COMMANDS; i++)
-		fprintf(stderr, " %s", commands[i].name);
-	fprintf(stderr, "\nTry 'connlimit --help'.\n");
-	return STATUS_USAGE;
+	return unknown(name);
 }
 
 int main(int argc, char **argv)
@@ -56,11 +93,11 @@ int main(int argc, char **argv)
 	static char help_option[] = "--help";
 
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-	    (strcmp(argv[1], "help") == 0 && argc == 2)) {
+	    (strcmp(argv[1], "help") == 0 && (argc == 2 || argv[2][0] == '-' || strcmp(argv[2], "help") == 0))) {
 		help(stdout);
 		return output_end();
 	}
-	if (strcmp(argv[1], "--version") == 0) {
+	if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
 		printf("connlimit %s\n", CONNLIMIT_VERSION);
 		return output_end();
 	}

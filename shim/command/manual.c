@@ -9,12 +9,16 @@
 
 static void text(const char *line)
 {
-	/* A dot at a line's start is a request, a backslash an escape, a hyphen in an option a minus. */
+	/* A dot at a line's start is a request, a backslash an escape, a hyphen in an option a minus; `code` is bold. */
 	if (*line == '.' || *line == '\'')
 		fputs("\\&", stdout);
+	bool bold = false;
+
 	for (; *line != '\0'; line++) {
 		if (*line == '\\')
 			fputs("\\e", stdout);
+		else if (*line == '`')
+			fputs((bold = !bold) ? "\\fB" : "\\fR", stdout);
 		else if (*line == '-')
 			fputs("\\-", stdout);
 		else

@@ -8,11 +8,13 @@
 #include <string.h>
 
 static const char reload_help[] =
-    "usage: connlimit reload [TABLE | PID]\n"
+    "usage: connlimit reload [TABLE | PID | --all]\n"
     "\n"
     "Reads the daemon's file of limits again, as the reload signal does, without a\n"
     "signal. If anything in it is wrong, the old limits stand. TABLE may be left out\n"
     "where there is only one.\n"
+    "\n"
+    "  --all  the files of all daemons under limits that this user may change\n"
     "\n"
     "Exit status: 0 the limits of the file are in force; 1 no such table; 2 called\n"
     "wrongly, or several tables and none named; 75 others are publishing limits at\n"
@@ -20,13 +22,15 @@ static const char reload_help[] =
     "is wrong, or there is none\n";
 
 static const char set_help[] =
-    "usage: connlimit set [TABLE | PID] NAME=VALUE...\n"
+    "usage: connlimit set [TABLE | PID | --all] NAME=VALUE...\n"
     "\n"
     "Changes settings of a running daemon, in all of its processes at once, until the\n"
     "next reload: all that are given, or if one of them is wrong, none. The names are\n"
     "those of 'connlimit run --help', as in\n"
     "\n"
     "  connlimit set nginx per-ip=20 mode=observe\n"
+    "\n"
+    "  --all  of all daemons under limits that this user may change\n"
     "\n"
     "Exit status: 0 in force; 1 no such table; 2 called wrongly, or several tables\n"
     "and none named; 75 others are publishing limits at this moment; 77 no such table\n"
@@ -37,70 +41,72 @@ static struct settings in_force;
 static struct settings work;
 static char file_text[SETTINGS_FILE_ROOM];
 
-static int publish(struct table *table, uint64_t turn)
+static int busy(const struct found *found, const char *what)
 {
-	if (regroup_publish(table, turn, &wanted))
-		return 0;
-	fprintf(stderr, "connlimit: others are publishing limits at this moment; try again\n");
+	fprintf(stderr, "connlimit: table %s: %s at this moment; try again\n", found->name, what);
 	return STATUS_BUSY;
 }
 
-static int bad(const char *what)
+static int publish(struct found *found, uint64_t turn)
 {
-	fprintf(stderr, "connlimit: the old limits stand: %s\n", what);
+	return regroup_publish(&found->table, turn, &wanted) ? STATUS_DONE : busy(found, "others are publishing limits");
+}
+
+static int bad(const struct found *found, const char *what)
+{
+	fprintf(stderr, "connlimit: table %s: the old limits stand: %s\n", found->name, what);
 	return STATUS_CONFIG;
 }
 
 /* The table may be written to by a worker without privileges, so a file that it names is not read with ours unless it is the
  * one that the daemon was started with as far as the table knows; and only as a file of limits, whose errors show no more than
  * one value of it. */
-static int reload(struct table *table)
+static int reload(struct found *found, void *with)
 {
+	struct table *table = &found->table;
 	struct settings_error error;
 	uint64_t turn = limits_turn(table);
 	char path[PATH_MOST + 1];
 
-	if (!limits_start(table, &wanted)) {
-		fprintf(stderr, "connlimit: the daemon is starting at this moment; try again\n");
-		return EX_TEMPFAIL;
-	}
+	(void)with;
+	if (!limits_start(table, &wanted))
+		return busy(found, "the daemon is starting");
 	memcpy(path, wanted.file, sizeof(path));
 	if (path[0] == '\0') {
 		fprintf(stderr,
-			"connlimit: this daemon was started without a file of limits (CONNLIMIT_FILE); see 'connlimit set'\n");
+			"connlimit: table %s: its daemon was started without a file of limits (CONNLIMIT_FILE); see 'connlimit "
+			"set'\n",
+			found->name);
 		return STATUS_CONFIG;
 	}
 	if (!settings_from_file(&wanted, &work, file_text, path, &error)) {
 		limits_failed(table, error.text);
-		return bad(error.text);
+		return bad(found, error.text);
 	}
 	if (!limits_copy(table, &in_force))
-		return STATUS_BUSY;
+		return busy(found, "others are publishing limits");
 	if (!settings_may_follow(&wanted, &in_force, &error))
-		return bad(error.text);
-	return publish(table, turn);
+		return bad(found, error.text);
+	return publish(found, turn);
 }
+
+static const struct option options[] = {{"all", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
 
 int command_reload(int argc, char **argv)
 {
-	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	struct table table;
+	bool all = false;
 	int option;
 
 	while ((option = next_option(argc, argv, ":h", options)) != -1) {
-		if (option != 'h')
-			return STATUS_USAGE;
-		fputs(reload_help, stdout);
-		return output_end();
+		switch (option) {
+		case 'a': all = true; break;
+		case 'h': fputs(reload_help, stdout); return output_end();
+		default: return STATUS_USAGE;
+		}
 	}
-	if (!arguments_within(argc, argv, 0, 1))
+	if (!arguments_within(argc, argv, 0, all ? 0 : 1))
 		return STATUS_USAGE;
-	int status = tables_open(&table, optind < argc ? argv[optind] : NULL);
-	if (status != 0)
-		return status;
-	status = reload(&table);
-	table_look_away(&table);
-	return status;
+	return tables_change(optind < argc ? argv[optind] : NULL, all, reload, NULL);
 }
 
 static bool take(const char *assignment, struct settings_error *error)
@@ -118,36 +124,37 @@ static bool take(const char *assignment, struct settings_error *error)
 	return settings_set(&wanted, id, assignment + length + 1, strlen(assignment + length + 1), FROM_COMMAND, error);
 }
 
+static int set(struct found *found, void *with)
+{
+	struct settings_error error;
+	uint64_t turn = limits_turn(&found->table);
+
+	if (!limits_copy(&found->table, &wanted))
+		return busy(found, "others are publishing limits");
+	for (char **assignment = with; *assignment != NULL; assignment++)
+		if (!take(*assignment, &error))
+			return bad(found, error.text);
+	return publish(found, turn);
+}
+
 int command_set(int argc, char **argv)
 {
-	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	struct settings_error error;
-	struct table table;
+	bool all = false;
 	int option;
 
 	while ((option = next_option(argc, argv, "+:h", options)) != -1) {
-		if (option != 'h')
-			return STATUS_USAGE;
-		fputs(set_help, stdout);
-		return output_end();
+		switch (option) {
+		case 'a': all = true; break;
+		case 'h': fputs(set_help, stdout); return output_end();
+		default: return STATUS_USAGE;
+		}
 	}
-	const char *which = optind < argc && strchr(argv[optind], '=') == NULL ? argv[optind++] : NULL;
+	const char *which = optind < argc && !all && strchr(argv[optind], '=') == NULL ? argv[optind++] : NULL;
 	if (optind == argc)
 		return usage_error("set", "NAME=VALUE is missing, as in: connlimit set%s%s per-ip=20", which != NULL ? " " : "",
 				   which != NULL ? which : "");
 	for (int i = optind; i < argc; i++)
 		if (strchr(argv[i], '=') == NULL)
 			return usage_error("set", "'%s' is not NAME=VALUE, as in per-ip=20", argv[i]);
-	int status = tables_open(&table, which);
-	if (status != 0)
-		return status;
-	uint64_t turn = limits_turn(&table);
-	status = limits_copy(&table, &wanted) ? 0 : STATUS_BUSY;
-	for (int i = optind; i < argc && status == 0; i++)
-		if (!take(argv[i], &error))
-			status = bad(error.text);
-	if (status == 0)
-		status = publish(&table, turn);
-	table_look_away(&table);
-	return status;
+	return tables_change(which, all, set, argv + optind);
 }

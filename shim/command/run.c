@@ -208,6 +208,16 @@ static bool limits_are_valid(struct settings_error *error)
 	return file[0] == '\0' || settings_from_file(&settings, &work, file_text, file, error);
 }
 
+/* Which is a fine way to begin, and a bad one to end. */
+static void note_no_limit(void)
+{
+	if (settings.per_ip == LIMIT_NONE && settings.total == LIMIT_NONE && settings.per_uid == LIMIT_NONE &&
+	    settings.cluster_per_ip == LIMIT_NONE && settings.rate.every_us == 0 && settings.rules == 0)
+		fprintf(stderr, "connlimit: note: no limit is set, so connections are only counted; as in --per-ip=10\n");
+	else if (settings.mode == MODE_OFF)
+		fprintf(stderr, "connlimit: note: mode off: no limit is in force\n");
+}
+
 int command_run(int argc, char **argv)
 {
 	struct settings_error error;
@@ -245,6 +255,7 @@ int command_run(int argc, char **argv)
 			program.finding[i].fatal ? "cannot be limited: " : "note: ", program.finding[i].text);
 	if (!program_can_be_limited(&program))
 		return STATUS_CANNOT_EXECUTE;
+	note_no_limit();
 	if (!set_preload())
 		return STATUS_CANNOT_EXECUTE;
 	execvp(path, argv + command); /* the file that was examined */

@@ -13,18 +13,21 @@
 #include <unistd.h>
 
 static const char help[] =
-    "usage: connlimit status [--json] [--watch[=SECONDS]] [--names] [TABLE | PID]\n"
+    "usage: connlimit status [OPTION]... [TABLE | PID]\n"
     "\n"
     "Each daemon under limits, its limits and where they came from, what does not\n"
     "work as it should, and its clients; of one table, or of the process PID. Counts\n"
     "are compared with the kernel before they are shown.\n"
     "\n"
     "  --json             for programs; connlimit(1) says what is in it\n"
-    "  --watch[=SECONDS]  again and again, every 2 seconds or so many (1 to 3600)\n"
+    "  --compact          JSON on one line\n"
+    "  --watch [SECONDS]  again and again, every 2 seconds or so many (1 to 3600); a\n"
+    "                     PID goes before it\n"
     "  --names            only the tables' names, one a line\n"
     "\n"
-    "On a terminal columns are aligned and coloured (not if NO_COLOR is set);\n"
-    "elsewhere the fields of a client are divided by tabs.\n"
+    "On a terminal columns are aligned and coloured (not if NO_COLOR is set), and as\n"
+    "wide as COLUMNS says, if set; elsewhere the fields of a client are divided by\n"
+    "tabs.\n"
     "\n"
     "Exit status: 0 done; 1 no such table, or it cannot be done; 2 called wrongly;\n"
     "77 no such table among those that this user may read\n";
@@ -41,12 +44,14 @@ static const char *colour(const char *code)
 static void print_settings(const struct table_view *view)
 {
 	const struct settings *settings = &view->settings;
+	char limit[LIMIT_TEXT];
 	char value[256];
+	/* A value that would not fit a line is cut off, and ends in dots; JSON has the whole. */
+	int room = terminal ? output_width() - 55 : 180;
+	room = room < 20 ? 20 : room > 180 ? 180 : room;
 
-	if (settings->per_ip == LIMIT_NONE)
-		printf("  limit    none per client");
-	else
-		printf("  limit    %" PRIu32 " per client", settings->per_ip);
+	view_limit(limit, settings->per_ip);
+	printf("  limit    %s per client", limit);
 	printf(" (%s; IPv4 /%u, IPv6 /%u), mode %s (%s)\n", view_origin(settings->origin[SETTING_PER_IP]),
 	       settings->ipv4_prefix, settings->ipv6_prefix, view_mode(settings->mode),
 	       view_origin(settings->origin[SETTING_MODE]));
@@ -54,9 +59,20 @@ static void print_settings(const struct table_view *view)
 		if (settings->origin[id] == FROM_DEFAULT)
 			continue;
 		settings_format(value, sizeof(value), settings, (enum setting_id)id);
-		printf("  setting  CONNLIMIT_%s=%.180s%s (%s)\n", settings_table[id].name, value,
-		       strlen(value) > 180 ? "..." : "", view_origin(settings->origin[id]));
+		int length = (int)strlen(value);
+		printf("  setting  CONNLIMIT_%s=%.*s%s (%s)\n", settings_table[id].name, length > room ? room : length, value,
+		       length > room ? "..." : "", view_origin(settings->origin[id]));
 	}
+}
+
+/* A reload ends what connlimit set had set. */
+static bool was_set(const struct settings *settings)
+{
+	bool any = false;
+
+	for (int id = 0; id < SETTINGS; id++)
+		any |= settings->origin[id] == FROM_COMMAND;
+	return any;
 }
 
 static void print_reload(const struct table_view *view)
@@ -69,6 +85,9 @@ static void print_reload(const struct table_view *view)
 		       colour("\033[0m"));
 	} else if (view->publications <= 1) {
 		printf("  reload   none since the start\n");
+	} else if (was_set(&view->settings)) {
+		view_span(span, view->published > 0 ? (uint64_t)view->published : 0);
+		printf("  reload   none since connlimit set, %s ago\n", span);
 	} else {
 		view_span(span, view->published > 0 ? (uint64_t)view->published : 0);
 		printf("  reload   done %s ago\n", span);
@@ -96,7 +115,7 @@ static void print_refusals(const struct table_view *view)
 
 	printf("  refused  %" PRIu64, view->refused);
 	if (view->observed != 0)
-		printf(", would have been in mode enforce %" PRIu64, view->observed);
+		printf(", would have refused %" PRIu64 " in mode enforce", view->observed);
 	for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++) {
 		if (view->refused_for[reason] == 0)
 			continue;
@@ -126,37 +145,104 @@ static void print_troubles(const struct table_view *view)
 	}
 }
 
-/* Aligned on a terminal, with what room there is for the client; elsewhere with tabs, for cut(1) and awk(1). */
+/* ---- clients: a table of text, aligned on a terminal; elsewhere with tabs, for cut(1) and awk(1) ---- */
+
+/* In this order; those that are not always there come last. */
+enum cell { CELL_CLIENT, CELL_OPEN, CELL_LIMIT, CELL_PEAK, CELL_REFUSED, CELL_OLDEST, CELL_REMOTE, CELL_OBSERVED, CELLS };
+
+struct cells {
+	char text[CELLS][NETWORK_TEXT];
+};
+
+struct columns {
+	bool shown[CELLS];
+	int width[CELLS];
+};
+
+static const char *const titles[CELLS] = {"CLIENT", "OPEN", "LIMIT", "PEAK", "REFUSED", "OLDEST", "REMOTE", "OBSERVED"};
+
+static void fill_cells(struct cells *cells, const struct client_view *client)
+{
+	const struct client_facts *facts = &client->facts;
+
+	network_format(cells->text[CELL_CLIENT], &facts->network);
+	snprintf(cells->text[CELL_OPEN], NETWORK_TEXT, "%" PRIu32, facts->open);
+	view_limit(cells->text[CELL_LIMIT], facts->limit);
+	snprintf(cells->text[CELL_PEAK], NETWORK_TEXT, "%" PRIu32, facts->peak);
+	snprintf(cells->text[CELL_REFUSED], NETWORK_TEXT, "%" PRIu64, facts->refused);
+	if (!terminal)
+		snprintf(cells->text[CELL_OLDEST], NETWORK_TEXT, "%" PRIu32, client->oldest);
+	else if (facts->open > 0)
+		view_span(cells->text[CELL_OLDEST], client->oldest);
+	else
+		strcpy(cells->text[CELL_OLDEST], "-");
+	snprintf(cells->text[CELL_REMOTE], NETWORK_TEXT, "%" PRIu32, client->remote);
+	snprintf(cells->text[CELL_OBSERVED], NETWORK_TEXT, "%" PRIu64, facts->observed);
+}
+
+static int width_of(const struct columns *columns)
+{
+	int width = 1;
+
+	for (int cell = 0; cell < CELLS; cell++)
+		width += columns->shown[cell] ? 1 + columns->width[cell] : 0;
+	return width;
+}
+
+/* As wide as what is in them. Where the screen is too narrow the ages go, then the peaks; nothing is cut off. */
+static void lay_out(struct columns *columns, const struct table_view *view)
+{
+	struct cells cells;
+
+	for (int cell = 0; cell < CELLS; cell++) {
+		columns->shown[cell] = true;
+		columns->width[cell] = (int)strlen(titles[cell]);
+	}
+	columns->shown[CELL_REMOTE] = view->settings.cluster_per_ip != LIMIT_NONE;
+	columns->shown[CELL_OBSERVED] = view->observed != 0;
+	if (!terminal)
+		return;
+	for (size_t i = 0; i < view->clients; i++) {
+		fill_cells(&cells, &view->client[i]);
+		for (int cell = 0; cell < CELLS; cell++) {
+			int length = (int)strlen(cells.text[cell]);
+			columns->width[cell] = length > columns->width[cell] ? length : columns->width[cell];
+		}
+	}
+	if (width_of(columns) > output_width())
+		columns->shown[CELL_OLDEST] = false;
+	if (width_of(columns) > output_width())
+		columns->shown[CELL_PEAK] = false;
+}
+
+static void print_cell(const struct columns *columns, enum cell cell, const char *text)
+{
+	if (!columns->shown[cell])
+		return;
+	if (!terminal)
+		printf("%s%s", cell == CELL_CLIENT ? "" : "\t", text);
+	else
+		printf(cell == CELL_CLIENT ? "%-*s" : " %*s", columns->width[cell], text);
+}
+
 static void print_clients(const struct table_view *view)
 {
-	bool fleet = view->settings.cluster_per_ip != LIMIT_NONE;
-	int room = output_width() - (fleet ? 59 : 49);
-	int width = !terminal ? 0 : room < 16 ? 16 : room > 43 ? 43 : room;
+	struct columns columns;
+	struct cells cells;
 
-	if (terminal)
-		printf("  %s%-*s %8s %8s %8s %10s %8s%s%s\n", colour("\033[1m"), width, "CLIENT", "OPEN", "LIMIT", "PEAK",
-		       "REFUSED", "OLDEST", fleet ? "   REMOTE" : "", colour("\033[0m"));
-	else
-		printf("CLIENT\tOPEN\tLIMIT\tPEAK\tREFUSED\tOLDEST%s\n", fleet ? "\tREMOTE" : "");
+	lay_out(&columns, view);
+	printf("%s%s", terminal ? "  " : "", colour("\033[1m"));
+	for (enum cell cell = 0; cell < CELLS; cell++)
+		print_cell(&columns, cell, titles[cell]);
+	printf("%s\n", colour("\033[0m"));
 	for (size_t i = 0; i < view->clients; i++) {
-		const struct client_view *client = &view->client[i];
-		const struct client_facts *facts = &client->facts;
-		char network[NETWORK_TEXT];
-		char limit[LIMIT_TEXT];
-		char oldest[SPAN_TEXT];
+		const struct client_facts *facts = &view->client[i].facts;
 		bool full = facts->limit != LIMIT_NONE && facts->open >= facts->limit;
 
-		network_format(network, &facts->network);
-		view_limit(limit, facts->limit);
-		view_span(oldest, client->oldest);
-		if (!terminal)
-			printf("%s\t%" PRIu32 "\t%s\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu32, network, facts->open, limit,
-			       facts->peak, facts->refused, client->oldest);
-		else
-			printf("  %s%-*s %8" PRIu32 " %8s %8" PRIu32 " %10" PRIu64 " %8s", colour(full ? "\033[33m" : ""),
-			       width, network, facts->open, limit, facts->peak, facts->refused, facts->open > 0 ? oldest : "-");
-		if (fleet)
-			printf(terminal ? " %8" PRIu32 : "\t%" PRIu32, client->remote);
+		fill_cells(&cells, &view->client[i]);
+		printf("%s%s", terminal ? "  " : "", colour(full ? "\033[33m" : ""));
+		for (enum cell cell = 0; cell < CELLS; cell++)
+			print_cell(&columns, cell, cells.text[cell]);
 		printf("%s\n", colour("\033[0m"));
 	}
 }
@@ -198,7 +284,7 @@ static void print_hidden(bool none)
 			hidden == 1 ? "" : "s", hidden == 1 ? "it" : "them");
 }
 
-static int show(const char *which, bool json, bool again)
+static int show(const char *which, enum json json, bool again)
 {
 	struct table_view *views;
 	int number = views_gather(&views, which);
@@ -209,13 +295,13 @@ static int show(const char *which, bool json, bool again)
 		return tables_none(which);
 	if (again)
 		printf("\033[H\033[2J");
-	for (int i = 0; i < number && !json; i++) {
+	for (int i = 0; i < number && json == JSON_NONE; i++) {
 		if (i > 0)
 			putchar('\n');
 		print_table(&views[i]);
 	}
-	if (json)
-		view_print_json(views, number);
+	if (json != JSON_NONE)
+		view_print_json(views, number, json);
 	else if (which == NULL)
 		print_hidden(number == 0);
 	views_free(views, number);
@@ -230,24 +316,27 @@ static void print_name(struct found *found, void *with)
 
 int command_status(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-						{"watch", optional_argument, NULL, 'w'},
-						{"names", no_argument, NULL, 'n'},
-						{"help", no_argument, NULL, 'h'},
-						{0}};
-	bool json = false;
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},	 {"compact", no_argument, NULL, 'c'},
+						{"watch", optional_argument, NULL, 'w'}, {"names", no_argument, NULL, 'n'},
+						{"help", no_argument, NULL, 'h'},	 {0}};
+	enum json json = JSON_NONE;
 	bool names = false;
 	long seconds = 0;
 	int option;
 
 	while ((option = next_option(argc, argv, ":h", options)) != -1) {
 		switch (option) {
-		case 'j': json = true; break;
+		case 'j': json = json == JSON_NONE ? JSON_INDENTED : json; break;
+		case 'c': json = JSON_COMPACTED; break;
 		case 'n': names = true; break;
 		case 'w':
 			seconds = 2;
+			/* "--watch 5" as well as "--watch=5", which getopt_long does not know of what may be left out. */
+			if (optarg == NULL && optind < argc && argv[optind][strspn(argv[optind], "0123456789")] == '\0')
+				optarg = argv[optind++];
 			if (optarg != NULL && !number_argument(optarg, 1, 3600, &seconds))
-				return usage_error("status", "--watch=%s: is not a number of seconds from 1 to 3600", optarg);
+				return usage_error("status", "--watch %s: is not a number of seconds from 1 to 3600%s", optarg,
+						   optarg == argv[optind - 1] ? "; a PID goes before --watch" : "");
 			break;
 		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;
@@ -261,7 +350,7 @@ int command_status(int argc, char **argv)
 	terminal = output_is_terminal();
 	coloured = output_is_coloured();
 	for (;;) {
-		int status = show(which, json, seconds > 0 && coloured);
+		int status = show(which, json, seconds > 0 && coloured && json == JSON_NONE);
 		if (seconds == 0 || status != 0)
 			return status;
 		poll(NULL, 0, (int)seconds * 1000);

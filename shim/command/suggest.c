@@ -56,7 +56,7 @@ static bool gather(const struct table *table, struct peaks *peaks)
 			peaks->by_rule++;
 			continue;
 		}
-		if (facts.refused != 0 && limits.mode == MODE_ENFORCE)
+		if (facts.refused != 0)
 			peaks->cut_off++;
 		if (!add_peak(peaks, facts.peak))
 			return false;

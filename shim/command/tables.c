@@ -198,37 +198,49 @@ int tables_none(const char *which)
 	return hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_FAILED;
 }
 
-struct only {
-	struct table table;
+struct change {
+	int (*visit)(struct found *found, void *with);
+	void *with;
 	struct names names;
 	unsigned number;
+	int status;
 };
 
-static void take_first(struct found *found, void *with)
+static void count(struct found *found, void *with)
 {
-	struct only *only = with;
+	struct change *change = with;
 
-	add_name(found, &only->names);
-	if (only->number++ > 0)
-		return;
-	only->table = found->table;
-	found->table.segment.base = NULL; /* ours now */
+	add_name(found, &change->names);
+	change->number++;
 }
 
-int tables_open(struct table *table, const char *which)
+static void change_one(struct found *found, void *with)
 {
-	struct only only = {.number = 0};
+	struct change *change = with;
 
-	tables_visit(which, take_first, &only);
-	*table = only.table;
-	if (only.number == 1)
-		return 0;
-	if (only.number == 0)
+	/* One that has come since they were counted was not meant. */
+	if (change->number == 0)
+		return;
+	change->number--;
+	int status = change->visit(found, change->with);
+	change->status = status > change->status ? status : change->status;
+}
+
+int tables_change(const char *which, bool all, int (*visit)(struct found *found, void *with), void *with)
+{
+	struct change change = {.visit = visit, .with = with};
+
+	tables_visit(which, count, &change);
+	if (change.number == 0)
 		return tables_none(which);
-	table_look_away(table);
-	if (which == NULL)
-		fprintf(stderr, "connlimit: there are several tables, say which:%s\n", only.names.text);
-	else
+	if (change.number > 1 && which != NULL) {
 		fprintf(stderr, "connlimit: several tables are called '%s'; name one by a process of its daemon\n", which);
-	return STATUS_USAGE;
+		return STATUS_USAGE;
+	}
+	if (change.number > 1 && !all) {
+		fprintf(stderr, "connlimit: there are several tables, say which, or --all:%s\n", change.names.text);
+		return STATUS_USAGE;
+	}
+	tables_visit(which, change_one, &change);
+	return change.status;
 }

@@ -24,9 +24,10 @@ struct found {
  * with what it found, which is gone after that. Returns how many. */
 unsigned tables_visit(const char *which, void (*visit)(struct found *found, void *with), void *with);
 
-/* Opens the only table that `which` fits; NULL fits all. Returns 0, or the exit status if there is none or if there are
- * several, which was said on standard error. To be left with table_look_away. */
-int tables_open(struct table *table, const char *which);
+/* For what changes something, and so acts on the table that is named, or the only one, or with `all` on every one: as
+ * tables_visit, but nothing is visited unless that can be told. Returns 0, or the exit status, which was said on standard
+ * error; `visit` returns its own, of which the highest is returned. */
+int tables_change(const char *which, bool all, int (*visit)(struct found *found, void *with), void *with);
 
 /* Says on standard error that there is no table `which`, and why that may be: which there are, and which we may not read.
  * Returns the exit status for it. */

@@ -32,8 +32,8 @@ static int by_weight(const void *left, const void *right)
 
 	if (a->open != b->open)
 		return a->open < b->open ? 1 : -1;
-	if (a->refused != b->refused)
-		return a->refused < b->refused ? 1 : -1;
+	if (a->refused + a->observed != b->refused + b->observed)
+		return a->refused + a->observed < b->refused + b->observed ? 1 : -1;
 	return memcmp(&a->network.address, &b->network.address, sizeof(a->network.address));
 }
 
@@ -47,7 +47,7 @@ static bool find_clients(const struct table *table, struct table_view *view)
 		if (!table_client(table, entry, &client.facts))
 			continue;
 		client.remote = view->fleet_current ? atomic_load(&table->entry[entry].remote) : 0;
-		if (client.facts.open == 0 && client.facts.refused == 0 && client.remote == 0)
+		if (client.facts.open == 0 && client.facts.refused == 0 && client.facts.observed == 0 && client.remote == 0)
 			continue;
 		if (view->clients == room) {
 			size_t more = room != 0 ? room * 2 : 64;

@@ -86,7 +86,7 @@ bool view_degraded(const struct table_view *view, enum degraded what);
 const char *view_degraded_name(enum degraded what);
 void view_degraded_says(char *text, size_t size, const struct table_view *view, enum degraded what);
 
-/* "per-ip", "rule", ... for enum refusal_reason. */
+/* "per_ip", "rule", ... for enum refusal_reason. */
 const char *view_reason(unsigned reason);
 
 /* "environment", "file", ... for enum origin. */
@@ -102,7 +102,7 @@ const char *view_way(unsigned way);
 enum { SPAN_TEXT = 24 };
 void view_span(char text[SPAN_TEXT], uint64_t seconds);
 
-/* A limit, or "-" for none. */
+/* A limit, in the words that the settings have: "10", "unlimited", "deny". */
 enum { LIMIT_TEXT = 12 };
 void view_limit(char text[LIMIT_TEXT], uint32_t limit);
 

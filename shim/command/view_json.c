@@ -1,6 +1,13 @@
 #include "command/view_json.h"
 
-#include <jansson.h>
+#include <string.h>
+
+void json_print(json_t *object, enum json how)
+{
+	json_dumpf(object, stdout, JSON_PRESERVE_ORDER | (how == JSON_COMPACTED ? JSON_COMPACT : JSON_INDENT(2)));
+	putchar('\n');
+	json_decref(object);
+}
 
 static json_t *number_or_null(int64_t number)
 {
@@ -12,28 +19,75 @@ static json_t *limit_or_null(uint32_t limit)
 	return limit == LIMIT_NONE ? json_null() : json_integer(limit);
 }
 
+/* A path may be in any encoding; JSON is in UTF-8. */
+static json_t *text_or_null(char *text)
+{
+	json_t *string = text[0] != '\0' ? json_string(text) : json_null();
+
+	if (string != NULL)
+		return string;
+	for (char *c = text; *c != '\0'; c++)
+		*c = (unsigned char)*c < 0x80 ? *c : '?';
+	return json_string(text);
+}
+
+/* Numbers are numbers; what is not limited or not set is null. */
+static json_t *setting_value(const struct settings *settings, enum setting_id id)
+{
+	static char text[1 << 20]; /* ten thousand rules */
+
+	switch (id) {
+	case SETTING_PER_IP: return limit_or_null(settings->per_ip);
+	case SETTING_TOTAL: return limit_or_null(settings->total);
+	case SETTING_PER_UID: return limit_or_null(settings->per_uid);
+	case SETTING_CLUSTER_PER_IP: return limit_or_null(settings->cluster_per_ip);
+	case SETTING_IPV4_PREFIX: return json_integer(settings->ipv4_prefix);
+	case SETTING_IPV6_PREFIX: return json_integer(settings->ipv6_prefix);
+	case SETTING_CAPACITY: return json_integer(settings->capacity);
+	case SETTING_RATE:
+		if (settings->rate.every_us == 0)
+			return json_null();
+		break;
+	default: break;
+	}
+	settings_format(text, sizeof(text), settings, id);
+	return text_or_null(text);
+}
+
+/* "PER_IP" is per_ip, as all names here are written. */
+static void in_lower_case(char *to, const char *name)
+{
+	for (; *name != '\0'; name++)
+		*to++ = *name >= 'A' && *name <= 'Z' ? (char)(*name - 'A' + 'a') : *name;
+	*to = '\0';
+}
+
 static json_t *settings_object(const struct settings *settings)
 {
 	json_t *object = json_object();
-	static char value[1 << 20]; /* ten thousand rules */
 
 	for (int id = 0; id < SETTINGS; id++) {
-		settings_format(value, sizeof(value), settings, (enum setting_id)id);
-		json_object_set_new(object, settings_table[id].name,
-				    json_pack("{s:s, s:s}", "value", value, "origin", view_origin(settings->origin[id])));
+		char name[64];
+
+		in_lower_case(name, settings_table[id].name);
+		json_object_set_new(object, name,
+				    json_pack("{s:o, s:s}", "value", setting_value(settings, (enum setting_id)id), "origin",
+					      view_origin(settings->origin[id])));
 	}
 	return object;
 }
 
-static json_t *client_object(const struct client_view *client)
+static json_t *client_object(const struct table_view *view, const struct client_view *client)
 {
+	const struct client_facts *facts = &client->facts;
 	char network[NETWORK_TEXT];
 
-	network_format(network, &client->facts.network);
-	return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:I}", "client", network, "open", (json_int_t)client->facts.open,
-			 "limit", limit_or_null(client->facts.limit), "peak", (json_int_t)client->facts.peak, "refused",
-			 (json_int_t)client->facts.refused, "oldest_seconds", (json_int_t)client->oldest, "remote",
-			 (json_int_t)client->remote);
+	network_format(network, &facts->network);
+	return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "client", network, "open", (json_int_t)facts->open,
+			 "limit", limit_or_null(facts->limit), "peak", (json_int_t)facts->peak, "refused",
+			 (json_int_t)facts->refused, "observed", (json_int_t)facts->observed, "oldest_seconds",
+			 facts->open > 0 ? json_integer(client->oldest) : json_null(), "remote",
+			 view->fleet_current ? json_integer(client->remote) : json_null());
 }
 
 static json_t *ways_object(const struct table_view *view)
@@ -66,7 +120,7 @@ static json_t *table_object(const struct table_view *view)
 	json_t *reasons = json_object();
 
 	for (size_t i = 0; i < view->clients; i++)
-		json_array_append_new(clients, client_object(&view->client[i]));
+		json_array_append_new(clients, client_object(view, &view->client[i]));
 	for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++)
 		json_object_set_new(reasons, view_reason(reason), json_integer((json_int_t)view->refused_for[reason]));
 	json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "name", view->name, "program",
@@ -94,7 +148,7 @@ static json_t *table_object(const struct table_view *view)
 	json_object_set_new(object, "fleet_heard_seconds_ago", number_or_null(view->heard));
 	json_object_set_new(object, "fleet_in_step", json_boolean(view->fleet_current));
 	json_object_set_new(object, "fleet_mended", json_integer((json_int_t)view->fleet_mended));
-	json_object_set_new(object, "fleet_lease_ms", json_integer((json_int_t)view->lease));
+	json_object_set_new(object, "fleet_lease_ms", view->heard >= 0 ? json_integer((json_int_t)view->lease) : json_null());
 	json_object_set_new(object, "fleet_sidecar",
 			    view->sidecar != 0 ? json_integer((json_int_t)view->sidecar) : json_null());
 	json_object_set_new(object, "memory", json_string(memories[view->memory]));
@@ -106,14 +160,11 @@ static json_t *table_object(const struct table_view *view)
 	return object;
 }
 
-void view_print_json(const struct table_view *views, int number)
+void view_print_json(const struct table_view *views, int number, enum json how)
 {
 	json_t *tables = json_array();
 
 	for (int i = 0; i < number; i++)
 		json_array_append_new(tables, table_object(&views[i]));
-	json_t *whole = json_pack("{s:i, s:o}", "version", 1, "tables", tables);
-	json_dumpf(whole, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-	putchar('\n');
-	json_decref(whole);
+	json_print(json_pack("{s:i, s:o}", "version", 1, "tables", tables), how);
 }

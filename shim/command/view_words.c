@@ -7,7 +7,7 @@
 const char *view_reason(unsigned reason)
 {
 	static const char *const names[REASONS] = {
-	    [REFUSED_NOT] = "none",    [REFUSED_PER_IP] = "per-ip", [REFUSED_PER_UID] = "per-uid", [REFUSED_RULE] = "rule",
+	    [REFUSED_NOT] = "none",    [REFUSED_PER_IP] = "per_ip", [REFUSED_PER_UID] = "per_uid", [REFUSED_RULE] = "rule",
 	    [REFUSED_TOTAL] = "total", [REFUSED_RATE] = "rate",	    [REFUSED_FLEET] = "cluster",
 	};
 
@@ -50,7 +50,9 @@ void view_span(char text[SPAN_TEXT], uint64_t seconds)
 void view_limit(char text[LIMIT_TEXT], uint32_t limit)
 {
 	if (limit == LIMIT_NONE)
-		snprintf(text, LIMIT_TEXT, "-");
+		snprintf(text, LIMIT_TEXT, "unlimited");
+	else if (limit == LIMIT_DENY)
+		snprintf(text, LIMIT_TEXT, "deny");
 	else
 		snprintf(text, LIMIT_TEXT, "%" PRIu32, limit);
 }
@@ -80,12 +82,12 @@ bool view_degraded(const struct table_view *view, enum degraded what)
 const char *view_degraded_name(enum degraded what)
 {
 	static const char *const names[DEGRADEDS] = {
-	    [DEGRADED_ANONYMOUS] = "anonymous-memory",	    [DEGRADED_PROC] = "proc-net-tcp",
-	    [DEGRADED_BLIND] = "kernel-unreachable",	    [DEGRADED_UNVERIFIED] = "unverified-refusals",
-	    [DEGRADED_UNCOUNTED] = "uncounted-connections", [DEGRADED_UNCOVERED] = "uncovered-connections",
-	    [DEGRADED_NOT_COMPARED] = "not-compared",	    [DEGRADED_RELOAD] = "reload-failed",
-	    [DEGRADED_FLEET] = "fleet-not-heard",	    [DEGRADED_UNSEEN] = "unseen-programs",
-	    [DEGRADED_EVICTED] = "fleet-evicted",
+	    [DEGRADED_ANONYMOUS] = "anonymous_memory",	    [DEGRADED_PROC] = "proc_net_tcp",
+	    [DEGRADED_BLIND] = "kernel_unreachable",	    [DEGRADED_UNVERIFIED] = "unverified_refusals",
+	    [DEGRADED_UNCOUNTED] = "uncounted_connections", [DEGRADED_UNCOVERED] = "uncovered_connections",
+	    [DEGRADED_NOT_COMPARED] = "not_compared",	    [DEGRADED_RELOAD] = "reload_failed",
+	    [DEGRADED_FLEET] = "fleet_not_heard",	    [DEGRADED_UNSEEN] = "unseen_programs",
+	    [DEGRADED_EVICTED] = "fleet_evicted",
 	};
 
 	return (unsigned)what < DEGRADEDS ? names[what] : "?";

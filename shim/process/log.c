@@ -6,6 +6,8 @@
 #include "values/clock.h"
 #include "values/text.h"
 
+#include <string.h>
+
 static const char *what_was_reached(enum refusal_reason reason)
 {
 	switch (reason) {
@@ -18,18 +20,41 @@ static const char *what_was_reached(enum refusal_reason reason)
 	}
 }
 
-void log_refusal(const struct refusal *refusal)
+/* Who was refused, and where: the very address, whatever of it makes the client. "uid 1000" on a Unix socket. */
+static void add_place(struct text *text, const struct connection *from, const char *client)
+{
+	struct connection asked = *from;
+	const struct connection *connection = &asked;
+	char address[ADDRESS_TEXT];
+
+	if (connection_lacks_port(connection))
+		connection_ask(&asked);
+	if (connection_is_unix(connection)) {
+		text_add(text, client);
+	} else {
+		address_format(address, &connection->peer.address);
+		text_add(text, address);
+		if (!connection_lacks_port(connection)) {
+			text_add(text, " at port ");
+			text_add_number(text, connection->local.port);
+		}
+	}
+	text_add(text, " of table ");
+	text_add(text, limiter_name());
+}
+
+void log_refusal(const struct refusal *refusal, const struct connection *connection)
 {
 	struct refusal_line line;
 	char client[NETWORK_TEXT];
-	char buffer[256];
+	char buffer[400];
 
 	if (refusal->log == LOG_TO_NOWHERE || !refusal_to_log(limiter_table(), refusal, &line))
 		return;
 	network_format(client, &refusal->client);
 	struct text text = text_begin(buffer, sizeof(buffer));
 	text_add(&text, refusal->observed ? "would refuse " : "refused ");
-	text_add(&text, client);
+	add_place(&text, connection, client);
 	if (refusal->reason == REFUSED_RATE) {
 		text_add(&text, " (over its rate)");
 	} else if (refusal->limit == LIMIT_DENY) {
@@ -38,6 +63,10 @@ void log_refusal(const struct refusal *refusal)
 		text_add(&text, " (limit ");
 		text_add_number(&text, refusal->limit);
 		text_add(&text, what_was_reached(refusal->reason));
+		if (refusal->reason != REFUSED_TOTAL && strchr(client, '/') != NULL) {
+			text_add(&text, ", ");
+			text_add(&text, client);
+		}
 		text_add(&text, ")");
 	}
 	if (line.client_more > 0) {
@@ -67,7 +96,9 @@ void log_uncounted(void)
 		return;
 	struct text text = text_begin(buffer, sizeof(buffer));
 	text_add_number(&text, atomic_load(&table->header->uncounted));
-	text_add(&text, " connections admitted uncounted so far: the table has room for ");
+	text_add(&text, " connections admitted uncounted so far: table ");
+	text_add(&text, limiter_name());
+	text_add(&text, " has room for ");
 	text_add_number(&text, table->capacity);
 	text_add(&text, " (CONNLIMIT_CAPACITY)");
 	report(buffer, NULL);

@@ -4,8 +4,9 @@
 
 #include "table/table.h"
 
-/* Logs a refusal, or in observe mode what would have been one, if its client had no line lately. errno may change. */
-void log_refusal(const struct refusal *refusal);
+/* Logs the refusal of a connection, or in observe mode what would have been one, if its client had no line lately. errno may
+ * change. */
+void log_refusal(const struct refusal *refusal, const struct connection *connection);
 
 /* Logs, at most every LOG_CLIENT_SECONDS in a process, that connections are admitted which the table cannot hold. */
 void log_uncounted(void);

@@ -1,6 +1,10 @@
 /* A small HTTP server limited by libconnlimit: hello PORT PER_IP
  *
  * One thread a connection; a client over its limit gets a 429. SIGUSR1 doubles the limit while it runs. */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L /* sigaction(2), where the compiler is asked for bare C */
+#endif
+
 #include <connlimit.h>
 
 #include <netinet/in.h>

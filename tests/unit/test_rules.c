@@ -58,11 +58,10 @@ static unsigned length_of(const struct rule *one)
 	return one->network.prefix + (one->network.prefix > 0 || one->ipv6 ? 1U : 0U);
 }
 
-/* IPv4 clients are in no network that is written as IPv6's. */
+/* A rule without a network is for all. */
 static bool concerns(const struct rule *one, const struct address *address)
 {
-	return network_contains(&one->network, address) &&
-	       (!address_is_ipv4(address) || one->network.prefix >= 96 || length_of(one) == 0);
+	return length_of(one) == 0 || network_contains(&one->network, address);
 }
 
 /* What the rules mean, word for word: the longest prefix wins, then a rule with a port over one without. */

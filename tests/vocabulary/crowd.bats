@@ -47,7 +47,7 @@ nobody_left() { [[ $(established) -eq 0 ]]; }
 		[[ $output == "500 200 500 reset" ]] || { echo "$output"; false; }
 		until_true nobody_left
 	done
-	own_status | grep -q 'refused *1000 (per-ip 1000)'
+	own_status | grep -q 'refused *1000 (per_ip 1000)'
 }
 
 @test "crowd: one thread a connection, with and without a 429, and the limit changed in between" {

@@ -175,9 +175,12 @@ established_is() { [[ $(established) -eq $1 ]]; }
 	limits PER_IP=1 TOTAL=3 MODE=observe
 	start_nginx
 	for _ in 1 2 3 4; do hold 127.0.0.1 served; done
-	[[ $(refusals 127.0.0.1) == 3 ]]
+	[[ $(refusals 127.0.0.1) == 0 ]]
+	[[ $(own_status | awk -F '\t' '$1 == "127.0.0.1" { print $NF }') == 3 ]]
+	own_status | grep -qP '\tOLDEST\tOBSERVED$'
+	own_status | grep -q '^  refused  0, would have refused 3 in mode enforce (per_ip 2, total 1)$' || own_status | grep -q '(per_ip 3)'
 	counted_is 127.0.0.1 4
-	grep -q 'would refuse 127.0.0.1 (limit 1 per client)' "$here/log"
+	grep -q "would refuse 127.0.0.1 at port $port of table test-$port (limit 1 per client)" "$here/log"
 	limits PER_IP=2 MODE=enforce
 	reload
 	hold 127.0.0.1 refused
@@ -221,7 +224,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.Sim
 	limits PER_IP=2 CAPACITY=64
 	start_nginx
 	for i in $(seq 70); do hold 127.0.7.$i served; done
-	grep -q 'connections admitted uncounted so far: the table has room for 64 (CONNLIMIT_CAPACITY)' "$here/log"
+	grep -q 'connections admitted uncounted so far: table test-[0-9]* has room for 64 (CONNLIMIT_CAPACITY)' "$here/log"
 	[[ $(grep -c 'admitted uncounted' "$here/log") -le 2 ]]
 	own_status | grep -q 'admitted uncounted'
 }

@@ -11,10 +11,10 @@ lines() { grep -c "refused $1 " "$here/errors" || true; }
 	hold 127.0.0.1 served
 	for _ in $(seq 50); do hold 127.0.0.1 refused; done
 	[[ $(lines 127.0.0.1) -eq 1 ]]
-	grep -qx 'connlimit: refused 127.0.0.1 (limit 1 per client)' "$here/errors"
+	grep -qx "connlimit: refused 127.0.0.1 at port $port of table test-$port (limit 1 per client)" "$here/errors"
 	[[ $(refusals 127.0.0.1) -eq 50 ]]
 	until_true says_left_out
-	grep -qxE 'connlimit: refused 127\.0\.0\.1 \(limit 1 per client\); (49|[5-9][0-9]|[1-9][0-9]{2}) more in the last 1[0-9] s not shown' "$here/errors"
+	grep -qxE "connlimit: refused 127\.0\.0\.1 at port $port of table test-$port \(limit 1 per client\); (49|[5-9][0-9]|[1-9][0-9]{2}) more in the last 1[0-9] s not shown" "$here/errors"
 }
 says_left_out() { hold 127.0.0.1 refused; [[ $(lines 127.0.0.1) -eq 2 ]]; }
 
@@ -40,7 +40,7 @@ says_left_out() { hold 127.0.0.1 refused; [[ $(lines 127.0.0.1) -eq 2 ]]; }
 	limits PER_IP=2
 	reload
 	hold 127.0.0.1 served; hold 127.0.0.1 refused
-	until_true grep -q 'refused 127.0.0.1 (limit 2 per client)' "$here/errors"
+	until_true grep -q "refused 127.0.0.1 at port $port of table test-$port (limit 2 per client)" "$here/errors"
 }
 
 @test "log: syslog gets a datagram, and standard error nothing; without a syslog, standard error does" {
@@ -75,7 +75,7 @@ says_left_out() { hold 127.0.0.1 refused; [[ $(lines 127.0.0.1) -eq 2 ]]; }
 	daemon=$!
 	until_true listening
 	hold 127.0.0.1 served; hold 127.0.0.1 refused
-	until_true grep -qE '^<28>connlimit\[[0-9]+\]: refused 127\.0\.0\.1 \(limit 1 per client\)$' "$here/log"
+	until_true grep -qE "^<28>connlimit\[[0-9]+\]: refused 127\.0\.0\.1 at port $port of table test-$port \(limit 1 per client\)\$" "$here/log"
 	run ! grep '^connlimit: refused' "$here/errors"
 	kill "$(cat "$here/receiver")"
 	until_true eval '[[ $(ps -o stat= -p "$(cat "$here/receiver")") == "" || $(ps -o stat= -p "$(cat "$here/receiver")") == Z* ]]'
@@ -93,4 +93,33 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), type("H", (http
 	hold 127.0.0.1 served; hold 127.0.0.1 refused
 	[[ $(refusals 127.0.0.1) -ge 1 ]]
 	run ! grep -q connlimit "$here/data"
+}
+
+# The addresses that fail2ban would count in the lines of $1. Its own <ADDR> is a pattern for an address, and what stands for the time goes first.
+banned() {
+	python3 - "$SOURCE/shim/command/fail2ban/connlimit.conf" "$1" <<-'PYTHON'
+		import re, sys
+		expression = re.search(r"^failregex = (.*)$", open(sys.argv[1]).read(), re.M)[1]
+		expression = re.compile(expression.replace("<ADDR>", r"(?P<address>[0-9.]+|[0-9a-fA-F:]*:[0-9a-fA-F:.]+)"))
+		for line in open(sys.argv[2]):
+		    if found := expression.search(line):
+		        print(found["address"])
+	PYTHON
+}
+
+@test "log: a refusal has the very address beside its client, and the fail2ban filter takes that" {
+	limits PER_IP=1 IPV4_PREFIX=24
+	start_blocking_server
+	hold 127.0.5.1 served; hold 127.0.5.77 refused
+	grep -qx "connlimit: refused 127.0.5.77 at port $port of table test-$port (limit 1 per client, 127.0.5.0/24)" "$here/errors"
+	[ "$(banned "$here/errors")" = 127.0.5.77 ]
+	line="refused 2001:db8::7 at port 443 of table nginx (limit 1 per client, 2001:db8::/64)"
+	printf '%s\n' "connlimit: $line" "web nginx[812]: connlimit: $line; 3 more in the last 12 s not shown" "web connlimit[812]: $line" >"$here/lines"
+	[ "$(banned "$here/lines" | grep -cx 2001:db8::7)" -eq 3 ]
+	# Text that a client had logged, what would have been refused, other lines.
+	printf '%s\n' "web nginx[812]: 192.0.2.1 - GET /connlimit: $line" "web nginx[812]: GET connlimit: $line" "connlimit: would ${line/refused/refuse}" \
+		"connlimit: reload failed, the old limits stand: refused 192.0.2.1 at port 443 of table nginx (" >"$here/lines"
+	[ -z "$(banned "$here/lines")" ]
+	! command -v fail2ban-regex >/dev/null ||
+		fail2ban-regex "$here/errors" "$SOURCE/shim/command/fail2ban/connlimit.conf" | grep -qE '^Lines: .* 1 matched'
 }

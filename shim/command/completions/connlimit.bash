@@ -84,7 +84,7 @@ _connlimit() {
 	help) _connlimit_words "$_connlimit_commands" ;;
 	set)
 		if [[ $cur == -* ]]; then
-			_connlimit_words "--help"
+			_connlimit_words "--all --help"
 		elif ((COMP_CWORD == 2)); then
 			_connlimit_words "$(_connlimit_tables "$program") $(_connlimit_options "$program" run | sed -n 's/^--\(.*=\)$/\1/p')"
 		else
@@ -94,7 +94,7 @@ _connlimit() {
 	clients | disconnect)
 		if [[ $cur == -* ]]; then
 			_connlimit_words "$(_connlimit_options "$program" "$command")"
-		elif [[ $previous == "$command" || $previous == --json ]]; then
+		elif [[ $previous == "$command" || $previous == --json || $previous == --compact || $previous == --all ]]; then
 			_connlimit_words "$(_connlimit_clients "$program")"
 			# The colons of an IPv6 address divide words too.
 			! declare -F __ltrim_colon_completions >/dev/null || __ltrim_colon_completions "$cur"

@@ -16,6 +16,31 @@ function __connlimit_settings
     connlimit run --help 2>/dev/null | sed -n 's/^  --\([a-z0-9-]*\)=.*/\1=/p'
 end
 
+# The values that some settings take.
+function __connlimit_values
+    switch $argv[1]
+        case mode
+            printf '%s\n' enforce observe off
+        case refuse
+            printf '%s\n' reset close http text:
+        case log
+            printf '%s\n' stderr syslog off
+        case signal
+            printf '%s\n' HUP USR1 USR2 WINCH
+        case table
+            __connlimit_tables
+        case file
+            __fish_complete_path (commandline -ct | string replace -r '^--file=' '')
+    end
+end
+
+# The same behind the setting's name, as `connlimit set` wants them.
+function __connlimit_assignments
+    for name in mode refuse log
+        printf "$name=%s\n" (__connlimit_values $name)
+    end
+end
+
 complete -c connlimit -f
 complete -c connlimit -n __fish_use_subcommand -l help -d 'the commands'
 complete -c connlimit -n __fish_use_subcommand -l version -d 'the version'
@@ -35,10 +60,13 @@ complete -c connlimit -n __fish_use_subcommand -a help -d 'help on a command'
 complete -c connlimit -n "__fish_seen_subcommand_from help" -a "$commands"
 complete -c connlimit -n "__fish_seen_subcommand_from status top reload suggest set" -a '(__connlimit_tables)' -d table
 complete -c connlimit -n "__fish_seen_subcommand_from set" -a '(__connlimit_settings)' -d setting
+complete -c connlimit -n "__fish_seen_subcommand_from set" -a '(__connlimit_assignments)' -d setting
+complete -c connlimit -n "__fish_seen_subcommand_from reload set disconnect" -l all -d 'of all daemons'
 complete -c connlimit -n "__fish_seen_subcommand_from clients disconnect" -a '(__connlimit_clients)' -d client
 complete -c connlimit -n "__fish_seen_subcommand_from check run" -a '(__fish_complete_command)'
 complete -c connlimit -n "__fish_seen_subcommand_from $commands" -l help -d 'options and exit statuses'
 complete -c connlimit -n "__fish_seen_subcommand_from status clients" -l json -d 'for programs'
+complete -c connlimit -n "__fish_seen_subcommand_from status clients" -l compact -d 'JSON on one line'
 complete -c connlimit -n "__fish_seen_subcommand_from status" -l watch -d 'again and again'
 complete -c connlimit -n "__fish_seen_subcommand_from status" -l names -d "only the tables' names"
 complete -c connlimit -n "__fish_seen_subcommand_from top" -l delay -x -d 'seconds between looks'
@@ -57,5 +85,5 @@ complete -c connlimit -n "__fish_seen_subcommand_from sync" -l interval -x -d 'm
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l lease -x -d 'ms that word is good for'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l verbose -d 'say what is told'
 for setting in (__connlimit_settings | string replace = '')
-    complete -c connlimit -n "__fish_seen_subcommand_from run" -l $setting -x -d setting
+    complete -c connlimit -n "__fish_seen_subcommand_from run" -l $setting -x -a "(__connlimit_values $setting)" -d setting
 end

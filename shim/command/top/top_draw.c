@@ -1,5 +1,7 @@
 #include "command/top/top_draw.h"
 
+#include "command/top/top_grid.h"
+
 #include <inttypes.h>
 #include <ncurses.h>
 #include <stdlib.h>
@@ -32,62 +34,35 @@ static attr_t colour(int pair)
 
 /* ---- columns ---- */
 
-static const struct {
-	const char *title;
-	int width; /* without the gap before it; 0: what is left */
-	int key;
-	int goes; /* the narrower the screen, the more columns go: the highest first */
-} columns[COLUMNS] = {
-    [COLUMN_TABLE] = {"TABLE", 12, 't', 4}, [COLUMN_CLIENT] = {"CLIENT", 0, 'c', 0}, [COLUMN_OPEN] = {"OPEN", 6, 'o', 0},
-    [COLUMN_LIMIT] = {"LIMIT", 6, 'l', 1},  [COLUMN_PEAK] = {"PEAK", 6, 'p', 5},     [COLUMN_REFUSED] = {"REFUSED", 9, 'r', 2},
-    [COLUMN_RATE] = {"REF/S", 7, 's', 3},   [COLUMN_OLDEST] = {"OLDEST", 8, 'a', 4}, [COLUMN_REMOTE] = {"REMOTE", 7, 'm', 6},
+static const struct grid_column columns[COLUMNS] = {
+    [COLUMN_TABLE] = {"TABLE", true, 5},    [COLUMN_CLIENT] = {"CLIENT", true, 0},
+    [COLUMN_OPEN] = {"OPEN", false, 0},	    [COLUMN_LIMIT] = {"LIMIT", false, 1},
+    [COLUMN_PEAK] = {"PEAK", false, 6},	    [COLUMN_REFUSED] = {"REFUSED", false, 2},
+    [COLUMN_RATE] = {"REF/S", false, 3},    [COLUMN_OBSERVED] = {"OBSERVED", false, 4},
+    [COLUMN_OLDEST] = {"OLDEST", false, 7}, [COLUMN_REMOTE] = {"REMOTE", false, 8},
 };
 
-enum { CLIENT_LEAST = 15, CLIENT_MOST = 43, BAR = 12 };
-
-struct layout {
-	bool shown[COLUMNS];
-	int client; /* width */
-	bool bar;
+static const int keys[COLUMNS] = {
+    [COLUMN_TABLE] = 't',   [COLUMN_CLIENT] = 'c', [COLUMN_OPEN] = 'o',	    [COLUMN_LIMIT] = 'l',  [COLUMN_PEAK] = 'p',
+    [COLUMN_REFUSED] = 'r', [COLUMN_RATE] = 's',   [COLUMN_OBSERVED] = 'w', [COLUMN_OLDEST] = 'a', [COLUMN_REMOTE] = 'm',
 };
+
+enum { BAR = 12 };
 
 int column_key(enum column column)
 {
-	return columns[column].key;
+	return keys[column];
 }
 
 bool column_is_there(const struct top *top, enum column column)
 {
-	if (column != COLUMN_REMOTE)
-		return true;
+	bool there = column != COLUMN_REMOTE && column != COLUMN_OBSERVED;
+
 	for (int i = 0; i < top->number; i++)
-		if (top->views[i].settings.cluster_per_ip != LIMIT_NONE)
-			return true;
-	return false;
-}
-
-static struct layout lay_out(const struct top *top)
-{
-	struct layout layout = {0};
-	int left = COLS;
-
-	for (int goes = 7; goes >= 0; goes--) {
-		left = COLS;
-		for (enum column column = 0; column < COLUMNS; column++) {
-			layout.shown[column] = columns[column].goes < goes && column_is_there(top, column);
-			if (columns[column].goes == 0)
-				layout.shown[column] = true;
-			if (layout.shown[column])
-				left -= columns[column].width + 1;
-		}
-		if (left >= CLIENT_LEAST)
-			break;
-	}
-	layout.bar = left >= CLIENT_MOST / 2 + BAR + 1;
-	if (layout.bar)
-		left -= BAR + 1;
-	layout.client = left < 1 ? 1 : left > CLIENT_MOST ? CLIENT_MOST : left;
-	return layout;
+		there |= column == COLUMN_REMOTE     ? top->views[i].settings.cluster_per_ip != LIMIT_NONE
+			 : column == COLUMN_OBSERVED ? top->views[i].observed != 0
+						     : true;
+	return there;
 }
 
 /* ---- the daemons ---- */
@@ -139,17 +114,6 @@ size_t draw_room(const struct top *top)
 	return room > 0 ? (size_t)room : 0;
 }
 
-/* Like printw at the start of a line, but never beyond the screen's edge. */
-static void line(int at, attr_t attributes, const char *text)
-{
-	if (at >= LINES)
-		return;
-	attrset(attributes);
-	mvaddnstr(at, 0, text, COLS);
-	clrtoeol();
-	attrset(A_NORMAL);
-}
-
 static void draw_head(const struct top *top)
 {
 	char text[256];
@@ -169,39 +133,74 @@ static void draw_head(const struct top *top)
 		 "connlimit top  %s  %d daemon%s, %" PRIu64 " client%s, %" PRIu64 " open, %.1f refused/s  every %ld s%s", now,
 		 top->number, top->number == 1 ? "" : "s", clients, clients == 1 ? "" : "s", open, top->rows.rate, top->delay,
 		 top->paused ? "  PAUSED" : "");
-	line(0, A_BOLD, text);
+	grid_line(0, A_BOLD, text);
 }
 
-enum { WITH_PROCESS = 100 }; /* columns from which there is room for the daemon and its pid */
+enum table_column {
+	TABLE_NAME,
+	TABLE_DAEMON,
+	TABLE_PID,
+	TABLE_UP,
+	TABLE_OPEN,
+	TABLE_LIMIT,
+	TABLE_FULL,
+	TABLE_REFUSED,
+	TABLE_COVERAGE,
+	TABLE_MODE,
+	TABLE_COLUMNS
+};
+
+static const struct grid_column table_columns[TABLE_COLUMNS] = {
+    [TABLE_NAME] = {"TABLE", true, 0},	   [TABLE_DAEMON] = {"DAEMON", true, 7},    [TABLE_PID] = {"PID", false, 8},
+    [TABLE_UP] = {"UP", false, 5},	   [TABLE_OPEN] = {"OPEN", false, 0},	    [TABLE_LIMIT] = {"LIMIT", false, 1},
+    [TABLE_FULL] = {"AT LIMIT", false, 6}, [TABLE_REFUSED] = {"REFUSED", false, 2}, [TABLE_COVERAGE] = {"COVERAGE", false, 4},
+    [TABLE_MODE] = {"MODE", true, 3},
+};
+
+static void table_cell(char text[GRID_TEXT], const struct table_view *view, enum table_column column)
+{
+	switch (column) {
+	case TABLE_NAME: snprintf(text, GRID_TEXT, "%s", view->name); break;
+	case TABLE_DAEMON: snprintf(text, GRID_TEXT, "%.*s", GRID_TEXT - 1, view->program); break;
+	case TABLE_PID: snprintf(text, GRID_TEXT, "%" PRIu32, view->maker); break;
+	case TABLE_UP: view_span(text, view->uptime); break;
+	case TABLE_OPEN: snprintf(text, GRID_TEXT, "%" PRIu64 "/%" PRIu32, view->open, view->capacity); break;
+	case TABLE_LIMIT: view_limit(text, view->settings.per_ip); break;
+	case TABLE_FULL: snprintf(text, GRID_TEXT, "%" PRIu64, view->at_limit); break;
+	case TABLE_REFUSED: snprintf(text, GRID_TEXT, "%" PRIu64, view->refused); break;
+	case TABLE_COVERAGE:
+		if (view->covered >= 0)
+			snprintf(text, GRID_TEXT, "%" PRId64 "/%" PRId64, view->covered, view->in_kernel);
+		else
+			strcpy(text, "-");
+		break;
+	case TABLE_MODE: snprintf(text, GRID_TEXT, "%s", view_mode(view->settings.mode)); break;
+	case TABLE_COLUMNS: text[0] = '\0'; break;
+	}
+}
 
 static void draw_tables(const struct top *top)
 {
-	char text[256];
-	char daemon[40] = "";
+	struct grid grid = grid_begin(table_columns, TABLE_COLUMNS);
+	char text[GRID_TEXT];
 
-	if (COLS >= WITH_PROCESS)
-		snprintf(daemon, sizeof(daemon), "%-10s %7s ", "DAEMON", "PID");
-	snprintf(text, sizeof(text), "%-12s %s%8s %13s %6s %8s %9s %9s %s", "TABLE", daemon, "UP", "OPEN", "LIMIT", "AT LIMIT",
-		 "REFUSED", "COVERAGE", "MODE");
-	line(1, A_UNDERLINE, text);
+	for (int i = 0; i < table_lines(top); i++)
+		for (enum table_column column = 0; column < TABLE_COLUMNS; column++) {
+			table_cell(text, &top->views[i], column);
+			grid_widen(&grid, column, text);
+		}
+	grid_lay_out(&grid, COLS);
+	grid_titles(&grid, 1, A_UNDERLINE, -1);
 	for (int i = 0; i < table_lines(top); i++) {
 		const struct table_view *view = &top->views[i];
-		char up[SPAN_TEXT];
-		char limit[LIMIT_TEXT];
-		char coverage[48] = "-";
-		char open[48];
 		bool bad = view_degraded(view, DEGRADED_UNCOVERED) || view->failed >= 0;
 
-		view_span(up, view->uptime);
-		view_limit(limit, view->settings.per_ip);
-		snprintf(open, sizeof(open), "%" PRIu64 "/%" PRIu32, view->open, view->capacity);
-		if (view->covered >= 0)
-			snprintf(coverage, sizeof(coverage), "%" PRId64 "/%" PRId64, view->covered, view->in_kernel);
-		if (COLS >= WITH_PROCESS)
-			snprintf(daemon, sizeof(daemon), "%-10.10s %7" PRIu32 " ", view->program, view->maker);
-		snprintf(text, sizeof(text), "%-12.12s %s%8s %13s %6s %8" PRIu64 " %9" PRIu64 " %9s %s", view->name, daemon, up,
-			 open, limit, view->at_limit, view->refused, coverage, view_mode(view->settings.mode));
-		line(2 + i, bad ? colour(BAD) : view->settings.mode != MODE_ENFORCE ? colour(WARN) : A_NORMAL, text);
+		attrset(bad ? colour(BAD) : view->settings.mode != MODE_ENFORCE ? colour(WARN) : A_NORMAL);
+		for (enum table_column column = 0; column < TABLE_COLUMNS; column++) {
+			table_cell(text, view, column);
+			grid_put(&grid, 2 + i, column, text);
+		}
+		attrset(A_NORMAL);
 	}
 }
 
@@ -211,39 +210,10 @@ static void draw_warnings(const struct top *top)
 	int number = warnings_of(top, text, warning_lines(top));
 
 	for (int i = 0; i < number; i++)
-		line(2 + table_lines(top) + i, colour(WARN), text[i]);
+		grid_line(2 + table_lines(top) + i, colour(WARN), text[i]);
 }
 
 /* ---- the clients ---- */
-
-static void put(int *at, int y, int width, bool left, const char *text, attr_t attributes)
-{
-	if (*at > 0)
-		(*at)++;
-	if (*at >= COLS)
-		return;
-	attron(attributes);
-	mvprintw(y, *at, left ? "%-*.*s" : "%*.*s", width, width, text);
-	attroff(attributes);
-	*at += width;
-}
-
-static void draw_titles(const struct top *top, const struct layout *layout, int y)
-{
-	int at = 0;
-
-	attrset(A_REVERSE);
-	mvhline(y, 0, ' ', COLS);
-	for (enum column column = 0; column < COLUMNS; column++) {
-		bool left = column == COLUMN_TABLE || column == COLUMN_CLIENT;
-
-		if (!layout->shown[column])
-			continue;
-		put(&at, y, column == COLUMN_CLIENT ? layout->client : columns[column].width, left, columns[column].title,
-		    column == top->sort ? A_BOLD | A_UNDERLINE : A_NORMAL);
-	}
-	attrset(A_NORMAL);
-}
 
 /* How much of its limit the client uses, as a bar. */
 static void draw_bar(int at, int y, const struct client_facts *facts, int pair)
@@ -262,33 +232,31 @@ static void draw_bar(int at, int y, const struct client_facts *facts, int pair)
 	attrset(A_NORMAL);
 }
 
-static void format_cell(char *text, size_t size, const struct row *row, enum column column)
+static void format_cell(char text[GRID_TEXT], const struct row *row, enum column column)
 {
 	const struct client_facts *facts = &row->client->facts;
-	char span[SPAN_TEXT];
-	char limit[LIMIT_TEXT];
 
 	switch (column) {
-	case COLUMN_TABLE: snprintf(text, size, "%s", row->table->name); break;
+	case COLUMN_TABLE: snprintf(text, GRID_TEXT, "%s", row->table->name); break;
 	case COLUMN_CLIENT: network_format(text, &facts->network); break;
-	case COLUMN_OPEN: snprintf(text, size, "%" PRIu32, facts->open); break;
-	case COLUMN_LIMIT:
-		view_limit(limit, facts->limit);
-		snprintf(text, size, "%s", limit);
-		break;
-	case COLUMN_PEAK: snprintf(text, size, "%" PRIu32, facts->peak); break;
-	case COLUMN_REFUSED: snprintf(text, size, "%" PRIu64, facts->refused); break;
-	case COLUMN_RATE: snprintf(text, size, row->rate >= 100 ? "%.0f" : "%.1f", row->rate); break;
+	case COLUMN_OPEN: snprintf(text, GRID_TEXT, "%" PRIu32, facts->open); break;
+	case COLUMN_LIMIT: view_limit(text, facts->limit); break;
+	case COLUMN_PEAK: snprintf(text, GRID_TEXT, "%" PRIu32, facts->peak); break;
+	case COLUMN_REFUSED: snprintf(text, GRID_TEXT, "%" PRIu64, facts->refused); break;
+	case COLUMN_RATE: snprintf(text, GRID_TEXT, row->rate >= 100 ? "%.0f" : "%.1f", row->rate); break;
 	case COLUMN_OLDEST:
-		view_span(span, row->client->oldest);
-		snprintf(text, size, "%s", facts->open > 0 ? span : "-");
+		if (facts->open > 0)
+			view_span(text, row->client->oldest);
+		else
+			strcpy(text, "-");
 		break;
-	case COLUMN_REMOTE: snprintf(text, size, "%" PRIu32, row->client->remote); break;
+	case COLUMN_OBSERVED: snprintf(text, GRID_TEXT, "%" PRIu64, facts->observed); break;
+	case COLUMN_REMOTE: snprintf(text, GRID_TEXT, "%" PRIu32, row->client->remote); break;
 	case COLUMNS: text[0] = '\0'; break;
 	}
 }
 
-static void draw_row(const struct row *row, const struct layout *layout, int y, bool selected)
+static void draw_row(const struct row *row, const struct grid *grid, int y, bool selected, int bar)
 {
 	const struct client_facts *facts = &row->client->facts;
 	bool full = facts->open > 0 && facts->limit != LIMIT_NONE && facts->open >= facts->limit;
@@ -296,44 +264,90 @@ static void draw_row(const struct row *row, const struct layout *layout, int y, 
 	    !full && facts->limit != LIMIT_NONE && facts->limit > 0 && facts->open >= facts->limit / 5 * 4 && facts->limit >= 5;
 	int pair = row->rate > 0 || full ? (row->rate > 0 ? BAD : WARN) : near ? WARN : GOOD;
 	attr_t attributes = (full || row->rate > 0 ? colour(pair) : A_NORMAL) | (row->rate > 0 ? A_BOLD : A_NORMAL);
-	char text[NETWORK_TEXT + TABLE_NAME_MOST];
-	int at = 0;
+	char text[GRID_TEXT];
 
 	attrset(selected ? A_REVERSE | attributes : attributes);
 	mvhline(y, 0, ' ', COLS);
 	for (enum column column = 0; column < COLUMNS; column++) {
-		if (!layout->shown[column])
-			continue;
-		format_cell(text, sizeof(text), row, column);
-		put(&at, y, column == COLUMN_CLIENT ? layout->client : columns[column].width,
-		    column == COLUMN_TABLE || column == COLUMN_CLIENT, text, A_NORMAL);
+		format_cell(text, row, column);
+		grid_put(grid, y, column, text);
 	}
 	attrset(A_NORMAL);
-	if (layout->bar && !selected)
-		draw_bar(at, y, facts, pair);
+	if (bar > 0 && !selected)
+		draw_bar(bar, y, facts, pair);
+}
+
+/* Those that are on the screen decide how wide the columns are. */
+static struct grid lay_out(const struct top *top, size_t room)
+{
+	struct grid grid = grid_begin(columns, COLUMNS);
+	char text[GRID_TEXT];
+
+	for (enum column column = 0; column < COLUMNS; column++)
+		if (!column_is_there(top, column))
+			grid_leave_out(&grid, column);
+	for (size_t i = 0; i < room && top->offset + i < top->rows.number; i++)
+		for (enum column column = 0; column < COLUMNS; column++) {
+			format_cell(text, &top->rows.row[top->offset + i], column);
+			grid_widen(&grid, column, text);
+		}
+	grid_lay_out(&grid, COLS);
+	return grid;
 }
 
 static void draw_clients(const struct top *top)
 {
-	struct layout layout = lay_out(top);
 	int first = first_row_line(top);
 	size_t room = draw_room(top);
+	struct grid grid = lay_out(top, room);
+	int bar = grid.room > BAR ? COLS - grid.room : 0;
 
-	draw_titles(top, &layout, first - 1);
+	grid_titles(&grid, first - 1, A_REVERSE, (int)top->sort);
 	for (size_t i = 0; i < room && top->offset + i < top->rows.number; i++)
-		draw_row(&top->rows.row[top->offset + i], &layout, first + (int)i, top->offset + i == top->selected);
+		draw_row(&top->rows.row[top->offset + i], &grid, first + (int)i, top->offset + i == top->selected, bar);
 	if (top->rows.number == 0 && room > 0)
-		line(first, colour(DIM),
-		     top->number == 0 && top->which != NULL ? "that table is gone; waiting for it"
-		     : top->number == 0			    ? "no daemon runs under connlimit; waiting for one"
-		     : top->rows.left_out > 0		    ? "no client passes the filter"
-							    : "no client is connected");
+		grid_line(first, colour(DIM),
+			  top->number == 0 && top->which != NULL ? "that table is gone; waiting for it"
+			  : top->number == 0			 ? "no daemon runs under connlimit; waiting for one"
+			  : top->rows.left_out > 0		 ? "no client passes the filter"
+								 : "no client is connected");
 }
 
 /* ---- one client's connections, and help ---- */
 
+enum connection_column {
+	CONNECTION_CLIENT,
+	CONNECTION_PORT,
+	CONNECTION_LOCAL,
+	CONNECTION_LOCAL_PORT,
+	CONNECTION_AGE,
+	CONNECTION_PID,
+	CONNECTION_COLUMNS
+};
+
+static const struct grid_column connection_columns[CONNECTION_COLUMNS] = {
+    [CONNECTION_CLIENT] = {"CLIENT", true, 0}, [CONNECTION_PORT] = {"PORT", false, 0},
+    [CONNECTION_LOCAL] = {"LOCAL", true, 3},   [CONNECTION_LOCAL_PORT] = {"LOCAL-PORT", false, 2},
+    [CONNECTION_AGE] = {"AGE", false, 1},      [CONNECTION_PID] = {"PID", false, 4},
+};
+
+static void connection_cell(char text[GRID_TEXT], const struct client_connection *one, enum connection_column column)
+{
+	switch (column) {
+	case CONNECTION_CLIENT: address_format(text, &one->connection.peer.address); break;
+	case CONNECTION_PORT: snprintf(text, GRID_TEXT, "%u", one->connection.peer.port); break;
+	case CONNECTION_LOCAL: connection_local_text(text, &one->connection); break;
+	case CONNECTION_LOCAL_PORT: snprintf(text, GRID_TEXT, "%u", one->connection.local.port); break;
+	case CONNECTION_AGE: view_span(text, one->age); break;
+	case CONNECTION_PID: snprintf(text, GRID_TEXT, "%" PRIu32, one->pid); break;
+	case CONNECTION_COLUMNS: text[0] = '\0'; break;
+	}
+}
+
 static void draw_connections(const struct top *top)
 {
+	struct grid grid = grid_begin(connection_columns, CONNECTION_COLUMNS);
+	size_t room = draw_room(top);
 	char network[NETWORK_TEXT];
 	char text[256];
 	int first = first_row_line(top);
@@ -341,24 +355,20 @@ static void draw_connections(const struct top *top)
 	network_format(network, &top->chosen_network);
 	snprintf(text, sizeof(text), "%s in table %s: %zu connections, the oldest first", network, top->chosen_table,
 		 top->connections.number);
-	line(first - 2, A_BOLD, text);
-	attrset(A_REVERSE);
-	mvhline(first - 1, 0, ' ', COLS);
-	attrset(A_NORMAL);
-	snprintf(text, sizeof(text), "%-28s %5s  %-28s %5s %8s %8s", "CLIENT", "PORT", "LOCAL", "PORT", "AGE", "PID");
-	line(first - 1, A_REVERSE, text);
-	for (size_t i = 0; i < draw_room(top) && top->offset + i < top->connections.number; i++) {
-		const struct client_connection *one = &top->connections.connection[top->offset + i];
-		char peer[ADDRESS_TEXT];
-		char local[ADDRESS_TEXT];
-		char age[SPAN_TEXT];
-
-		address_format(peer, &one->connection.peer.address);
-		connection_local_text(local, &one->connection);
-		view_span(age, one->age);
-		snprintf(text, sizeof(text), "%-28s %5u  %-28s %5u %8s %8" PRIu32, peer, one->connection.peer.port, local,
-			 one->connection.local.port, age, one->pid);
-		line(first + (int)i, A_NORMAL, text);
+	grid_line(first - 2, A_BOLD, text);
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < room && top->offset + i < top->connections.number; i++)
+			for (enum connection_column column = 0; column < CONNECTION_COLUMNS; column++) {
+				connection_cell(text, &top->connections.connection[top->offset + i], column);
+				if (pass == 0)
+					grid_widen(&grid, column, text);
+				else
+					grid_put(&grid, first + (int)i, column, text);
+			}
+		if (pass == 0) {
+			grid_lay_out(&grid, COLS);
+			grid_titles(&grid, first - 1, A_REVERSE, -1);
+		}
 	}
 }
 
@@ -368,7 +378,7 @@ static void draw_help(void)
 	    "connlimit top: who holds what, live. Counts are compared with the kernel each time.",
 	    "",
 	    "  o l p r s a   sort by OPEN, LIMIT, PEAK, REFUSED, refusals a Second, Age of the oldest",
-	    "  c t m         sort by CLIENT, by TABLE, by what other Machines hold",
+	    "  c t m w       sort by CLIENT, TABLE, what other Machines hold, what Would be refused",
 	    "  < >           sort by the column to the left, to the right",
 	    "  R             the other way round",
 	    "  /             show only clients or tables with this text; Enter keeps it, Esc clears it",
@@ -386,7 +396,7 @@ static void draw_help(void)
 	};
 
 	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
-		line((int)i, i == 0 ? A_BOLD : A_NORMAL, text[i]);
+		grid_line((int)i, i == 0 ? A_BOLD : A_NORMAL, text[i]);
 }
 
 static void draw_foot(const struct top *top)
@@ -405,7 +415,7 @@ static void draw_foot(const struct top *top)
 		snprintf(text, sizeof(text),
 			 "q quit   h help   / filter   < > sort   R reverse   Enter connections   k end%s%s",
 			 top->filter[0] != '\0' ? "   filter: " : "", top->filter);
-	line(LINES - 1, top->typing ? A_BOLD : colour(DIM), text);
+	grid_line(LINES - 1, top->typing ? A_BOLD : colour(DIM), text);
 }
 
 void draw(const struct top *top)

@@ -146,6 +146,7 @@ static int compare(const struct row *a, const struct row *b, enum column by)
 	case COLUMN_PEAK: return compare_numbers(left->peak, right->peak);
 	case COLUMN_REFUSED: return compare_numbers((double)left->refused, (double)right->refused);
 	case COLUMN_RATE: return compare_numbers(a->rate, b->rate);
+	case COLUMN_OBSERVED: return compare_numbers((double)left->observed, (double)right->observed);
 	case COLUMN_OLDEST: return compare_numbers(a->client->oldest, b->client->oldest);
 	case COLUMN_REMOTE: return compare_numbers(a->client->remote, b->client->remote);
 	case COLUMNS: break;

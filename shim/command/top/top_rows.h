@@ -14,7 +14,8 @@ enum column {
 	COLUMN_LIMIT,
 	COLUMN_PEAK,
 	COLUMN_REFUSED,
-	COLUMN_RATE, /* refusals a second since the last look */
+	COLUMN_RATE,	 /* refusals a second since the last look */
+	COLUMN_OBSERVED, /* would have been refused, mode observe */
 	COLUMN_OLDEST,
 	COLUMN_REMOTE,
 	COLUMNS
