@@ -8,14 +8,13 @@
 #include "process/real.h"
 #include "process/refuse.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 enum {
 	/* Connections refused in one call before a daemon with a non-blocking listener gets control again. */
@@ -88,14 +87,10 @@ static inline int accept_peer(int listener, struct sockaddr *address, socklen_t 
 
 static COLD void tell(const struct refusal *refusal, const struct connection *connection)
 {
-	int cancellable = 0;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
 	if (refusal->reason != REFUSED_NOT)
 		log_refusal(refusal, connection);
 	if (refusal->uncounted)
 		log_uncounted();
-	pthread_setcancelstate(cancellable, NULL);
 }
 
 /* Whether the daemon gets it. No cancellation point lies on the way when it does, or the descriptor would leak (pthreads(7)).
@@ -123,45 +118,63 @@ static inline bool decide(int listener, const struct arrival *arrival, struct re
 
 static bool is_nonblocking(int listener)
 {
-	return may_call(SYS_fcntl, listener, F_GETFL, 0) && (REAL(fcntl)(listener, F_GETFL) & O_NONBLOCK) != 0;
+	int status = door_fcntl(listener, F_GETFL, 0);
+
+	return status >= 0 && (status & O_NONBLOCK) != 0;
 }
 
-/* The next one is taken only where that cannot block. On a blocking listener, the daemon may have polled and seen just this
- * connection: it would hang. An error instead could end one that just loops over accept. What both know is a client that
- * connects and resets at once, and so that is what it gets: the descriptor, already reset. A process that has forbidden itself
- * all that takes is told so: it was one that thought of everything. */
-static COLD int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival,
-				 struct refusal *refusal)
+/* The arrival was refused: it is what the daemon gets, as the descriptor of a connection that its client has reset. */
+static COLD int hand_over_refused(const struct arrival *arrival, int flags, const struct refusal *refusal)
+{
+	if (refuse_in_place(arrival->descriptor, flags == PLAIN ? 0 : flags, refusal) ||
+	    !may_call(SYS_close, arrival->descriptor, 0, 0))
+		return arrival->descriptor;
+	/* A process that has forbidden itself all that takes is one that thought of everything. */
+	REAL(close)(arrival->descriptor);
+	errno = ECONNABORTED;
+	return -1;
+}
+
+/* The refused are closed here, and the next connection is taken, as long as there is one and that cannot block. But the daemon
+ * polled and saw that somebody was there. On a blocking listener it would hang; of those that do not block some pause for
+ * seconds, or crash, when nobody is there after all, or accept fails. What all of them know is a client that connects and
+ * resets at once. So where nobody comes who may stay, that is what they get, of the last one that was refused. */
+static int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival,
+			    struct refusal *refusal)
 {
 	bool next = is_nonblocking(listener);
-	bool aborted = false;
+	struct refusal refused_for;
+
+	for (int most = REFUSED_MOST; most > 0 && next && refuse_may_close(arrival->descriptor); most--) {
+		int refused = arrival->descriptor;
+
+		refused_for = *refusal;
+		if (address != NULL && may_touch(address, length))
+			*length = arrival->room;
+		if (accept_peer(listener, address, length, flags, arrival) < 0) {
+			arrival->descriptor = refused;
+			break;
+		}
+		refuse(refused, &refused_for);
+		if (decide(listener, arrival, refusal))
+			return arrival->descriptor;
+	}
+	return hand_over_refused(arrival, flags, refusal);
+}
+
+/* A thread that is to be cancelled must not leave us with the connections in hand. */
+static COLD int refuse_uncancelled(int listener, struct sockaddr *address, socklen_t *length, int flags,
+				   struct arrival *arrival, struct refusal *refusal)
+{
 	int cancellable = 0;
 	int kept = errno;
 
-	for (int refused = 0;; refused++) {
-		next = next && refused < REFUSED_MOST;
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-		if (next)
-			refuse(arrival->descriptor, refusal);
-		else if (!refuse_in_place(arrival->descriptor, refusal))
-			aborted = true;
-		pthread_setcancelstate(cancellable, NULL);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
+	int descriptor = refuse_and_go_on(listener, address, length, flags, arrival, refusal);
+	pthread_setcancelstate(cancellable, NULL);
+	if (descriptor >= 0)
 		errno = kept;
-		if (aborted) {
-			errno = ECONNABORTED;
-			return -1;
-		}
-		if (!next)
-			return arrival->descriptor;
-		if (address != NULL && may_touch(address, length))
-			*length = arrival->room;
-		if (accept_peer(listener, address, length, flags, arrival) < 0)
-			return -1;
-		bool admitted = decide(listener, arrival, refusal);
-		errno = kept;
-		if (admitted)
-			return arrival->descriptor;
-	}
+	return descriptor;
 }
 
 static HOT int accept_limited(int listener, struct sockaddr *address, socklen_t *length, int flags)
@@ -173,16 +186,12 @@ static HOT int accept_limited(int listener, struct sockaddr *address, socklen_t 
 	if (!limiter_open())
 		return really_accept(listener, address, length, flags);
 	linger_look();
-	if (accept_peer(listener, address, length, flags, &arrival) < 0) {
-		/* The daemon must not run short of descriptors by those that we hold. */
-		if ((errno != EMFILE && errno != ENFILE) || !linger_end() ||
-		    accept_peer(listener, address, length, flags, &arrival) < 0)
-			return -1;
-	}
+	if (accept_peer(listener, address, length, flags, &arrival) < 0)
+		return -1;
 	bool admitted = decide(listener, &arrival, &refusal);
 	errno = kept;
 	if (__builtin_expect(!admitted, 0))
-		return refuse_and_go_on(listener, address, length, flags, &arrival, &refusal);
+		return refuse_uncancelled(listener, address, length, flags, &arrival, &refusal);
 	return arrival.descriptor;
 }
 

@@ -2,7 +2,6 @@
 
 #include "process/descriptors.h"
 #include "process/limiter.h"
-#include "process/linger.h"
 #include "process/near.h"
 #include "process/real.h"
 #include "process/snapshots.h"
@@ -83,7 +82,6 @@ static HOT void in_child(void)
 	beginning = false;
 	atomic_store(fork_mark, 1);
 	limiter_in_child();
-	linger_in_child();
 	snapshot_in_child(snapshot);
 	/* Another thread of the parent accepted or closed between our count and the fork: which of the references are the
 	 * child's cannot be told. It claims none; those that were added stay until the kernel says otherwise. */
@@ -129,7 +127,6 @@ void fork_unseen(void)
 	} else {
 		atomic_store(fork_mark, 1);
 		limiter_in_child();
-		linger_in_child();
 		snapshot_in_child(-1);
 		descriptor_each(0, ~0U, hold_own);
 	}

@@ -1,41 +1,52 @@
-/* Connections that were answered and are still open until the client has read the answer.
+/* Connections that were answered and stay open until the client has read the answer.
  *
  * A connection that is closed while something of its client's is unread, or still arrives, is reset, and a reset takes from the
- * client what it has not read yet (RFC 9112, 9.6). So after an answer our sending side is closed, what the client sends is
- * thrown away, and the descriptor is closed when the client has closed its side, or after LINGER_MS.
+ * client what it has not read yet (RFC 9112, 9.6). So after an answer our sending side is closed, and the connection is kept
+ * for LINGER_MS.
  *
- * There is no thread to do so: it is done whenever the process accepts or closes a connection. At most LINGER_MOST descriptors
- * are held in a process; when one more comes, the oldest is cut off. They count for no limit. The descriptor map holds a mark
- * for each, so that a daemon which closes every descriptor, or uses the number for something else, takes it from us. */
+ * It is kept by a mapping and not by a descriptor (tcp(7), TCP_ZEROCOPY_RECEIVE: a TCP socket can be mapped, and a mapping
+ * holds what it maps). So it takes no descriptor from the daemon, is in nobody's way when descriptors are closed, copied or
+ * passed on, and is not there in a child or a program that the daemon executes. Where a socket cannot be mapped (Unix, MPTCP,
+ * before Linux 4.18) it is closed at once: over a Unix socket the answer is in the client's hands by then.
+ *
+ * There is no thread that ends them: it is done when the process accepts or closes a connection. At most LINGER_MOST are kept
+ * in a process; when one more comes, the oldest is cut off. They count for no limit. */
 #ifndef CONNLIMIT_LINGER_H
 #define CONNLIMIT_LINGER_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-enum { LINGER_MOST = 32, LINGER_MS = 3000 };
+enum { LINGER_MOST = 255, LINGER_MS = 3000 };
+enum { PLACE_WIPED, PLACE_FREE };
 
-extern _Atomic int lingering;
+/* One page, which a fork wipes: what it names is mapped in this process alone. */
+struct lingering {
+	_Atomic uint32_t kept;
+	_Atomic uint32_t next;
+	_Atomic uint64_t look_after;
+	struct {
+		_Atomic uintptr_t mapping; /* or PLACE_FREE, or as it was wiped */
+		_Atomic uint64_t until;
+	} place[LINGER_MOST];
+};
 
-/* Takes over a descriptor whose sending side is shut down. */
-void linger(int descriptor);
+extern struct lingering *_Atomic lingering;
 
-/* socket(7), SO_LINGER with a time of 0: close then sends a reset, and no TIME_WAIT is left for an attacker to pile up. */
-void linger_none(int descriptor);
+/* Keeps the connection of a descriptor, which its caller then closes. False if it cannot be kept. */
+bool linger(int descriptor);
 
-/* Throws away what came in, and closes what is done or overdue. Never blocks, never waits for another thread. */
-void linger_sweep(void);
+/* Ends what is overdue. Never blocks, never waits for another thread. errno is kept. */
+void linger_sweep(struct lingering *kept);
 
 static inline void linger_look(void)
 {
-	if (__builtin_expect(atomic_load_explicit(&lingering, memory_order_relaxed) != 0, 0))
-		linger_sweep();
+	struct lingering *kept = atomic_load_explicit(&lingering, memory_order_acquire);
+
+	if (__builtin_expect(kept != NULL && atomic_load_explicit(&kept->kept, memory_order_relaxed) != 0, 0))
+		linger_sweep(kept);
 }
-
-/* Cuts them all off: the process is short of descriptors. False if there was none. */
-bool linger_end(void);
-
-/* In a new process after fork: they are the parent's. */
-void linger_in_child(void);
 
 #endif

@@ -1,20 +1,17 @@
 /* A reset or a close is the kernel's to deliver. An answer is sent without blocking, which a fresh connection's empty send
- * buffer always has room for, and the connection then lingers until the client has read it (linger.h). */
+ * buffer always has room for, and the connection then lingers until the client has read it (linger.h).
+ *
+ * A daemon may have had its listener wait on close (socket(7), SO_LINGER), which connections inherit. Ours wait for nothing. */
 #include "process/refuse.h"
 
 #include "process/limiter.h"
 #include "process/linger.h"
 #include "process/real.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 /* RFC 6585, 4: 429. RFC 9112, 9.6: Connection: close. The client is not told the limit, nor how many it holds. */
 #define BODY "Too many connections from your address. Please try again later.\n"
@@ -28,48 +25,82 @@ static const char http_answer[] =
     "\r\n" BODY;
 _Static_assert(sizeof(BODY) - 1 == 64, "Content-Length");
 
+static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+
+/* connect(2): AF_UNSPEC dissolves the association, which for TCP is a reset. A read gives ECONNRESET, as after the client's
+ * own. */
+static bool disconnect(int descriptor)
+{
+	return door_connect(descriptor, &nowhere, sizeof(nowhere)) == 0;
+}
+
+/* What the next close does: reset the connection, which leaves no TIME_WAIT for an attacker to pile up, or end it, and in
+ * neither case wait. False if it may wait. */
+static bool close_will(bool reset, int descriptor)
+{
+	struct linger linger = {.l_onoff = reset ? 1 : 0, .l_linger = 0};
+
+	return door_setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0 || disconnect(descriptor);
+}
+
 static bool is_unix(int descriptor)
 {
 	int domain = 0;
 	socklen_t length = sizeof(domain);
 
-	return may_call(SYS_getsockopt, descriptor, SOL_SOCKET, SO_DOMAIN) &&
-	       getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX;
+	return door_getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX;
 }
 
 static bool send_text(int descriptor, const char *text, size_t length)
 {
-	return send(descriptor, text, length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
+	return door_sendto(descriptor, text, length, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) == (ssize_t)length;
 }
 
-static bool answer(int descriptor, const struct refusal *refusal)
+static __attribute__((noinline)) bool send_own_text(int descriptor)
 {
 	char text[REFUSE_TEXT_MOST + 1];
-	bool sent;
 
-	if (refusal->how == REFUSE_HTTP) {
-		sent = send_text(descriptor, http_answer, sizeof(http_answer) - 1);
-	} else {
-		limits_refuse_text(limiter_table(), text);
-		sent = send_text(descriptor, text, strlen(text));
-	}
-	return sent && shutdown(descriptor, SHUT_WR) == 0;
+	limits_refuse_text(limiter_table(), text);
+	return send_text(descriptor, text, strlen(text));
 }
 
 static bool answers(const struct refusal *refusal)
 {
-	return (refusal->how == REFUSE_HTTP || refusal->how == REFUSE_TEXT) &&
-	       MAY_CALL_EACH(SYS_sendto, SYS_recvfrom, SYS_shutdown, SYS_fcntl) && MAY_CALL_FSTAT;
+	return refusal->how == REFUSE_HTTP || refusal->how == REFUSE_TEXT;
+}
+
+/* What has come is thrown away, so that a close is none for the client's request where nothing lingers. */
+static __attribute__((noinline)) void throw_away(int descriptor)
+{
+	enum { READS = 64 };
+	char unread[512];
+
+	for (int i = 0; i < READS; i++)
+		if (door_recvfrom(descriptor, unread, sizeof(unread), MSG_DONTWAIT, NULL, NULL) <= 0)
+			return;
+}
+
+/* The client gets its answer, and what holds the connection from here on is not the descriptor. */
+static void answer(int descriptor, const struct refusal *refusal)
+{
+	bool sent = refusal->how == REFUSE_HTTP ? send_text(descriptor, http_answer, sizeof(http_answer) - 1)
+						: send_own_text(descriptor);
+
+	if (sent && door_shutdown(descriptor, SHUT_WR) == 0 && !linger(descriptor))
+		throw_away(descriptor);
+}
+
+bool refuse_may_close(int descriptor)
+{
+	return may_call(SYS_close, descriptor, 0, 0) &&
+	       (may_call_so(SYS_setsockopt, descriptor, SOL_SOCKET, SO_LINGER, 0, sizeof(struct linger), 0) ||
+		may_call(SYS_connect, descriptor, 0, sizeof(nowhere)));
 }
 
 void refuse(int descriptor, const struct refusal *refusal)
 {
-	if (answers(refusal) && answer(descriptor, refusal)) {
-		linger(descriptor);
-		return;
-	}
-	if (refusal->how != REFUSE_CLOSE)
-		linger_none(descriptor);
+	if (close_will(refusal->how == REFUSE_RESET, descriptor) && answers(refusal))
+		answer(descriptor, refusal);
 	REAL(close)(descriptor);
 }
 
@@ -78,10 +109,10 @@ static int reset_unix_socket(void)
 {
 	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+	if (door_socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
 		return -1;
 	send_text(pair[0], "", 1);
-	REAL(close)(pair[1]);
+	door_close(pair[1]);
 	return pair[0];
 }
 
@@ -90,15 +121,13 @@ static int reset_unix_socket(void)
 static int reset_socket(int like)
 {
 	struct sockaddr_storage address = {0};
-	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-	socklen_t length = sizeof(address);
 	int domain = AF_INET;
-	socklen_t domain_length = sizeof(domain);
+	socklen_t length = sizeof(domain);
 
-	getsockopt(like, SOL_SOCKET, SO_DOMAIN, &domain, &domain_length);
+	door_getsockopt(like, SOL_SOCKET, SO_DOMAIN, &domain, &length);
 	if (domain == AF_UNIX)
 		return reset_unix_socket();
-	int made = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int made = door_socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (made < 0)
 		return -1;
 	address.ss_family = (sa_family_t)domain;
@@ -110,66 +139,37 @@ static int reset_socket(int like)
 		return made;
 	length = domain == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
 	/* Where any of it fails, the socket is one that was never connected, which is near enough. */
-	if (bind(made, (struct sockaddr *)&address, length) == 0 &&
-	    getsockname(made, (struct sockaddr *)&address, &length) == 0) {
-		(void)connect(made, (struct sockaddr *)&address, length);
-		(void)connect(made, &nowhere, sizeof(nowhere));
+	if (door_bind(made, &address, length) == 0 && door_getsockname(made, &address, &length) == 0) {
+		(void)door_connect(made, &address, length);
+		(void)disconnect(made);
 	}
 	return made;
 }
 
-static void copy_flags(int to, int from)
-{
-	int status = REAL(fcntl)(from, F_GETFL);
+_Static_assert(SOCK_CLOEXEC == O_CLOEXEC, "accept4's flag is dup3's");
 
-	if (status >= 0)
-		REAL(fcntl)(to, F_SETFL, status);
-}
-
-static bool may_replace(void)
+/* Puts a dead socket where the daemon expects its connection: neither may it speak to a client that has been answered, nor
+ * read, and serve, what that has sent. */
+static bool replace(int descriptor, int flags, const struct refusal *refusal)
 {
-	return MAY_CALL_EACH(SYS_socket, SYS_socketpair, SYS_sendto, SYS_bind, SYS_getsockname, SYS_connect, SYS_fcntl,
-			     SYS_dup3, SYS_getsockopt);
-}
-
-/* Refuses a copy, and puts a dead socket where the daemon expects its connection. */
-static bool refuse_copy(int descriptor, const struct refusal *refusal)
-{
-	int close_on_exec = REAL(fcntl)(descriptor, F_GETFD);
 	int dead = reset_socket(descriptor);
-	int copy = dead >= 0 ? REAL(fcntl)(descriptor, F_DUPFD_CLOEXEC, 0) : -1;
-	bool done = false;
 
-	if (copy >= 0) {
-		copy_flags(dead, descriptor);
-		/* Neither may the daemon speak to a client that has been answered, nor read, and serve, what that has sent. */
-		if (REAL(dup3)(dead, descriptor, (close_on_exec & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0) == descriptor) {
-			refuse(copy, refusal);
-			done = true;
-		} else {
-			REAL(close)(copy);
-		}
+	if (dead < 0)
+		return false;
+	bool done =
+	    may_call(SYS_dup3, dead, descriptor, flags & SOCK_CLOEXEC) && close_will(refusal->how == REFUSE_RESET, descriptor);
+	if (done) {
+		if (answers(refusal))
+			answer(descriptor, refusal);
+		done = door_dup3(dead, descriptor, flags & SOCK_CLOEXEC) == descriptor;
 	}
-	if (dead >= 0)
-		REAL(close)(dead);
+	door_close(dead);
 	return done;
 }
 
-bool refuse_in_place(int descriptor, const struct refusal *refusal)
+bool refuse_in_place(int descriptor, int flags, const struct refusal *refusal)
 {
-	struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-
-	if ((refusal->how != REFUSE_RESET || is_unix(descriptor)) && may_replace() && refuse_copy(descriptor, refusal))
+	if ((refusal->how != REFUSE_RESET || is_unix(descriptor)) && replace(descriptor, flags, refusal))
 		return true;
-	/* connect(2): AF_UNSPEC dissolves the association, which for TCP is a reset. A read gives ECONNRESET, as after the
-	 * client's own. */
-	linger_none(descriptor);
-	if (may_call(SYS_connect, descriptor, 0, sizeof(nowhere)) && connect(descriptor, &nowhere, sizeof(nowhere)) == 0)
-		return true;
-	if (may_call(SYS_shutdown, descriptor, SHUT_RDWR, 0)) {
-		shutdown(descriptor, SHUT_RDWR);
-		return true;
-	}
-	REAL(close)(descriptor);
-	return false;
+	return disconnect(descriptor) || door_shutdown(descriptor, SHUT_RDWR) == 0;
 }
