@@ -1,16 +1,14 @@
 #!/usr/bin/env bats
-# README's recipes, word for word, under a systemd that is booted in a copy of this system, and what a confined service leaves us.
+# The recipes of README and of shim/command/systemd, word for word, under a systemd that is booted in a copy of this system, and what a confined service leaves us.
 
 load built
 
 # Each block begins with the name of its file. Only the directory of libraries is this machine's, and the version this PostgreSQL's.
 recipes_into() { # ROOT
-	python3 - "$SOURCE/README.md" "$1" "$(gcc -print-multiarch)" "$(basename /etc/postgresql/*)" <<'PYTHON'
+	python3 - "$SOURCE" "$1" "$(gcc -print-multiarch)" "$(basename /etc/postgresql/*)" <<'PYTHON'
 import os, re, sys
-readme, root, libraries, postgresql = sys.argv[1:]
-text = open(readme).read()
-recipes = text[text.index("\n## Recipes"):]
-recipes = recipes[:recipes.index("\n## ", 5)]
+source, root, libraries, postgresql = sys.argv[1:]
+recipes = open(f"{source}/README.md").read() + open(f"{source}/shim/command/systemd/README.md").read()
 for name, block in re.findall(r"```ini\n# (/\S+)\n(.*?)```", recipes, re.S):
     path = root + name.replace("/15/", f"/{postgresql}/")
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -39,8 +37,7 @@ setup_file() {
 	# The drop-in for confined services, and what it does not set.
 	for unit in confined dynamic private; do
 		mkdir -p "$units/$unit.service.d"
-		sed "s,@libdir@,/usr/lib/$(gcc -print-multiarch)," "$SOURCE/shim/command/systemd/connlimit-hardened.conf.in" \
-			>"$units/$unit.service.d/connlimit.conf"
+		cp "$SOURCE/shim/command/systemd/connlimit-hardened.conf" "$units/$unit.service.d/connlimit.conf"
 		echo CONNLIMIT_PER_IP=5 >"$root/etc/connlimit/$unit.env"
 	done
 	mkdir -p "$root/srv"
@@ -105,7 +102,7 @@ for each in $ports; do
 	*) systemctl reload "$table" ;;
 	esac
 	# Until the limit is the new one, and those of before are closed.
-	soon connlimit status --json "$table" '"value": "6"'
+	soon connlimit status --json "$table" '"value": 6'
 	soon connlimit status --json "$table" '"at_limit": 0'
 	echo "$table reloaded: $(python3 /srv/knock.py "${each#*:}")"
 	connlimit status "$table" | sed "s/^/$table status: /"
@@ -134,7 +131,7 @@ holds() { # TABLE
 }
 asks_by() { grep -q "^$1 status:   checks .* by $2," "$SAID"; }
 
-@test "recipes: README has one for each of these" {
+@test "recipes: there is one for each of these" {
 	diff <(sort "$BATS_FILE_TMPDIR/recipes") - <<-END
 		/etc/connlimit/ssh.env
 		/etc/postgresql/15/main/environment

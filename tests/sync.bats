@@ -58,8 +58,8 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 	[ "$(redis xlen 'connlimit:{test}:changes')" -ge 20 ]
 }
 
-@test "sync: with the Redis user that the README gives, and no more" {
-	acl=$(sed -n 's/^ACL SETUSER connlimit //p' "$SOURCE/README.md")
+@test "sync: with the Redis user that its README gives, and no more" {
+	acl=$(sed -n 's/^ACL SETUSER connlimit //p' "$SOURCE/shim/command/fleet/README.md")
 	[ -n "$acl" ]
 	start_redis
 	# shellcheck disable=SC2086 # words

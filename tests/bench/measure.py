@@ -563,7 +563,7 @@ def measure(name):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--readme", action="store_true", help="put the results into README.md, between its marks")
+    arguments.add_argument("--readme", action="store_true", help="put the results into tests/bench/README.md, and rows of them into README.md")
     arguments.add_argument("section", nargs="*", help="of: " + " ".join(SECTIONS) + "; all by default")
     chosen = arguments.parse_args()
     unknown = [name for name in chosen.section if name not in SECTIONS]

@@ -1,4 +1,4 @@
-"""What comes of the measurements: a CSV, Markdown, a picture, and the block in README.md."""
+"""What comes of the measurements: a CSV, Markdown, a picture, the block in tests/bench/README.md and rows of it in README.md."""
 import csv
 import os
 import platform
@@ -71,7 +71,9 @@ def system():
 
 
 def readme(rows, pairs, out):
-    path = os.path.realpath(f"{os.path.dirname(os.path.abspath(__file__))}/../../README.md")
+    here = os.path.dirname(os.path.abspath(__file__))
+    top = os.path.realpath(f"{here}/../..")
+    path = f"{here}/README.md"
     with open(path, encoding="utf-8") as file:
         text = file.read()
     left_out = re.compile(r"requests in a second|that does not concern us|the same in instructions|instructions of admit")
@@ -79,11 +81,17 @@ def readme(rows, pairs, out):
     block = f"Medians and quartiles of up to {pairs} alternating pairs ({system()}):\n\n" + table(shown)
     begin, end = "<!-- measurements -->\n", "<!-- /measurements -->"
     if begin not in text or end not in text:
-        raise SystemExit("README.md has no block of measurements")
+        raise SystemExit("tests/bench/README.md has no block of measurements")
     before, rest = text.split(begin, 1)
     after = rest.split(end, 1)[1]
     picture = f"{out}/results.png"
     if os.path.exists(picture):
-        shutil.copyfile(picture, f"{os.path.dirname(path)}/scripts/measurements.png")
+        shutil.copyfile(picture, f"{top}/scripts/measurements.png")
     with open(path, "w", encoding="utf-8") as file:
         file.write(before + begin + block + end + after)
+    # The rows that the README at the top has, too.
+    fresh = {line.split(" | ")[0]: line for line in block.splitlines() if line.startswith("| ")}
+    with open(f"{top}/README.md", encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    with open(f"{top}/README.md", "w", encoding="utf-8") as file:
+        file.writelines(fresh.get(line.split(" | ")[0], line) + "\n" for line in lines)
