@@ -214,6 +214,7 @@ int connlimit_accept(connlimit *limiter, int fd, connlimit_handle *handle)
 		return -1;
 	if (!endpoint_from_sockaddr(&connection.local, (struct sockaddr *)&address, length))
 		return CONNLIMIT_UNCOUNTED;
+	kernel_know(&connection, fd);
 	return decide(limiter, &connection, handle);
 }
 

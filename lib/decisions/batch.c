@@ -5,15 +5,60 @@
 
 #include <string.h>
 
-/* Whether the kernel that answers is one that knows these connections: it found one of them open. Mostly that is the control;
- * but a client that resets at once must not keep us from seeing who is gone. Unix connections need none, kernel_ask has its own
- * for them. */
-static bool proves(const struct batch *batch)
+void inquiry_end(struct inquiry *inquiry)
 {
-	for (size_t i = 0; i < batch->number; i++)
-		if (batch->question[i].answer == ANSWER_OPEN && !connection_is_unix(&batch->question[i].connection))
+	kernel_end(&inquiry->asking);
+}
+
+static bool covers(const struct kind *proven, const struct kind *kind)
+{
+	return proven->network == kind->network && proven->mptcp == kind->mptcp &&
+	       (proven->interface == kind->interface || proven->interface == ANY_INTERFACE);
+}
+
+void inquiry_prove(struct inquiry *inquiry, const struct kind *kind)
+{
+	for (unsigned i = 0; i < inquiry->proofs; i++)
+		if (covers(&inquiry->proven[i], kind))
+			return;
+	if (inquiry->proofs < PROOFS)
+		inquiry->proven[inquiry->proofs++] = *kind;
+}
+
+/* A client that resets at once must not keep us from seeing who is gone: then the control proves nothing, in neither way. */
+void inquiry_note_control(struct inquiry *inquiry, bool found)
+{
+	const struct connection *control = inquiry->control;
+	struct kind kind = kind_of(control);
+
+	inquiry->asked_control = true;
+	if (found)
+		inquiry_prove(inquiry, &kind);
+	else
+		inquiry->doubted = control->descriptor == 0 || !kernel_has_ended(control->descriptor - 1);
+}
+
+bool inquiry_believes(const struct inquiry *inquiry, const struct connection *connection)
+{
+	struct kind kind = kind_of(connection);
+
+	if (connection_is_unix(connection))
+		return true; /* kernel_ask_unix has its own proof */
+	if (inquiry->control != NULL && inquiry->doubted) {
+		struct kind doubted = kind_of(inquiry->control);
+		if (covers(&doubted, &kind))
+			return false;
+	}
+	for (unsigned i = 0; i < inquiry->proofs; i++)
+		if (covers(&inquiry->proven[i], &kind))
 			return true;
 	return false;
+}
+
+bool inquiry_release(struct table *table, struct inquiry *inquiry, uint32_t slot, uint64_t state)
+{
+	(void)inquiry;
+	return record_release(table, slot, state);
 }
 
 static void learn_guesses(struct inquiry *inquiry, const struct batch *batch)
@@ -78,11 +123,9 @@ static void read_arrived(const struct table *table, unsigned place, struct addre
  * were recorded without their address are asked about under these, each a look-up. */
 static bool ask(const struct table *table, struct batch *batch, struct inquiry *inquiry)
 {
-	bool by_guess = kernel_way() != KERNEL_PROC;
-
 	learn_guesses(inquiry, batch);
-	place_at(batch, inquiry->guesses > 0 && by_guess ? &inquiry->guess[0] : NULL);
-	bool answered = kernel_ask(batch->question, batch->number);
+	place_at(batch, inquiry->guesses > 0 ? &inquiry->guess[0] : NULL);
+	bool answered = kernel_ask(&inquiry->asking, batch->question, batch->number);
 	for (unsigned g = 1; g < inquiry->guesses + ARRIVED && kernel_way() == KERNEL_SOCK_DIAG; g++) {
 		struct address guess;
 
@@ -91,31 +134,85 @@ static bool ask(const struct table *table, struct batch *batch, struct inquiry *
 		else
 			read_arrived(table, g - inquiry->guesses, &guess);
 		if (!address_is_unspecified(&guess) && place_at(batch, &guess))
-			answered |= kernel_ask(batch->question, batch->number);
+			answered |= kernel_ask(&inquiry->asking, batch->question, batch->number);
 	}
 	inquiry->unresolved += place_at(batch, NULL);
 	return answered;
 }
 
+static void learn_proofs(struct inquiry *inquiry, const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->number; i++) {
+		const struct question *question = &batch->question[i];
+		struct kind kind = kind_of(&question->connection);
+		bool of_control = inquiry->control != NULL && i == 0;
+
+		if (connection_is_unix(&question->connection))
+			continue;
+		if (of_control) {
+			if (!inquiry->asked_control)
+				inquiry_note_control(inquiry, question->answer == ANSWER_OPEN);
+		} else if ((question->answer == ANSWER_OPEN && record_kind(batch->state[i]) == RECORD_OPEN) ||
+			   (question->answer == ANSWER_REMAINS && inquiry->asking.network != 0 &&
+			    inquiry->asking.network == kind.network)) {
+			inquiry_prove(inquiry, &kind);
+		}
+	}
+}
+
+/* What the control has come back from is known to be gone without asking, unless it is in a namespace that nobody knows. */
+static bool is_gone(const struct inquiry *inquiry, const struct batch *batch, size_t i)
+{
+	const struct connection *connection = &batch->question[i].connection;
+
+	return (batch->came_back[i] && connection->network != 0) || inquiry_believes(inquiry, connection);
+}
+
+static int drop_unfound(struct table *table, const struct batch *batch, struct inquiry *inquiry)
+{
+	int dropped = 0;
+
+	for (size_t i = inquiry->control != NULL ? 1 : 0; i < batch->number; i++) {
+		if (!answer_is_gone(batch->question[i].answer))
+			continue;
+		if (!is_gone(inquiry, batch, i))
+			inquiry->unproven++;
+		else if (inquiry_release(table, inquiry, batch->slot[i], batch->state[i]))
+			dropped++;
+	}
+	return dropped;
+}
+
+/* Those that cannot be asked about, and are to be searched for. */
+static uint32_t unplaced_by_proc(const struct batch *batch)
+{
+	uint32_t number = 0;
+
+	for (size_t i = 0; i < batch->number; i++)
+		if (batch->question[i].answer == ANSWER_NONE && !connection_is_unix(&batch->question[i].connection))
+			number++;
+	return number;
+}
+
 int batch_drop_gone(struct table *table, struct batch *batch, struct inquiry *inquiry)
 {
 	bool controlled = inquiry->control != NULL;
-	int dropped = 0;
+	bool answered = true;
 
-	bool answered = ask(table, batch, inquiry);
-	/* An onlooker's questions, which have no control, say nothing of how the daemon may ask. */
-	if (controlled)
-		atomic_fetch_add_explicit(&table->header->asked[kernel_way() % ASKED_WAYS], 1, memory_order_relaxed);
-	if (!answered)
-		return -1;
-	bool proven = !controlled || proves(batch);
-	for (size_t i = controlled ? 1 : 0; i < batch->number; i++)
-		if (batch->question[i].answer == ANSWER_GONE &&
-		    (proven || connection_is_unix(&batch->question[i].connection)) &&
-		    record_release(table, batch->slot[i], batch->state[i]))
-			dropped++;
+	if (controlled && inquiry->asked_control)
+		batch->question[0].answer = ANSWER_GONE; /* once is enough */
+	if (kernel_begin(&inquiry->asking)) {
+		answered = ask(table, batch, inquiry);
+		learn_proofs(inquiry, batch);
+		/* An onlooker's questions, which have no control, say nothing of how the daemon may ask. */
+		if (controlled)
+			atomic_fetch_add_explicit(&table->header->asked[kernel_way() % ASKED_WAYS], 1, memory_order_relaxed);
+	} else {
+		inquiry->unresolved += unplaced_by_proc(batch);
+	}
+	int dropped = drop_unfound(table, batch, inquiry);
 	atomic_fetch_add_explicit(&table->header->check_gone, (uint64_t)dropped, memory_order_relaxed);
-	return dropped == 0 && !proven && !connection_is_unix(&batch->question[0].connection) ? -1 : dropped;
+	return dropped > 0 || answered ? dropped : -1;
 }
 
 /* Whether a record has the very addresses and ports of the connection that is to be decided on, and so has no record yet: that
@@ -123,7 +220,9 @@ int batch_drop_gone(struct table *table, struct batch *batch, struct inquiry *in
 static bool came_back(const struct connection *recorded, const struct connection *control)
 {
 	return connection_is_whole(control) && !connection_is_unix(control) && endpoint_same(&recorded->peer, &control->peer) &&
-	       endpoint_same(&recorded->local, &control->local) && recorded->peer.interface == control->peer.interface;
+	       endpoint_same(&recorded->local, &control->local) && recorded->peer.interface == control->peer.interface &&
+	       recorded->network == control->network && control->network != NETWORK_OTHER && recorded->mptcp == 0 &&
+	       control->mptcp == 0;
 }
 
 bool batch_add(const struct table *table, struct batch *batch, uint32_t slot, const struct connection *control)
@@ -132,8 +231,8 @@ bool batch_add(const struct table *table, struct batch *batch, uint32_t slot, co
 
 	if (!record_read(table, slot, &batch->state[i], &batch->question[i].connection))
 		return false;
-	bool gone = control != NULL && came_back(&batch->question[i].connection, control);
-	batch->question[i].answer = gone ? ANSWER_GONE : ANSWER_NONE;
+	batch->came_back[i] = control != NULL && came_back(&batch->question[i].connection, control);
+	batch->question[i].answer = batch->came_back[i] ? ANSWER_GONE : ANSWER_NONE;
 	batch->unplaced[i] = connection_lacks_address(&batch->question[i].connection);
 	batch->slot[i] = slot;
 	batch->number++;
@@ -146,5 +245,6 @@ void batch_begin(struct table *table, struct batch *batch, struct connection *co
 	connection_ask_local(table, control);
 	batch->question[0] = (struct question){.connection = *control};
 	batch->unplaced[0] = false;
+	batch->came_back[0] = false;
 	batch->number = 1;
 }

@@ -143,7 +143,7 @@ static int64_t search_in_time(struct table *table, uint32_t entry, const struct 
 static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint64_t *word, struct check_pace *pace,
 			       struct connection *control)
 {
-	struct inquiry inquiry = {.control = control, .left = CHECKED_MOST};
+	struct inquiry inquiry = {.control = control, .client = inquiry_client(entry), .left = CHECKED_MOST};
 	uint32_t extent = record_extent(table);
 
 	if (too_soon(pace, (uint32_t)clock_ms(), CHECK_AHEAD))
@@ -164,6 +164,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	uint64_t cost = clock_cpu_us() - began;
 	if (dropped == 0 && inquiry.unresolved > 0)
 		dropped = (int)search_in_time(table, entry, control);
+	inquiry_end(&inquiry);
 	uint64_t mending = clock_cpu_us();
 	bool mended = mend_count(table, word, entry);
 	cost += clock_cpu_us() - mending;
@@ -183,7 +184,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 static bool check_closing(struct table *table, uint32_t entry, struct connection *control)
 {
 	_Atomic uint32_t *place = &table->header->closing[entry % CLOSING].slot;
-	struct inquiry inquiry = {.control = control};
+	struct inquiry inquiry = {.control = control, .client = inquiry_client(entry)};
 	uint32_t hint = atomic_load_explicit(place, memory_order_acquire);
 	struct batch batch;
 
@@ -196,6 +197,7 @@ static bool check_closing(struct table *table, uint32_t entry, struct connection
 	bool freed = owner != 0 && batch_add(table, &batch, hint - 1, control)
 			 ? batch_drop_gone(table, &batch, &inquiry) > 0
 			 : mend_count(table, &table->entry[entry].word, entry);
+	inquiry_end(&inquiry);
 	if (!freed)
 		atomic_compare_exchange_strong(place, &hint, 0);
 	return freed;
@@ -250,6 +252,7 @@ enum checked check_room(struct table *table, struct connection *control)
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	if (dropped == 0 && inquiry.unresolved > 0)
 		dropped = (int)search_in_time(table, ANY_CLIENT, control);
+	inquiry_end(&inquiry);
 	if (dropped > 0 || claimed > 0) {
 		atomic_store_explicit(&pace->after, 0, memory_order_relaxed);
 		return CHECK_FREED;
@@ -309,6 +312,7 @@ int64_t check_all(struct table *table)
 		}
 		freed += dropped;
 	}
+	inquiry_end(&inquiry);
 	if (blind || (inquiry.unresolved > 0 && search_unplaced(table, ANY_CLIENT, NULL, &searched) < 0))
 		return -1;
 	freed += searched;
@@ -332,15 +336,17 @@ uint32_t check_address(struct table *table, const struct address *address)
 	struct network network = limits_client(&limits, address);
 	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
 		return 0;
+	inquiry.client = inquiry_client(entry);
 	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;) {
 		batch.number = 0;
 		for (; slot < extent && batch.number < QUESTIONS_MOST; slot = record_next(table, entry, slot + 1, extent))
 			batch_add(table, &batch, slot, NULL);
 		int dropped = batch.number > 0 ? batch_drop_gone(table, &batch, &inquiry) : 0;
 		if (dropped < 0 && inquiry.unresolved == 0)
-			return freed;
+			break;
 		freed += dropped > 0 ? (uint32_t)dropped : 0;
 	}
+	inquiry_end(&inquiry);
 	int64_t searched = 0;
 	if (inquiry.unresolved > 0 && search_unplaced(table, entry, NULL, &searched) > 0)
 		freed += (uint32_t)searched;

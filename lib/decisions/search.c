@@ -1,79 +1,159 @@
 #include "decisions/search.h"
 
-#include "values/door.h"
 #include "kernel/kernel.h"
 #include "table/arrived.h"
 #include "table/records.h"
+#include "values/door.h"
 
 /* Memory for one, mapped for as long as it lasts. */
-struct sought {
+struct room {
 	unsigned char port[65536 / 8]; /* of peers that something is sought of */
 	struct question *question;
 	uint64_t *state;
 	uint32_t *slot;
-	uint32_t *order;
+	uint32_t *place;
 	uint32_t number;
+	uint32_t sought; /* of these, the first so many */
 };
 
-static size_t bytes_sought(uint32_t extent)
+static size_t bytes_of(uint32_t extent)
 {
-	struct sought sought;
+	struct room room;
 
-	return sizeof(sought) +
-	       extent * (sizeof(*sought.question) + sizeof(*sought.state) + sizeof(*sought.slot) + sizeof(*sought.order));
+	return sizeof(room) + extent * (sizeof(*room.question) + sizeof(*room.state) + sizeof(*room.slot)) +
+	       search_places(extent) * sizeof(*room.place);
 }
 
-static void add_sought(const struct table *table, struct sought *sought, uint32_t slot, bool unplaced)
+static void add(const struct table *table, struct room *room, uint32_t slot, enum sought what, bool sought)
 {
-	struct question *question = &sought->question[sought->number];
-	unsigned char *ports = sought->port;
+	struct question *question = &room->question[room->number];
+	unsigned char *ports = room->port;
 
-	if (!record_read(table, slot, &sought->state[sought->number], &question->connection) ||
-	    connection_is_unix(&question->connection))
+	if (!record_read(table, slot, &room->state[room->number], &question->connection) ||
+	    connection_is_unix(&question->connection) || question->connection.mptcp != 0)
 		return;
 	unsigned port = question->connection.peer.port;
-	bool wanted = unplaced ? connection_lacks_address(&question->connection)
-			       : connection_is_whole(&question->connection) && (ports[port / 8] & 1U << port % 8) != 0;
+	bool whole = connection_is_whole(&question->connection);
+	bool wanted = sought ? connection_lacks_address(&question->connection) || (what == SEARCH_ALL && whole)
+			     : whole && (ports[port / 8] & 1U << port % 8) != 0;
 	if (!wanted)
 		return;
 	ports[port / 8] |= (unsigned char)(1U << port % 8);
-	question->answer = unplaced ? ANSWER_NONE : ANSWER_OPEN;
-	sought->slot[sought->number++] = slot;
+	question->answer = sought ? ANSWER_NONE : ANSWER_OPEN;
+	room->slot[room->number++] = slot;
 }
 
-int64_t search_unplaced(struct table *table, uint32_t entry, const struct connection *proof, int64_t *dropped)
+static void fill(const struct table *table, struct room *room, uint32_t extent, enum sought what)
 {
-	uint32_t extent = record_extent(table);
-	size_t size = bytes_sought(extent);
+	for (int pass = 0; pass < (what == SEARCH_ALL ? 1 : 2); pass++) {
+		for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent && room->number < extent;
+		     slot = record_next(table, ANY_CLIENT, slot + 1, extent))
+			add(table, room, slot, what, pass == 0);
+		if (pass == 0)
+			room->sought = room->number;
+	}
+}
+
+/* In such a list all devices' sockets are: the namespace alone makes the kind. */
+static void prove(struct inquiry *inquiry, uint32_t network)
+{
+	inquiry_prove(inquiry, &(struct kind){.network = network, .interface = ANY_INTERFACE});
+}
+
+static void learn_proofs(struct inquiry *inquiry, const struct room *room, const struct kernel_search *search)
+{
+	if (search->proof != NULL) {
+		inquiry_note_control(inquiry, search->proven);
+		if (search->proven)
+			prove(inquiry, search->proof->network);
+	}
+	if (search->listened && inquiry->asking.network != 0)
+		prove(inquiry, inquiry->asking.network);
+	for (uint32_t i = 0; i < room->sought; i++)
+		if (room->question[i].answer == ANSWER_OPEN && record_kind(room->state[i]) == RECORD_OPEN)
+			prove(inquiry, room->question[i].connection.network);
+}
+
+/* The control, if it is one that such a list shows. */
+static const struct connection *proof_of(struct table *table, struct inquiry *inquiry)
+{
+	struct connection *control = inquiry->control;
+
+	return control != NULL && !connection_is_unix(control) && control->mptcp == 0 && connection_ask_local(table, control) &&
+		       asking_reaches(&inquiry->asking, control)
+		   ? control
+		   : NULL;
+}
+
+static int64_t drop_gone(struct table *table, struct inquiry *inquiry, const struct room *room, int64_t *dropped)
+{
 	int64_t own = 0;
 
-	*dropped = 0;
-	struct sought *sought = door_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-	if (sought == MAP_FAILED)
-		return -1;
-	sought->state = (uint64_t *)(sought + 1);
-	sought->question = (struct question *)(sought->state + extent);
-	sought->slot = (uint32_t *)(sought->question + extent);
-	sought->order = sought->slot + extent;
-	for (int pass = 0; pass < 2; pass++)
-		for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent && sought->number < extent;
-		     slot = record_next(table, ANY_CLIENT, slot + 1, extent))
-			add_sought(table, sought, slot, pass == 0);
-	bool steered = atomic_load_explicit(&table->header->steered, memory_order_relaxed) != 0;
-	bool answered = kernel_search(sought->question, sought->number, proof, steered, sought->order);
-	for (uint32_t i = 0; i < sought->number && answered; i++) {
-		const struct question *question = &sought->question[i];
-		uint32_t slot = sought->slot[i];
+	for (uint32_t i = 0; i < room->number; i++) {
+		const struct question *question = &room->question[i];
+		uint32_t slot = room->slot[i];
 		uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
 
-		if (question->answer == ANSWER_GONE && record_release(table, slot, sought->state[i])) {
-			(*dropped)++;
-			own += entry == ANY_CLIENT || owner == entry + 1 ? 1 : 0;
-		} else if (question->answer == ANSWER_OPEN) {
+		if (question->answer == ANSWER_OPEN)
 			arrived_at(table, &question->connection.local.address);
+		if (!answer_is_gone(question->answer))
+			continue;
+		if (!inquiry_believes(inquiry, &question->connection)) {
+			inquiry->unproven++;
+		} else if (inquiry_release(table, inquiry, slot, room->state[i])) {
+			(*dropped)++;
+			own += inquiry->client == 0 || owner == inquiry->client ? 1 : 0;
 		}
 	}
-	door_munmap(sought, size);
+	return own;
+}
+
+int64_t search_records(struct table *table, struct inquiry *inquiry, enum sought what, int64_t *dropped)
+{
+	uint32_t extent = record_extent(table);
+	size_t size = bytes_of(extent);
+	int64_t own = -1;
+
+	*dropped = 0;
+	if (!kernel_begin(&inquiry->asking))
+		what = SEARCH_ALL;
+	struct room *room = door_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	if (room == MAP_FAILED)
+		return -1;
+	room->state = (uint64_t *)(room + 1);
+	room->question = (struct question *)(room->state + extent);
+	room->slot = (uint32_t *)(room->question + extent);
+	room->place = room->slot + extent;
+	fill(table, room, extent, what);
+	struct kernel_search search = {
+	    .question = room->question,
+	    .number = room->number,
+	    .proof = proof_of(table, inquiry),
+	    .any_port = atomic_load_explicit(&table->header->steered, memory_order_relaxed) != 0,
+	    .place = room->place,
+	    .places = search_places(room->number),
+	};
+	if (kernel_search(&inquiry->asking, &search)) {
+		learn_proofs(inquiry, room, &search);
+		own = drop_gone(table, inquiry, room, dropped);
+	}
+	door_munmap(room, size);
+	if (inquiry->control != NULL && inquiry->asking.netlink < 0)
+		atomic_fetch_add_explicit(&table->header->asked[kernel_way() % ASKED_WAYS], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&table->header->check_gone, (uint64_t)*dropped, memory_order_relaxed);
-	return answered ? own : -1;
+	return own;
+}
+
+int64_t search_unplaced(struct table *table, uint32_t entry, const struct connection *control, int64_t *dropped)
+{
+	struct connection copy;
+	struct inquiry inquiry = {.client = inquiry_client(entry)};
+
+	if (control != NULL) {
+		copy = *control;
+		inquiry.control = &copy;
+	}
+	int64_t own = search_records(table, &inquiry, SEARCH_UNPLACED, dropped);
+	inquiry_end(&inquiry);
+	return own;
 }

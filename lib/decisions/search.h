@@ -1,14 +1,23 @@
-/* What became of connections that were recorded without the address at which they arrived. For lib's own use. */
+/* What became of connections, found out by going over all that the kernel has. For lib's own use. */
 #ifndef CONNLIMIT_SEARCH_H
 #define CONNLIMIT_SEARCH_H
 
-#include "table/table.h"
+#include "decisions/batch.h"
 
-/* Searches for all that was recorded without its address, whoever's it is, as it costs little more than to search for one:
- * behind a worker that died, that is one search and not one for each of its clients. Those that have their address are left out
- * but for the ones from the same port of a client, so that none of them is taken for another. *dropped tells how many of
- * all were dropped; returns how many of the client `entry` (or of any), -1 if nothing can be said. `proof` as in kernel_search.
- */
-int64_t search_unplaced(struct table *table, uint32_t entry, const struct connection *proof, int64_t *dropped);
+enum sought {
+	SEARCH_UNPLACED, /* what cannot be asked about: recorded without the address at which it arrived; all, without netlink
+			  */
+	SEARCH_ALL,	 /* every record of plain TCP */
+};
+
+/* Searches for all of these, whoever's they are, as it costs little more than to search for one: behind a worker that died,
+ * that is one search and not one for each of its clients. Of what is not unplaced, those from the same port of a client are
+ * looked at as well, so that none of them is taken for another. What is proven to be gone (batch.h) is dropped: *dropped tells
+ * how many of all; returns how many of the inquiry's client, -1 if the kernel did not answer. Takes memory for as long as it
+ * lasts. */
+int64_t search_records(struct table *table, struct inquiry *inquiry, enum sought what, int64_t *dropped);
+
+/* SEARCH_UNPLACED, of the client `entry` (or any) on account of `control`. */
+int64_t search_unplaced(struct table *table, uint32_t entry, const struct connection *control, int64_t *dropped);
 
 #endif

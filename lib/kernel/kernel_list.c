@@ -16,16 +16,15 @@ static struct endpoint end_of(const struct inet_diag_msg *message, const __be32 
 		memcpy(end.address.bytes + 12, address, 4);
 	} else {
 		memcpy(end.address.bytes, address, 16);
-		end.interface = message->id.idiag_if;
 	}
+	end.interface = message->id.idiag_if;
 	return end;
 }
 
 enum heard { HEARD_SOME, HEARD_ALL, HEARD_WRONG };
 
 /* One datagram of replies. */
-static enum heard read_list(const char *buffer, size_t length, bool (*visit)(const struct listed_socket *socket, void *with),
-			    void *with)
+static enum heard read_list(const char *buffer, size_t length, visit_socket *visit, void *with)
 {
 	while (length >= sizeof(struct nlmsghdr)) {
 		struct inet_diag_msg message;
@@ -43,7 +42,7 @@ static enum heard read_list(const char *buffer, size_t length, bool (*visit)(con
 		    .local = end_of(&message, message.id.idiag_src, message.id.idiag_sport),
 		    .family = message.idiag_family,
 		    .state = message.idiag_state,
-		    .inode = message.idiag_inode,
+		    .identity = {(uint64_t)message.id.idiag_cookie[1] << 32 | message.id.idiag_cookie[0], message.idiag_inode},
 		};
 		if (!visit(&listed, with))
 			return HEARD_WRONG;
@@ -56,8 +55,8 @@ static enum heard read_list(const char *buffer, size_t length, bool (*visit)(con
 	return HEARD_SOME;
 }
 
-static bool list(int descriptor, int family, unsigned states, uint16_t port, char *buffer, size_t size,
-		 bool (*visit)(const struct listed_socket *socket, void *with), void *with)
+static bool list(int netlink, int family, unsigned states, uint16_t port, char *buffer, size_t size, visit_socket *visit,
+		 void *with)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	struct {
@@ -73,14 +72,13 @@ static bool list(int descriptor, int family, unsigned states, uint16_t port, cha
 		     .id.idiag_sport = htons(port)},
 	};
 
-	if (door_sendto(descriptor, &request, sizeof(request), MSG_DONTWAIT, &kernel, sizeof(kernel)) !=
-	    (ssize_t)sizeof(request))
+	if (door_sendto(netlink, &request, sizeof(request), MSG_DONTWAIT, &kernel, sizeof(kernel)) != (ssize_t)sizeof(request))
 		return false;
 	for (;;) {
 		struct sockaddr_nl from = {0};
 		socklen_t from_length = sizeof(from);
 		/* What comes next is made when this is read, so there is never anything to wait for. */
-		ssize_t length = door_recvfrom(descriptor, buffer, size, MSG_DONTWAIT | MSG_TRUNC, &from, &from_length);
+		ssize_t length = door_recvfrom(netlink, buffer, size, MSG_DONTWAIT | MSG_TRUNC, &from, &from_length);
 
 		if (length <= 0 || (size_t)length > size)
 			return false;
@@ -92,8 +90,7 @@ static bool list(int descriptor, int family, unsigned states, uint16_t port, cha
 	}
 }
 
-bool kernel_list(int family, unsigned states, uint16_t port, char *buffer, size_t size,
-		 bool (*visit)(const struct listed_socket *socket, void *with), void *with)
+bool kernel_list(int family, unsigned states, uint16_t port, char *buffer, size_t size, visit_socket *visit, void *with)
 {
 	int descriptor = kernel_diag_socket();
 

@@ -1,205 +1,250 @@
-/* Connections whose local address is not known, sought among all that the kernel has. */
+/* Connections sought among all that the kernel has: those whose local address is not known, and many at once. */
 #include "kernel/kernel.h"
 
-#include "values/heap.h"
+#include "values/clock.h"
 
 #include <linux/netlink.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
-struct search {
-	struct question *questions;
-	uint32_t *order; /* of what is sought, and of what is found, by peer */
-	size_t listed;
-	const struct connection *proof;
-	bool proven;
-	bool any_port;
+/* Questions lie in `place` by the hash of their peer, each at the first free place from there on: index + 1. A quarter of the
+ * places is taken at most, and where more than PROBES in a row are, as a table that somebody has written to may have it, the
+ * next is left out, and not answered. */
+enum { PROBES = 64 };
+
+size_t search_places(size_t number)
+{
+	size_t places = 64;
+
+	while (places < number * 4)
+		places *= 2;
+	return places;
+}
+
+static size_t place_of(const struct kernel_search *search, const struct endpoint *peer)
+{
+	uint64_t words[2];
+
+	memcpy(words, &peer->address, sizeof(words));
+	uint64_t hash = (words[0] ^ search->seed) * UINT64_C(0x9e3779b97f4a7c15);
+	hash = (hash ^ hash >> 29 ^ words[1]) * UINT64_C(0xbf58476d1ce4e5b9);
+	hash = (hash ^ hash >> 32 ^ peer->port) * UINT64_C(0x94d049bb133111eb);
+	return (size_t)(hash ^ hash >> 31) & (search->places - 1);
+}
+
+static bool is_sought(const struct asking *asking, const struct question *question)
+{
+	const struct connection *connection = &question->connection;
+
+	return question->answer == ANSWER_NONE && !connection_is_unix(connection) && connection->mptcp == 0 &&
+	       connection->local.port != 0 && asking_reaches(asking, connection);
+}
+
+static bool is_listed(const struct asking *asking, const struct question *question)
+{
+	return is_sought(asking, question) || (question->answer == ANSWER_OPEN && !connection_is_unix(&question->connection) &&
+					       connection_is_whole(&question->connection));
+}
+
+/* How a search goes on. */
+struct looking {
+	const struct asking *asking;
+	struct kernel_search *search;
+	struct identity identity; /* of the proof, if it is at hand */
+	size_t left[2];		  /* of IPv6 and of IPv4, what is sought and not found yet */
+	uint16_t port[8];	  /* where it arrived, the first few */
+	unsigned ports;
+	bool more_ports;
 };
 
-static int compare_ends(const struct endpoint *a, const struct endpoint *b)
+static size_t *left_of(struct looking *looking, const struct connection *connection)
 {
-	int difference = memcmp(&a->address, &b->address, sizeof(a->address));
-
-	return difference != 0 ? difference : (int)a->port - (int)b->port;
+	return &looking->left[address_is_ipv4(&connection->peer.address) ? 1 : 0];
 }
 
-static bool before(const void *items, size_t a, size_t b)
+static void note_port(struct looking *looking, uint16_t port)
 {
-	const struct search *search = items;
-
-	return compare_ends(&search->questions[search->order[a]].connection.peer,
-			    &search->questions[search->order[b]].connection.peer) < 0;
+	for (unsigned i = 0; i < looking->ports; i++)
+		if (looking->port[i] == port)
+			return;
+	if (looking->ports < sizeof(looking->port) / sizeof(looking->port[0]))
+		looking->port[looking->ports++] = port;
+	else
+		looking->more_ports = true;
 }
 
-static void swap(void *items, size_t a, size_t b)
+static void list_questions(struct looking *looking)
 {
-	uint32_t *order = ((struct search *)items)->order;
-	uint32_t moved = order[a];
+	struct kernel_search *search = looking->search;
 
-	order[a] = order[b];
-	order[b] = moved;
-}
+	for (size_t i = 0; i < search->number; i++) {
+		const struct question *question = &search->question[i];
+		size_t place = place_of(search, &question->connection.peer);
+		int probe = 0;
 
-/* In a signal handler qsort(3) might allocate. */
-static void sort_by_peer(struct search *search)
-{
-	heap_sort(&(struct heap){.before = before, .swap = swap, .items = search}, search->listed);
-}
-
-/* The first that is listed of this peer, or where it would be. */
-static size_t first_from(const struct search *search, const struct endpoint *peer)
-{
-	size_t low = 0;
-	size_t high = search->listed;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (compare_ends(&search->questions[search->order[middle]].connection.peer, peer) < 0)
-			low = middle + 1;
-		else
-			high = middle;
+		if (!is_listed(looking->asking, question))
+			continue;
+		while (search->place[place] != 0 && ++probe < PROBES)
+			place = (place + 1) & (search->places - 1);
+		if (probe == PROBES)
+			continue;
+		search->place[place] = (uint32_t)i + 1;
+		if (is_sought(looking->asking, question)) {
+			(*left_of(looking, &question->connection))++;
+			note_port(looking, question->connection.local.port);
+		}
 	}
-	return low;
 }
 
-static bool is_sought(const struct question *question)
+static bool is_proof(const struct looking *looking, const struct listed_socket *found)
 {
-	return question->answer == ANSWER_NONE && connection_lacks_address(&question->connection);
+	const struct connection *proof = looking->search->proof;
+
+	if (proof == NULL || !endpoint_same(&proof->peer, &found->peer) || !endpoint_same(&proof->local, &found->local))
+		return false;
+	if (proof->descriptor == 0)
+		return true;
+	return found->identity.cookie != 0 && looking->identity.cookie != 0 ? found->identity.cookie == looking->identity.cookie
+									    : found->identity.inode == looking->identity.inode;
 }
 
 /* The kernel has this one. It answers one question: a client can have the same port at two of our addresses. */
-static void see(const struct connection *found, void *with)
+static void see_held(struct looking *looking, const struct listed_socket *found)
 {
-	struct search *search = with;
+	struct kernel_search *search = looking->search;
 	struct question *fits = NULL;
+	size_t place = place_of(search, &found->peer);
 
-	if (search->proof != NULL && endpoint_same(&search->proof->peer, &found->peer) &&
-	    endpoint_same(&search->proof->local, &found->local)) {
+	if (is_proof(looking, found)) {
 		search->proven = true;
 		return;
 	}
-	for (size_t i = first_from(search, &found->peer); i < search->listed; i++) {
-		struct question *question = &search->questions[search->order[i]];
+	for (int probe = 0; probe < PROBES && search->place[place] != 0; probe++, place = (place + 1) & (search->places - 1)) {
+		struct question *question = &search->question[search->place[place] - 1];
 		const struct connection *connection = &question->connection;
+		uint32_t interface = connection->peer.interface;
+		bool sought = is_sought(looking->asking, question);
 
-		if (!endpoint_same(&connection->peer, &found->peer))
-			break;
-		if (connection->peer.interface != 0 && found->peer.interface != 0 &&
-		    connection->peer.interface != found->peer.interface)
+		if (!endpoint_same(&connection->peer, &found->peer) ||
+		    (interface != 0 && found->peer.interface != 0 && interface != found->peer.interface))
 			continue;
-		if (question->answer == ANSWER_OPEN && endpoint_same(&connection->local, &found->local))
-			return; /* it is known whose this is */
-		if (is_sought(question) && (search->any_port || connection->local.port == found->local.port))
+		if (endpoint_same(&connection->local, &found->local)) {
+			fits = sought ? question : NULL;
+			break; /* it is known whose this is */
+		}
+		if (sought && connection_lacks_address(connection) &&
+		    (search->any_port || connection->local.port == found->local.port))
 			fits = question;
 	}
 	if (fits == NULL)
 		return;
+	(*left_of(looking, &fits->connection))--;
 	fits->answer = ANSWER_OPEN;
 	fits->connection.local.address = found->local.address;
 	fits->connection.local.port = found->local.port;
 }
 
-/* ---- by sock_diag ---- */
-
-static bool see_listed(const struct listed_socket *listed, void *with)
+static bool see(const struct listed_socket *found, void *with)
 {
-	struct connection found = {.peer = listed->peer, .local = listed->local};
+	struct looking *looking = with;
 
-	if (kernel_state_is_held(listed->state, listed->inode))
-		see(&found, with);
+	if (found->state == TCP_LISTEN)
+		for (unsigned i = 0; i < looking->ports; i++)
+			looking->search->listened |= looking->port[i] == found->local.port;
+	else if (kernel_state_is_held(found->state, found->identity.inode))
+		see_held(looking, found);
 	return true;
 }
 
-/* The port that all of it has; 0 if they differ. */
-static uint16_t common_port(const struct search *search)
+static bool is_done(const struct looking *looking)
 {
-	uint16_t port = search->questions[search->order[0]].connection.local.port;
+	return looking->left[0] + looking->left[1] == 0 && (looking->search->proof == NULL || looking->search->proven);
+}
 
-	for (size_t i = 1; i < search->listed; i++)
-		if (search->questions[search->order[i]].connection.local.port != port)
-			return 0;
-	if (search->any_port || (search->proof != NULL && search->proof->local.port != port))
+/* ---- by sock_diag ---- */
+
+/* The port that all of it has; 0 if they differ. */
+static uint16_t common_port(const struct looking *looking)
+{
+	const struct kernel_search *search = looking->search;
+
+	if (looking->ports != 1 || looking->more_ports || search->any_port ||
+	    (search->proof != NULL && search->proof->local.port != looking->port[0]))
 		return 0;
-	return port;
+	return looking->port[0];
 }
 
 /* This may be a thread with the least stack that there is. */
 enum { DATAGRAM = 4096 };
 
-static __attribute__((noinline)) bool look_through_family(struct search *search, int family)
+static __attribute__((noinline)) bool look_through_family(struct looking *looking, int family)
 {
-	const unsigned states = ~(1U << TCP_LISTEN | 1U << TCP_TIME_WAIT | 1U << TCP_CLOSE);
+	unsigned states = ~(1U << TCP_TIME_WAIT | 1U << TCP_CLOSE);
 	_Alignas(struct nlmsghdr) char buffer[DATAGRAM];
 
-	return kernel_list(family, states, common_port(search), buffer, sizeof(buffer), see_listed, search);
-}
-
-static bool any_sought(const struct search *search, bool ipv4)
-{
-	for (size_t i = 0; i < search->listed; i++) {
-		const struct question *question = &search->questions[search->order[i]];
-
-		if (is_sought(question) && address_is_ipv4(&question->connection.peer.address) == ipv4)
-			return true;
-	}
-	return false;
-}
-
-static bool any_unanswered(const struct search *search)
-{
-	return any_sought(search, true) || any_sought(search, false);
-}
-
-static bool is_done(const struct search *search)
-{
-	return !any_unanswered(search) && (search->proof == NULL || search->proven);
+	if (looking->search->proof != NULL)
+		states &= ~(1U << TCP_LISTEN);
+	return kernel_list(family, states, common_port(looking), buffer, sizeof(buffer), see, looking);
 }
 
 /* An IPv4 client of an IPv6 socket is listed among that family's: these are only gone over if something is not found yet. */
-static bool by_sock_diag(struct search *search)
+static bool by_sock_diag(struct looking *looking)
 {
-	return (!any_sought(search, true) || look_through_family(search, AF_INET)) &&
-	       (is_done(search) || look_through_family(search, AF_INET6));
+	bool proof_is_ipv4 = looking->search->proof != NULL && address_is_ipv4(&looking->search->proof->peer.address);
+
+	return ((looking->left[1] == 0 && !proof_is_ipv4) || look_through_family(looking, AF_INET)) &&
+	       (is_done(looking) || look_through_family(looking, AF_INET6));
 }
 
 /* ---- by /proc ---- */
 
-static bool by_proc(struct search *search)
+static bool by_proc(struct looking *looking)
 {
-	bool ipv4 = kernel_proc_each(false, see, search);
-	bool ipv6 = kernel_proc_each(true, see, search);
+	bool ipv4 = kernel_proc_each(false, see, looking);
+	bool ipv6 = is_done(looking) || kernel_proc_each(true, see, looking);
 
-	return (ipv4 || !any_sought(search, true)) && (ipv6 || !any_sought(search, false));
+	return (ipv4 || looking->left[1] == 0) && (ipv6 || looking->left[0] == 0);
 }
 
 /* ---- both ---- */
 
-static bool look_through(struct search *search)
+static bool look_through(struct looking *looking, bool by_netlink)
 {
 	enum { PASSES = 2 };
 
 	/* Neither is a snapshot: one may be left out while others come and go beside it. What is not seen twice is gone. */
-	for (int pass = 0; pass < PASSES && !is_done(search); pass++)
-		if (!by_sock_diag(search) && !by_proc(search))
+	for (int pass = 0; pass < PASSES && !is_done(looking); pass++) {
+		if (by_netlink && by_sock_diag(looking)) {
+			kernel_went(KERNEL_SOCK_DIAG);
+		} else if (by_proc(looking)) {
+			kernel_went(KERNEL_PROC);
+		} else {
+			kernel_went(KERNEL_UNREACHABLE);
 			return false;
-	return search->proof == NULL || search->proven;
+		}
+	}
+	return true;
 }
 
-bool kernel_search(struct question *questions, size_t number, const struct connection *proof, bool any_port, uint32_t *order)
+bool kernel_search(struct asking *asking, struct kernel_search *search)
 {
-	struct search search = {.questions = questions, .order = order, .proof = proof, .any_port = any_port};
+	struct looking looking = {.asking = asking, .search = search};
+	bool by_netlink = kernel_begin(asking);
 
-	for (size_t i = 0; i < number; i++)
-		if (is_sought(&questions[i]) ||
-		    (questions[i].answer == ANSWER_OPEN && connection_is_whole(&questions[i].connection)))
-			order[search.listed++] = (uint32_t)i;
-	if (!any_unanswered(&search))
+	search->proven = false;
+	search->listened = false;
+	search->seed = clock_us() ^ (uint64_t)(uintptr_t)&looking;
+	if (search->proof != NULL && search->proof->descriptor != 0)
+		looking.identity = kernel_identity(search->proof->descriptor - 1);
+	list_questions(&looking);
+	if (looking.left[0] + looking.left[1] == 0)
 		return true;
-	sort_by_peer(&search);
-	bool all = look_through(&search);
-	for (size_t i = 0; i < search.listed && all; i++)
-		if (is_sought(&questions[order[i]]))
-			questions[order[i]].answer = ANSWER_GONE;
+	bool all = look_through(&looking, by_netlink);
+	for (size_t place = 0; place < search->places && all; place++) {
+		struct question *question = search->place[place] != 0 ? &search->question[search->place[place] - 1] : NULL;
+
+		if (question != NULL && is_sought(asking, question))
+			question->answer = ANSWER_GONE;
+	}
 	return all;
 }

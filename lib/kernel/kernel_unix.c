@@ -115,7 +115,7 @@ static bool ask(int netlink, const struct request *requests, size_t number, enum
 	return answers[OWN] == ANSWER_OPEN;
 }
 
-__attribute__((noinline)) bool kernel_ask_unix(struct question *questions, size_t number)
+__attribute__((noinline)) bool kernel_ask_unix(struct asking *asking, struct question *questions, size_t number)
 {
 	struct request requests[QUESTIONS_MOST + 1];
 	enum answer answers[OWN + 1] = {ANSWER_NONE};
@@ -125,19 +125,16 @@ __attribute__((noinline)) bool kernel_ask_unix(struct question *questions, size_
 	size_t asked = 0;
 	bool believed = false;
 
-	int own = door_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int netlink = own >= 0 ? kernel_diag_socket() : -1;
-	if (netlink >= 0 && kernel_unix_identity(own, &own_inode, &own_cookie) && own_cookie != 0) {
+	int own = kernel_begin(asking) ? door_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+	if (own >= 0 && kernel_unix_identity(own, &own_inode, &own_cookie) && own_cookie != 0) {
 		for (size_t i = 0; i < number && i < QUESTIONS_MOST; i++) {
 			memcpy(place, questions[i].connection.local.address.bytes, sizeof(place));
 			if (connection_is_unix(&questions[i].connection) && place[1] == own_cookie)
 				write_request(&requests[asked++], place[0], (uint32_t)i + 1);
 		}
 		write_request(&requests[asked++], own_inode, OWN);
-		believed = ask(netlink, requests, asked, answers);
+		believed = ask(asking->netlink - 1, requests, asked, answers);
 	}
-	if (netlink >= 0)
-		door_close(netlink);
 	if (own >= 0)
 		door_close(own);
 	for (size_t i = 0; believed && i < number && i < QUESTIONS_MOST; i++)

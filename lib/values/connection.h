@@ -21,6 +21,7 @@ struct connection {
 	 * do without. */
 	int unasked;
 	bool port_known; /* while it was not: its port is known all the same */
+	int descriptor;	 /* + 1, of a connection that is at hand, by which the kernel's answers about it are known; else 0 */
 };
 
 struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie);
@@ -39,10 +40,15 @@ static inline bool connection_is_whole(const struct connection *connection)
 	return connection->local.port != 0 && !address_is_unspecified(&connection->local.address);
 }
 
-/* Whether it was recorded without the address at which it arrived, as that was not asked for. */
+/* A connection whose peer is shown by another preload, and is not the kernel's: by that it is never found. In the place of a
+ * network namespace. */
+#define NETWORK_OTHER UINT32_MAX
+
+/* Whether it was recorded without the address at which it arrived, as that was not asked for. An MPTCP connection is found
+ * without. */
 static inline bool connection_lacks_address(const struct connection *connection)
 {
-	return !connection_is_unix(connection) && connection->local.port != 0 &&
+	return !connection_is_unix(connection) && connection->mptcp == 0 && connection->local.port != 0 &&
 	       address_is_unspecified(&connection->local.address);
 }
 
@@ -58,6 +64,7 @@ static inline void connection_ask_later(struct connection *connection, int descr
 	/* It has a port, or it would be a Unix socket's. */
 	connection->local = (struct endpoint){.port = port != 0 ? port : UINT16_MAX};
 	connection->unasked = descriptor + 1;
+	connection->descriptor = descriptor + 1;
 	connection->port_known = port != 0;
 }
 

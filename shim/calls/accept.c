@@ -105,7 +105,7 @@ static inline bool decide(int listener, const struct arrival *arrival, struct re
 	if (__builtin_expect(descriptor_held(descriptor) != 0, 0))
 		table_drop(limiter_table(), descriptor_take(descriptor));
 	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)&arrival->peer, arrival->peer_length,
-				  listener_endpoint(listener)))
+				  listener_of(listener)))
 		return true;
 	enum verdict verdict = table_decide_arrival(limiter_table(), &connection, &held, refusal);
 	if (__builtin_expect(refusal->reason != REFUSED_NOT || refusal->uncounted, 0))

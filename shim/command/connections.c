@@ -73,17 +73,21 @@ static void visit(struct found *found, void *with)
 static void find_local_addresses(struct connections *all)
 {
 	struct question *question = calloc(all->number + 1, sizeof(*question));
-	uint32_t *order = calloc(all->number + 1, sizeof(*order));
+	size_t places = search_places(all->number);
+	uint32_t *place = calloc(places, sizeof(*place));
+	struct asking asking = {0};
 
 	for (size_t i = 0; i < all->number && question != NULL; i++) {
 		question[i].connection = all->connection[i].connection;
 		question[i].answer = all->connection[i].elsewhere ? ANSWER_GONE : ANSWER_NONE;
 	}
-	if (question != NULL && order != NULL && kernel_search(question, all->number, NULL, false, order))
+	struct kernel_search sought = {.question = question, .number = all->number, .place = place, .places = places};
+	if (question != NULL && place != NULL && kernel_search(&asking, &sought))
 		for (size_t i = 0; i < all->number; i++)
 			all->connection[i].connection = question[i].connection;
+	kernel_end(&asking);
 	free(question);
-	free(order);
+	free(place);
 }
 
 static int by_age(const void *left, const void *right)

@@ -136,6 +136,7 @@ static bool find_held(struct held *held, const struct table *table)
 static int64_t look_again(const struct table *table, struct question *missing, size_t number, int64_t *covered)
 {
 	struct held held;
+	struct asking asking = {0};
 	int64_t gone = 0;
 
 	if (number == 0 || !find_held(&held, table))
@@ -143,14 +144,15 @@ static int64_t look_again(const struct table *table, struct question *missing, s
 	for (size_t from = 0; from < number; from += QUESTIONS_MOST) {
 		size_t some = number - from < QUESTIONS_MOST ? number - from : QUESTIONS_MOST;
 
-		kernel_ask(missing + from, some);
+		kernel_ask(&asking, missing + from, some);
 		for (size_t i = from; i < from + some; i++) {
 			if (is_held(&held, &missing[i].connection))
 				(*covered)++;
-			else if (missing[i].answer == ANSWER_GONE)
+			else if (answer_is_gone(missing[i].answer))
 				gone++;
 		}
 	}
+	kernel_end(&asking);
 	free(held.place);
 	return gone;
 }

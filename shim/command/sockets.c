@@ -30,7 +30,7 @@ static bool take(const struct listed_socket *listed, void *with)
 	struct socket_facts facts = {
 	    .connection = {.peer = {.address = listed->peer.address, .port = listed->peer.port},
 			   .local = {.address = listed->local.address, .port = listed->local.port}},
-	    .inode = listed->inode,
+	    .inode = listed->identity.inode,
 	    .ipv4 = listed->family == AF_INET,
 	    .half_closed = state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING || state == TCP_LAST_ACK,
 	};

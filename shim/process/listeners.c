@@ -6,7 +6,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-struct endpoint listener_endpoints[LISTENERS_MOST];
+/* The last stands for those that cannot be kept: of it nothing is known. */
+struct listener listeners[LISTENERS_MOST + 1] = {[LISTENERS_MOST] = {.each = true}};
 
 enum { UNUSED, BEING_WRITTEN, KNOWN };
 static _Atomic int states[LISTENERS_MOST];
@@ -36,7 +37,7 @@ static bool only_endpoint(int listener, struct endpoint *endpoint)
 	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
 	socklen_t length = sizeof(address);
 
-	if (!option_is(listener, SOL_SOCKET, SO_PROTOCOL, IPPROTO_TCP) || door_getsockname(listener, &address, &length) != 0 ||
+	if (door_getsockname(listener, &address, &length) != 0 ||
 	    !endpoint_from_sockaddr(endpoint, (struct sockaddr *)&address, length) || endpoint->interface != 0)
 		return false;
 	if (is_wildcard(&endpoint->address))
@@ -45,26 +46,56 @@ static bool only_endpoint(int listener, struct endpoint *endpoint)
 					    : option_is(listener, IPPROTO_IPV6, IPV6_TRANSPARENT, 0);
 }
 
-void listener_learn(int listener)
+/* Whether connections of a listener that is bound to no device are bound to the one that stands for a routing domain
+ * (tcp_l3mdev_accept in the kernel's ip-sysctl). */
+static bool connections_are_bound(void)
 {
-	struct endpoint endpoint;
+	char setting = '0';
+	int descriptor = door_open("/proc/sys/net/ipv4/tcp_l3mdev_accept", O_RDONLY | O_CLOEXEC);
+
+	if (descriptor < 0)
+		return false;
+	bool read = door_read(descriptor, &setting, 1) == 1;
+	door_close(descriptor);
+	return read && setting != '0';
+}
+
+static void ask(int descriptor, struct listener *listener)
+{
+	*listener = (struct listener){0};
+	if (!kernel_kind(descriptor, &listener->kind))
+		return;
+	if (!only_endpoint(descriptor, &listener->local))
+		listener->local = (struct endpoint){0};
+	listener->each = listener->kind.mptcp || (listener->kind.interface == 0 && connections_are_bound());
+}
+
+static bool same(const struct listener *a, const struct listener *b)
+{
+	return endpoint_same(&a->local, &b->local) && a->kind.network == b->kind.network &&
+	       a->kind.interface == b->kind.interface && a->kind.mptcp == b->kind.mptcp && a->each == b->each;
+}
+
+COLD void listener_learn(int descriptor)
+{
+	struct listener listener;
+	unsigned place = LISTENERS_MOST;
 	int kept = errno;
 
-	if ((uint32_t)descriptor_held(listener) == LISTENER_MARK)
-		descriptor_take(listener);
-	bool one = only_endpoint(listener, &endpoint);
+	if ((uint32_t)descriptor_held(descriptor) == LISTENER_MARK)
+		descriptor_take(descriptor);
+	ask(descriptor, &listener);
 	errno = kept;
-	for (unsigned i = 0; one && i < LISTENERS_MOST; i++) {
+	for (unsigned i = 0; place == LISTENERS_MOST && i < LISTENERS_MOST; i++) {
 		int state = UNUSED;
 
 		if (atomic_compare_exchange_strong(&states[i], &state, BEING_WRITTEN)) {
-			listener_endpoints[i] = endpoint;
+			listeners[i] = listener;
 			atomic_store(&states[i], KNOWN);
 			state = KNOWN;
 		}
-		if (state == KNOWN && endpoint_same(&listener_endpoints[i], &endpoint)) {
-			descriptor_put(listener, (reference)i << 32 | LISTENER_MARK);
-			return;
-		}
+		if (state == KNOWN && same(&listeners[i], &listener))
+			place = i;
 	}
+	descriptor_put(descriptor, (reference)place << 32 | LISTENER_MARK);
 }

@@ -1,29 +1,48 @@
-/* What a listener is bound to, so that the local address of what it accepts need not be asked for, or, at the wildcard address,
- * not for each.
+/* What a listener is: where its connections arrive, so that it need not be asked for, or, at the wildcard address, not for
+ * each; and of which kind they are, by which the kernel finds them (kernel/kernel.h).
  *
  * A listener's descriptor has a mark in the map of descriptors, so that whatever closes it or puts something else there takes
- * the mark as well; the addresses themselves are few, kept once each, and never change. A mark names no record: to the table it
- * is nothing. Of a listener on the wildcard address the port is remembered, with an address of zeros. */
+ * the mark as well; what listeners are is little, kept once each, and never changes. A mark names no record: to the table it is
+ * nothing. */
 #ifndef CONNLIMIT_LISTENERS_H
 #define CONNLIMIT_LISTENERS_H
 
 #include "process/descriptors.h"
 
-enum { LISTENERS_MOST = 64 }; /* different addresses; those of more listeners are asked for with each connection */
+#include "kernel/kernel.h"
 
-#define LISTENER_MARK (UINT32_MAX - 1) /* the low half of a mark; the high half is the address's number */
+struct listener {
+	struct endpoint local; /* the one address of its connections; zeros and the port if they have several, and of whose port
+				  that is not certain either, all zero */
+	struct kind kind;      /* mptcp: its connections may be */
+	bool each;	       /* the kind is to be asked of each connection */
+};
 
-extern struct endpoint listener_endpoints[LISTENERS_MOST];
+enum { LISTENERS_MOST = 64 }; /* different ones; of what more there are, everything is asked for with each connection */
 
-/* To be called when the descriptor has begun to listen. errno is kept. Async-signal-safe. */
+#define LISTENER_MARK (UINT32_MAX - 1) /* the low half of a mark; the high half is the listener's number */
+
+extern struct listener listeners[LISTENERS_MOST + 1];
+
+/* To be called when the descriptor has begun to listen, or accepts and has no mark. errno is kept. Async-signal-safe. */
 void listener_learn(int listener);
 
-/* Where the listener's connections arrive, at least the port of it; NULL if not known. */
-static inline const struct endpoint *listener_endpoint(int listener)
+static inline const struct listener *listener_marked(int listener)
 {
 	reference mark = descriptor_held(listener);
 
-	return (uint32_t)mark == LISTENER_MARK ? &listener_endpoints[(mark >> 32) % LISTENERS_MOST] : NULL;
+	return __builtin_expect((uint32_t)mark == LISTENER_MARK, 1) ? &listeners[(mark >> 32) % (LISTENERS_MOST + 1)] : NULL;
+}
+
+/* What the listener is; NULL if that cannot be kept. */
+static inline const struct listener *listener_of(int listener)
+{
+	const struct listener *marked = listener_marked(listener);
+
+	if (__builtin_expect(marked != NULL, 1))
+		return marked;
+	listener_learn(listener);
+	return listener_marked(listener);
 }
 
 #endif

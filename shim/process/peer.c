@@ -2,8 +2,6 @@
 
 #include "process/limiter.h"
 
-#include "kernel/kernel.h"
-
 static bool from_unix(struct connection *connection, int descriptor)
 {
 	struct limits limits;
@@ -13,22 +11,29 @@ static bool from_unix(struct connection *connection, int descriptor)
 }
 
 HOT bool connection_with_peer(struct connection *connection, int descriptor, const struct sockaddr *peer, socklen_t length,
-			      const struct endpoint *local)
+			      const struct listener *listener)
 {
 	if (length >= sizeof(sa_family_t) && peer->sa_family == AF_UNIX)
 		return from_unix(connection, descriptor);
 	if (!endpoint_from_sockaddr(&connection->peer, peer, length))
 		return false;
-	connection->network = 0;
-	connection->mptcp = 0;
-	if (local == NULL) {
-		connection_ask_later(connection, descriptor, 0);
-	} else if (address_is_unspecified(&local->address)) {
-		bool steered = atomic_load_explicit(&limiter_table()->header->steered, memory_order_relaxed) != 0;
-		connection_ask_later(connection, descriptor, steered ? 0 : local->port);
+	if (__builtin_expect(listener == NULL || listener->each, 0)) {
+		kernel_know(connection, descriptor);
 	} else {
-		connection->local = *local;
+		connection->network = listener->kind.network;
+		connection->mptcp = 0;
+		if (__builtin_expect(listener->kind.interface != 0, 0))
+			connection->peer.interface = listener->kind.interface;
+	}
+	if (listener == NULL || listener->local.port == 0) {
+		connection_ask_later(connection, descriptor, 0);
+	} else if (address_is_unspecified(&listener->local.address)) {
+		bool steered = atomic_load_explicit(&limiter_table()->header->steered, memory_order_relaxed) != 0;
+		connection_ask_later(connection, descriptor, steered ? 0 : listener->local.port);
+	} else {
+		connection->local = listener->local;
 		connection->unasked = 0;
+		connection->descriptor = descriptor + 1;
 	}
 	return true;
 }

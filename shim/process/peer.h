@@ -2,14 +2,17 @@
 #ifndef CONNLIMIT_PEER_H
 #define CONNLIMIT_PEER_H
 
+#include "process/listeners.h"
+
 #include "table/table.h"
 
 #include <sys/socket.h>
 
-/* The connection whose peer accept or getpeername gave; `local` is where it arrived, zeros with a port or NULL to
- * have that asked for when it is needed (connection_ask_local). False if it is none that we count: neither TCP over IP, nor,
- * while there is a limit per user, a Unix socket whose peer's user the kernel knows (unix(7), SO_PEERCRED). */
+/* The connection whose peer accept or getpeername gave; `listener` is what it was accepted from, NULL if that
+ * is not known; where it arrived is asked for when it is needed, if it is not known (connection_ask_local). False if it is none
+ * that we count: neither TCP over IP, nor, while there is a limit per user, a Unix socket whose peer's user the kernel knows
+ * (unix(7), SO_PEERCRED). */
 bool connection_with_peer(struct connection *connection, int descriptor, const struct sockaddr *peer, socklen_t length,
-			  const struct endpoint *local);
+			  const struct listener *listener);
 
 #endif

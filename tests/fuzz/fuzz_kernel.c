@@ -8,6 +8,7 @@ static ssize_t read_portion(int descriptor, void *buffer, size_t room);
 #include "values/door.h"
 #define door_read(descriptor, buffer, room) read_portion(descriptor, buffer, room)
 #include "kernel/kernel.c"
+#include "kernel/kernel_proc.c"
 #undef door_read
 
 #include <stdio.h>
@@ -15,6 +16,7 @@ static ssize_t read_portion(int descriptor, void *buffer, size_t room);
 #include <sys/mman.h>
 
 enum { QUESTIONS = 4, LINE_MOST = 4096 };
+static const struct asking nobody;
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
@@ -39,10 +41,10 @@ static void ask_about(struct question *questions)
 
 static void one_line(const char *line, const char *end, bool ipv6, struct question *questions)
 {
-	struct connection found;
+	struct listed_socket found;
 
 	if (read_proc_line(line, end, ipv6, &found))
-		answer(&found, &(struct answers){questions, QUESTIONS});
+		answer(&found, &(struct answers){&nobody, questions, QUESTIONS});
 }
 
 /* The file read by portions says what its lines say one by one. */
@@ -69,7 +71,7 @@ static void whole_file(const char *text, size_t size, bool ipv6)
 		line = end + 1;
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	bool read_one = read_proc(path, ipv6, answer, &(struct answers){by_file, QUESTIONS});
+	bool read_one = read_proc(path, ipv6, answer, &(struct answers){&nobody, by_file, QUESTIONS});
 	if (known && read_one == header)
 		abort();
 	for (int i = 0; i < QUESTIONS && known; i++)

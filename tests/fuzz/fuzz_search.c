@@ -14,8 +14,11 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	struct question questions[QUESTIONS];
 	struct question asked[QUESTIONS];
-	uint32_t order[QUESTIONS];
-	struct search search = {.questions = questions, .order = order};
+	uint32_t place[64] = {0};
+	static const struct asking nobody;
+	struct kernel_search search = {
+	    .question = questions, .number = QUESTIONS, .place = place, .places = search_places(QUESTIONS)};
+	struct looking looking = {.asking = &nobody, .search = &search};
 
 	if (size < sizeof(questions) / 4)
 		return 0;
@@ -32,20 +35,18 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		questions[i].answer = (data[i] & 8) != 0 ? ANSWER_OPEN : ANSWER_NONE;
 		if (questions[i].answer == ANSWER_OPEN)
 			connection->local.address.bytes[15] = 1 + (data[i] & 16);
-		order[search.listed++] = i;
+		else if ((data[i] & 32) != 0)
+			connection->local.address.bytes[15] = 40 + (data[i] & 16); /* whole, and sought all the same */
 	}
 	search.any_port = (data[0] & 32) != 0;
 	search.proof = (data[0] & 64) != 0 ? &questions[0].connection : NULL;
-	sort_by_peer(&search);
-	for (int i = 1; i < QUESTIONS; i++)
-		if (before(&search, (size_t)i, (size_t)i - 1))
-			abort();
+	list_questions(&looking);
 	memcpy(asked, questions, sizeof(asked));
 	/* Aligned as the receive buffer is, and exactly as long, so that a read past its end is seen. */
 	char *exact = malloc(size - QUESTIONS + 1);
 	memcpy(exact, data + QUESTIONS, size - QUESTIONS);
 	exact = realloc(exact, size - QUESTIONS > 0 ? size - QUESTIONS : 1);
-	read_list(exact, size - QUESTIONS, see_listed, &search);
+	read_list(exact, size - QUESTIONS, see, &looking);
 	for (int i = 0; i < QUESTIONS; i++) {
 		bool found = asked[i].answer == ANSWER_NONE && questions[i].answer == ANSWER_OPEN;
 
@@ -54,8 +55,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 			abort();
 		for (int j = 0; j < i && found; j++)
 			if (questions[j].answer == ANSWER_OPEN && connection_is_whole(&questions[i].connection) &&
-			    compare_ends(&questions[i].connection.peer, &questions[j].connection.peer) == 0 &&
-			    compare_ends(&questions[i].connection.local, &questions[j].connection.local) == 0)
+			    endpoint_same(&questions[i].connection.peer, &questions[j].connection.peer) &&
+			    endpoint_same(&questions[i].connection.local, &questions[j].connection.local))
 				abort();
 	}
 	free(exact);

@@ -2,6 +2,7 @@
 #include "apart.h"
 #include "decisions/check.h"
 #include "decisions/regroup.h"
+#include "kernel/kernel.h"
 #include "values/clock.h"
 #include "table/remote.h"
 #include "table/table.h"
@@ -11,7 +12,9 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { LEASE_MS = 60000 };
@@ -181,13 +184,27 @@ static void forgetting_leaves_nothing(void **state)
 /* Of connections that are gone nobody but their own machine can know. */
 static void what_the_kernel_does_not_know_is_dropped_for_the_fleet(void **state)
 {
-	(void)state;
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(address);
 	struct network one = client("127.0.0.77");
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
 
-	hold("127.0.0.77", 2);
+	(void)state;
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 8), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+	for (int i = 0; i < 2; i++) {
+		struct connection connection = from("127.0.0.77");
+		reference held;
+
+		assert_true(endpoint_from_sockaddr(&connection.local, (struct sockaddr *)&address, length));
+		connection.network = kernel_network(listener);
+		assert_int_equal(table_admit(&table, &connection, &held), VERDICT_ADMITTED);
+	}
 	assert_int_equal(check_address(&table, &one.address), 2);
 	assert_int_equal(table_count(&table, &one.address), 0);
 	assert_int_equal(check_address(&table, &one.address), 0);
+	close(listener);
 }
 
 int main(void)

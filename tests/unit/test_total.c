@@ -3,6 +3,7 @@
 #include "apart.h"
 #include "decisions/check.h"
 #include "decisions/regroup.h"
+#include "kernel/kernel.h"
 #include "table/clients.h"
 #include "values/point.h"
 #include "table/table.h"
@@ -624,13 +625,12 @@ static struct real connect_to(int listener, const struct sockaddr_in *address)
 	return real;
 }
 
-static void reset(struct real *real)
+static void reset_by_client(const struct real *real)
 {
 	struct linger at_once = {.l_onoff = 1};
 
 	setsockopt(real->client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	close(real->client);
-	close(real->server);
 }
 
 /* Or an attacker who resets whatever he opens would have everybody refused because of connections that are gone. */
@@ -646,15 +646,19 @@ static void a_client_that_resets_at_once_hides_nobody_who_is_gone(void **state)
 	struct real open = connect_to(listener, &address);
 	assert_int_equal(table_admit(&table, &gone.connection, &held[0]), VERDICT_ADMITTED);
 	assert_int_equal(table_admit(&table, &open.connection, &held[1]), VERDICT_ADMITTED);
-	reset(&gone);
+	reset_by_client(&gone);
+	close(gone.server);
 	struct real resets = connect_to(listener, &address);
-	reset(&resets);
+	kernel_know(&resets.connection, resets.server);
+	resets.connection.network = open.connection.network;
+	reset_by_client(&resets);
 	assert_int_equal(table_admit(&table, &resets.connection, &held[2]), VERDICT_ADMITTED);
 	assert_int_equal(total(), 2);
 	table_drop(&table, held[1]);
 	table_drop(&table, held[2]);
 	close(open.client);
 	close(open.server);
+	close(resets.server);
 	close(listener);
 }
 

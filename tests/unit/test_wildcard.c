@@ -84,6 +84,7 @@ static struct arrival arrive(const char *peer, uint16_t peer_port, const char *l
 	assert_true(arrived.accepted >= 0);
 	assert_true(endpoint_from_sockaddr(&arrived.connection.peer, (struct sockaddr *)&name, length));
 	connection_ask_later(&arrived.connection, arrived.accepted, known_port);
+	kernel_know(&arrived.connection, arrived.accepted);
 	arrived.verdict = table_decide_arrival(&table, &arrived.connection, &arrived.held, &arrived.refusal);
 	return arrived;
 }
