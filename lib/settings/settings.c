@@ -9,49 +9,54 @@
 
 const struct setting settings_table[SETTINGS] = {
     [SETTING_PER_IP] = {"PER_IP", "N", "10", "0",
-			"Connections that one client may hold open; 0: no limit, counted all the same.", "", read_per_ip, 0, 0},
-    [SETTING_TOTAL] = {"TOTAL", "N", "5000", "0", "Connections of all clients together; 0: no limit.", "", read_total, 0, 0},
-    [SETTING_RATE] = {"RATE", "N/s [burst=N]", "\"20/s burst=50\"", "0",
-		      "New connections of one client in a second (/s), minute (/m) or hour (/h); 0: any.",
-		      "`burst` is how many may come at once, without it as many as the number says. A refused connection takes "
-		      "nothing from the rate, and closing gives nothing back. A rule may have a rate of its own.",
-		      read_rate, 0, 0},
-    [SETTING_PER_UID] = {"PER_UID", "N", "50", "0", "Connections that one local user may hold open on Unix sockets.",
+			"Open connections allowed for each client; 0: no limit, they are only counted.", "", read_per_ip, 0, 0},
+    [SETTING_TOTAL] = {"TOTAL", "N", "5000", "0", "Open connections allowed for all clients together; 0: no limit.", "",
+		       read_total, 0, 0},
+    [SETTING_RATE] =
+	{"RATE", "N/s [burst=N]", "\"20/s burst=50\"", "0",
+	 "New connections allowed for each client per second (/s), minute (/m) or hour (/h); 0: no limit.",
+	 "`burst` is how many may come at once; by default it is the same number. A refused connection does not count "
+	 "towards the rate, and closing one gives nothing back. A rule may set its own rate.",
+	 read_rate, 0, 0},
+    [SETTING_PER_UID] = {"PER_UID", "N", "50", "0",
+			 "Open connections allowed for each local user on Unix sockets; 0: no limit.",
 			 "They are counted only while this is set.", read_per_uid, 0, 0},
-    [SETTING_CLUSTER_PER_IP] = {"CLUSTER_PER_IP", "N", "30", "0",
-				"Connections of one client over all machines joined by `connlimit sync`.", "",
-				read_cluster_per_ip, 0, 0},
-    [SETTING_IPV4_PREFIX] = {"IPV4_PREFIX", "BITS", "24", "32", "How much of an IPv4 address is one client.", "",
+    [SETTING_CLUSTER_PER_IP] =
+	{"CLUSTER_PER_IP", "N", "30", "0",
+	 "Open connections allowed for each client over all machines that `connlimit sync` joins; 0: no limit.", "",
+	 read_cluster_per_ip, 0, 0},
+    [SETTING_IPV4_PREFIX] = {"IPV4_PREFIX", "BITS", "24", "32", "Length of the IPv4 prefix that makes one client.", "",
 			     read_ipv4_prefix, 0, 0},
-    [SETTING_IPV6_PREFIX] = {"IPV6_PREFIX", "BITS", "56", "64", "How much of an IPv6 address is one client.", "",
+    [SETTING_IPV6_PREFIX] = {"IPV6_PREFIX", "BITS", "56", "64", "Length of the IPv6 prefix that makes one client.", "",
 			     read_ipv6_prefix, 0, 0},
     [SETTING_RULES] =
 	{"RULES", "NETWORK=N ...",
 	 "\"10.0.0.0/8=100 :8443=20 192.0.2.0/24:22=deny [2001:db8::/32]:443=5,10/s 127.0.0.0/8=unlimited\"", "",
-	 "Exceptions by network, :PORT, or both; the most specific wins.",
-	 "The longest prefix wins, and of its rules the one with the port. Up to 10 000, over several lines if they "
-	 "are in quotes, where # begins a comment. The limit is for each client in the network; `deny` refuses all, "
-	 "`unlimited` none, by rate neither. A rate for them stands behind a comma, burst too: "
-	 "`10.0.0.0/8=100,50/s,burst=200`. PORT is the daemon's.",
+	 "Exceptions by network, :PORT, or both; the most specific one applies.",
+	 "That is the longest prefix, and of several rules for it the one with a port. The limit applies to each client in "
+	 "the network; `deny` refuses all of its connections, `unlimited` none. A rate follows after a comma: "
+	 "`10.0.0.0/8=100,50/s,burst=200`. PORT is the daemon's port. Up to 10 000 rules; in quotes they may be on several "
+	 "lines, where # begins a comment.",
 	 read_rules, 0, 0},
     [SETTING_REFUSE] =
 	{"REFUSE", "HOW", "http", "reset", "What a refused client gets: reset, close, http, or text:...",
-	 "`http` is a 429 with Retry-After, `text:421 busy\\r\\n` what you like (not on TLS ports, whose clients could "
-	 "not read it). After an answer the connection is kept until the client has read it, at most 32 in a "
-	 "process, and is cut off when the daemon accepts or closes one more than 3 s later.",
+	 "`http` is a 429 with Retry-After, `text:421 busy\\r\\n` any text (not on TLS ports: clients could not read it). "
+	 "The connection stays open until the client has read the answer, at most 32 in a process, and ends when the "
+	 "daemon next accepts or closes a connection after 3 s.",
 	 read_refuse, 0, 0},
-    [SETTING_MODE] = {"MODE", "MODE", "observe", "enforce", "enforce; observe: report, refuse nothing; off.",
-		      "`observe` counts, and logs what would be refused; `connlimit suggest` then tells which limit to choose.",
+    [SETTING_MODE] = {"MODE", "MODE", "observe", "enforce", "enforce, observe (refuse nothing, but report) or off.",
+		      "`observe` counts and logs what would be refused; `connlimit suggest` then says which limit to choose.",
 		      read_mode, 0, 0},
-    [SETTING_LOG] = {"LOG", "WHERE", "syslog", "stderr", "Where refusals and errors are told: stderr, syslog, off.",
-		     "A client's refusals are told once in 10 s, with how many were left out.", read_log, 0, 0},
+    [SETTING_LOG] = {"LOG", "WHERE", "syslog", "stderr", "Where refusals and errors are logged: stderr, syslog or off.",
+		     "A client's refusals are logged at most once in 10 s, with how many were left out.", read_log, 0, 0},
     [SETTING_FILE] = {"FILE", "PATH", "/etc/connlimit/nginx.env", "",
-		      "File of these settings, read again on reload; wins over the environment.", "", read_file, 1, 1},
-    [SETTING_TABLE] = {"TABLE", "NAME", "nginx", "", "Name of the shared table; by default one is made for this start.",
-		       "Daemons of one user with the same name share one.", read_table, 1, 1},
-    [SETTING_CAPACITY] = {"CAPACITY", "N", "65536", "65536", "Connections tracked at most; past it, admitted uncounted.",
-			  "That is reported.", read_capacity, 1, 0},
-    [SETTING_SIGNAL] = {"SIGNAL", "NAME", "HUP", "HUP", "The reload signal.", "", read_signal, 1, 0},
+		      "File with these settings, read again on reload; it overrides the environment.", "", read_file, 1, 1},
+    [SETTING_TABLE] = {"TABLE", "NAME", "nginx", "", "Name of the shared table; by default a new one for each start.",
+		       "Daemons of one user that have the same name share one table, and so their limits.", read_table, 1, 1},
+    [SETTING_CAPACITY] = {"CAPACITY", "N", "65536", "65536",
+			  "Connections that can be tracked; any beyond it are admitted without being counted.",
+			  "The log and `connlimit status` say so.", read_capacity, 1, 0},
+    [SETTING_SIGNAL] = {"SIGNAL", "NAME", "HUP", "HUP", "The signal that has the file read again.", "", read_signal, 1, 0},
 };
 
 static const char start_of_name[] = "CONNLIMIT_";

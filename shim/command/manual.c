@@ -62,7 +62,7 @@ static void settings_section(void)
 		if (setting->not_in_file)
 			printf("\nNot in the file.");
 		else if (setting->at_start_only)
-			printf("\nLaid down at the start.");
+			printf("\nCannot change while the daemon runs.");
 		printf("\n");
 	}
 }
@@ -105,27 +105,30 @@ int command_manual(int argc, char **argv)
 	    ".SH NAME\nconnlimit \\- limits on the connections that each client holds open\n"
 	    ".SH DESCRIPTION\n"
 	    "The preload object\n.I libconnlimit_preload.so\nlimits how many connections each client address may hold open "
-	    "with a daemon. "
-	    "The daemon's processes share one table; a client's count falls with the last descriptor that leads to a "
-	    "connection; "
-	    "before anyone is refused, the kernel is asked whether the connections counted are still open.\n"
+	    "with a "
+	    "daemon. The daemon's processes share one table. A connection counts until the last descriptor for it is closed. "
+	    "Before "
+	    "a client is refused, the kernel is asked whether the connections that count for it are still open.\n"
+	    ".PP\nThe object is loaded by\n.B LD_PRELOAD=libconnlimit_preload.so\nin the daemon's environment, or by\n"
+	    ".BR \"connlimit run\" .\nIf the path or name is wrong, the daemon starts without a limit, and the loader says "
+	    "\"cannot be preloaded\".\n"
 	    ".SH SETTINGS\n"
-	    "They are read from the environment, then from the file that\n.B CONNLIMIT_FILE\nnames, which wins; "
+	    "They are read from the environment, then from the file that\n.B CONNLIMIT_FILE\nnames, which overrides it; "
 	    "each is also an option of\n.BR \"connlimit run\" .\n"
-	    "A wrong value or an unknown name keeps the daemon from starting.\n",
+	    "If a value is wrong or a name unknown, the daemon does not start.\n",
 	    stdout);
 	settings_section();
 	fputs(
 	    ".SH FILE OF LIMITS\n"
-	    "An environment file as\n.BR systemd.exec (5)\ndescribes for\n.BR EnvironmentFile= :\n"
-	    "lines of NAME=VALUE, comment lines that begin with # or ;, quotes around a value, which may then be of several "
-	    "lines, "
-	    "a backslash at a line's end goes on. "
-	    "Names that do not begin with CONNLIMIT_ are passed over, unless they were meant to (CONNLIMT_PER_IP, PER_IP). "
-	    "Of a name that is given twice the last counts. "
-	    "What is wrong is told with line and column. "
-	    "It must belong to root or the daemon's user, and nobody else may write to it. "
-	    "On the reload signal it is read again and, if all of it is right, in force in all processes at once; "
+	    "It has the form that\n.BR systemd.exec (5)\ndescribes for\n.BR EnvironmentFile= :\n"
+	    "a line for each NAME=VALUE; comment lines begin with # or ;. A value in quotes may have several lines, and a "
+	    "backslash at the end of a line continues it. "
+	    "Names that do not begin with CONNLIMIT_ are ignored, except those that look like a mistyped setting "
+	    "(CONNLIMT_PER_IP, PER_IP, per-ip): these are errors. "
+	    "If a name is given twice, the last one counts. "
+	    "Errors are reported with line and column. "
+	    "The file must belong to root or the daemon's user, and nobody else may be able to write to it. "
+	    "On the reload signal it is read again. If all of it is right, it is in force in all processes at once; "
 	    "otherwise the old limits stand, and standard error and\n.B connlimit status\nsay why.\n"
 	    ".SH SIGNALS\n"
 	    "What the daemon set for the reload signal is done as well, after the reload. Where it ignores the signal, it goes "
