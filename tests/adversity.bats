@@ -73,7 +73,7 @@ goes_on() {
 @test "adversity: no segment is to be had: the limit holds over forked children, and that is said once" {
 	adverse 'exec unshare --ipc bash -c "echo 0 >/proc/sys/kernel/shmmni; exec \"\$@\"" - "$@"'
 	limited_by_one
-	[ "$(grep -c 'no shared memory segment to be had (ENOSPC)' "$here/errors")" -eq 1 ]
+	[ "$(grep -c 'no shared memory segment available (ENOSPC)' "$here/errors")" -eq 1 ]
 	goes_on
 }
 

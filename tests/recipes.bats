@@ -162,6 +162,6 @@ asks_by() { grep -q "^$1 status:   checks .* by $2," "$SAID"; }
 @test "without netlink it asks /proc, which status says; in a private IPC namespace root sees it still" {
 	holds private
 	asks_by private /proc/net/tcp
-	grep -q '^private status:   warning  sock_diag was not to be had' "$SAID"
+	grep -q '^private status:   warning  sock_diag was not available' "$SAID"
 	grep -q '^private status: .* in another IPC namespace' "$SAID"
 }

@@ -24,7 +24,7 @@ server() { limited "$BUILD/tests/chaos_server" "$port" threads; }
 	read -r -t 20 line <&"$out"
 	[ "$line" = ready ]
 	server
-	grep 'no shared memory segment to be had (EACCES)' "$here/errors"
+	grep 'no shared memory segment available (EACCES)' "$here/errors"
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
 	exec {in}>&-

@@ -230,7 +230,7 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
 	[ "$(json "t['asked']['sock_diag'], t['asked']['proc'] > 0, [d['name'] for d in t['degraded']]")" = "0 True ['proc_net_tcp']" ]
-	own_status | grep -q "warning  sock_diag was not to be had"
+	own_status | grep -q "warning  sock_diag was not available"
 	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"test-$port\".*,what=\"proc_net_tcp\"} 1"
 	# And finds there who is gone.
 	let_go 127.0.0.1

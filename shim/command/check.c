@@ -5,8 +5,8 @@
 static const char help[] =
     "usage: connlimit check [--] COMMAND [ARGUMENT]...\n"
     "\n"
-    "Says whether COMMAND can be limited, and which of its connections cannot be\n"
-    "seen. Nothing is started.\n"
+    "Says whether COMMAND can be limited, and which of its connections would be\n"
+    "missed. Nothing is started.\n"
     "\n"
     "Exit status: 0 it can be limited; 2 called wrongly; 126 it cannot; 127 it is not\n"
     "there\n";

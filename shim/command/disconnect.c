@@ -210,7 +210,7 @@ int disconnect_all(const struct connections *connections, size_t *ended, char *w
 	*ended = 0;
 	sockets_read(&daemon.sockets);
 	if (descriptor < 0) {
-		snprintf(why, size, "sock_diag is not to be had: %s", strerror(errno));
+		snprintf(why, size, "sock_diag is not available: %s", strerror(errno));
 		sockets_free(&daemon.sockets);
 		return STATUS_UNAVAILABLE;
 	}

@@ -12,15 +12,15 @@ static const struct {
 	const char *help;
 } commands[] = {
     {"run", command_run, "[OPTION]... -- COMMAND...", "start a daemon under limits"},
-    {"check", command_check, "COMMAND", "can it be limited, and what will not be"},
-    {"status", command_status, "[--json] [TABLE | PID]", "who holds what, in each daemon"},
+    {"check", command_check, "COMMAND", "whether it can be limited"},
+    {"status", command_status, "[--json] [TABLE | PID]", "limits, counts and refusals"},
     {"top", command_top, "[TABLE | PID]", "the same, live"},
     {"clients", command_clients, "ADDRESS", "a client's connections"},
-    {"disconnect", command_disconnect, "ADDRESS", "end them"},
+    {"disconnect", command_disconnect, "ADDRESS", "end a client's connections"},
     {"reload", command_reload, "[TABLE | --all]", "read the file of limits again"},
     {"set", command_set, "[TABLE] NAME=VALUE...", "change limits until the next reload"},
-    {"suggest", command_suggest, "[TABLE]", "which limit would refuse how many"},
-    {"metrics", command_metrics, "[--output F | --listen P]", "for Prometheus"},
+    {"suggest", command_suggest, "[TABLE]", "which limit to choose"},
+    {"metrics", command_metrics, "[--output F | --listen P]", "metrics for Prometheus"},
     {"sync", command_sync, "--redis URL", "one limit over many machines"},
 };
 

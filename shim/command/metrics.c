@@ -325,8 +325,8 @@ static int serve(unsigned port)
 static const char help[] =
     "usage: connlimit metrics [--output FILE | --listen PORT]\n"
     "\n"
-    "OpenMetrics text about every table that this user may read, for Prometheus, on\n"
-    "standard output; or\n"
+    "Writes OpenMetrics text for Prometheus, about every table that this user may\n"
+    "read, to standard output; or\n"
     "\n"
     "  --output FILE  into FILE, whole or not at all: for node_exporter's textfile\n"
     "                 collector, by a timer\n"

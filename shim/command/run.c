@@ -62,7 +62,7 @@ static void usage(FILE *to)
 		"\nEach is also CONNLIMIT_NAME in the environment, which the option overrides, and\n"
 		"in the file, which wins over both and is read again on SIGHUP.\n\n"
 		"Exit status: that of COMMAND; 2 called wrongly; 78 a limit is wrong; 126 COMMAND\n"
-		"cannot be executed or cannot be limited; 127 it is not there\n");
+		"cannot be executed or cannot be limited; 127 it does not exist\n");
 }
 
 static int bad(const char *what)

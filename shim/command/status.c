@@ -15,9 +15,9 @@
 static const char help[] =
     "usage: connlimit status [OPTION]... [TABLE | PID]\n"
     "\n"
-    "Each daemon under limits, its limits and where they came from, what does not\n"
-    "work as it should, and its clients; of one table, or of the process PID. Counts\n"
-    "are compared with the kernel before they are shown.\n"
+    "Shows each daemon under limits: its limits and where they came from, its counts\n"
+    "and refusals, its clients, and what does not work as it should. Counts are\n"
+    "compared with the kernel first.\n"
     "\n"
     "  --json             for programs; connlimit(1) says what is in it\n"
     "  --compact          JSON on one line\n"

@@ -172,9 +172,9 @@ static void visit(struct found *found, void *with)
 static const char help[] =
     "usage: connlimit suggest [TABLE | PID]\n"
     "\n"
-    "From the most connections that each client was seen to hold at once: which limit\n"
-    "would have refused no client, one in a hundred, and so on. Best asked after some\n"
-    "time in CONNLIMIT_MODE=observe.\n"
+    "Says which limit would have refused no client, which one client in a hundred,\n"
+    "and so on, from the most connections that each client held at once. Run the\n"
+    "daemon with CONNLIMIT_MODE=observe for some time first.\n"
     "\n"
     "Exit status: 0 done; 1 no such table, or it cannot be done; 2 called wrongly;\n"
     "77 no such table among those that this user may read\n";

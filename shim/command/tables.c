@@ -180,7 +180,8 @@ int tables_none(const char *which)
 	tables_visit(NULL, add_name, &names);
 	if (process_of(which) != 0)
 		fprintf(stderr,
-			"connlimit: process %s has no table: it is not under connlimit, not there, or not ours to look at",
+			"connlimit: process %s has no table: it is not under connlimit, does not exist, or may be read only by "
+			"another user",
 			which);
 	else if (which != NULL)
 		fprintf(stderr, "connlimit: there is no table '%s'", which);

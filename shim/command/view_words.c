@@ -100,11 +100,11 @@ void view_degraded_says(char *text, size_t size, const struct table_view *view, 
 	switch (what) {
 	case DEGRADED_ANONYMOUS:
 		snprintf(text, size,
-			 "no shared memory segment was to be had: the table is in memory that only forked processes share");
+			 "no shared memory segment was available: the table is in memory that only forked processes share");
 		break;
 	case DEGRADED_PROC:
 		snprintf(text, size,
-			 "sock_diag was not to be had in %" PRIu64 " checks: the daemon read /proc/net/tcp, which is slower",
+			 "sock_diag was not available in %" PRIu64 " checks: the daemon read /proc/net/tcp, which is slower",
 			 view->asked[KERNEL_PROC]);
 		break;
 	case DEGRADED_BLIND:

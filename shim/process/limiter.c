@@ -154,11 +154,11 @@ COLD bool limiter_open_table(void)
 
 		if (table_open_anonymous(&limiter_of_process, name, &settings.opening)) {
 			opened(LIMITER_OPEN);
-			report("no shared memory segment to be had (", strerrorname_np(why),
+			report("no shared memory segment available (", strerrorname_np(why),
 			       "): the table is shared with forked processes only and not seen by status", NULL);
 		} else {
 			atomic_store(&limiter_state, LIMITER_OUT);
-			report("no shared memory to be had (", strerrorname_np(errno), "): connections are NOT limited", NULL);
+			report("no shared memory available (", strerrorname_np(errno), "): connections are NOT limited", NULL);
 		}
 	}
 	errno = kept;

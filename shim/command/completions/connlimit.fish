@@ -45,15 +45,15 @@ complete -c connlimit -f
 complete -c connlimit -n __fish_use_subcommand -l help -d 'the commands'
 complete -c connlimit -n __fish_use_subcommand -l version -d 'the version'
 complete -c connlimit -n __fish_use_subcommand -a run -d 'start a daemon under limits'
-complete -c connlimit -n __fish_use_subcommand -a check -d 'can it be limited, and what will not be'
-complete -c connlimit -n __fish_use_subcommand -a status -d 'who holds what, in each daemon'
+complete -c connlimit -n __fish_use_subcommand -a check -d 'whether it can be limited'
+complete -c connlimit -n __fish_use_subcommand -a status -d 'limits, counts and refusals'
 complete -c connlimit -n __fish_use_subcommand -a top -d 'the same, live'
 complete -c connlimit -n __fish_use_subcommand -a clients -d "a client's connections"
-complete -c connlimit -n __fish_use_subcommand -a disconnect -d 'end them'
+complete -c connlimit -n __fish_use_subcommand -a disconnect -d "end a client's connections"
 complete -c connlimit -n __fish_use_subcommand -a reload -d 'read the file of limits again'
 complete -c connlimit -n __fish_use_subcommand -a set -d 'change limits until the next reload'
-complete -c connlimit -n __fish_use_subcommand -a suggest -d 'which limit would refuse how many'
-complete -c connlimit -n __fish_use_subcommand -a metrics -d 'for Prometheus'
+complete -c connlimit -n __fish_use_subcommand -a suggest -d 'which limit to choose'
+complete -c connlimit -n __fish_use_subcommand -a metrics -d 'metrics for Prometheus'
 complete -c connlimit -n __fish_use_subcommand -a sync -d 'one limit over many machines'
 complete -c connlimit -n __fish_use_subcommand -a help -d 'help on a command'
 

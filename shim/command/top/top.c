@@ -18,9 +18,9 @@
 static const char help[] =
     "usage: connlimit top [--delay SECONDS] [TABLE | PID]\n"
     "\n"
-    "Who holds what, live: each daemon under limits and its clients, of one table or\n"
-    "of the process PID. Counts are compared with the kernel each time. 'h' shows the\n"
-    "keys: sort by any column, filter, one client's connections.\n"
+    "Shows each daemon under limits and its clients, live. Counts are compared with\n"
+    "the kernel each time. 'h' shows the keys: sort by any column, filter, list or\n"
+    "end a client's connections.\n"
     "\n"
     "  --delay SECONDS  how often to look, 1 to 3600 (1); less often if slow\n"
     "\n"
