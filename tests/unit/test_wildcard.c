@@ -219,6 +219,10 @@ static void what_is_open_is_searched_for_once(void **state)
 
 	(void)state;
 	fill(arrived, "127.0.0.1", "127.0.0.1");
+	if (kernel_way() != KERNEL_SOCK_DIAG) {
+		end_all(arrived, LIMIT);
+		return; /* without netlink nothing is looked up */
+	}
 	assert_int_equal(searches_are_paid_until(), 0);
 	end_all(arrived, LIMIT);
 	assert_int_equal(check_all(&table), LIMIT);
