@@ -78,8 +78,8 @@ wrong() { # STATUS TEXT COMMAND...
 	[[ $output == *"of other users (root) may be read only by them and by root"* ]]
 	wrong 77 "may be read only by them and by root" "${other[@]}" reload "test-$port"
 	wrong 77 "may be read only by them and by root" "${other[@]}" set "test-$port" per-ip=3
-	wrong 0 "of other users not shown" "${other[@]}" status
-	wrong 0 '"tables": [' "${other[@]}" status --json
+	wrong 77 "of other users not shown" "${other[@]}" status
+	wrong 77 '"tables": [' "${other[@]}" status --json
 	[[ $output != *"test-$port"* ]]
 	wrong 77 "no file can be made beside it: Permission denied" "${other[@]}" metrics --output "$here/x.prom"
 }

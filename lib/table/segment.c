@@ -125,7 +125,7 @@ bool segment_attach_id(struct segment *segment, int id, bool read_only)
 	return door_shmctl(id, IPC_STAT, &facts) == 0 && attach(segment, id, facts.shm_segsz, read_only ? SHM_RDONLY : 0);
 }
 
-bool segment_attach_file(struct segment *segment, int descriptor, size_t size)
+bool segment_attach_file(struct segment *segment, int descriptor, size_t size, bool read_only)
 {
 	struct stat facts;
 
@@ -136,7 +136,7 @@ bool segment_attach_file(struct segment *segment, int descriptor, size_t size)
 		errno = EINVAL;
 		return false;
 	}
-	void *base = door_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor);
+	void *base = door_mmap(NULL, size, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_SHARED, descriptor);
 	if (base == MAP_FAILED)
 		return false;
 	*segment = (struct segment){.id = -1, .base = base, .size = size};
@@ -194,6 +194,7 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 		facts = (struct segment_facts){
 		    .id = id,
 		    .owner = found.shm_perm.uid,
+		    .creator = found.shm_perm.cuid,
 		    .size = found.shm_segsz,
 		    .maker = found.shm_cpid,
 		    .last = found.shm_lpid,

@@ -38,7 +38,7 @@ bool segment_anonymous(struct segment *segment, size_t size);
 bool segment_attach_id(struct segment *segment, int id, bool read_only);
 
 /* Maps `size` bytes of an open file that is somebody's shared memory. */
-bool segment_attach_file(struct segment *segment, int descriptor, size_t size);
+bool segment_attach_file(struct segment *segment, int descriptor, size_t size, bool read_only);
 
 /* Unmaps; when `last_removes` and nobody else has it mapped, the segment is removed. */
 void segment_detach(struct segment *segment, bool last_removes);
@@ -51,6 +51,7 @@ void segment_retire(const struct segment *segment);
 struct segment_facts {
 	int id;
 	uid_t owner;
+	uid_t creator; /* an owner can give a segment away (IPC_SET), but not the word of who made it */
 	size_t size;
 	pid_t maker;
 	pid_t last;

@@ -7,6 +7,7 @@
 #include "process/real.h"
 #include "process/reload.h"
 #include "process/report.h"
+#include "process/start_page.h"
 #include "calls/signals.h"
 
 #include "values/alive.h"
@@ -95,6 +96,7 @@ static void opened(int state)
 {
 	fork_watch();
 	own_program_learn();
+	start_page_keep(settings.start.file);
 	maker = atomic_load(&limiter_of_process.header->maker);
 	atomic_store_explicit(&limiter_state, state, memory_order_release);
 	if (state == LIMITER_OPEN)
