@@ -239,7 +239,7 @@ void connlimit_free(connlimit *limiter, connlimit_handle *handle)
 	int kept = errno;
 
 	if (held != 0)
-		table_drop(&limiter->table, held);
+		table_release(&limiter->table, held);
 	errno = kept;
 }
 

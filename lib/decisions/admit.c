@@ -1,5 +1,7 @@
 /* Admission and release: what the interposed calls and the C library do with a connection. */
 #include "decisions/check.h"
+#include "decisions/pace.h"
+#include "kernel/kernel.h"
 #include "table/arrived.h"
 #include "table/clients.h"
 #include "values/clock.h"
@@ -38,6 +40,9 @@ struct attempt {
 	uint32_t limit;		/* of that, what is enforced: none any more once the refusal was observed */
 	uint32_t total;
 	uint32_t fleet; /* what the fleet's limit leaves to this machine; LIMIT_NONE without one */
+	uint32_t doubtful;	  /* of the client's connections, where the kernel cannot say more: they do not count */
+	uint32_t doubtful_of_all; /* the same for the total */
+	bool unverified;
 	bool observed;	/* would have been refused; goes on without limits */
 	bool paid;	/* the rate's token is taken */
 	uint32_t entry;
@@ -78,7 +83,7 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 		return true;
 	if (client_stands && total_stands && atomic_load(&table->header->current) == attempt->limits.version)
 		return true;
-	record_free(table, slot, record_state(record_generation(claimed), RECORD_OPEN, 1), &entry);
+	record_free(table, slot, record_state(record_generation(claimed), RECORD_OPEN, 0), &entry);
 	client_uncount(table, attempt->entry, generation);
 	total_uncount(table, total);
 	*held = 0;
@@ -100,6 +105,17 @@ static bool wants_local(const struct table *table, const struct attempt *attempt
 	return attempt->total != LIMIT_NONE && total >= attempt->total / 2;
 }
 
+/* A limit with what does not count against it. */
+static uint32_t raised(uint32_t limit, uint32_t by)
+{
+	return limit < LIMIT_MOST - by ? limit + by : limit;
+}
+
+static uint32_t client_limit(const struct attempt *attempt)
+{
+	return raised(attempt->fleet < attempt->limit ? attempt->fleet : attempt->limit, attempt->doubtful);
+}
+
 /* Counts and records. COUNT_LOST: start anew. COUNT_FULL: attempt->reason tells which limit was reached. */
 static enum counted try_admit(struct table *table, struct attempt *attempt, uint64_t word, reference *held)
 {
@@ -108,7 +124,7 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 
 	*held = 0;
 	attempt->reason = REFUSED_NOT;
-	uint32_t limit = attempt->fleet < attempt->limit ? attempt->fleet : attempt->limit;
+	uint32_t limit = client_limit(attempt);
 	/* Before it is counted, so that count and slot are not a system call apart. */
 	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
 	if (count < limit && wants_local(table, attempt, count, limit) && !connection_ask_local(table, attempt->connection) &&
@@ -120,7 +136,7 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 	if (counted != COUNTED)
 		return counted;
 	point_reached(POINT_COUNTED);
-	enum counted among_all = total_count(table, attempt->total, &total);
+	enum counted among_all = total_count(table, raised(attempt->total, attempt->doubtful_of_all), &total);
 	if (among_all != COUNTED) {
 		client_uncount(table, attempt->entry, generation);
 		attempt->reason = REFUSED_TOTAL;
@@ -149,6 +165,33 @@ static COLD enum checked check_reason(struct table *table, const struct attempt 
 	return check_client(table, attempt->entry, attempt->connection);
 }
 
+/* After a check: whether the limit that was reached is reached no more. Another process may have cleared the dead meanwhile, or
+ * a connection has ended. */
+static COLD bool has_room(const struct table *table, const struct attempt *attempt)
+{
+	const struct client_entry *entry = &table->entry[attempt->entry];
+
+	if (attempt->reason == REFUSED_RATE)
+		return false;
+	if (attempt->reason == REFUSED_TOTAL)
+		return (atomic_load(&table->header->total) & CLIENT_COUNT) < raised(attempt->total, attempt->doubtful_of_all);
+	uint64_t word = atomic_load(&entry->word);
+	return atomic_load(&entry->fingerprint) != attempt->fingerprint || (word & CLIENT_COUNT) < client_limit(attempt);
+}
+
+/* Where the kernel cannot be asked in any way, what is open for certain limits, and what is doubtful refuses nobody. */
+static COLD bool leave_out_doubtful(const struct table *table, struct attempt *attempt)
+{
+	bool total = attempt->reason == REFUSED_TOTAL;
+	uint32_t certain = check_certain(table, total ? ANY_CLIENT : attempt->entry);
+	uint64_t word = atomic_load(total ? &table->header->total : &table->entry[attempt->entry].word);
+	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
+
+	*(total ? &attempt->doubtful_of_all : &attempt->doubtful) = count > certain ? count - certain : 0;
+	attempt->unverified = true;
+	return has_room(table, attempt);
+}
+
 static COLD void note_refusal(struct table *table, const struct attempt *attempt, struct refusal *refusal)
 {
 	struct client_notes *notes = &table->notes[attempt->entry];
@@ -175,6 +218,9 @@ static inline void begin(struct table *table, struct attempt *attempt, struct co
 	attempt->connection = connection;
 	attempt->paid = false;
 	attempt->observed = false;
+	attempt->unverified = false;
+	attempt->doubtful = 0;
+	attempt->doubtful_of_all = 0;
 	attempt->applied = limits_apply(table, &attempt->limits, connection);
 	/* A rule may go by the local port. */
 	if (__builtin_expect(attempt->limits.rules != 0 && connection_lacks_port(connection), 0) &&
@@ -193,18 +239,36 @@ static COLD void start_anew(struct table *table, struct attempt *attempt, bool u
 {
 	uint64_t current = atomic_load(&table->header->current);
 
-	atomic_store_explicit(&table->notes[attempt->entry].pace.after, 0, memory_order_relaxed);
-	atomic_store_explicit(&table->header->total_pace.after, 0, memory_order_relaxed);
+	pace_forgive(&table->notes[attempt->entry].pace);
+	pace_forgive(&table->header->total_pace);
 	if (under_new_limits && attempt->limits.version != current)
 		begin(table, attempt, attempt->connection);
 	else
 		attempt->limits.version = current;
 }
 
+/* Whether one more would be a new peak, and some of the client's connections may be gone. */
+static inline bool peaks_in_doubt(const struct table *table, uint32_t entry, uint64_t word)
+{
+	const struct client_entry *client = &table->entry[entry];
+
+	return atomic_load_explicit(&client->doubtful, memory_order_relaxed) != 0 &&
+	       (word & CLIENT_COUNT) >= atomic_load_explicit(&client->peak, memory_order_relaxed);
+}
+
+static void note_unverified(struct table *table, const struct attempt *attempt, struct refusal *refusal)
+{
+	if (__builtin_expect(!attempt->unverified, 1))
+		return;
+	refusal->unverified = true;
+	atomic_fetch_add_explicit(&table->header->unverified, 1, memory_order_relaxed);
+}
+
 HOT enum verdict table_decide_arrival(struct table *table, struct connection *connection, reference *held,
 				      struct refusal *refusal)
 {
 	struct attempt attempt;
+	bool peak_checked = false;
 	int checks = 0;
 
 	*held = 0;
@@ -213,11 +277,16 @@ HOT enum verdict table_decide_arrival(struct table *table, struct connection *co
 	if (attempt.limits.mode == MODE_OFF)
 		return VERDICT_UNCOUNTED;
 	for (int tries = 0; tries < TRIES; tries++) {
-		enum checked checked = CHECK_BACKED_OFF;
+		enum checked checked = CHECK_PUT_OFF;
 		uint64_t word;
 
 		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
 			break;
+		if (__builtin_expect(peaks_in_doubt(table, attempt.entry, word), 0) && !peak_checked) {
+			peak_checked = true;
+			if (check_before_peak(table, attempt.entry, connection))
+				continue;
+		}
 		attempt.fleet = attempt.observed
 				    ? LIMIT_NONE
 				    : remote_leaves(table, &attempt.limits, connection, &attempt.applied, attempt.entry);
@@ -225,6 +294,7 @@ HOT enum verdict table_decide_arrival(struct table *table, struct connection *co
 		if (counted != COUNT_LOST)
 			limits_note(table, attempt.entry, &attempt.applied);
 		if (counted == COUNTED) {
+			note_unverified(table, &attempt, refusal);
 			if (*held != 0)
 				return VERDICT_ADMITTED;
 			break;
@@ -238,12 +308,18 @@ HOT enum verdict table_decide_arrival(struct table *table, struct connection *co
 				break;
 			continue;
 		}
-		if (checks++ < CHECKS && (checked = check_reason(table, &attempt)) == CHECK_FREED) {
-			tries = 0;
-			continue;
+		if (checks++ < CHECKS) {
+			checked = check_reason(table, &attempt);
+			/* A check that was put off here is not one that could not be made. */
+			if (checked == CHECK_PUT_OFF && kernel_way() == KERNEL_UNREACHABLE)
+				checked = CHECK_BLIND;
+			if (checked == CHECK_FREED || has_room(table, &attempt) ||
+			    (checked == CHECK_BLIND && leave_out_doubtful(table, &attempt))) {
+				tries = 0;
+				continue;
+			}
 		}
-		if (checked == CHECK_BLIND)
-			atomic_fetch_add_explicit(&table->header->unverified, 1, memory_order_relaxed);
+		note_unverified(table, &attempt, refusal);
 		note_refusal(table, &attempt, refusal);
 		if (!refusal->observed) {
 			/* The token was taken by an attempt that had to start anew. */
@@ -277,164 +353,57 @@ enum verdict table_admit(struct table *table, const struct connection *connectio
 	return table_decide(table, connection, held, &refusal);
 }
 
-/* The state of a held record. False if it is gone. */
-static bool still_held(const struct table *table, reference held, uint64_t *state)
+/* The slot of a record that is still there, else the table's capacity. */
+static inline uint32_t slot_held(const struct table *table, reference held)
 {
-	if (held == 0 || slot_of(held) >= table->capacity)
-		return false;
-	*state = atomic_load(&table->record[slot_of(held)].state);
-	return record_kind(*state) == RECORD_OPEN && record_generation(*state) == generation_of(held);
+	uint32_t slot = slot_of(held);
+
+	return held != 0 && slot < table->capacity &&
+		       record_generation(atomic_load_explicit(&table->record[slot].state, memory_order_relaxed)) == generation_of(held)
+		   ? slot
+		   : table->capacity;
 }
 
-bool table_hold(struct table *table, reference held)
+HOT uint32_t table_closing(struct table *table, reference held)
 {
-	uint64_t state;
+	uint32_t slot = slot_held(table, held);
 
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
-		/* At the most that fits, the number stays: the record is then dropped by the kernel's word alone. */
-		if ((state & RECORD_REFERENCES) == RECORD_REFERENCES)
-			return true;
-		point_reached(POINT_SWAP);
-		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state + 1))
-			return true;
-	}
-	return false;
+	if (slot == table->capacity)
+		return UINT32_MAX;
+	uint32_t holder = atomic_load_explicit(&table->record[slot].holder, memory_order_relaxed);
+	if (holder != 0 && holder == table->pid)
+		atomic_store_explicit(&table->record[slot].holder, 0, memory_order_relaxed);
+	return holder;
 }
 
-bool table_since(const struct table *table, reference held, uint32_t *seconds)
+void table_holds_on(struct table *table, reference held, uint32_t from, uint32_t to)
 {
-	uint64_t state;
+	uint32_t slot = slot_held(table, held);
 
-	if (!still_held(table, held, &state))
-		return false;
-	*seconds = table->record[slot_of(held)].since;
-	return true;
+	if (slot < table->capacity)
+		atomic_compare_exchange_strong(&table->record[slot].holder, &from, to);
 }
 
-static _Atomic uint32_t *closing_place(struct table *table, reference held)
+HOT void table_release(struct table *table, reference held)
 {
-	if (held == 0 || slot_of(held) >= table->capacity)
-		return NULL;
-	uint32_t owner = atomic_load_explicit(&table->owner[slot_of(held)], memory_order_relaxed);
-	return owner != 0 ? &table->header->closing[(owner - 1) % CLOSING].slot : NULL;
+	uint32_t slot = slot_held(table, held);
+
+	point_reached(POINT_SWAP);
+	if (slot < table->capacity)
+		record_release(table, slot, record_state(generation_of(held), RECORD_OPEN, 0));
 }
 
-HOT void table_closing(struct table *table, reference held)
+void table_doubt(struct table *table, reference held)
 {
-	_Atomic uint32_t *place = closing_place(table, held);
+	uint32_t slot = slot_held(table, held);
 
-	if (place != NULL)
-		atomic_store_explicit(place, slot_of(held) + 1, memory_order_release);
-}
-
-static void drop(struct table *table, reference held)
-{
-	uint64_t state;
-
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
-		uint64_t references = state & RECORD_REFERENCES;
-
-		if (references == RECORD_REFERENCES)
-			return;
-		point_reached(POINT_SWAP);
-		if (references > 1) {
-			if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - 1))
-				return;
-			continue;
-		}
-		if (record_release(table, slot_of(held), state) || atomic_load(&table->record[slot_of(held)].state) == state)
-			return;
-	}
-}
-
-HOT void table_drop(struct table *table, reference held)
-{
-	_Atomic uint32_t *place = closing_place(table, held);
-
-	drop(table, held);
-	/* After the count has fallen, not before. */
-	if (place != NULL && atomic_load_explicit(place, memory_order_relaxed) == slot_of(held) + 1)
-		atomic_store_explicit(place, 0, memory_order_release);
-}
-
-void table_let_fly(struct table *table, reference held)
-{
-	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
-	uint64_t state;
-
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
-		if ((state & RECORD_FLIGHT) == RECORD_FLIGHT)
-			return;
-		point_reached(POINT_SWAP);
-		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state + one))
-			return;
-	}
-}
-
-bool table_drop_unless_last(struct table *table, reference held)
-{
-	uint64_t state;
-
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state) && (state & RECORD_REFERENCES) > 1; swaps++) {
-		if ((state & RECORD_REFERENCES) == RECORD_REFERENCES)
-			return true;
-		point_reached(POINT_SWAP);
-		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - 1))
-			return true;
-	}
-	return false;
-}
-
-bool table_land(struct table *table, reference held)
-{
-	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
-	uint64_t state;
-
-	for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state) && (state & RECORD_FLIGHT) != 0; swaps++) {
-		point_reached(POINT_SWAP);
-		if (atomic_compare_exchange_weak(&table->record[slot_of(held)].state, &state, state - one))
-			return true;
-	}
-	return false;
-}
-
-/* `a` as it was recorded. */
-static bool same_connection(const struct connection *a, const struct connection *b)
-{
-	return endpoint_same(&a->peer, &b->peer) &&
-	       (connection_lacks_address(a) ? a->local.port == b->local.port : endpoint_same(&a->local, &b->local));
-}
-
-reference table_adopt(struct table *table, const struct connection *connection)
-{
-	const uint64_t one = UINT64_C(1) << RECORD_FLIGHT_SHIFT;
-	uint32_t extent = record_extent(table);
-	struct limits limits;
-	uint32_t entry;
-	uint64_t word;
-
-	limits_read(table, &limits);
-	struct network network = limits_client_of(&limits, connection);
-	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
-		return 0;
-	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;
-	     slot = record_next(table, entry, slot + 1, extent)) {
-		struct connection found;
-		uint64_t state;
-
-		if (!record_read(table, slot, &state, &found) || !same_connection(&found, connection))
-			continue;
-		reference held = (reference)record_generation(state) << 32 | (slot + 1);
-		for (int swaps = 0; swaps < SWAPS_MOST && still_held(table, held, &state); swaps++) {
-			bool flying = (state & RECORD_FLIGHT) != 0;
-			if (!flying && (state & RECORD_REFERENCES) == RECORD_REFERENCES)
-				return held;
-			point_reached(POINT_SWAP);
-			if (atomic_compare_exchange_weak(&table->record[slot].state, &state, flying ? state - one : state + 1))
-				return held;
-		}
-	}
-	return 0;
+	if (slot == table->capacity)
+		return;
+	record_doubt(table, slot, generation_of(held));
+	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
+	/* What was let go last is asked about first. */
+	if (owner != 0 && owner <= table->entries)
+		pace_go_on_at(&table->notes[owner - 1].pace, slot);
 }
 
 static uint32_t count_of(const struct table *table, const struct connection *connection)

@@ -57,7 +57,12 @@ bool inquiry_believes(const struct inquiry *inquiry, const struct connection *co
 
 bool inquiry_release(struct table *table, struct inquiry *inquiry, uint32_t slot, uint64_t state)
 {
-	(void)inquiry;
+	const struct record *record = &table->record[slot];
+	uint32_t holder = atomic_load_explicit(&record->holder, memory_order_relaxed);
+
+	/* Who is not in the table's pid namespace sees nobody who holds anything, and leaves that to those who do. */
+	if (holder != 0 && (table->pid == 0 || process_holds_seen(&inquiry->seen, holder, record->since)))
+		return false;
 	return record_release(table, slot, state);
 }
 

@@ -5,27 +5,31 @@
 #include "table/table.h"
 
 enum checked {
-	CHECK_FREED,	  /* something was dead or miscounted: decide again */
-	CHECK_NOTHING,	  /* all of it is open: the count is right */
-	CHECK_BACKED_OFF, /* a check found nothing moments ago and is not repeated yet */
-	CHECK_BLIND,	  /* the kernel could not be asked: only the table's word is there */
+	CHECK_FREED,   /* something was gone or miscounted: decide again */
+	CHECK_NOTHING, /* all of it is open, as far as can be proven */
+	CHECK_PUT_OFF, /* the last checks are not paid for yet (pace.h) */
+	CHECK_BLIND,   /* the kernel cannot be asked in any way */
 };
 
-/* Checks one client's records, on account of `control`, a connection known to be open at this moment. A check that finds
- * nothing is paid for with CHECK_WAIT, or with 50 times the CPU that it took if that is more, so that they stay under 2 % of
- * one CPU; a client may be CHECK_AHEAD in debt before it has to wait. So the kernel is asked at once for whoever comes back a
- * few times after a refusal, and seldom for one that keeps at it. The checks of all clients together are held to as much
- * (check.c). One that finds something settles the debt. */
+/* Checks one client's records, on account of `control`, a connection known to be open at this moment. At most CHECKED_MOST
+ * (check.c) at once; the next check goes on behind them. */
 enum { CHECK_WAIT = 50, CHECK_AHEAD = 800 }; /* ms */
 enum checked check_client(struct table *table, uint32_t entry, struct connection *control);
 
-/* The same for the connections of all clients, before one is refused by the limit on the total. At most CHECKED_MOST (check.c)
- * at once; the next check goes on behind them. */
+/* The same for the connections of all clients, before one is refused by the limit on the total. */
 enum checked check_total(struct table *table, struct connection *control);
 
 /* Before a connection goes uncounted because no slot is free: are there any that nobody will ever give back? Bounded and paced
  * like the checks before a refusal. */
 enum checked check_room(struct table *table, struct connection *control);
+
+/* Before an admission makes a new peak of a client that has doubtful records: is one of them gone? Asked about are the one that
+ * was marked last, which is the one that ended where sessions follow each other, and then a few in rotation. */
+bool check_before_peak(struct table *table, uint32_t entry, struct connection *control);
+
+/* The records of a client, or of any, that are open for certain: not doubtful, and held by a process that lives. For decisions
+ * without the kernel's word. */
+uint32_t check_certain(const struct table *table, uint32_t entry);
 
 /* Finds the count of all connections from the slots, after counting was turned on. False if others changed it all the time. */
 bool check_total_unknown(struct table *table);

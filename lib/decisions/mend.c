@@ -16,6 +16,17 @@ void mend_slot(struct table *table, uint32_t slot, uint64_t state)
 		record_unclaim(table, slot, claimed);
 }
 
+/* A claimer in another pid namespace than the table's has put 0 for its pid, and one of another is not told what lives in it. */
+bool mend_claimed_by_dead(struct table *table, uint32_t slot, uint64_t state)
+{
+	uint32_t pid = (uint32_t)(state & RECORD_PID);
+
+	if (record_kind(state) != RECORD_CLAIMED || pid == 0 || table->pid == 0 || process_alive(pid))
+		return false;
+	mend_slot(table, slot, state);
+	return true;
+}
+
 /* Slots that owner[] gives to a client, or to any, on the way freeing those whose claimer died. */
 static uint32_t count_slots(struct table *table, uint32_t entry)
 {
@@ -26,10 +37,9 @@ static uint32_t count_slots(struct table *table, uint32_t entry)
 	     slot = record_next(table, entry, slot + 1, extent)) {
 		uint64_t state = atomic_load(&table->record[slot].state);
 
-		if (record_kind(state) == RECORD_FREE ||
-		    (record_kind(state) == RECORD_CLAIMED && !process_alive((uint32_t)(state & RECORD_PID))))
+		if (record_kind(state) == RECORD_FREE)
 			mend_slot(table, slot, state);
-		else
+		else if (record_is_held(state) || (!mend_claimed_by_dead(table, slot, state) && (state & RECORD_PID) != 0))
 			slots++;
 	}
 	return slots;

@@ -102,8 +102,6 @@ struct settings_error {
 	char text[512];
 	size_t position; /* bytes from the value's start to what is wrong in it */
 	bool placed;	 /* the caller says where that is: "(at character N)" is left out */
-	size_t place;	 /* bytes of the text that say where in a file it is */
-	bool secret;	 /* what follows these may quote a file that not everyone may read */
 };
 
 struct setting {

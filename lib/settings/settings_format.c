@@ -66,6 +66,21 @@ static void add_rule(struct text *text, const struct rule *rule)
 	}
 }
 
+/* Texts may come out of shared memory and go to somebody's terminal: what would steer that is shown as '?', as are the control
+ * characters that UTF-8 writes in two bytes. */
+static void add_printable(struct text *text, const char *from, size_t most)
+{
+	for (size_t i = 0; i < most && from[i] != '\0'; i++) {
+		unsigned char c = (unsigned char)from[i];
+		bool two_bytes =
+		    c == 0xc2 && i + 1 < most && (unsigned char)from[i + 1] >= 0x80 && (unsigned char)from[i + 1] < 0xa0;
+		char one[2] = {c < ' ' || c == 0x7f || two_bytes ? '?' : from[i], '\0'};
+
+		text_add(text, one);
+		i += two_bytes ? 1 : 0;
+	}
+}
+
 static void add_refuse(struct text *text, const struct settings *settings)
 {
 	static const char *const ways[] = {"reset", "close", "http", "text:"};
@@ -77,7 +92,7 @@ static void add_refuse(struct text *text, const struct settings *settings)
 		if (*c == '\n' || *c == '\r' || *c == '\t' || *c == '\\')
 			text_add(text, *c == '\n' ? "\\n" : *c == '\r' ? "\\r" : *c == '\t' ? "\\t" : "\\\\");
 		else
-			text_add_escaped(text, c, 1);
+			add_printable(text, c, 1);
 	}
 }
 
@@ -142,8 +157,8 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 	case SETTING_REFUSE: add_refuse(&text, settings); break;
 	case SETTING_MODE: text_add(&text, settings->mode <= MODE_OFF ? modes[settings->mode] : "?"); break;
 	case SETTING_LOG: text_add(&text, settings->log <= LOG_TO_NOWHERE ? logs[settings->log] : "?"); break;
-	case SETTING_FILE: text_add_escaped(&text, settings->file, strnlen(settings->file, PATH_MOST)); break;
-	case SETTING_TABLE: text_add_escaped(&text, settings->table, strnlen(settings->table, TABLE_NAME_MOST)); break;
+	case SETTING_FILE: add_printable(&text, settings->file, PATH_MOST); break;
+	case SETTING_TABLE: add_printable(&text, settings->table, TABLE_NAME_MOST); break;
 	case SETTING_CAPACITY: text_add_number(&text, settings->capacity); break;
 	case SETTING_SIGNAL: add_signal(&text, settings->signal); break;
 	case SETTINGS: break;

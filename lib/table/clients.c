@@ -1,5 +1,6 @@
 #include "table/clients.h"
 
+#include "values/clock.h"
 #include "values/point.h"
 
 #include <string.h>
@@ -78,12 +79,17 @@ bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entr
 	return find_in(table, &places, fingerprint, entry, word);
 }
 
-/* What is lost when a new client takes an entry of count 0: nothing, a client's history, or what the fleet said of one. */
+/* What is lost when a new client takes an entry of count 0: nothing, a client's history, or what still decides about it: what the
+ * fleet said of it, or tokens that it has taken. */
 static unsigned loss(const struct table *table, uint32_t entry, uint64_t fingerprint)
 {
 	if (fingerprint == 0)
 		return 0;
-	return atomic_load_explicit(&table->entry[entry].remote, memory_order_relaxed) == 0 ? 1 : 2;
+	uint64_t tokens = atomic_load_explicit(&table->notes[entry].tokens, memory_order_relaxed);
+	if (atomic_load_explicit(&table->entry[entry].remote, memory_order_relaxed) != 0 ||
+	    (tokens != 0 && tokens > clock_us()))
+		return 2;
+	return 1;
 }
 
 /* The place for a new client: where least is lost, in the emptier bucket; but in the first as long as half of that is free, as
@@ -170,11 +176,12 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&table->entry[entry].peak, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->observed, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->pace.after, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->pace.word, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->shown_refused, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->shown_at, 0, memory_order_relaxed);
 	atomic_store_explicit(&table->entry[entry].limit, LIMIT_NONE, memory_order_relaxed);
 	atomic_store_explicit(&table->entry[entry].by_rule, 0, memory_order_relaxed);
+	atomic_store_explicit(&table->entry[entry].doubtful, 0, memory_order_relaxed);
 	atomic_store_explicit(&table->entry[entry].remote, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
 }

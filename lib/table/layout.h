@@ -60,8 +60,9 @@ struct client_entry {
 	_Atomic uint32_t limit;	 /* the limit that last applied, LIMIT_NONE for none */
 	_Atomic uint32_t peak;	 /* most connections counted at once */
 	_Atomic uint32_t remote; /* connections that other nodes of the fleet hold, while header->remote_until is not past */
-	_Atomic uint8_t by_rule; /* the limit came from a rule */
-	uint8_t unused[3];
+	_Atomic uint8_t by_rule;  /* the limit came from a rule */
+	_Atomic uint8_t doubtful; /* a record of the client may be: set by every mark, cleared by a check that finds none */
+	uint8_t unused[2];
 } __attribute__((aligned(32)));
 
 enum { BUCKET = 8 };
@@ -71,7 +72,6 @@ enum { BUCKET = 8 };
  * gives up leaves a count or a reference too many, never one too few. */
 enum { SWAPS_MOST = 1000 };
 enum { ARRIVED = 16 }; /* local addresses remembered */
-enum { CLOSING = 32 }; /* places for connections being closed, each on a cache line of its own */
 
 #define CLIENT_COUNT UINT64_C(0xffffff)
 #define CLIENT_TENTATIVE UINT64_C(0x1000000)
@@ -85,11 +85,10 @@ enum { CLOSING = 32 }; /* places for connections being closed, each on a cache l
 #define TOTAL_COUNTING CLIENT_TENTATIVE
 #define TOTAL_UNKNOWN CLIENT_COUNT
 
-/* When the kernel is asked next about a client's connections, or about all. */
-struct check_pace {
-	_Atomic uint32_t after; /* ms of clock_ms, low 32 bits: until when the fruitless checks are paid for (check.h); 0: none
-				   was since one that found something */
-	_Atomic uint32_t from;	/* slot where the next check goes on */
+/* Until when what the kernel was asked about a client, or about all, is paid for, and the slot where the next check goes on;
+ * see pace.h. 0: never asked. */
+struct pace {
+	_Atomic uint64_t word;
 };
 
 /* What is known of a client beside its count. Advice only: it may belong to the entry's former client for a moment, and is
@@ -99,7 +98,7 @@ struct client_notes {
 	_Atomic uint64_t refused;
 	_Atomic uint64_t observed; /* would have been refused, mode observe */
 	_Atomic uint64_t tokens;   /* the rate's bucket (rate.h) */
-	struct check_pace pace;
+	struct pace pace;
 	_Atomic uint32_t shown_refused; /* low bits of `refused` and `observed` together, when one was last logged */
 	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
 	_Atomic uint8_t prefix;		/* 0..128, as in struct network, or NETWORK_UID */
@@ -111,40 +110,45 @@ struct client_notes {
  * A connection's record is a slot: owner[slot] and record[slot]. owner is the client's entry + 1, or 0 for nobody; it lies
  * apart, four bytes a slot, so that all slots of a client are found by running over it. `state` holds, from the low bits:
  *
- *     OPEN:     references  15 bits  descriptors known to hold it
- *               in flight   15 bits  of those, how many no process has in its descriptor map (passed on, kept over exec)
- *     CLAIMED:  pid         30 bits  of the process that is filling or emptying the slot
- *     kind       2 bits   FREE, CLAIMED, OPEN
+ *     pid        30 bits  CLAIMED: of the process that is filling or emptying the slot, in the table's pid namespace; 0: it
+ *                         is in another one. Otherwise 0
+ *     kind        2 bits  FREE, CLAIMED, OPEN, DOUBTFUL
  *     generation 32 bits  raised by every claim; a reference names slot and generation, so an old one finds nothing
  *
- *     FREE -> CLAIMED -> owner set -> fields written -> OPEN          (admission)
- *     OPEN, last reference -> CLAIMED -> owner cleared -> FREE        (release; also by check.c when the kernel knows it no
- * more)
+ *     FREE -> CLAIMED -> owner set -> fields written -> OPEN   (admission)
+ *     OPEN -> CLAIMED -> owner cleared -> FREE                 (its one holder closed it, and knows that it was the one)
+ *     OPEN -> DOUBTFUL                                         (who holds it is not known any more: it was copied, passed on, or
+ *                                                              closed by a process that had forked)
+ *     OPEN or DOUBTFUL -> CLAIMED -> owner cleared -> FREE     (the kernel knows the connection no more, and `holder` is gone)
+ *
+ * There is no way back from DOUBTFUL to OPEN: whoever holds the connection may let go unseen at any moment. A death leaves a
+ * record OPEN or DOUBTFUL, which the kernel decides about later, or CLAIMED. A slot CLAIMED by a pid that no longer exists is
+ * set free by mend.c. One that was claimed out of another pid namespace is nobody's to judge: it counts for no client, and is
+ * lost if its claimer died in those nanoseconds. Fields are written only between CLAIMED and OPEN; the swap to OPEN fails if the
+ * slot was taken away meanwhile, and the admission starts anew.
+ *
+ * `holder` is the process that is known to hold the connection, by its pid in the table's namespace: the one that accepted it,
+ * or the child that it made for it; 0 when nobody is known. While it lives and has not closed, the daemon is at work for the
+ * client, whatever the client has done to the connection meanwhile. Written by the holder, and by its parent at the fork.
  *
  * `local` has its port alone, and an address of zeros, where the address was not asked for: at a listener on the wildcard
  * address, while the client held less than half of what it may (admit.c). The kernel is asked about such a connection under the
- * addresses at which others arrived, and if it is not found there, it is searched for among all that the kernel has (check.c).
- *
- * A slot found CLAIMED by a pid that no longer exists is set free by check.c. Fields are written only between CLAIMED and OPEN;
- * the swap to OPEN fails if the slot was taken away meanwhile, and the admission starts anew. */
+ * addresses at which others arrived, and if it is not found there, it is searched for among all that the kernel has (check.c). */
 struct record {
 	_Atomic uint64_t state;
-	uint32_t since; /* seconds of clock_ms when accepted */
+	uint32_t since; /* clock_since when accepted */
 	uint32_t interface;
 	struct address peer;
 	struct address local;
 	uint16_t peer_port;
 	uint16_t local_port;
-	uint32_t pid;	  /* of the process that accepted it */
+	_Atomic uint32_t holder;
 	uint32_t network; /* as in struct connection, by which the kernel is asked */
 	uint32_t mptcp;
 } __attribute__((aligned(64)));
 
-enum record_kind { RECORD_FREE, RECORD_CLAIMED, RECORD_OPEN };
+enum record_kind { RECORD_FREE, RECORD_CLAIMED, RECORD_OPEN, RECORD_DOUBTFUL };
 
-#define RECORD_REFERENCES UINT64_C(0x7fff)
-#define RECORD_FLIGHT_SHIFT 15
-#define RECORD_FLIGHT (UINT64_C(0x7fff) << RECORD_FLIGHT_SHIFT)
 #define RECORD_PID UINT64_C(0x3fffffff)
 #define RECORD_KIND_SHIFT 30
 #define RECORD_GENERATION_SHIFT 32
@@ -208,9 +212,11 @@ struct arrived {
  * `magic` last. */
 struct table_header {
 	_Atomic uint64_t magic;
+	_Atomic uint64_t ticket; /* while it is being made: whose turn it is (table.c); 0 is not known yet */
 	_Atomic uint64_t secret[2];
 	_Atomic uint64_t born;	  /* ms of clock_ms */
 	_Atomic uint64_t network; /* inode of the maker's network namespace, 0 if /proc did not say */
+	_Atomic uint64_t pids;	  /* inode of the maker's pid namespace, 0 likewise */
 	_Atomic uint32_t maker;	  /* pid */
 	char name[TABLE_NAME_MOST + 1];
 	char program[64]; /* basename of what made it, for people */
@@ -226,6 +232,9 @@ struct table_header {
 	_Atomic uint32_t steered;
 	struct limit_brief brief[LIMIT_BLOCKS];
 
+	/* The last token taken (shim's sole holding): every process of the daemon has others. */
+	_Alignas(64) _Atomic uint64_t tokens;
+
 	_Alignas(64) _Atomic uint64_t sequence; /* of limits, the last one taken */
 	_Atomic uint32_t started;		/* START_WRITTEN, or the pid of the process that is writing the start block */
 	_Atomic uint64_t reloaded;		/* ms of the last reload, 0 if there was none */
@@ -233,9 +242,10 @@ struct table_header {
 	char failure[256];			/* what it said */
 
 	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
-	struct check_pace total_pace;
-	struct check_pace room_pace;   /* of the search for slots in a full table */
-	struct check_pace search_pace; /* of searches among all of the kernel's connections */
+	struct pace total_pace;
+	struct pace all_pace;	 /* of all clients' checks together */
+	struct pace room_pace;   /* of the search for slots in a full table */
+	struct pace search_pace; /* of searches among all of the kernel's connections */
 
 	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies
 	 * or hears nothing leaves a time that passes, and then only the machine's own limits hold. */
@@ -254,22 +264,13 @@ struct table_header {
 	_Atomic uint64_t checks;
 	_Atomic uint64_t check_us;	       /* CPU spent in them */
 	_Atomic uint64_t check_gone;	       /* records they dropped */
-	_Atomic uint64_t check_paid;	       /* us of clock_us until when the time they took is paid for (check.c) */
 	_Atomic uint64_t repaired;	       /* counts they lowered */
 	_Atomic uint64_t asked[ASKED_WAYS];    /* questions that the daemon had, by how the kernel was asked: enum kernel_way */
 	_Atomic uint64_t refused_for[REASONS]; /* of `refused` and `observed`, by enum refusal_reason */
 	_Atomic uint64_t log_tokens;	       /* bucket of lines logged about refusals (rate.h) */
-	_Atomic uint64_t unseen;	       /* programs executed with a listener and without us */
 	_Atomic uint64_t log_left_out;	       /* refusals since the last line that got none of their own */
 
 	struct arrived arrived[ARRIVED];
-
-	/* Connections being closed at this moment: slot + 1, by client's entry. The kernel lets a connection go before its
-	 * closer can drop the record, and the client may be back before the closer runs again. Only a hint: entries that share
-	 * a place lose it to each other, and a closer that died leaves it behind. */
-	struct {
-		_Alignas(64) _Atomic uint32_t slot;
-	} closing[CLOSING];
 };
 
 _Static_assert(sizeof(struct table_header) <= 4096, "one page: behind a system call, each costs");

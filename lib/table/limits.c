@@ -2,7 +2,6 @@
 #include "values/alive.h"
 #include "values/clock.h"
 #include "values/point.h"
-#include "values/text.h"
 #include "table/table.h"
 
 #include <errno.h>
@@ -166,16 +165,16 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 void limits_keep_start(struct table *table, const struct settings *settings)
 {
 	uint32_t before = atomic_load(&table->header->started);
+	uint32_t own = process_self();
 
 	/* Another process of this start is writing the same. */
-	if (before != 0 && before != START_WRITTEN && before != table->pid && process_alive(before))
+	if (before != 0 && before != START_WRITTEN && before != own && process_alive(before))
 		return;
-	if (!atomic_compare_exchange_strong(&table->header->started, &before, table->pid))
+	if (!atomic_compare_exchange_strong(&table->header->started, &before, own))
 		return;
 	point_reached(POINT_START_CLAIMED);
 	memcpy(&table->blocks[START_BLOCK].settings, settings, bytes_in_use(settings->rules));
 	point_reached(POINT_START_WRITTEN);
-	uint32_t own = table->pid;
 	atomic_compare_exchange_strong(&table->header->started, &own, START_WRITTEN);
 }
 
@@ -202,19 +201,9 @@ bool limits_start(const struct table *table, struct settings *settings)
 	return started == START_WRITTEN && atomic_load(&table->header->started) == START_WRITTEN;
 }
 
-void limits_failed(struct table *table, const struct settings_error *error)
+void limits_failed(struct table *table, const char *why)
 {
-	static const char secret[] = ": is wrong, as was said to who asked for the reload";
-	char why[sizeof(table->header->failure)] = "";
-	struct text text = text_begin(why, sizeof(why));
-
-	if (error->secret) {
-		text_add_escaped(&text, error->text, error->place);
-		text_add(&text, secret);
-	} else {
-		text_add(&text, error->text);
-	}
-	memcpy(table->header->failure, why, sizeof(why));
+	strncpy(table->header->failure, why, sizeof(table->header->failure) - 1);
 	atomic_store(&table->header->failed, clock_ms());
 }
 

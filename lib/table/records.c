@@ -145,17 +145,17 @@ HOT bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, ui
 
 	atomic_store_explicit(&table->owner[slot], entry + 1, memory_order_release);
 	point_reached(POINT_SLOT_OWNED);
-	record->since = clock_seconds();
+	record->since = clock_since();
 	record->interface = connection->peer.interface;
 	record->peer = connection->peer.address;
 	record->local = connection->local.address;
 	record->peer_port = connection->peer.port;
 	record->local_port = connection->local.port;
-	record->pid = table->pid;
+	atomic_store_explicit(&record->holder, table->pid, memory_order_relaxed);
 	record->network = connection->network;
 	record->mptcp = connection->mptcp;
 	point_reached(POINT_SLOT_WRITTEN);
-	if (!atomic_compare_exchange_strong(&record->state, &claimed, record_state(generation, RECORD_OPEN, 1)))
+	if (!atomic_compare_exchange_strong(&record->state, &claimed, record_state(generation, RECORD_OPEN, 0)))
 		return false;
 	point_reached(POINT_PUBLISHED);
 	*held = (reference)generation << 32 | (slot + 1);
@@ -207,6 +207,19 @@ HOT bool record_release(struct table *table, uint32_t slot, uint64_t state)
 	return true;
 }
 
+bool record_doubt(struct table *table, uint32_t slot, uint32_t generation)
+{
+	uint64_t open = record_state(generation, RECORD_OPEN, 0);
+	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
+	bool doubted = atomic_compare_exchange_strong(&table->record[slot].state, &open,
+						      record_state(generation, RECORD_DOUBTFUL, 0));
+
+	/* After the record is marked: who clears it then looks for such records. */
+	if (doubted && owner != 0 && owner <= table->entries)
+		atomic_store(&table->entry[owner - 1].doubtful, 1);
+	return doubted;
+}
+
 static uint32_t next_of_any(const uint32_t *owner, uint32_t from, uint32_t end)
 {
 	while (from < end && owner[from] == 0)
@@ -246,7 +259,7 @@ bool record_read(const struct table *table, uint32_t slot, uint64_t *state, stru
 	const struct record *record = &table->record[slot];
 
 	*state = atomic_load_explicit(&record->state, memory_order_acquire);
-	if (record_kind(*state) != RECORD_OPEN)
+	if (!record_is_held(*state))
 		return false;
 	*connection = (struct connection){
 	    .peer = {.address = record->peer, .port = record->peer_port, .interface = record->interface},
@@ -256,5 +269,5 @@ bool record_read(const struct table *table, uint32_t slot, uint64_t *state, stru
 	};
 	atomic_thread_fence(memory_order_acquire);
 	uint64_t after = atomic_load_explicit(&record->state, memory_order_relaxed);
-	return record_kind(after) == RECORD_OPEN && record_generation(after) == record_generation(*state);
+	return record_is_held(after) && record_generation(after) == record_generation(*state);
 }

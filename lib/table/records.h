@@ -1,4 +1,4 @@
-/* Slots: claiming, publishing, holding and freeing; see layout.h for their states. For lib's own use. */
+/* Slots: claiming, publishing, doubting and freeing; see layout.h for their states. For lib's own use. */
 #ifndef CONNLIMIT_RECORDS_H
 #define CONNLIMIT_RECORDS_H
 
@@ -19,6 +19,12 @@ static inline uint64_t record_state(uint32_t generation, enum record_kind kind, 
 	return (uint64_t)generation << RECORD_GENERATION_SHIFT | (uint64_t)kind << RECORD_KIND_SHIFT | low;
 }
 
+/* Whether there is a connection, certain or doubtful. */
+static inline bool record_is_held(uint64_t state)
+{
+	return record_kind(state) >= RECORD_OPEN;
+}
+
 /* Slots at and past this one were never used. */
 uint32_t record_extent(const struct table *table);
 
@@ -28,7 +34,7 @@ bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed);
 /* Gives a claimed slot back unused. */
 void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed);
 
-/* Fills a claimed slot and publishes it with one reference. False if the slot was taken from us meanwhile. */
+/* Fills a claimed slot and publishes it as OPEN, held by this process. False if the slot was taken from us meanwhile. */
 bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32_t entry, const struct connection *connection,
 		    reference *held);
 
@@ -39,13 +45,16 @@ bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *e
 /* As record_free, and lowers the client's count and the total. True if it was us who freed it. */
 bool record_release(struct table *table, uint32_t slot, uint64_t state);
 
+/* Makes an OPEN record of this generation DOUBTFUL. True if it was us who did. */
+bool record_doubt(struct table *table, uint32_t slot, uint32_t generation);
+
 /* For record_next: any client's slot. */
 #define ANY_CLIENT UINT32_MAX
 
 /* The next slot at or after `from` that belongs to the client, up to `end`; `end` if there is none. */
 uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end);
 
-/* A published slot's connection. False if it is not OPEN or changed while it was copied. */
+/* A published slot's connection. False if there is none or it changed while it was copied. */
 bool record_read(const struct table *table, uint32_t slot, uint64_t *state, struct connection *connection);
 
 #endif

@@ -74,17 +74,6 @@ static bool names(const struct table_header *header, const char *name)
 	return strnlen(header->name, sizeof(header->name)) < sizeof(header->name) && strcmp(header->name, name) == 0;
 }
 
-static bool fits(const void *base, size_t size, const char *name)
-{
-	const struct table_header *header = base;
-
-	if (capacity_of_size(size) == 0 || base == NULL)
-		return capacity_of_size(size) != 0;
-	uint64_t magic = atomic_load_explicit(&header->magic, memory_order_acquire);
-	/* 0: being made at this moment, or its maker died. Either way we finish it together. */
-	return magic == 0 || (magic == TABLE_MAGIC && names(header, name));
-}
-
 static void set_once(_Atomic uint64_t *word, uint64_t value)
 {
 	uint64_t expected = 0;
@@ -111,11 +100,25 @@ static void program_name(char *text, size_t size)
 	strncpy(text, name, size - 1);
 }
 
-uint64_t network_namespace(void)
+static uint64_t namespace(const char *path)
 {
 	struct stat facts;
 
-	return door_fstatat(AT_FDCWD, "/proc/self/ns/net", &facts, 0) == 0 ? facts.st_ino : 0;
+	return door_fstatat(AT_FDCWD, path, &facts, 0) == 0 ? facts.st_ino : 0;
+}
+
+uint64_t network_namespace(void)
+{
+	return namespace("/proc/self/ns/net");
+}
+
+void table_know_pid(struct table *table)
+{
+	uint64_t pids = atomic_load(&table->header->pids);
+	uint32_t pid = process_self();
+	bool same = pids != 0 ? namespace("/proc/self/ns/pid") == pids : atomic_load(&table->header->maker) == pid;
+
+	table->pid = same ? pid : 0;
 }
 
 static void prepare(struct table *table, const char *name, const struct settings *settings)
@@ -127,6 +130,7 @@ static void prepare(struct table *table, const char *name, const struct settings
 		set_once(&header->secret[1], random_word());
 		set_once(&header->born, clock_ms() + 1);
 		set_once(&header->network, network_namespace());
+		set_once(&header->pids, namespace("/proc/self/ns/pid"));
 		uint32_t nobody = 0;
 		atomic_compare_exchange_strong(&header->maker, &nobody, process_self());
 		strncpy(header->name, name, sizeof(header->name) - 1);
@@ -147,34 +151,27 @@ static bool settle(struct table *table, const char *name, const struct settings 
 	uint32_t capacity = capacity_of_size(table->segment.size);
 
 	if (capacity == 0) {
-		segment_detach(&table->segment, false);
+		segment_detach(&table->segment);
 		errno = EINVAL;
 		return false;
 	}
 	lay_out(table, table->segment.base, capacity);
-	table->pid = process_self();
 	/* A table in a core dump would carry the addresses of every client. */
 	door_madvise(table->segment.base, table->segment.size, MADV_DONTDUMP);
 	prepare(table, name, settings);
+	table_know_pid(table);
 	return true;
 }
 
-/* Removes tables of this user that nobody has mapped. Not at once: a daemon that executes itself has it unmapped for a moment.
- * In that moment the process that had it last is alive, unless two of its processes are at it. */
-enum { ABANDONED_SECONDS = 10, ABANDONED_BY_THE_DEAD_SECONDS = 2 };
+/* Removes tables of this user that nobody has attached: what a daemon left that executed itself and never came back, and what
+ * older versions left. Not at once, for the former has it detached for a moment. */
+enum { ABANDONED_SECONDS = 10 };
 
 static bool remove_abandoned(const struct segment_facts *facts, void *with)
 {
-	struct segment segment;
-
 	(void)with;
-	int64_t after = facts->last_lives ? ABANDONED_SECONDS : ABANDONED_BY_THE_DEAD_SECONDS;
-	if (facts->attached != 0 || facts->detached < after || (facts->owner != door_geteuid() && door_geteuid() != 0) ||
-	    capacity_of_size(facts->size) == 0 || !segment_attach_id(&segment, facts->id, true))
-		return true;
-	uint64_t magic = atomic_load(&((struct table_header *)segment.base)->magic);
-	/* 0: its maker died before it was a table. Nothing else has just this size. */
-	segment_detach(&segment, magic == TABLE_MAGIC || (magic == 0 && !facts->maker_lives));
+	if (facts->attached == 0 && facts->detached >= ABANDONED_SECONDS && facts->own && capacity_of_size(facts->size) != 0)
+		segment_remove(facts->id);
 	return true;
 }
 
@@ -183,20 +180,96 @@ void table_remove_abandoned(void)
 	segment_list(remove_abandoned, NULL);
 }
 
-bool table_open(struct table *table, const char *name, const struct settings *settings, bool *new)
+/* ---- by name ----
+ *
+ * A table is found by going over the user's own segments. Processes of one daemon may come to make it at the same moment, so each
+ * makes its own, takes a ticket one higher than the highest that it sees, and the lowest goes on (Lamport's bakery); the others
+ * wait until that is made, and leave theirs. Nobody waits for one whose maker has died, and never for longer than WAIT_US. */
+enum { WAIT_US = 200000, LOOK_EACH_US = 500 };
+
+struct rivals {
+	const char *name;
+	struct segment found; /* a table of this name that is made */
+	int own;	      /* our segment; -1 while there is none */
+	uint64_t ticket;
+	uint64_t highest; /* ticket seen */
+	bool wait;	  /* somebody goes first */
+};
+
+/* One that was settled before, or is being made at this moment. */
+static bool meet(const struct segment_facts *facts, void *with)
 {
-	bool made = false;
-	size_t size = settings != NULL ? table_size(settings->capacity) : 0;
+	struct rivals *rivals = with;
 	struct segment segment;
 
-	if (!segment_attach(&segment, name, size, fits, &made))
+	if (!facts->own || facts->attached == 0 || facts->id == rivals->own || capacity_of_size(facts->size) == 0 ||
+	    !segment_attach_id(&segment, facts->id, false))
+		return true;
+	struct table_header *header = segment.base;
+	uint64_t magic = atomic_load_explicit(&header->magic, memory_order_acquire);
+	uint64_t ticket = atomic_load(&header->ticket);
+	bool ours = names(header, rivals->name);
+	if (magic == TABLE_MAGIC && ours) {
+		rivals->found = segment;
 		return false;
+	}
+	if (magic == 0 && facts->maker_lives) {
+		/* It is not known yet which name one without a ticket will have. */
+		bool first = ticket == 0 || (ours && (ticket < rivals->ticket || (ticket == rivals->ticket && facts->id < rivals->own)));
+		rivals->wait |= rivals->own >= 0 && first;
+		if (ours && ticket > rivals->highest)
+			rivals->highest = ticket;
+	}
+	segment_detach(&segment);
+	return true;
+}
+
+static bool make_or_join(struct table *table, struct rivals *rivals, const struct settings *settings)
+{
+	struct segment segment;
+
+	if (!segment_make(&segment, table_size(settings->capacity)))
+		return false;
+	struct table_header *header = segment.base;
+	rivals->own = segment.id;
+	strncpy(header->name, rivals->name, sizeof(header->name) - 1);
+	rivals->ticket = UINT64_MAX;
+	segment_list(meet, rivals);
+	rivals->ticket = rivals->highest + 1;
+	atomic_store(&header->ticket, rivals->ticket);
+	for (int waited = 0; rivals->found.base == NULL && waited < WAIT_US; waited += LOOK_EACH_US) {
+		rivals->wait = false;
+		segment_list(meet, rivals);
+		if (rivals->found.base != NULL || !rivals->wait)
+			break;
+		door_sleep_us(LOOK_EACH_US);
+	}
+	if (rivals->found.base != NULL) {
+		segment_detach(&segment);
+		segment = rivals->found;
+	}
 	table->segment = segment;
+	return true;
+}
+
+bool table_open(struct table *table, const char *name, const struct settings *settings, bool *new)
+{
+	struct rivals rivals = {.name = name, .own = -1};
+
+	segment_list(meet, &rivals);
+	if (rivals.found.base != NULL)
+		table->segment = rivals.found;
+	else if (settings == NULL) {
+		errno = ENOENT;
+		return false;
+	} else if (!make_or_join(table, &rivals, settings)) {
+		return false;
+	}
 	if (!settle(table, name, settings))
 		return false;
 	if (new != NULL)
-		*new = made;
-	if (made)
+		*new = rivals.found.base == NULL;
+	if (rivals.found.base == NULL)
 		table_remove_abandoned();
 	return true;
 }
@@ -216,29 +289,22 @@ bool table_has_size(size_t size)
 	return capacity_of_size(size) != 0;
 }
 
-bool table_look_at(struct table *table, void *base, size_t size)
+/* Looks at memory that is mapped already; unmapped again if it is no table. */
+static bool look_at(struct table *table, struct segment segment)
 {
-	uint32_t capacity = capacity_of_size(size);
+	uint32_t capacity = capacity_of_size(segment.size);
 
-	if (capacity == 0 || atomic_load_explicit(&((struct table_header *)base)->magic, memory_order_acquire) != TABLE_MAGIC) {
+	if (capacity == 0 ||
+	    atomic_load_explicit(&((struct table_header *)segment.base)->magic, memory_order_acquire) != TABLE_MAGIC) {
+		segment_detach(&segment);
 		errno = EINVAL;
 		return false;
 	}
-	table->segment = (struct segment){.id = -1, .base = base, .size = size};
-	lay_out(table, base, capacity);
-	table->pid = process_self();
+	table->segment = segment;
+	lay_out(table, segment.base, capacity);
+	table_know_pid(table);
 	table->secret[0] = atomic_load(&table->header->secret[0]);
 	table->secret[1] = atomic_load(&table->header->secret[1]);
-	return true;
-}
-
-static bool look_at(struct table *table, struct segment segment)
-{
-	if (!table_look_at(table, segment.base, segment.size)) {
-		segment_detach(&segment, false);
-		return false;
-	}
-	table->segment = segment;
 	return true;
 }
 
@@ -249,17 +315,14 @@ bool table_open_id(struct table *table, int id)
 	return segment_attach_id(&segment, id, false) && look_at(table, segment);
 }
 
+bool table_open_mapped(struct table *table, int descriptor, size_t size)
+{
+	struct segment segment;
+
+	return segment_attach_file(&segment, descriptor, size) && look_at(table, segment);
+}
+
 void table_leave(struct table *table)
 {
-	segment_detach(&table->segment, true);
-}
-
-void table_retire(const struct table *table)
-{
-	segment_retire(&table->segment);
-}
-
-void table_look_away(struct table *table)
-{
-	segment_detach(&table->segment, false);
+	segment_detach(&table->segment);
 }

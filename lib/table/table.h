@@ -25,7 +25,7 @@ struct table {
 	struct record *record;
 	uint32_t capacity;  /* slots; a power of two */
 	uint32_t entries;   /* client entries; a power of two, twice the slots */
-	uint32_t pid;	    /* of this process, in its own pid namespace */
+	uint32_t pid;	    /* of this process; 0 where that is not in the table's pid namespace, and nobody there could judge it */
 	uint64_t secret[2]; /* our copy: changes in the shared one do not concern us */
 
 	struct limit_block *blocks;
@@ -33,16 +33,15 @@ struct table {
 	struct segment segment;
 };
 
-/* A held reference to a record: slot + 1 and generation. 0 is none. Trivially copied; each copy that is to be dropped on its
- * own must have been held with table_hold. */
+/* Names a record: slot + 1 and generation. 0 is none. Once the record is freed it names nothing. */
 typedef uint64_t reference;
 
 /* Where a table could not be had as asked. */
 enum table_degraded { TABLE_SHARED, TABLE_ANONYMOUS };
 
-/* Attaches the table `name`, or makes it with `settings` as its first limits (`made`, if not NULL, tells). With settings NULL
- * it is only attached. Not async-signal-safe (shmget, shmat). False with errno as segment_attach. Tables that nobody has mapped
- * any more are removed on the way when one is made. */
+/* Attaches this user's table `name`, or makes it with `settings` as its first limits (`made`, if not NULL, tells). With settings
+ * NULL it is only attached. May wait for another process that is making it, up to 0.2 s. Not async-signal-safe. False with errno:
+ * ENOENT there is none and settings is NULL; otherwise as segment_make. */
 bool table_open(struct table *table, const char *name, const struct settings *settings, bool *made);
 
 /* As table_open on memory shared with later children only. */
@@ -51,9 +50,12 @@ bool table_open_anonymous(struct table *table, const char *name, const struct se
 /* Attaches the table in segment `id` for looking at. False if it is not a table of this layout. */
 bool table_open_id(struct table *table, int id);
 
-/* As table_open_id on memory that is mapped already, or on a copy of a table: for looking only. None of its pages is written
- * to, and those of the copy that are zero look as if they were never used. The mapping stays the caller's. */
-bool table_look_at(struct table *table, void *base, size_t size);
+/* As table_open_id on memory that another process has mapped, through its /proc/PID/map_files (proc_pid_map_files(5)): a table
+ * in anonymous memory, or one of another IPC namespace. `size` bytes of the open `descriptor`, which may be closed then. */
+bool table_open_mapped(struct table *table, int descriptor, size_t size);
+
+/* Sets `pid` anew, in a process that may be in another pid namespace than the one that had the table before. */
+void table_know_pid(struct table *table);
 
 /* Whether a piece of memory of this size can be a table. */
 bool table_has_size(size_t size);
@@ -62,16 +64,10 @@ bool table_has_size(size_t size);
  * there. */
 uint64_t network_namespace(void);
 
-/* Leaves the table; the last process of the daemon that leaves removes it, if its user may. An onlooker must not: the daemon
- * may be between two programs. */
+/* Leaves the table; with the last process that leaves it is gone. */
 void table_leave(struct table *table);
-void table_look_away(struct table *table);
 
-/* As table_leave, but the table stays mapped: for a process whose other threads may still use it. */
-void table_retire(const struct table *table);
-
-/* Removes tables of this user (all, for root) that nobody has had mapped for ten seconds, or for two if the process that had it
- * last is dead; those too that were never finished, if their maker is dead. */
+/* Removes tables of this user that nobody has had attached for ten seconds. */
 void table_remove_abandoned(void);
 
 /* Bytes of shared memory for so many slots (rounded up to a power of two). Only pages in use become resident. */
@@ -112,9 +108,8 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 void limits_keep_start(struct table *table, const struct settings *settings);
 bool limits_start(const struct table *table, struct settings *settings);
 
-/* Notes for `status` that a reload failed, and why; where in the file, but not what stands there, if that is not for everyone:
- * a worker may read the table that may not read the file. */
-void limits_failed(struct table *table, const struct settings_error *error);
+/* Notes for `status` that a reload failed, and why. */
+void limits_failed(struct table *table, const char *why);
 
 /* Copies the whole settings in force. False if they changed under us each time. */
 bool limits_copy(const struct table *table, struct settings *settings);
@@ -155,7 +150,7 @@ void limits_refuse_text(const struct table *table, char text[REFUSE_TEXT_MOST + 
 /* ---- admission ---- */
 
 enum verdict {
-	VERDICT_ADMITTED,  /* counted; *held is a reference */
+	VERDICT_ADMITTED,  /* counted; *held names the record */
 	VERDICT_UNCOUNTED, /* admitted, but not recorded: no room in the table, or mode off; *held is 0 */
 	VERDICT_REFUSED,
 };
@@ -170,6 +165,7 @@ struct refusal {
 	enum refusal_reason reason;
 	bool observed;
 	bool uncounted; /* admitted without a record: no room in the table, or no time */
+	bool unverified; /* the kernel could not be asked in any way: decided by the connections that are open for certain */
 	struct network client;
 	uint32_t entry;
 	uint32_t limit; /* the count that was reached; 0 for a rate, and for deny */
@@ -193,31 +189,20 @@ struct refusal_line {
 };
 bool refusal_to_log(struct table *table, const struct refusal *refusal, struct refusal_line *line);
 
-/* One more descriptor holds what `held` holds. False if the record is gone (then there is nothing to drop either). */
-bool table_hold(struct table *table, reference held);
+/* This process is about to close its descriptor: from now on it is not known to hold the connection. Returns who was, before;
+ * UINT32_MAX if the record is gone. errno is kept by this and the next three. */
+uint32_t table_closing(struct table *table, reference held);
 
-/* A descriptor is about to be closed: from now until table_drop a refusal of the client looks whether this connection is gone,
- * even while checks are put off. */
-void table_closing(struct table *table, reference held);
-/* When the connection was accepted, in seconds of clock_ms. False if the record is gone. */
-bool table_since(const struct table *table, reference held, uint32_t *seconds);
+/* Passes the known holder on: from this process to a child that it made for the connection, or, `from` 0, back to one whose close
+ * failed. Pids as in `struct table`. Nothing if the holder is another one. */
+void table_holds_on(struct table *table, reference held, uint32_t from, uint32_t to);
 
-/* A descriptor lets go. The client's count falls with the last. */
-void table_drop(struct table *table, reference held);
+/* The connection is closed, and whoever closed it was its one holder: the client's count falls. A record that is doubtful, or
+ * gone, stays as it is. */
+void table_release(struct table *table, reference held);
 
-/* A descriptor lets go to someone whom we may never hear of: a receiver of SCM_RIGHTS, a program started by exec. The reference
- * stays, in flight, until it is adopted or the kernel knows the connection no more. */
-void table_let_fly(struct table *table, reference held);
-
-/* Drops one, but not the last: false then. For what may have to be taken back. */
-bool table_drop_unless_last(struct table *table, reference held);
-
-/* Takes one back from the air, for when an exec or a sending failed. False if none is there. */
-bool table_land(struct table *table, reference held);
-
-/* A descriptor for this connection turned up in this process. Takes over a reference in flight, or adds one. 0 if the
- * connection is not in the table. */
-reference table_adopt(struct table *table, const struct connection *connection);
+/* Who holds the connection is not known any more: from now on only the kernel tells when it is gone. */
+void table_doubt(struct table *table, reference held);
 
 /* ---- looking ---- */
 

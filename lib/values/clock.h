@@ -18,13 +18,13 @@ static inline uint64_t clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Whole seconds of the same. */
-static inline uint32_t clock_seconds(void)
+/* The same in hundredths of a second, as the kernel tells when a process began; they wrap after 497 days. */
+static inline uint32_t clock_since(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint32_t)now.tv_sec;
+	return (uint32_t)now.tv_sec * 100 + (uint32_t)(now.tv_nsec / 10000000);
 }
 
 /* Microseconds of the same clock, exactly. Async-signal-safe. */

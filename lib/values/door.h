@@ -26,6 +26,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -215,6 +216,11 @@ static inline int door_munmap(void *address, size_t size)
 	return (int)door(SYS_munmap, (long)address, (long)size, 0, 0, 0, 0);
 }
 
+static inline int door_mincore(const void *address, size_t size, unsigned char *there)
+{
+	return (int)door(SYS_mincore, (long)address, (long)size, (long)there, 0, 0, 0);
+}
+
 static inline int door_madvise(void *address, size_t size, int advice)
 {
 	return (int)door(SYS_madvise, (long)address, (long)size, advice, 0, 0, 0);
@@ -243,9 +249,26 @@ static inline int door_shmctl(int id, int command, struct shmid_ds *facts)
 /* ---- processes and signals ---- */
 
 /* These do not fail but for the filter, and then are -1. */
+/* Not to be called where the daemon would not wait. */
+static inline void door_sleep_us(long us)
+{
+	struct timespec time = {.tv_nsec = us * 1000};
+
+	door(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, (long)&time, 0, 0, 0);
+}
+
 static inline pid_t door_getpid(void)
 {
 	return (pid_t)door(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+/* Reads this process's own memory, and fails with EFAULT where there is none (process_vm_readv(2)). */
+static inline ssize_t door_read_self(void *to, const void *from, size_t size)
+{
+	struct iovec ours = {.iov_base = to, .iov_len = size};
+	struct iovec theirs = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
+
+	return door(SYS_process_vm_readv, door_getpid(), (long)&ours, 1, (long)&theirs, 1, 0);
 }
 
 static inline pid_t door_getppid(void)

@@ -1,4 +1,6 @@
 /* accept: the connection is taken from the kernel first, then decided on. */
+#include "process/caller.h"
+#include "process/children.h"
 #include "process/descriptors.h"
 #include "process/limiter.h"
 #include "process/linger.h"
@@ -7,7 +9,9 @@
 #include "process/peer.h"
 #include "process/real.h"
 #include "process/refuse.h"
+#include "process/sole.h"
 
+#include "table/arrived.h"
 #include "values/door.h"
 
 #include <errno.h>
@@ -28,19 +32,10 @@ static int really_accept(int listener, struct sockaddr *address, socklen_t *leng
 	return flags == PLAIN ? REAL(accept)(listener, address, length) : REAL(accept4)(listener, address, length, flags);
 }
 
-/* Whether we may touch the caller's buffers. The kernel answers a bad pointer with EFAULT, we would crash on it; so only
- * buffers on this thread's stack are touched, which is where nearly every daemon has them. */
-static bool on_stack(const void *pointer)
-{
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	uintptr_t there = (uintptr_t)pointer;
-
-	return there >= here && there - here < (1U << 20);
-}
-
+/* Whether we may touch the caller's buffers (caller.h). */
 static bool may_touch(const struct sockaddr *address, const socklen_t *length)
 {
-	return address == NULL || (on_stack(address) && length != NULL && on_stack(length) && (int)*length >= 0);
+	return address == NULL || (caller_has_on_stack(address) && length != NULL && caller_has_on_stack(length) && (int)*length >= 0);
 }
 
 /* A connection that was accepted, and its peer. */
@@ -49,6 +44,7 @@ struct arrival {
 	socklen_t peer_length;
 	socklen_t room; /* what the caller said of its buffer */
 	int descriptor;
+	uint64_t token; /* taken before it was accepted */
 };
 
 static COLD void accept_and_ask(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival)
@@ -67,6 +63,7 @@ static COLD void accept_and_ask(int listener, struct sockaddr *address, socklen_
 static inline int accept_peer(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival)
 {
 	arrival->peer_length = sizeof(arrival->peer);
+	arrival->token = sole_token();
 	if (__builtin_expect(!may_touch(address, length), 0)) {
 		accept_and_ask(listener, address, length, flags, arrival);
 		return arrival->descriptor;
@@ -91,6 +88,8 @@ static COLD void tell(const struct refusal *refusal, const struct connection *co
 		log_refusal(refusal, connection);
 	if (refusal->uncounted)
 		log_uncounted();
+	if (refusal->unverified)
+		log_unverified();
 }
 
 /* Whether the daemon gets it. No cancellation point lies on the way when it does, or the descriptor would leak (pthreads(7)).
@@ -101,18 +100,25 @@ static inline bool decide(int listener, const struct arrival *arrival, struct re
 	reference held = 0;
 	int descriptor = arrival->descriptor;
 
-	/* What the number still holds is of a connection that was closed behind our back. */
-	if (__builtin_expect(descriptor_held(descriptor) != 0, 0))
-		table_drop(limiter_table(), descriptor_take(descriptor));
+	descriptor_stale(descriptor);
 	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)&arrival->peer, arrival->peer_length,
 				  listener_of(listener)))
 		return true;
+	/* What a process that forks has accepted is left to the kernel, which does not find it by its port alone. */
+	if (__builtin_expect(sole_has_forked(), 0))
+		connection_ask_local(limiter_table(), &connection);
 	enum verdict verdict = table_decide_arrival(limiter_table(), &connection, &held, refusal);
-	if (__builtin_expect(refusal->reason != REFUSED_NOT || refusal->uncounted, 0))
+	if (__builtin_expect(refusal->reason != REFUSED_NOT || refusal->uncounted || refusal->unverified, 0))
 		tell(refusal, &connection);
 	if (verdict == VERDICT_REFUSED)
 		return false;
-	descriptor_put(descriptor, held);
+	if (held == 0)
+		return true;
+	descriptor_enter(descriptor, held, arrival->token);
+	child_for = held;
+	/* Something copied the descriptors, or closed a range of them, since before the connection was taken. */
+	if (__builtin_expect(!sole_still(arrival->token), 0))
+		table_doubt(limiter_table(), held);
 	return true;
 }
 

@@ -1,10 +1,10 @@
-/* clone(2) as libc gives it. With memory of its own the child is a fork; that of CLONE_VFORK is as vfork's; else it is a
- * thread. */
-#include "process/descriptors.h"
-#include "calls/fork.h"
+/* clone(2) as libc gives it, and unshare(2). A child with memory and descriptors of its own is a fork; one that shares memory until
+ * it executes is as vfork's; a thread is a thread; and any other shares with us what we would have to have for ourselves. */
+#include "calls/vfork.h"
+#include "process/children.h"
 #include "process/limiter.h"
 #include "process/real.h"
-#include "calls/vfork.h"
+#include "process/sole.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -20,38 +20,47 @@ static int begin_child(void *given)
 {
 	struct start start = *(struct start *)given;
 
-	fork_ended(0);
+	child_in_itself();
 	return start.function(start.argument);
 }
 
-static int clone_as_vfork(int (*function)(void *), void *stack, int flags, void *argument, pid_t *parent_id, void *tls,
-			  pid_t *child_id)
+void clone_shares(unsigned long flags)
 {
-	vfork_begins();
-	int pid = REAL(clone)(function, stack, flags, argument, parent_id, tls, child_id);
-	vfork_depth--;
-	return pid;
+	if ((flags & CLONE_THREAD) == 0 && limiter_is_of_daemon() &&
+	    ((flags & CLONE_FILES) != 0 || (flags & (CLONE_VM | CLONE_VFORK)) == CLONE_VM))
+		sole_ends_for_good();
 }
 
 INTERPOSE int clone(int (*function)(void *), void *stack, int flags, void *argument, ...)
 {
 	va_list more;
+	int pid;
 
 	va_start(more, argument);
 	pid_t *parent_id = va_arg(more, pid_t *);
 	void *tls = va_arg(more, void *);
 	pid_t *child_id = va_arg(more, pid_t *);
 	va_end(more);
-	if ((flags & CLONE_VM) != 0) {
-		if ((flags & CLONE_VFORK) != 0 && (flags & (CLONE_FILES | CLONE_SETTLS)) == 0)
-			return clone_as_vfork(function, stack, flags, argument, parent_id, tls, child_id);
-		return REAL(clone)(function, stack, flags, argument, parent_id, tls, child_id);
+	clone_shares((unsigned long)(unsigned)flags);
+	if ((flags & CLONE_VM) == 0 && function != NULL) {
+		struct start start = {.function = function, .argument = argument};
+		child_begins();
+		pid = REAL(clone)(begin_child, stack, flags, &start, parent_id, tls, child_id);
+		child_made(pid);
+	} else if ((flags & CLONE_VFORK) != 0 && (flags & (CLONE_FILES | CLONE_SETTLS)) == 0) {
+		vfork_begins();
+		pid = REAL(clone)(function, stack, flags, argument, parent_id, tls, child_id);
+		vfork_ends();
+	} else {
+		pid = REAL(clone)(function, stack, flags, argument, parent_id, tls, child_id);
 	}
-	if (!limiter_is_open() || function == NULL)
-		return REAL(clone)(function, stack, flags, argument, parent_id, tls, child_id);
-	struct start start = {.function = function, .argument = argument};
-	fork_begins();
-	int pid = REAL(clone)(begin_child, stack, flags, &start, parent_id, tls, child_id);
-	fork_ended(pid);
 	return pid;
+}
+
+/* A thread with a table of descriptors of its own: our map is of one. */
+INTERPOSE int unshare(int flags)
+{
+	if ((flags & CLONE_FILES) != 0 && limiter_is_of_daemon())
+		sole_ends_for_good();
+	return REAL(unshare)(flags);
 }

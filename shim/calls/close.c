@@ -1,27 +1,30 @@
-/* close: what the descriptor held is taken before the real call, because its number may be somebody else's right after, and
- * dropped behind it, because until then the connection is open. */
+/* close: until the real call has returned it is not decided what it means, because the connection is open until then, and another
+ * thread may copy it; and behind it the number may be somebody else's, so all is noted before. */
+#include "calls/vfork.h"
 #include "process/descriptors.h"
 #include "process/limiter.h"
 #include "process/linger.h"
 #include "process/real.h"
-#include "process/snapshots.h"
-#include "calls/vfork.h"
+#include "process/sole.h"
 
 #include <errno.h>
 #include <linux/close_range.h>
 #include <stdio.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static HOT __attribute__((noinline)) int close_held(int descriptor)
 {
+	struct closing closing;
+
 	if (in_vfork_child())
 		return REAL(close)(descriptor);
-	reference held = descriptor_take(descriptor);
-	table_closing(limiter_table(), held);
+	closing_begins(&closing, descriptor);
+	/* Even where it fails the descriptor is gone (close(2)). */
 	int result = REAL(close)(descriptor);
 	int kept = errno;
-	snapshot_let_go(held);
+	closing_ends(&closing, true);
 	linger_look();
 	errno = kept;
 	return result;
@@ -38,43 +41,34 @@ INTERPOSE HOT int close(int descriptor)
 /* A null stream ends the program here as in libc, whose header says that there is none. */
 INTERPOSE int fclose(FILE *stream)
 {
+	struct closing closing;
 	int kept = errno;
 	int descriptor = fileno(stream);
 
 	errno = kept;
 	if (descriptor_held(descriptor) == 0 || in_vfork_child())
 		return REAL(fclose)(stream);
-	reference held = descriptor_take(descriptor);
-	table_closing(limiter_table(), held);
+	closing_begins(&closing, descriptor);
 	int result = REAL(fclose)(stream);
 	kept = errno;
-	snapshot_let_go(held);
+	closing_ends(&closing, true);
 	errno = kept;
 	return result;
 }
 
 /* freopen(3) closes the stream's descriptor first, whatever comes of opening the other file. */
-static reference take_of_stream(FILE *stream)
-{
-	int kept = errno;
-	int descriptor = fileno(stream);
-
-	errno = kept;
-	if (descriptor_held(descriptor) == 0 || in_vfork_child())
-		return 0;
-	reference held = descriptor_take(descriptor);
-	table_closing(limiter_table(), held);
-	return held;
-}
-
 #define FREOPEN(name)                                                                                                          \
 	INTERPOSE FILE *name(const char *path, const char *mode, FILE *stream)                                                 \
 	{                                                                                                                      \
-		reference held = take_of_stream(stream);                                                                       \
-		FILE *result = REAL(name)(path, mode, stream);                                                                 \
+		struct closing closing = {.entry = NULL};                                                                      \
 		int kept = errno;                                                                                              \
-		if (held != 0)                                                                                                 \
-			snapshot_let_go(held);                                                                                 \
+		int descriptor = fileno(stream);                                                                               \
+		errno = kept;                                                                                                  \
+		if (descriptor_held(descriptor) != 0 && !in_vfork_child())                                                     \
+			closing_begins(&closing, descriptor);                                                                  \
+		FILE *result = REAL(name)(path, mode, stream);                                                                 \
+		kept = errno;                                                                                                  \
+		closing_ends(&closing, true);                                                                                  \
 		errno = kept;                                                                                                  \
 		return result;                                                                                                 \
 	}
@@ -82,30 +76,53 @@ static reference take_of_stream(FILE *stream)
 FREOPEN(freopen)
 FREOPEN(freopen64)
 
-static void drop_closed(int descriptor, reference held)
+/* ---- many at once ----
+ *
+ * What is in the range is marked before; what another thread accepts into it meanwhile is found by its accept to have been
+ * accepted before the range was closed (accept.c), as all tokens from before are given up. */
+
+static void close_in_range(int descriptor, reference held)
 {
-	(void)held;
-	snapshot_let_go(descriptor_take(descriptor));
+	if (descriptor_is_mark(held)) {
+		descriptor_unmark(descriptor, held);
+		return;
+	}
+	descriptor_copied(descriptor);
+	table_closing(limiter_table(), held & ~DESCRIPTOR_CLOSING);
+}
+
+static bool range_begins(unsigned first, unsigned last)
+{
+	if (!limiter_is_open() || in_vfork_child())
+		return false;
+	sole_ends();
+	descriptor_each(first, last, close_in_range);
+	return true;
 }
 
 INTERPOSE int close_range(unsigned first, unsigned last, int flags)
 {
-	int result = REAL(close_range) != NULL ? REAL(close_range)(first, last, flags)
-					       : (int)syscall(SYS_close_range, first, last, flags);
+	bool keeps = (flags & (int)CLOSE_RANGE_CLOEXEC) != 0;
 	int kept = errno;
 
-	if (result == 0 && (flags & (int)CLOSE_RANGE_CLOEXEC) == 0 && limiter_is_open() && !in_vfork_child())
-		descriptor_each(first, last, drop_closed);
+	if ((flags & (int)CLOSE_RANGE_UNSHARE) != 0 && limiter_is_open() && !in_vfork_child())
+		sole_ends_for_good();
+	bool ours = !keeps && range_begins(first, last);
 	errno = kept;
+	int result = REAL(close_range) != NULL ? REAL(close_range)(first, last, flags)
+					       : (int)syscall(SYS_close_range, first, last, flags);
+	if (ours)
+		sole_may_begin_again();
 	return result;
 }
 
 INTERPOSE void closefrom(int first)
 {
 	int kept = errno;
+	bool ours = range_begins(first > 0 ? (unsigned)first : 0, ~0U);
 
-	REAL(closefrom)(first);
-	if (limiter_is_open() && !in_vfork_child())
-		descriptor_each(first > 0 ? (unsigned)first : 0, ~0U, drop_closed);
 	errno = kept;
+	REAL(closefrom)(first);
+	if (ours)
+		sole_may_begin_again();
 }

@@ -1,124 +1,78 @@
-/* Descriptors that travel over Unix sockets (unix(7), SCM_RIGHTS): while one is under way, and when its receiver is a stranger,
- * the connection is still open although nobody here holds it. */
-#include "process/adopt.h"
+/* Descriptors that travel over Unix sockets (unix(7), SCM_RIGHTS): whoever receives one holds the connection as well. And who
+ * sends or receives sockets is one of the daemon's processes, even if it never listens itself. */
+#include "process/caller.h"
 #include "process/descriptors.h"
 #include "process/limiter.h"
 #include "process/real.h"
 
 #include <errno.h>
-#include <string.h>
 
+/* Visits the descriptors in a message's control data, some at a time. */
 static void each_passed(const struct msghdr *message, void (*visit)(int descriptor))
 {
-	/* CMSG_NXTHDR takes the message as not const, but only reads it. */
-	struct msghdr *walked = (struct msghdr *)(uintptr_t)message;
+	enum { AT_ONCE = 32 };
+	const char *at = message->msg_control;
+	size_t left = message->msg_controllen;
+	struct cmsghdr part;
 
-	for (struct cmsghdr *part = CMSG_FIRSTHDR(walked); part != NULL; part = CMSG_NXTHDR(walked, part)) {
-		if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS || part->cmsg_len < CMSG_LEN(0))
-			continue;
-		size_t number = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < number; i++) {
-			int descriptor;
-			memcpy(&descriptor, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
-			visit(descriptor);
+	while (left >= sizeof(part) && caller_read(&part, at, sizeof(part)) && part.cmsg_len >= CMSG_LEN(0) &&
+	       part.cmsg_len <= left) {
+		size_t number = (part.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		int descriptor[AT_ONCE];
+
+		if (part.cmsg_level != SOL_SOCKET || part.cmsg_type != SCM_RIGHTS)
+			number = 0;
+		for (size_t i = 0; i < number; i += AT_ONCE) {
+			size_t some = number - i < AT_ONCE ? number - i : AT_ONCE;
+			if (!caller_read(descriptor, at + CMSG_LEN(0) + i * sizeof(int), some * sizeof(int)))
+				return;
+			for (size_t j = 0; j < some; j++)
+				visit(descriptor[j]);
 		}
+		size_t step = CMSG_ALIGN(part.cmsg_len);
+		if (step >= left)
+			return;
+		at += step;
+		left -= step;
 	}
 }
 
 static void send_off(int descriptor)
 {
-	reference held = descriptor_held(descriptor);
-
-	if (held != 0 && table_hold(limiter_table(), held))
-		table_let_fly(limiter_table(), held);
+	limiter_join(descriptor);
+	descriptor_copied(descriptor);
 }
 
-static void call_back(int descriptor)
+static inline void look_at(const struct msghdr *theirs, void (*visit)(int descriptor))
 {
-	reference held = descriptor_held(descriptor);
+	struct msghdr message;
+	int kept = errno;
 
-	if (held != 0) {
-		table_land(limiter_table(), held);
-		table_drop(limiter_table(), held);
-	}
-}
-
-static __attribute__((noinline)) ssize_t send_with_control(int descriptor, const struct msghdr *message, int flags)
-{
-	each_passed(message, send_off);
-	ssize_t sent = REAL(sendmsg)(descriptor, message, flags);
-	if (sent < 0) {
-		int kept = errno;
-		each_passed(message, call_back);
-		errno = kept;
-	}
-	return sent;
+	if (caller_read(&message, theirs, sizeof(message)) && message.msg_control != NULL && message.msg_controllen != 0)
+		each_passed(&message, visit);
+	errno = kept;
 }
 
 INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
 {
-	if (__builtin_expect(message == NULL || !limiter_is_open() || message->msg_controllen == 0, 1))
-		return REAL(sendmsg)(descriptor, message, flags);
-	return send_with_control(descriptor, message, flags);
+	if (__builtin_expect(limiter_is_of_daemon(), 0))
+		look_at(message, send_off);
+	return REAL(sendmsg)(descriptor, message, flags);
 }
 
 INTERPOSE int sendmmsg(int descriptor, struct mmsghdr *messages, unsigned number, int flags)
 {
-	if (__builtin_expect(messages == NULL || !limiter_is_open(), 0))
-		return REAL(sendmmsg)(descriptor, messages, number, flags);
-	for (unsigned i = 0; i < number; i++)
-		if (messages[i].msg_hdr.msg_controllen != 0)
-			each_passed(&messages[i].msg_hdr, send_off);
-	int sent = REAL(sendmmsg)(descriptor, messages, number, flags);
-	int kept = errno;
-	for (unsigned i = sent > 0 ? (unsigned)sent : 0; i < number; i++)
-		if (messages[i].msg_hdr.msg_controllen != 0)
-			each_passed(&messages[i].msg_hdr, call_back);
-	errno = kept;
-	return sent;
+	for (unsigned i = 0; i < number && limiter_is_of_daemon(); i++)
+		look_at(&messages[i].msg_hdr, send_off);
+	return REAL(sendmmsg)(descriptor, messages, number, flags);
 }
 
-/* A message that is only looked at (MSG_PEEK) brings descriptors as well, and is still under way with its own. */
-static void adopt_copy(int descriptor)
-{
-	adopt(descriptor);
-	send_off(descriptor);
-}
-
-static void received_message(const struct msghdr *message, int flags)
-{
-	if (message->msg_controllen != 0)
-		each_passed(message, (flags & MSG_PEEK) != 0 ? adopt_copy : adopt);
-}
-
-INTERPOSE int recvmmsg(int descriptor, struct mmsghdr *messages, unsigned number, int flags, struct timespec *timeout)
-{
-	int received = REAL(recvmmsg)(descriptor, messages, number, flags, timeout);
-
-	if (received > 0 && limiter_is_open()) {
-		int kept = errno;
-		for (int i = 0; i < received; i++)
-			received_message(&messages[i].msg_hdr, flags);
-		errno = kept;
-	}
-	return received;
-}
-
-static __attribute__((noinline)) ssize_t receive_with_control(int descriptor, struct msghdr *message, int flags)
-{
-	ssize_t received = REAL(recvmsg)(descriptor, message, flags);
-	if (received < 0 || message->msg_controllen == 0)
-		return received;
-	int kept = errno;
-	received_message(message, flags);
-	errno = kept;
-	return received;
-}
-
+/* A worker that is given its connections, and never accepts. */
 INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
 {
-	/* Without room for them no descriptors come. */
-	if (__builtin_expect(message == NULL || !limiter_is_open() || message->msg_controllen == 0, 1))
-		return REAL(recvmsg)(descriptor, message, flags);
-	return receive_with_control(descriptor, message, flags);
+	ssize_t received = REAL(recvmsg)(descriptor, message, flags);
+
+	if (__builtin_expect(limiter_is_of_daemon() && !limiter_is_open() && received >= 0, 0))
+		look_at(message, limiter_join);
+	return received;
 }

@@ -23,7 +23,7 @@ INTERPOSE int signalfd(int descriptor, const sigset_t *mask, int flags)
 	if (made >= 0 && descriptor_held(made) != SIGNALFD_MARK && sigismember(mask, limiter_settings()->signal) == 1) {
 		int kept = errno;
 		atomic_store(&any, true);
-		descriptor_put(made, SIGNALFD_MARK);
+		descriptor_mark(made, SIGNALFD_MARK);
 		errno = kept;
 	}
 	return made;

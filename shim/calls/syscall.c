@@ -1,15 +1,17 @@
 /* syscall(2) called by a daemon for what we interpose under its name: the same bookkeeping around the raw call. */
 #include "calls/confine.h"
 #include "process/descriptors.h"
-#include "calls/fork.h"
 #include "process/limiter.h"
+#include "process/caller.h"
 #include "process/real.h"
-#include "process/snapshots.h"
+#include "process/children.h"
+#include "process/sole.h"
 #include "calls/vfork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,28 +19,31 @@
  * but neither does any program expect its cancellation there to be missed. */
 static long raw_close(long number, int descriptor)
 {
-	reference held = descriptor_take(descriptor);
-	table_closing(limiter_table(), held);
+	struct closing closing;
+
+	closing_begins(&closing, descriptor);
 	long result = REAL(syscall)(number, descriptor);
 	int kept = errno;
-
-	snapshot_let_go(held);
+	closing_ends(&closing, true);
 	errno = kept;
 	return result;
 }
 
-/* A child with memory of its own is a fork. With shared memory it is a thread or a vfork, and what it does is done in our map.
- * A given stack means that the caller arranged for the child to go on elsewhere: our frame must not lie in between. */
+/* A child with memory of its own is a fork. A given stack means that the caller arranged for the child to go on elsewhere: our
+ * frame must not lie in between. */
 static bool is_fork(long flags, long stack)
 {
-	return (flags & CLONE_VM) == 0 && stack == 0 && limiter_is_open();
+	return (flags & CLONE_VM) == 0 && stack == 0;
 }
 
 static long raw_fork(long number, long a, long b, long c, long d, long e)
 {
-	fork_begins();
+	child_begins();
 	long pid = REAL(syscall)(number, a, b, c, d, e);
-	fork_ended((pid_t)pid);
+	if (pid == 0)
+		child_in_itself();
+	else
+		child_made((pid_t)pid);
 	return pid;
 }
 
@@ -66,11 +71,10 @@ static bool may_concern(long number)
 	case SYS_clone3:
 	case SYS_execve:
 	case SYS_execveat:
-	case SYS_exit_group:
+	case SYS_unshare:
 	case SYS_sendmsg:
 	case SYS_recvmsg:
 	case SYS_sendmmsg:
-	case SYS_recvmmsg:
 	case SYS_seccomp: return true;
 	default: return false;
 	}
@@ -100,35 +104,44 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 	case SYS_close_range: return close_range((unsigned)a, (unsigned)b, (int)c);
 #ifdef SYS_fork
 	case SYS_fork:
-		if (limiter_is_open())
-			return raw_fork(number, a, b, c, d, e);
-		break;
+		return raw_fork(number, a, b, c, d, e);
 #endif
 	case SYS_clone:
+		clone_shares((unsigned long)a);
 		if (is_fork(a, b))
 			return raw_fork(number, a, b, c, d, e);
+		/* A thread, or a child that goes on where we have no frame. */
+		if ((a & CLONE_THREAD) == 0 && limiter_is_of_daemon())
+			sole_ends_for_good();
 		break;
 	case SYS_clone3: {
-		const struct clone_args *arguments = (const struct clone_args *)a; // NOLINT(performance-no-int-to-ptr)
-		if (arguments != NULL && is_fork((long)arguments->flags, (long)arguments->stack))
-			return raw_fork(number, a, b, c, d, e);
+		struct clone_args given = {.flags = 0};
+		/* A caller may have a shorter form of it. What cannot be read the kernel cannot read either. */
+		int kept = errno;
+		bool read = (size_t)b >= CLONE_ARGS_SIZE_VER0 &&
+			    caller_read(&given, (const void *)a, CLONE_ARGS_SIZE_VER0); // NOLINT(performance-no-int-to-ptr)
+		errno = kept;
+		if (read && (given.flags & CLONE_THREAD) == 0) {
+			clone_shares(given.flags);
+			if (is_fork((long)given.flags, (long)given.stack))
+				return raw_fork(number, a, b, c, d, e);
+			if (limiter_is_of_daemon())
+				sole_ends_for_good();
+		}
 		break;
 	}
+	case SYS_unshare: return unshare((int)a);
 	case SYS_execve:
 		return execve((const char *)a, (char *const *)b, (char *const *)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_execveat:
 		return execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d,
 				(int)e); // NOLINT(performance-no-int-to-ptr)
-	case SYS_exit_group: _exit((int)a);
 	case SYS_sendmsg: return sendmsg((int)a, (const struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_recvmsg: return recvmsg((int)a, (struct msghdr *)b, (int)c);	    // NOLINT(performance-no-int-to-ptr)
 	case SYS_seccomp:
 		return confine_by_seccomp((unsigned long)a, (unsigned long)b, (void *)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_sendmmsg:
 		return sendmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d); // NOLINT(performance-no-int-to-ptr)
-	case SYS_recvmmsg:
-		return recvmmsg((int)a, (struct mmsghdr *)b, (unsigned)c, (int)d,
-				(struct timespec *)e); // NOLINT(performance-no-int-to-ptr)
 	default: break;
 	}
 	return REAL(syscall)(number, a, b, c, d, e, f);

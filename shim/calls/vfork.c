@@ -2,40 +2,30 @@
  * overwritten. As libc does, we keep the return address in a register over the system call; in memory it would be shared. */
 #include "calls/vfork.h"
 
+#include "process/children.h"
 #include "process/real.h"
 
 #include <errno.h>
 
 _Thread_local int vfork_depth __attribute__((tls_model("initial-exec")));
 
-enum { COPIES_MOST = 8 }; /* standard input, output and error, and some more */
-
-static _Thread_local reference copy[COPIES_MOST] __attribute__((tls_model("initial-exec")));
-static _Thread_local unsigned copies __attribute__((tls_model("initial-exec")));
-
-void vfork_copied(reference held)
-{
-	if (copies < COPIES_MOST)
-		copy[copies++] = held;
-}
-
-void vfork_each_copy(void (*visit)(reference held))
-{
-	for (unsigned i = 0; i < copies; i++)
-		visit(copy[i]);
-}
-
 /* Called from the assembly below, and for clone. The parent's thread sleeps until the child has executed or ended, so this
  * thread's variables tell for the child too. */
 __attribute__((used)) void vfork_begins(void)
 {
-	if (vfork_depth++ == 0)
-		copies = 0;
+	child_begins();
+	vfork_depth++;
+}
+
+void vfork_ends(void)
+{
+	vfork_depth--;
+	child_made(0);
 }
 
 __attribute__((used)) static long vfork_ended(long result)
 {
-	vfork_depth--;
+	vfork_ends();
 	if (result < 0) {
 		errno = (int)-result;
 		return -1;

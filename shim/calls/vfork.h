@@ -2,8 +2,6 @@
 #ifndef CONNLIMIT_VFORK_H
 #define CONNLIMIT_VFORK_H
 
-#include "table/table.h"
-
 #include <stdbool.h>
 
 extern _Thread_local int vfork_depth __attribute__((tls_model("initial-exec")));
@@ -14,12 +12,9 @@ static inline bool in_vfork_child(void)
 }
 
 void vfork_begins(void);
+void vfork_ends(void);
 
-/* The child has made itself another descriptor for this: the program that it executes has the connection too, whatever becomes
- * of the original. */
-void vfork_copied(reference held);
-
-/* Calls `visit` for each of them. */
-void vfork_each_copy(void (*visit)(reference held));
+/* To be called before a clone(2) with these flags: what the child shares with us ends sole holding for good. */
+void clone_shares(unsigned long flags);
 
 #endif

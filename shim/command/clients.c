@@ -100,15 +100,9 @@ int command_clients(int argc, char **argv)
 	int status = client_arguments(argc, argv, &network, &which);
 	if (status != 0)
 		return status;
-	if (!connections_find(&connections, &network, which)) {
-		connections_free(&connections);
-		return STATUS_FAILED;
-	}
-	status = tables_say_unread(&connections.tables, which);
-	if (connections.tables.number == 0) {
-		connections_free(&connections);
+	unsigned tables = connections_find(&connections, &network, which);
+	if (tables == 0)
 		return tables_none(which);
-	}
 	if (json != JSON_NONE)
 		print_json(&connections, json);
 	else if (connections.number > 0)

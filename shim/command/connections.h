@@ -2,7 +2,7 @@
 #ifndef CONNLIMIT_COMMAND_CONNECTIONS_H
 #define CONNLIMIT_COMMAND_CONNECTIONS_H
 
-#include "command/tables.h"
+#include "table/table.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,12 +23,11 @@ struct connections {
 	size_t number;
 	pid_t *process; /* that have the tables mapped, by the kernel's word */
 	size_t processes;
-	struct tables tables; /* that were looked at */
 };
 
-/* Finds them in the tables that `which` means (tables.h), but those that the kernel has not. False without memory, which was
- * said on standard error. To be freed with connections_free in any case. */
-bool connections_find(struct connections *connections, const struct network *network, const char *which);
+/* Finds them in the tables that `which` fits (tables.h), after the tables were compared with the kernel. Returns how many
+ * tables there were. To be freed with connections_free. */
+unsigned connections_find(struct connections *connections, const struct network *network, const char *which);
 void connections_free(struct connections *connections);
 
 /* Our address, or "*": a table does not know it of each connection to a wildcard listener, and the kernel can be asked only in

@@ -62,13 +62,12 @@ void view_limit(char text[LIMIT_TEXT], uint32_t limit)
 bool view_degraded(const struct table_view *view, enum degraded what)
 {
 	switch (what) {
-	case DEGRADED_ANONYMOUS: return view->place.memory == MEMORY_ANONYMOUS;
+	case DEGRADED_ANONYMOUS: return view->memory == MEMORY_ANONYMOUS;
 	case DEGRADED_PROC: return view->asked[KERNEL_PROC] != 0;
 	case DEGRADED_BLIND: return view->asked[KERNEL_UNREACHABLE] != 0;
 	case DEGRADED_UNVERIFIED: return view->unverified != 0;
 	case DEGRADED_UNCOUNTED: return view->uncounted != 0;
 	case DEGRADED_UNCOVERED: return view->covered >= 0 && view->covered < view->in_kernel;
-	case DEGRADED_UNSEEN: return view->unseen != 0;
 	case DEGRADED_NOT_COMPARED: return view->compared != COMPARED;
 	case DEGRADED_RELOAD: return view->failed >= 0;
 	case DEGRADED_FLEET: return view->settings.cluster_per_ip != LIMIT_NONE && !view->fleet_current;
@@ -86,7 +85,7 @@ const char *view_degraded_name(enum degraded what)
 	    [DEGRADED_BLIND] = "kernel_unreachable",	    [DEGRADED_UNVERIFIED] = "unverified_refusals",
 	    [DEGRADED_UNCOUNTED] = "uncounted_connections", [DEGRADED_UNCOVERED] = "uncovered_connections",
 	    [DEGRADED_NOT_COMPARED] = "not_compared",	    [DEGRADED_RELOAD] = "reload_failed",
-	    [DEGRADED_FLEET] = "fleet_not_heard",	    [DEGRADED_UNSEEN] = "unseen_programs",
+	    [DEGRADED_FLEET] = "fleet_not_heard",
 	    [DEGRADED_EVICTED] = "fleet_evicted",
 	};
 
@@ -122,12 +121,6 @@ void view_degraded_says(char *text, size_t size, const struct table_view *view, 
 	case DEGRADED_UNCOVERED:
 		snprintf(text, size, "the kernel has %" PRId64 " connections to this daemon that the table does not hold",
 			 view->in_kernel - view->covered);
-		break;
-	case DEGRADED_UNSEEN:
-		snprintf(text, size,
-			 "programs were executed with a listener and without LD_PRELOAD, %" PRIu64
-			 " times: what they accept is not limited",
-			 view->unseen);
 		break;
 	case DEGRADED_NOT_COMPARED:
 		snprintf(text, size, "these counts are not compared with the kernel: %s",

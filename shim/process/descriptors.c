@@ -1,11 +1,12 @@
 #include "process/descriptors.h"
 
-#include "calls/fork.h"
+#include "process/children.h"
 #include "process/limiter.h"
 #include "process/near.h"
-#include "process/snapshots.h"
+#include "process/sole.h"
 
 #include "values/confined.h"
+#include "values/point.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -21,17 +22,7 @@ NEAR static _Atomic bool first_taken; /* first_chunk is in use, or was before a 
 descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
 
 /* Descriptors from this one on never held anything: bounds the walks. */
-NEAREST static _Atomic unsigned beyond;
-
-/* Begins a line, for all of this file that every accept looks at. */
-NEAREST static _Alignas(64) _Atomic int watched;
-NEAR static _Atomic bool disturbed;
-
-static void note_change(void)
-{
-	if (__builtin_expect(atomic_load_explicit(&watched, memory_order_relaxed) != 0, 0))
-		atomic_store(&disturbed, true);
-}
+NEAREST static _Alignas(64) _Atomic unsigned beyond;
 
 /* The chunk, to enter something: it is made if it is not there. NULL without memory. */
 static COLD descriptor_chunk *make_chunk(unsigned index)
@@ -67,51 +58,131 @@ reference descriptor_held_above(int descriptor)
 {
 	descriptor_chunk *chunk = descriptor_chunk_of((unsigned)descriptor);
 
-	return chunk == NULL ? 0 : atomic_load_explicit(&(*chunk)[(unsigned)descriptor % CHUNK], memory_order_relaxed);
+	return chunk == NULL ? 0 : atomic_load_explicit(&(*chunk)[(unsigned)descriptor % CHUNK].held, memory_order_relaxed);
 }
 
-HOT reference descriptor_take(int descriptor)
-{
-	if (descriptor_held(descriptor) == 0)
-		return 0;
-	fork_look();
-	note_change();
-	return atomic_exchange(&(*descriptor_chunk_of((unsigned)descriptor))[(unsigned)descriptor % CHUNK], 0);
-}
-
-static COLD void put_nowhere(reference held)
-{
-	table_drop(limiter_table(), held);
-	atomic_fetch_add(&limiter_table()->header->uncounted, 1);
-}
-
-HOT void descriptor_put(int descriptor, reference held)
+/* The entry of a number, made if it is not there. NULL without memory. */
+static inline struct descriptor *entry_of(int descriptor)
 {
 	unsigned number = (unsigned)descriptor;
-
-	if (held == 0)
-		return;
-	note_change();
 	descriptor_chunk *chunk = descriptor_chunk_of(number);
+
 	if (__builtin_expect(chunk == NULL || chunk == &empty, 0)) {
 		chunk = number < (unsigned)CHUNKS << CHUNK_BITS ? make_chunk(number >> CHUNK_BITS) : NULL;
-		if (chunk == NULL) {
-			put_nowhere(held);
-			return;
-		}
+		if (chunk == NULL)
+			return NULL;
 	}
 	/* Before it can be found to hold something. */
 	if (__builtin_expect(number >= atomic_load_explicit(&beyond, memory_order_relaxed), 0))
 		reach(number);
-	/* Nobody else enters something for a number that the kernel just gave to us, so an empty place needs no exchange. */
-	_Atomic reference *place = &(*chunk)[number % CHUNK];
-	if (__builtin_expect(atomic_load_explicit(place, memory_order_relaxed) == 0, 1)) {
-		atomic_store_explicit(place, held, memory_order_release);
+	return &(*chunk)[number % CHUNK];
+}
+
+/* What was accepted by a parent, and is held by it, is the parent's to judge. */
+static void doubt_own(reference held, uint32_t holder)
+{
+	if (holder == limiter_table()->pid || holder == 0)
+		table_doubt(limiter_table(), held);
+}
+
+void descriptor_let_go(reference held)
+{
+	held &= ~DESCRIPTOR_CLOSING;
+	doubt_own(held, table_closing(limiter_table(), held));
+}
+
+/* What was held under a number that is now another's: closed behind our back, unless a close of it is just about to decide. */
+static COLD void doubt_stale(reference stale)
+{
+	if (stale == 0 || descriptor_is_mark(stale) || (stale & DESCRIPTOR_CLOSING) != 0)
+		return;
+	descriptor_let_go(stale);
+}
+
+HOT void descriptor_enter(int descriptor, reference held, uint64_t token)
+{
+	struct descriptor *entry = entry_of(descriptor);
+
+	if (__builtin_expect(entry == NULL, 0)) {
+		table_doubt(limiter_table(), held);
 		return;
 	}
-	reference stale = atomic_exchange(place, held);
-	if (stale != 0)
-		snapshot_let_go(stale);
+	atomic_store_explicit(&entry->token, token, memory_order_relaxed);
+	atomic_store_explicit(&entry->held, held, memory_order_release);
+}
+
+COLD void descriptor_stale_slowly(int descriptor)
+{
+	struct descriptor *entry = entry_of(descriptor);
+
+	if (entry != NULL)
+		doubt_stale(atomic_exchange(&entry->held, 0));
+}
+
+void descriptor_mark(int descriptor, reference mark)
+{
+	struct descriptor *entry = entry_of(descriptor);
+
+	if (entry != NULL)
+		doubt_stale(atomic_exchange(&entry->held, mark));
+}
+
+bool descriptor_unmark(int descriptor, reference mark)
+{
+	return descriptor_held(descriptor) == mark &&
+	       atomic_compare_exchange_strong(&(*descriptor_chunk_of((unsigned)descriptor))[(unsigned)descriptor % CHUNK].held, &mark,
+					      0);
+}
+
+HOT void closing_begins(struct closing *closing, int descriptor)
+{
+	reference held = descriptor_held(descriptor);
+	bool mark = descriptor_is_mark(held);
+
+	closing->entry = NULL;
+	if (held == 0 || (!mark && (held & DESCRIPTOR_CLOSING) != 0))
+		return; /* or another thread is closing it already */
+	struct descriptor *entry = &(*descriptor_chunk_of((unsigned)descriptor))[(unsigned)descriptor % CHUNK];
+	closing->token = atomic_load_explicit(&entry->token, memory_order_relaxed);
+	closing->held = held;
+	if (!mark && !atomic_compare_exchange_strong(&entry->held, &held, held | DESCRIPTOR_CLOSING))
+		return;
+	closing->entry = entry;
+	closing->holder = mark ? 0 : table_closing(limiter_table(), held);
+}
+
+HOT void closing_ends(const struct closing *closing, bool closed)
+{
+	struct table *table = limiter_table();
+	reference expected;
+
+	if (closing->entry == NULL)
+		return;
+	if (descriptor_is_mark(closing->held)) {
+		expected = closing->held;
+	} else {
+		expected = closing->held | DESCRIPTOR_CLOSING;
+		if (!closed)
+			table_holds_on(table, closing->held, 0, closing->holder);
+		else if (sole_still(closing->token))
+			table_release(table, closing->held);
+		else
+			doubt_own(closing->held, closing->holder);
+	}
+	if (closed || expected != closing->held)
+		atomic_compare_exchange_strong(&closing->entry->held, &expected, closed ? 0 : closing->held);
+}
+
+COLD void descriptor_copied_slowly(int descriptor)
+{
+	reference held = descriptor_held(descriptor);
+
+	if (held == 0 || descriptor_is_mark(held) || left_out(ORDERING_MARK_THEN_COPY))
+		return;
+	table_doubt(limiter_table(), held & ~DESCRIPTOR_CLOSING);
+	/* A process that was made for this connection and copies it (to standard input, say) is at work for it until it ends. */
+	if (child_is_for(held))
+		atomic_compare_exchange_strong(&entry_of(descriptor)->held, &held, 0);
 }
 
 /* The next descriptor from `from` on that holds something, below `end`; `end` if there is none. */
@@ -122,7 +193,7 @@ static unsigned next_held(unsigned from, unsigned end, reference *held)
 		unsigned chunk_end = (from | (CHUNK - 1)) + 1 < end ? (from | (CHUNK - 1)) + 1 : end;
 
 		for (; chunk != NULL && from < chunk_end; from++) {
-			*held = atomic_load_explicit(&(*chunk)[from % CHUNK], memory_order_relaxed);
+			*held = atomic_load_explicit(&(*chunk)[from % CHUNK].held, memory_order_relaxed);
 			if (*held != 0)
 				return from;
 		}
@@ -135,49 +206,9 @@ void descriptor_each(unsigned first, unsigned last, void (*visit)(int descriptor
 {
 	reference held;
 
-	fork_look();
 	unsigned end = atomic_load(&beyond);
 	if (last < end)
 		end = last + 1;
 	for (unsigned i = next_held(first, end, &held); i < end; i = next_held(i + 1, end, &held))
 		visit((int)i, held);
-}
-
-unsigned descriptor_number(unsigned most)
-{
-	unsigned end = atomic_load(&beyond);
-	unsigned number = 0;
-	reference held;
-
-	for (unsigned i = next_held(0, end, &held); i < end && number < most; i = next_held(i + 1, end, &held))
-		number++;
-	return number;
-}
-
-/* In a child, for whom each page written is a page copied. So chunks are not emptied but given up, and not even unmapped. */
-HOT void descriptor_forget(void)
-{
-	unsigned chunks = (atomic_load(&beyond) + CHUNK - 1) >> CHUNK_BITS;
-
-	for (unsigned c = 1; c < chunks; c++)
-		if (atomic_load_explicit(descriptor_place_of(c), memory_order_relaxed) != NULL)
-			atomic_store_explicit(descriptor_place_of(c), NULL, memory_order_relaxed);
-	atomic_store(&descriptor_near[0], &empty);
-	atomic_store(&beyond, 0);
-}
-
-HOT void descriptor_watch(void)
-{
-	atomic_store(&disturbed, false);
-	atomic_fetch_add(&watched, 1);
-}
-
-HOT bool descriptor_disturbed(void)
-{
-	return atomic_load(&disturbed);
-}
-
-HOT void descriptor_unwatch(void)
-{
-	atomic_fetch_sub(&watched, 1);
 }

@@ -1,8 +1,12 @@
-/* Which of this process's descriptors hold which record: a map from descriptor to reference, private to the process.
+/* Which of this process's descriptors holds which record: a map from descriptor to record, private to the process.
  *
- * Grows by chunks as descriptors are used, up to any number (RLIMIT_NOFILE may be infinite), and never shrinks. Each entry is
- * one word, changed by one atomic instruction, so that it is whole at any moment: in a signal handler, in another thread, and
- * in the copy that fork makes. All functions are thread-safe and async-signal-safe. */
+ * An entry is entered by accept, with the token under which it was accepted (sole.h), and leaves with the descriptor. What else
+ * leads to the connection (a copy, what was received, what a child inherited and then got anew) has none: the record is doubtful
+ * by then, and closing it decides nothing.
+ *
+ * Grows by chunks as descriptors are used, up to any number (RLIMIT_NOFILE may be infinite), and never shrinks. An entry's record
+ * is one word, changed by one atomic instruction, so that it is whole at any moment: in a signal handler, in another thread, and
+ * in the copy that fork makes; its token is written before. All functions are thread-safe and async-signal-safe. */
 #ifndef CONNLIMIT_DESCRIPTORS_H
 #define CONNLIMIT_DESCRIPTORS_H
 
@@ -11,7 +15,11 @@
 enum { CHUNK_BITS = 12, CHUNK = 1 << CHUNK_BITS, CHUNKS = 1 << (30 - CHUNK_BITS) };
 enum { CHUNKS_NEAR = 16 }; /* as many chunks are found in the page of what a fork copies anyway (near.h) */
 
-typedef _Atomic reference descriptor_chunk[CHUNK];
+struct descriptor {
+	_Atomic reference held;
+	_Atomic uint64_t token;
+};
+typedef struct descriptor descriptor_chunk[CHUNK];
 
 /* The first chunk, which most daemons stay in, is always there, and found by one load. The first CHUNKS_NEAR of the last are
  * not used. */
@@ -40,7 +48,7 @@ static inline reference descriptor_held(int descriptor)
 {
 	if (__builtin_expect((unsigned)descriptor >= CHUNK, 0))
 		return descriptor_held_above(descriptor);
-	return atomic_load_explicit(&(*descriptor_chunk_of((unsigned)descriptor))[descriptor], memory_order_relaxed);
+	return atomic_load_explicit(&(*descriptor_chunk_of((unsigned)descriptor))[descriptor].held, memory_order_relaxed);
 }
 
 /* A mark stands in the map for a descriptor that we want to know again, and names no record: its slot is beyond any table's. */
@@ -49,26 +57,50 @@ static inline bool descriptor_is_mark(reference held)
 	return (uint32_t)held >= UINT32_MAX - 2;
 }
 
-/* Takes what the descriptor holds out of the map; the caller then drops it or puts it back. */
-reference descriptor_take(int descriptor);
+/* Stands in an entry while its descriptor is being closed: no slot is so high. */
+#define DESCRIPTOR_CLOSING (UINT64_C(1) << 30)
 
-/* Enters what the descriptor now holds. If something was there, the descriptor was closed behind our back, and that is dropped.
- * When there is no memory for the map, the reference is dropped: the connection goes on uncounted. */
-void descriptor_put(int descriptor, reference held);
+/* Enters what was just accepted under this number, and its token. Without memory for the map nothing is entered, and the record is
+ * doubtful. */
+void descriptor_enter(int descriptor, reference held, uint64_t token);
 
-/* Calls `visit` for each descriptor in [first, last] that holds something. */
+/* To be called when a number was just given to us: what stands there is of a descriptor that was closed behind our back. */
+void descriptor_stale_slowly(int descriptor);
+
+static inline void descriptor_stale(int descriptor)
+{
+	if (__builtin_expect(descriptor_held(descriptor) != 0, 0))
+		descriptor_stale_slowly(descriptor);
+}
+
+/* Puts a mark, and takes it away: false if it is not there any more. */
+void descriptor_mark(int descriptor, reference mark);
+bool descriptor_unmark(int descriptor, reference mark);
+
+/* Around a call that closes the descriptor. The entry stays until it is decided what the close means, so that a copy made
+ * meanwhile is still noted. */
+struct closing {
+	struct descriptor *entry; /* NULL: nothing of ours */
+	reference held;
+	uint64_t token;
+	uint32_t holder; /* of the record, when the close began */
+};
+void closing_begins(struct closing *closing, int descriptor);
+void closing_ends(const struct closing *closing, bool closed);
+
+/* To be called before another descriptor may come to lead to the same connection. */
+void descriptor_copied_slowly(int descriptor);
+
+static inline void descriptor_copied(int descriptor)
+{
+	if (__builtin_expect(descriptor_held(descriptor) != 0, 0))
+		descriptor_copied_slowly(descriptor);
+}
+
+/* This process does not hold it any more, or may not, as far as we can know: the kernel is to decide. */
+void descriptor_let_go(reference held);
+
+/* Calls `visit` for each descriptor in [first, last] that has an entry. */
 void descriptor_each(unsigned first, unsigned last, void (*visit)(int descriptor, reference held));
-
-/* How many descriptors hold something, counted up to `most`. */
-unsigned descriptor_number(unsigned most);
-
-/* Forgets everything, dropping nothing. */
-void descriptor_forget(void);
-
-/* Between these two the map is watched: descriptor_disturbed tells whether it changed, so that a fork can tell whether the
- * child's copy is what the parent shared out. */
-void descriptor_watch(void);
-bool descriptor_disturbed(void);
-void descriptor_unwatch(void);
 
 #endif

@@ -1,13 +1,10 @@
 #include "process/limiter.h"
 
-#include "process/adopt.h"
-#include "calls/fork.h"
 #include "process/near.h"
-#include "process/own_program.h"
 #include "process/real.h"
 #include "process/reload.h"
 #include "process/report.h"
-#include "process/start_page.h"
+#include "process/sole.h"
 #include "calls/signals.h"
 
 #include "values/alive.h"
@@ -15,6 +12,7 @@
 #include "values/clock.h"
 #include "values/door.h"
 #include "values/fingerprint.h"
+#include "table/bridge.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,7 +36,6 @@ static struct {
 NEAR static _Atomic bool started;
 NEAR static bool file_unread;
 NEAR static char name[TABLE_NAME_MOST + 1];
-NEAR static uint32_t maker; /* of the table: pid */
 
 const struct settings *limiter_settings(void)
 {
@@ -50,22 +47,15 @@ const char *limiter_name(void)
 	return name;
 }
 
-static bool is_parent(uint32_t pid)
-{
-	return door_getppid() == (pid_t)pid;
-}
-
-bool limiter_may_remove_table(void)
-{
-	if (maker == limiter_of_process.pid)
-		return true;
-	/* A daemon that goes into the background after it has begun to listen leaves the table to its children. */
-	return maker != 0 && !is_parent(maker) && !process_alive(maker);
-}
-
+/* In the pid namespace of its parent, mostly, and then in the table's if the parent was. */
 void limiter_in_child(void)
 {
-	limiter_of_process.pid = process_self();
+	uint32_t parent = limiter_of_process.pid;
+
+	if (parent != 0 && door_getppid() == (pid_t)parent)
+		limiter_of_process.pid = process_self();
+	else if (parent != 0)
+		table_know_pid(&limiter_of_process);
 	reload_in_child();
 }
 
@@ -92,24 +82,50 @@ static void make_name(void)
 	*at = '\0';
 }
 
-static void opened(int state)
+/* Whatever this process starts, in whatever way, finds its table by this. A '=' before the name tells it from a new start of the
+ * daemon: the limits are the table's, and a setting that has gone bad since does not keep a program from starting. */
+static void hand_on(void)
 {
-	fork_watch();
-	own_program_learn();
-	start_page_keep(settings.start.file);
-	maker = atomic_load(&limiter_of_process.header->maker);
-	atomic_store_explicit(&limiter_state, state, memory_order_release);
-	if (state == LIMITER_OPEN)
-		reload_arm();
+	enum { POINTERS = 64 };
+	static const char variable[] = "CONNLIMIT_TABLE=";
+	static char text[sizeof(variable) + 1 + TABLE_NAME_MOST];
+	static char *room[POINTERS];
+	size_t number = 0;
+
+	stpcpy(stpcpy(stpcpy(text, variable), "="), name);
+	for (; environ != NULL && environ[number] != NULL; number++) {
+		if (strncmp(environ[number], variable, sizeof(variable) - 1) == 0) {
+			environ[number] = text;
+			return;
+		}
+	}
+	char **larger = number + 2 <= POINTERS ? room
+					       : door_mmap(NULL, (number + 2) * sizeof(*larger), PROT_READ | PROT_WRITE,
+							   MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if ((void *)larger == MAP_FAILED)
+		return;
+	for (size_t i = 0; i < number; i++)
+		larger[i] = environ[i];
+	larger[number] = text;
+	larger[number + 1] = NULL;
+	environ = larger;
 }
 
-/* Whether the program that runs here is what made the table: the daemon goes on as itself. */
-static bool made_by_this_program(void)
+static void opened(void)
 {
-	const struct table_header *header = limiter_of_process.header;
-	const char *here = program_invocation_short_name;
+	sole_begin();
+	atomic_store_explicit(&limiter_state, LIMITER_OPEN, memory_order_release);
+	reload_arm();
+}
 
-	return here != NULL && strncmp(header->program, here, sizeof(header->program) - 1) == 0;
+void limiter_join(int descriptor)
+{
+	int protocol = 0;
+	socklen_t length = sizeof(protocol);
+
+	if (!limiter_is_open() && door_getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+	    protocol == IPPROTO_TCP)
+		limiter_open();
 }
 
 static void start(void);
@@ -120,11 +136,6 @@ COLD bool limiter_open_table(void)
 	int kept = errno;
 
 	start(); /* another object's constructor may come before ours */
-	int held_only = LIMITER_HELD;
-	if (atomic_compare_exchange_strong(&limiter_state, &held_only, LIMITER_OPEN)) {
-		reload_arm();
-		errno = kept;
-	}
 	if (limiter_is_open())
 		return true;
 	if (!atomic_compare_exchange_strong(&limiter_state, &state, LIMITER_OPENING)) {
@@ -147,15 +158,15 @@ COLD bool limiter_open_table(void)
 	}
 	if (table_open(&limiter_of_process, name, &settings.opening, &made)) {
 		/* A table of this name was there: an earlier start's that was killed, or one whose last workers are leaving. */
-		if (!made)
+		if (!made && !settings.start.handed_on)
 			regroup_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings.opening);
 		limits_keep_start(&limiter_of_process, &settings.start);
-		opened(LIMITER_OPEN);
+		opened();
 	} else {
 		int why = errno;
 
 		if (table_open_anonymous(&limiter_of_process, name, &settings.opening)) {
-			opened(LIMITER_OPEN);
+			opened();
 			report("no shared memory segment available (", strerrorname_np(why),
 			       "): the table is shared with forked processes only and not seen by status", NULL);
 		} else {
@@ -186,7 +197,7 @@ static bool handed_on(void)
 static void refuse_to_start(const char *why)
 {
 	report(why, NULL);
-	REAL(_exit)(EX_CONFIG);
+	_exit(EX_CONFIG);
 }
 
 /* A mistyped limit must not run as no limit, so the daemon does not start. A program that the running daemon executes is
@@ -199,26 +210,22 @@ __attribute__((constructor)) static void start(void)
 		return;
 	real_find();
 	settings_default(&settings.start);
-	own_variables_learn();
 	bool good = settings_from_environment(&settings.start, environ, &error) || handed_on();
-	if (good && settings.start.table[0] != '\0')
+	if (!good)
+		refuse_to_start(error.text);
+	if (settings.start.table[0] != '\0')
 		memcpy(name, settings.start.table, sizeof(name));
 	else
 		make_name();
-	if (good && settings.start.handed_on && table_open(&limiter_of_process, name, NULL, NULL)) {
-		bool listens = adopt_inherited();
-		opened(listens || made_by_this_program() ? LIMITER_OPEN : LIMITER_HELD);
-		return;
-	}
-	if (!good)
-		refuse_to_start(error.text);
+	hand_on();
+	/* This was the daemon's own process before it executed what runs here. */
+	if (settings.start.handed_on && bridge_cross(&limiter_of_process, name))
+		opened();
 	if (settings.start.file[0] == '\0')
 		return;
 	settings_copy(&settings.checked, &settings.start);
 	if (reload_read(&settings.checked, &error))
 		return;
-	/* One that the daemon executes under another user finds neither its table nor, perhaps, a file that it may read. It
-	 * most likely serves nobody; should it, that is said then. */
 	if (!settings.start.handed_on)
 		refuse_to_start(error.text);
 	file_unread = true;

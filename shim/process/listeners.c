@@ -82,8 +82,9 @@ COLD void listener_learn(int descriptor)
 	unsigned place = LISTENERS_MOST;
 	int kept = errno;
 
-	if ((uint32_t)descriptor_held(descriptor) == LISTENER_MARK)
-		descriptor_take(descriptor);
+	reference before = descriptor_held(descriptor);
+	if ((uint32_t)before == LISTENER_MARK)
+		descriptor_unmark(descriptor, before);
 	ask(descriptor, &listener);
 	errno = kept;
 	for (unsigned i = 0; place == LISTENERS_MOST && i < LISTENERS_MOST; i++) {
@@ -97,5 +98,5 @@ COLD void listener_learn(int descriptor)
 		if (state == KNOWN && same(&listeners[i], &listener))
 			place = i;
 	}
-	descriptor_put(descriptor, (reference)place << 32 | LISTENER_MARK);
+	descriptor_mark(descriptor, (reference)place << 32 | LISTENER_MARK);
 }

@@ -103,3 +103,13 @@ void log_uncounted(void)
 	text_add(&text, " (CONNLIMIT_CAPACITY)");
 	report(buffer, NULL);
 }
+
+void log_unverified(void)
+{
+	static _Atomic bool said;
+
+	if (!atomic_exchange(&said, true))
+		report("the kernel cannot be asked which connections are gone (no descriptor left, or netlink and /proc forbidden): "
+		       "connections of processes that have forked or ended refuse nobody until it can",
+		       NULL);
+}

@@ -11,4 +11,7 @@ void log_refusal(const struct refusal *refusal, const struct connection *connect
 /* Logs, at most every LOG_CLIENT_SECONDS in a process, that connections are admitted which the table cannot hold. */
 void log_uncounted(void);
 
+/* Says once that decisions are made without the kernel's word. */
+void log_unverified(void);
+
 #endif

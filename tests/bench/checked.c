@@ -13,6 +13,6 @@ int main(int count, char **arguments)
 	}
 	printf("%lu %lu\n", (unsigned long)atomic_load(&table.header->checks),
 	       (unsigned long)atomic_load(&table.header->check_us));
-	table_look_away(&table);
+	table_leave(&table);
 	return 0;
 }

@@ -74,7 +74,7 @@ static __attribute__((noinline)) void cycle(uint32_t client)
 		fprintf(stderr, "not admitted\n");
 		exit(1);
 	}
-	table_drop(&table, held);
+	table_release(&table, held);
 }
 
 static int by_size(const void *a, const void *b)

@@ -10,11 +10,15 @@
  * standard input ends
  *
  * Prints what it was able to do that it should not be, and then "ready". */
-#include "table/segment.c" /* for the keys */
 #include "scribble.h"
+
+#include <errno.h>
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/shm.h>
+#include <unistd.h>
 
 enum { NOBODY = 65534 };
 
@@ -39,28 +43,26 @@ static void try_to_take_away(int id)
 
 static int come_first(const char *name)
 {
+	enum { SEGMENTS = 3 };
 	size_t size = table_size(65536);
-	struct table_header *header[KEYS];
-	key_t key[KEYS];
-	int id[KEYS];
+	struct table_header *header[SEGMENTS];
+	int id[SEGMENTS];
 
-	for (unsigned i = 0; i < KEYS; i++)
-		key[i] = key_of(name, i);
 	if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
 		return 2;
-	for (unsigned i = 0; i < KEYS; i++) {
-		id[i] = shmget(key[i], size, IPC_CREAT | IPC_EXCL | 0666);
+	for (unsigned i = 0; i < SEGMENTS; i++) {
+		id[i] = shmget(IPC_PRIVATE, size, IPC_CREAT | 0666);
 		header[i] = id[i] >= 0 ? shmat(id[i], NULL, 0) : (void *)-1;
 		if (header[i] == (void *)-1)
 			return 2;
 		strncpy(header[i]->name, name, sizeof(header[i]->name) - 1);
-		atomic_store(&header[i]->magic, TABLE_MAGIC);
+		atomic_store(&header[i]->magic, i == 0 ? 0 : TABLE_MAGIC);
 	}
 	printf("ready\n");
 	fflush(stdout);
 	while (getchar() != EOF)
 		;
-	for (unsigned i = 0; i < KEYS; i++) {
+	for (unsigned i = 0; i < SEGMENTS; i++) {
 		if (atomic_load(&header[i]->current) != 0 || atomic_load(&header[i]->secret[0]) != 0)
 			printf("was believed to be the daemon's table\n");
 		shmctl(id[i], IPC_RMID, NULL);
@@ -102,7 +104,7 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "--foreign") == 0) {
 		if (!table_open(&table, argv[2], NULL, NULL))
 			return 2;
-		table_look_away(&table);
+		table_leave(&table);
 		if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)
 			return 2;
 		try_to_take_away(table.segment.id);

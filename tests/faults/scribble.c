@@ -37,7 +37,7 @@ static void nasty_field(struct table *table, uint64_t *seed)
 	case 7: block->rules.networks = (uint32_t)word; break;
 	case 8: block->rules.network[word % 8].outer = (uint16_t)(word >> 16); break;
 	case 9: memset(block->settings.refuse_text, 'A', sizeof(block->settings.refuse_text)); break;
-	case 10: atomic_store(&header->closing[word % CLOSING].slot, (uint32_t)(word >> 16)); break;
+	case 10: atomic_store(&header->all_pace.word, word); break;
 	/* Every field out of its range at once, those of a byte that say yes or no too. */
 	case 11: memset(&block->settings.rule[word % 2], (int)(2 + (word >> 16) % 254), sizeof(struct rule)); break;
 	case 12: memset(&block->rules.network[word % 2].ipv6, (int)(2 + (word >> 16) % 254), 1); break;

@@ -68,7 +68,7 @@ static void work(unsigned which, uint64_t seed)
 		char text[1024];
 
 		if (held[i] != 0) {
-			table_drop(&table, held[i]);
+			table_release(&table, held[i]);
 			held[i] = 0;
 		} else {
 			table_decide(&table, &connection, &held[i], &refusal);
@@ -76,10 +76,10 @@ static void work(unsigned which, uint64_t seed)
 				refusal_to_log(&table, &refusal, &line);
 		}
 		switch (random_number(&seed) % 64) {
-		case 0: table_hold(&table, held[i]); break;
-		case 1: table_let_fly(&table, held[i]); break;
-		case 2: table_adopt(&table, &connection); break;
-		case 3: table_land(&table, held[i]); break;
+		case 0: table_doubt(&table, held[i]); break;
+		case 1: table_closing(&table, held[i]); break;
+		case 2: table_holds_on(&table, held[i], (uint32_t)getpid(), random_number(&seed)); break;
+		case 3: check_certain(&table, random_number(&seed) % table.entries); break;
 		case 4: table_count(&table, &connection.peer.address); break;
 		case 5: table_client(&table, random_number(&seed) % table.entries, &facts); break;
 		case 6: remote_set(&table, &network, random_number(&seed)); break;
@@ -91,7 +91,7 @@ static void work(unsigned which, uint64_t seed)
 			limits_start(&table, &copy);
 			settings_format(text, sizeof(text), &copy, random_number(&seed) % SETTINGS);
 			break;
-		case 9: table_drop(&table, (uint64_t)random_number(&seed) << 32 | random_number(&seed)); break;
+		case 9: table_release(&table, (uint64_t)random_number(&seed) << 32 | random_number(&seed)); break;
 		case 10:
 			if (random_number(&seed) % 16 == 0)
 				check_all(&table);

@@ -86,7 +86,7 @@ static void admit(struct actor *actor)
 
 static void release(struct actor *actor)
 {
-	table_drop(&table, actor->held);
+	table_release(&table, actor->held);
 	actor->held = 0;
 }
 
@@ -197,7 +197,7 @@ static void look_at_end(void)
 			wrong("is held and not counted", actors[i].client);
 	}
 	for (unsigned i = 0; i < number; i++)
-		table_drop(&table, actors[i].held);
+		table_release(&table, actors[i].held);
 	check_all(&table);
 	for (uint32_t entry = 0; entry < table.entries; entry++)
 		if ((atomic_load(&table.entry[entry].word) & CLIENT_COUNT) != 0)
@@ -238,7 +238,7 @@ static void leave_gap(void)
 	uint64_t generation;
 
 	table_admit(&table, &connection, &held);
-	table_drop(&table, held);
+	table_release(&table, held);
 	uint32_t entry = entry_of(0, &fingerprint, &word);
 	client_count(&table, entry, fingerprint, word, 10, &generation);
 }
@@ -252,11 +252,11 @@ static void crowd(void)
 		struct connection connection = connection_of((uint8_t)i, 1);
 		connection.peer.address.bytes[13] = (uint8_t)(1 + i / 256);
 		table_admit(&table, &connection, &held);
-		table_drop(&table, held);
+		table_release(&table, held);
 	}
 	struct connection connection = connection_of(0, 1);
 	table_admit(&table, &connection, &held);
-	table_drop(&table, held);
+	table_release(&table, held);
 }
 
 static const struct scenario scenarios[] = {

@@ -152,7 +152,7 @@ static void pass_points(const struct ends *ends, int point)
 	if (table_admit(&table, &ends->connection, &held) != VERDICT_ADMITTED)
 		return;
 	if (point >= POINT_RELEASE_CLAIMED && point <= POINT_RELEASE_FREED) {
-		table_drop(&table, held);
+		table_release(&table, held);
 		return;
 	}
 	shared->admitted = 1;
@@ -191,7 +191,7 @@ static void close_all(struct ends *ends, const reference *held, int number)
 	for (int i = 0; i < number; i++) {
 		hang_up(&ends[i]);
 		if (held[i] != 0)
-			table_drop(&table, held[i]);
+			table_release(&table, held[i]);
 	}
 }
 
@@ -243,7 +243,7 @@ static void look(void)
 
 	assert_int_equal(table_admit(&table, &connection, &held), VERDICT_ADMITTED);
 	check_all(&table);
-	table_drop(&table, held);
+	table_release(&table, held);
 	hang_up(&open);
 }
 
@@ -403,11 +403,9 @@ static void a_table_that_was_begun_is_finished(void **state)
 
 static void drop_or_hold(reference held)
 {
-	table_hold(&table, held);
-	table_let_fly(&table, held);
-	table_land(&table, held);
-	table_drop_unless_last(&table, held);
-	table_drop(&table, held);
+	table_closing(&table, held);
+	table_doubt(&table, held);
+	table_release(&table, held);
 }
 
 static void open_hammered_table(void)
@@ -435,7 +433,7 @@ static void aim(unsigned which, uint32_t slot)
 	    {&table.header->total, CLIENT_MENDING},
 	    {&table.header->total, TOTAL_COUNTING},
 	    {&table.record[slot].state, 2},
-	    {&table.record[slot].state, UINT64_C(1) << RECORD_FLIGHT_SHIFT},
+	    {&table.notes[entry].pace.word, 1},
 	    {&table.header->current, 4},
 	};
 

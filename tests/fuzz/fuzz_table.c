@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	fill(&table, data, size);
 	for (int i = 2; i < 4; i++, connection.peer.port++)
 		table_admit(&table, &connection, &held[i]);
-	table_adopt(&table, &connection);
+	table_doubt(&table, held[0]);
 	remote_set(&table, &(struct network){.address = connection.peer.address, .prefix = 128}, 3);
 	for (uint32_t entry = 0; entry < table.entries; entry++)
 		table_client(&table, entry, &facts);
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	limits_start(&table, &copy);
 	check_all(&table);
 	for (int i = 0; i < 4; i++)
-		table_drop(&table, held[i]);
+		table_release(&table, held[i]);
 	regroup_publish(&table, limits_turn(&table), &settings);
 	table_leave(&table);
 	return 0;

@@ -124,7 +124,7 @@ int main(int argc, char **argv)
 		table_admit(&table[at], &connection, &held);
 		opened[round] = until_all_know(at, &connection, 1);
 		wait_us(random() % 100000);
-		table_drop(&table[at], held);
+		table_release(&table[at], held);
 		closed[round] = until_all_know(at, &connection, 0);
 	}
 	show("an admission", opened, rounds);

@@ -55,7 +55,7 @@ static unsigned obey(const char *what, unsigned client)
 	if (strcmp(what, "drop") == 0) {
 		if (holds[client] == 0)
 			return 0;
-		table_drop(&table, held[client][--holds[client]]);
+		table_release(&table, held[client][--holds[client]]);
 		return 1;
 	}
 	if (strcmp(what, "remote") == 0)

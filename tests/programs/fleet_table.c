@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 		for (unsigned i = 0; i < changes; i++, at = (at + 7919) % clients) {
 			struct connection connection = connection_of(node, at);
 			if (held[at] != 0) {
-				table_drop(&table, held[at]);
+				table_release(&table, held[at]);
 				held[at] = 0;
 			} else {
 				table_admit(&table, &connection, &held[at]);
@@ -67,7 +67,7 @@ int main(int argc, char **argv)
 		nanosleep(&tenth, NULL);
 	}
 	for (unsigned i = 0; i < clients; i++)
-		table_drop(&table, held[i]);
+		table_release(&table, held[i]);
 	table_leave(&table);
 	return 0;
 }

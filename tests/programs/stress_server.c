@@ -58,7 +58,7 @@ static void let_go(struct held *held)
 	close(held->descriptor);
 }
 
-/* A connection that was reset already (a refused one on a blocking listener) is none. */
+/* A connection that was reset already, as a refused one is, is none. */
 static int is_alive(int descriptor)
 {
 	struct sockaddr_in peer;
@@ -76,7 +76,7 @@ static int take(struct held *held)
 	if (descriptor < 0)
 		return 0;
 	unsigned who = ntohl(peer.sin_addr.s_addr) & 255;
-	if (blocking && !is_alive(descriptor)) {
+	if (!is_alive(descriptor)) {
 		close(descriptor);
 		return 0;
 	}

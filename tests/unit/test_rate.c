@@ -132,7 +132,7 @@ static void a_refusal_by_rate_leaves_no_trace_in_the_counts(void **state)
 	assert_int_equal(atomic_load(&table.header->total) & CLIENT_COUNT, 3);
 	/* Closing does not give tokens back. */
 	for (int i = 0; i < 3; i++)
-		table_drop(&table, held[i]);
+		table_release(&table, held[i]);
 	assert_int_equal(atomic_load(&table.header->total) & CLIENT_COUNT, 0);
 	assert_int_equal(table_decide(&table, &connection, &held[3], &refusal), VERDICT_REFUSED);
 	/* Another client has its own. */

@@ -205,6 +205,7 @@ static void what_the_kernel_does_not_know_is_dropped_for_the_fleet(void **state)
 		assert_true(endpoint_from_sockaddr(&connection.local, (struct sockaddr *)&address, length));
 		connection.network = kernel_network(listener);
 		assert_int_equal(table_admit(&table, &connection, &held), VERDICT_ADMITTED);
+		table_closing(&table, held);
 	}
 	assert_int_equal(check_address(&table, &one.address), 2);
 	assert_int_equal(table_count(&table, &one.address), 0);

@@ -1,8 +1,9 @@
-/* The table: limits hold exactly, references are counted, what the dead leave is repaired. */
+/* The table: limits hold exactly, what is in doubt is the kernel's to say, what the dead leave is repaired. */
 #include "apart.h"
 #include "decisions/check.h"
 #include "decisions/regroup.h"
 #include "table/clients.h"
+#include "decisions/pace.h"
 #include "values/clock.h"
 #include "table/records.h"
 #include "skipped.h"
@@ -101,6 +102,18 @@ static uint32_t count_of(struct table *table, const char *address)
 	return table_count(table, &connection.peer.address);
 }
 
+static uint32_t entry_of(struct table *table, const struct connection *connection, uint64_t *word)
+{
+	struct limits limits;
+	uint32_t entry = 0;
+
+	limits_read(table, &limits);
+	struct network network = limits_client(&limits, &connection->peer.address);
+	assert_true(client_find_or_add(table, client_fingerprint(table, &network), &network, &entry, word));
+	return entry;
+}
+
+
 static void admits_up_to_the_limit_and_frees(void **state)
 {
 	struct table *table = &((struct fixture *)*state)->table;
@@ -114,14 +127,14 @@ static void admits_up_to_the_limit_and_frees(void **state)
 		assert_int_equal(table_admit(table, &connection[i], &held[i]), VERDICT_ADMITTED);
 	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_REFUSED);
 	assert_int_equal(count_of(table, "127.0.0.1"), 3);
-	table_drop(table, held[1]);
+	table_release(table, held[1]);
 	assert_int_equal(count_of(table, "127.0.0.1"), 2);
-	table_drop(table, held[1]); /* again: an old reference finds nothing */
+	table_release(table, held[1]); /* again: an old reference finds nothing */
 	assert_int_equal(count_of(table, "127.0.0.1"), 2);
 	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_ADMITTED);
-	table_drop(table, held[0]);
-	table_drop(table, held[2]);
-	table_drop(table, held[3]);
+	table_release(table, held[0]);
+	table_release(table, held[2]);
+	table_release(table, held[3]);
 	assert_int_equal(count_of(table, "127.0.0.1"), 0);
 	for (int i = 0; i < 4; i++) {
 		close(end[i][0]);
@@ -154,11 +167,11 @@ static void the_local_address_is_asked_for_when_it_is_wanted(void **state)
 	assert_int_equal(found.local.port, connection[2].local.port);
 	/* The check has just found nothing, and is put off. */
 	connection_ask_later(&connection[3], end[3][1], 0);
-	atomic_store(&table->notes[refusal.entry].pace.after, (uint32_t)clock_ms() + 30000);
+	atomic_store(&table->notes[refusal.entry].pace.word, (clock_us() + 30000000) / PACE_TICK_US << 24);
 	assert_int_equal(table_decide_arrival(table, &connection[3], &held[3], &refusal), VERDICT_REFUSED);
 	assert_int_equal(connection[3].unasked, end[3][1] + 1);
 	/* Where the kernel does not say, the daemon gets the connection, and it is told. */
-	table_drop(table, held[0]);
+	table_release(table, held[0]);
 	connection_ask_later(&connection[3], 9999, 0);
 	assert_int_equal(table_decide_arrival(table, &connection[3], &held[3], &refusal), VERDICT_UNCOUNTED);
 	assert_true(refusal.uncounted);
@@ -169,38 +182,60 @@ static void the_local_address_is_asked_for_when_it_is_wanted(void **state)
 	}
 }
 
-static void counts_by_reference(void **state)
+static void a_doubtful_record_is_the_kernels_to_free(void **state)
 {
 	struct table *table = &((struct fixture *)*state)->table;
-	struct connection connection = connection_from("192.0.2.1", 1000);
-	reference held;
+	struct connection connection[4];
+	int end[4][2];
+	reference held[4];
 
-	assert_int_equal(table_admit(table, &connection, &held), VERDICT_ADMITTED);
-	assert_true(table_hold(table, held));
-	assert_true(table_hold(table, held));
-	table_drop(table, held);
-	assert_true(table_drop_unless_last(table, held));
-	assert_int_equal(count_of(table, "192.0.2.1"), 1);
-	assert_false(table_drop_unless_last(table, held));
-	table_drop(table, held);
-	assert_int_equal(count_of(table, "192.0.2.1"), 0);
-	assert_false(table_hold(table, held));
+	for (int i = 0; i < 4; i++)
+		connection[i] = real_connection(end[i]);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(table_admit(table, &connection[i], &held[i]), VERDICT_ADMITTED);
+	table_doubt(table, held[0]);
+	table_release(table, held[0]);
+	assert_int_equal(count_of(table, "127.0.0.1"), 3);
+	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_REFUSED);
+	/* Closed, but for all we know this process is still at work for it. */
+	close(end[0][0]);
+	close(end[0][1]);
+	pace_forgive(&table->notes[(uint32_t)atomic_load(&table->owner[(uint32_t)held[0] - 1]) - 1].pace);
+	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_REFUSED);
+	assert_int_equal(table_closing(table, held[0]), (uint32_t)getpid());
+	pace_forgive(&table->notes[(uint32_t)atomic_load(&table->owner[(uint32_t)held[0] - 1]) - 1].pace);
+	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_ADMITTED);
+	assert_int_equal(count_of(table, "127.0.0.1"), 3);
+	for (int i = 1; i < 4; i++) {
+		table_release(table, held[i]);
+		close(end[i][0]);
+		close(end[i][1]);
+	}
+	assert_int_equal(count_of(table, "127.0.0.1"), 0);
 }
 
-static void adopts_what_is_in_flight(void **state)
+/* Sessions one after another in a daemon that forks: each is asked about before it would count as one more at once. */
+static void a_peak_is_of_connections_that_are_open(void **state)
 {
 	struct table *table = &((struct fixture *)*state)->table;
-	struct connection connection = connection_from("192.0.2.2", 1000);
-	struct connection stranger = connection_from("192.0.2.2", 1001);
+	struct client_facts facts;
+	struct connection connection;
+	uint64_t word;
+	int end[2];
 	reference held;
 
-	assert_int_equal(table_admit(table, &connection, &held), VERDICT_ADMITTED);
-	table_let_fly(table, held);
-	assert_true(table_adopt(table, &stranger) == 0);
-	assert_true(table_adopt(table, &connection) == held); /* the one in flight */
-	table_drop(table, held);
-	assert_int_equal(count_of(table, "192.0.2.2"), 0);
-	assert_true(table_adopt(table, &connection) == 0);
+	for (int i = 0; i < 20; i++) {
+		connection = real_connection(end);
+		assert_int_equal(table_admit(table, &connection, &held), VERDICT_ADMITTED);
+		table_closing(table, held);
+		table_doubt(table, held);
+		close(end[0]);
+		close(end[1]);
+	}
+	assert_true(table_client(table, entry_of(table, &connection, &word), &facts));
+	assert_int_equal(facts.peak, 1);
+	assert_int_equal(facts.refused, 0);
+	assert_true(atomic_load(&table->header->checks) <= 19);
 }
 
 static void a_connection_that_the_kernel_forgot_refuses_nobody(void **state)
@@ -213,62 +248,20 @@ static void a_connection_that_the_kernel_forgot_refuses_nobody(void **state)
 	for (int i = 0; i < 3; i++) {
 		gone[i] = real_connection(end);
 		assert_int_equal(table_admit(table, &gone[i], &held), VERDICT_ADMITTED);
+		table_closing(table, held);
 		close(end[0]);
 		close(end[1]); /* behind the table's back */
 	}
 	struct connection next = real_connection(end);
 	assert_int_equal(table_admit(table, &next, &held), VERDICT_ADMITTED);
 	assert_int_equal(count_of(table, "127.0.0.1"), 1);
-	table_drop(table, held);
+	table_release(table, held);
 	close(end[0]);
 	close(end[1]);
 }
 
-static uint32_t entry_of(struct table *table, const struct connection *connection, uint64_t *word)
-{
-	struct limits limits;
-	uint32_t entry = 0;
-
-	limits_read(table, &limits);
-	struct network network = limits_client(&limits, &connection->peer.address);
-	assert_true(client_find_or_add(table, client_fingerprint(table, &network), &network, &entry, word));
-	return entry;
-}
-
 /* One that died after it counted and before it had a slot. */
 /* The kernel has let a connection go, its closer was stopped before it could drop the record, and checks are put off. */
-static void a_client_is_back_before_its_closer(void **state)
-{
-	struct table *table = &((struct fixture *)*state)->table;
-	struct connection connection[4];
-	int end[4][2];
-	reference held[4];
-
-	for (int i = 0; i < 4; i++)
-		connection[i] = real_connection(end[i]);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(table_admit(table, &connection[i], &held[i]), VERDICT_ADMITTED);
-	for (int i = 0; i < 60; i++) {
-		assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_REFUSED);
-		usleep(1000);
-	}
-	table_closing(table, held[0]);
-	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_REFUSED); /* it is not closed yet */
-	table_closing(table, held[0]);
-	close(end[0][1]);
-	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_ADMITTED);
-	table_drop(table, held[0]); /* the closer goes on */
-	assert_int_equal(count_of(table, "127.0.0.1"), 3);
-	for (int i = 1; i < 4; i++)
-		table_drop(table, held[i]);
-	assert_int_equal(count_of(table, "127.0.0.1"), 0);
-	for (int i = 0; i < 4; i++) {
-		close(end[i][0]);
-		if (i > 0)
-			close(end[i][1]);
-	}
-}
-
 static void a_count_without_a_slot_is_mended(void **state)
 {
 	struct table *table = &((struct fixture *)*state)->table;
@@ -292,7 +285,7 @@ static void a_count_without_a_slot_is_mended(void **state)
 	/* The dead one rises: it must not take back what was mended. */
 	client_uncount(table, entry, generation);
 	assert_int_equal(count_of(table, "127.0.0.1"), 1);
-	table_drop(table, held);
+	table_release(table, held);
 	close(end[0]);
 	close(end[1]);
 }
@@ -328,7 +321,7 @@ static void a_slot_claimed_by_the_dead_is_freed(void **state)
 	reference held;
 	assert_int_equal(table_admit(table, &connection, &held), VERDICT_ADMITTED);
 	assert_int_equal(count_of(table, "127.0.0.1"), 1);
-	table_drop(table, held);
+	table_release(table, held);
 	assert_int_equal(count_of(table, "127.0.0.1"), 0);
 	close(end[0]);
 	close(end[1]);
@@ -351,7 +344,7 @@ static void a_full_table_admits_uncounted(void **state)
 	assert_true(uncounted >= 76);
 	assert_int_equal(atomic_load(&table->header->uncounted), uncounted);
 	for (unsigned i = 0; i < 1100; i++)
-		table_drop(table, held[i]);
+		table_release(table, held[i]);
 	for (uint32_t entry = 0; entry < table->entries; entry++)
 		assert_int_equal(atomic_load(&table->entry[entry].word) & CLIENT_COUNT, 0);
 }
@@ -410,7 +403,7 @@ static void *hammer(void *with)
 		if (i % 16 == 0)
 			sched_yield();
 		atomic_fetch_sub(&own->tally->open[who], 1);
-		table_drop(own->table, held);
+		table_release(own->table, held);
 	}
 	return NULL;
 }
@@ -478,38 +471,68 @@ static void another_user_cannot_attach(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
 
-/* Its maker was killed between two system calls, or between the second and the table's mark. */
-static void what_its_maker_did_not_finish_is_removed(void **state)
+/* Segments that nobody has attached, of a table's size and of another: what a daemon left that executed itself and died. */
+static void what_nobody_has_attached_is_removed(void **state)
 {
 	struct shmid_ds facts;
-	int id[3];
+	int id[2];
 
 	(void)state;
-	for (int i = 0; i < 3; i++) {
-		int told[2];
-		assert_int_equal(pipe(told), 0);
-		pid_t maker = fork();
-		if (maker == 0) {
-			/* The last one is no table's size. */
-			int made = shmget(IPC_PRIVATE, table_size(64) + (i == 2 ? 4096 : 0), IPC_CREAT | 0600);
-			if (i != 0)
-				shmat(made, NULL, 0);
-			_exit(write(told[1], &made, sizeof(made)) != sizeof(made));
-		}
-		assert_int_equal(read(told[0], &id[i], sizeof(id[i])), sizeof(id[i]));
+	for (int i = 0; i < 2; i++) {
+		id[i] = shmget(IPC_PRIVATE, table_size(64) + (i == 1 ? 4096 : 0), IPC_CREAT | 0600);
 		assert_true(id[i] >= 0);
-		waitpid(maker, NULL, 0);
-		close(told[0]);
-		close(told[1]);
 	}
-	for (int tries = 0; tries < 200 && (shmctl(id[0], IPC_STAT, &facts) == 0 || shmctl(id[1], IPC_STAT, &facts) == 0);
-	     tries++) {
+	for (int tries = 0; tries < 200 && shmctl(id[0], IPC_STAT, &facts) == 0; tries++) {
 		usleep(100000);
 		table_remove_abandoned();
 	}
 	assert_int_equal(shmctl(id[0], IPC_STAT, &facts), -1);
-	assert_int_equal(shmctl(id[1], IPC_STAT, &facts), -1);
-	assert_int_equal(shmctl(id[2], IPC_RMID, NULL), 0);
+	assert_int_equal(shmctl(id[1], IPC_RMID, NULL), 0);
+}
+
+/* Processes of one daemon that come to make its table at the same moment have one. */
+static void a_name_is_one_table_however_many_make_it(void **state)
+{
+	enum { MAKERS = 12, TIMES = 10 };
+	char name[] = "made-at-once-0";
+	struct settings wanted;
+
+	(void)state;
+	settings_default(&wanted);
+	wanted.capacity = 64;
+	for (int round = 0; round < TIMES; round++) {
+		int go[2];
+		int told[2];
+		int first = 0;
+		name[sizeof(name) - 2] = (char)('a' + round);
+		assert_int_equal(pipe(go), 0);
+		assert_int_equal(pipe(told), 0);
+		for (int i = 0; i < MAKERS; i++) {
+			if (fork() == 0) {
+				struct table table;
+				char c;
+				close(go[1]);
+				if (read(go[0], &c, 1) != 0 || !table_open(&table, name, &wanted, NULL))
+					_exit(1);
+				_exit(write(told[1], &table.segment.id, sizeof(int)) != sizeof(int) || sleep(1) != 0);
+			}
+		}
+		close(go[1]);
+		for (int i = 0; i < MAKERS; i++) {
+			int id = -1;
+			assert_int_equal(read(told[0], &id, sizeof(id)), sizeof(id));
+			if (i == 0)
+				first = id;
+			assert_int_equal(id, first);
+		}
+		for (int i = 0; i < MAKERS; i++)
+			wait(NULL);
+		close(go[0]);
+		close(told[0]);
+		close(told[1]);
+		struct shmid_ds facts;
+		assert_int_equal(shmctl(first, IPC_STAT, &facts), -1);
+	}
 }
 
 int main(void)
@@ -517,17 +540,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(admits_up_to_the_limit_and_frees),
 	    TEST(the_local_address_is_asked_for_when_it_is_wanted),
-	    TEST(counts_by_reference),
-	    TEST(adopts_what_is_in_flight),
+	    TEST(a_doubtful_record_is_the_kernels_to_free),
+	    TEST(a_peak_is_of_connections_that_are_open),
 	    TEST(a_connection_that_the_kernel_forgot_refuses_nobody),
-	    TEST(a_client_is_back_before_its_closer),
 	    TEST(a_count_without_a_slot_is_mended),
 	    TEST(a_slot_claimed_by_the_dead_is_freed),
 	    TEST(a_full_table_admits_uncounted),
 	    TEST(limits_are_published_whole_and_in_order),
 	    TEST(never_over_the_limit_with_processes_and_threads),
 	    TEST(another_user_cannot_attach),
-	    TEST(what_its_maker_did_not_finish_is_removed),
+	    TEST(what_nobody_has_attached_is_removed),
+	    TEST(a_name_is_one_table_however_many_make_it),
 	};
 	return cmocka_run_group_tests_name("table", tests, NULL, NULL);
 }

@@ -113,10 +113,10 @@ static void holds_over_all_clients(void **state)
 	assert_int_equal(table_decide(&table, &another, &held[4], &refusal), VERDICT_REFUSED);
 	assert_int_equal(refusal.reason, REFUSED_TOTAL);
 	assert_int_equal(refusal.limit, 4);
-	table_drop(&table, held[2]);
+	table_release(&table, held[2]);
 	assert_int_equal(admit(9, 1, &held[2]), VERDICT_ADMITTED);
 	for (unsigned i = 0; i < 4; i++)
-		table_drop(&table, held[i]);
+		table_release(&table, held[i]);
 	assert_int_equal(total(), 0);
 }
 
@@ -138,7 +138,7 @@ static void set_while_connections_are_open(void **state)
 	publish_total(LIMIT_NONE);
 	assert_int_equal(admit(8, 1, &held[8]), VERDICT_ADMITTED);
 	assert_false(counting());
-	table_drop(&table, held[0]);
+	table_release(&table, held[0]);
 	publish_total(9);
 	assert_int_equal(admit(9, 1, &held[0]), VERDICT_ADMITTED);
 	assert_int_equal(total(), 9);
@@ -146,13 +146,13 @@ static void set_while_connections_are_open(void **state)
 	/* Lowered under what is open: nobody is closed, nobody admitted until enough have gone. */
 	publish_total(7);
 	for (unsigned i = 0; i < 2; i++) {
-		table_drop(&table, held[i]);
+		table_release(&table, held[i]);
 		assert_int_equal(admit(10, 1, &more), VERDICT_REFUSED);
 	}
-	table_drop(&table, held[2]);
+	table_release(&table, held[2]);
 	assert_int_equal(admit(10, 1, &held[2]), VERDICT_ADMITTED);
 	for (unsigned i = 2; i < 9; i++)
-		table_drop(&table, held[i]);
+		table_release(&table, held[i]);
 	assert_int_equal(total(), 0);
 }
 
@@ -204,7 +204,7 @@ static void mend_total(void)
 {
 	struct connection control = connection_of(1, 1);
 
-	atomic_store(&table.header->total_pace.after, 0);
+	atomic_store(&table.header->total_pace.word, 0);
 	check_total(&table, &control);
 }
 
@@ -229,7 +229,7 @@ static void mended_while_an_admission_is_under_way(void **state)
 		assert_int_equal(atomic_load(&table.entry[entry_of(1)].word) & CLIENT_COUNT, 1);
 		mend_total();
 		assert_int_equal(total(), 1);
-		table_drop(&table, held);
+		table_release(&table, held);
 		assert_int_equal(total(), 0);
 	}
 }
@@ -245,7 +245,7 @@ static void one_comes(void)
 static void one_comes_one_goes(void)
 {
 	one_comes();
-	table_drop(&table, went_meanwhile);
+	table_release(&table, went_meanwhile);
 }
 
 /* The mend has begun, and others come and go before it counts, so that the count is as it was. */
@@ -264,9 +264,9 @@ static void others_come_and_go_while_a_count_is_mended(void **state)
 		hooked = POINTS;
 		check_count(&table, entry_of(1));
 		assert_int_equal(atomic_load(word) & CLIENT_COUNT, slots);
-		table_drop(&table, came_meanwhile);
+		table_release(&table, came_meanwhile);
 		if (!goes)
-			table_drop(&table, went_meanwhile);
+			table_release(&table, went_meanwhile);
 		assert_int_equal(atomic_load(word) & CLIENT_COUNT, 0);
 	}
 }
@@ -310,7 +310,7 @@ static void *leaves(void *with)
 	(void)with;
 	self = &leaver;
 	at(POINT_RELEASE_FREED, wait_for_turn);
-	table_drop(&table, went_meanwhile);
+	table_release(&table, went_meanwhile);
 	return NULL;
 }
 
@@ -347,7 +347,7 @@ static void one_leaves_before_and_one_comes_after_the_slots_are_counted(void **s
 	play_on(&mender);
 	pthread_join(mender.thread, NULL);
 	assert_true((atomic_load(word) & CLIENT_COUNT) >= 1);
-	table_drop(&table, came_meanwhile);
+	table_release(&table, came_meanwhile);
 }
 
 static void publish_prefix(uint8_t prefix)
@@ -378,15 +378,15 @@ static void open_connections_move_when_the_prefix_changes(void **state)
 	assert_int_equal(count_of(1), 8);
 	assert_int_equal(admit(1, 99, &more), VERDICT_REFUSED);
 	for (unsigned i = 0; i < 3; i++)
-		table_drop(&table, held[i]);
+		table_release(&table, held[i]);
 	assert_int_equal(count_of(1), 5);
 	assert_int_equal(admit(1, 99, &more), VERDICT_ADMITTED);
-	table_drop(&table, more);
+	table_release(&table, more);
 	publish_prefix(64);
 	assert_int_equal(count_of(0), 1);
 	assert_int_equal(count_of(3), 2);
 	for (unsigned i = 3; i < 8; i++)
-		table_drop(&table, held[i]);
+		table_release(&table, held[i]);
 	for (uint32_t entry = 0; entry < table.entries; entry++)
 		assert_int_equal(atomic_load(&table.entry[entry].word) & CLIENT_COUNT, 0);
 	settings.per_ip = LIMIT_NONE;
@@ -429,7 +429,7 @@ static void *hammer(void *with)
 			sched_yield();
 		while (holds > 0) {
 			atomic_fetch_sub(&tally->open, 1);
-			table_drop(&table, held[--holds]);
+			table_release(&table, held[--holds]);
 		}
 	}
 	return NULL;
@@ -499,7 +499,7 @@ static void set_and_unset_under_load(void **state)
 	assert_int_equal(admit(MOST, 1, &held[MOST]), VERDICT_REFUSED);
 	assert_int_equal(total(), MOST);
 	for (unsigned i = 0; i < MOST; i++)
-		table_drop(&table, held[i]);
+		table_release(&table, held[i]);
 	for (uint32_t entry = 0; entry < table.entries; entry++)
 		check_count(&table, entry);
 	for (uint32_t entry = 0; entry < table.entries; entry++)
@@ -545,8 +545,8 @@ static void a_check_costs_what_it_works_not_what_it_waits(void **state)
 	at(POINT_MEND_MARKED, stand_still);
 	assert_int_equal(admit(1, 1, &held[1]), VERDICT_ADMITTED);
 	assert_true(atomic_load(&table.header->check_us) < 200000);
-	table_drop(&table, held[0]);
-	table_drop(&table, held[1]);
+	table_release(&table, held[0]);
+	table_release(&table, held[1]);
 }
 
 static uint32_t total_in_force(void)
@@ -647,6 +647,7 @@ static void a_client_that_resets_at_once_hides_nobody_who_is_gone(void **state)
 	assert_int_equal(table_admit(&table, &gone.connection, &held[0]), VERDICT_ADMITTED);
 	assert_int_equal(table_admit(&table, &open.connection, &held[1]), VERDICT_ADMITTED);
 	reset_by_client(&gone);
+	table_closing(&table, held[0]);
 	close(gone.server);
 	struct real resets = connect_to(listener, &address);
 	kernel_know(&resets.connection, resets.server);
@@ -654,8 +655,8 @@ static void a_client_that_resets_at_once_hides_nobody_who_is_gone(void **state)
 	reset_by_client(&resets);
 	assert_int_equal(table_admit(&table, &resets.connection, &held[2]), VERDICT_ADMITTED);
 	assert_int_equal(total(), 2);
-	table_drop(&table, held[1]);
-	table_drop(&table, held[2]);
+	table_release(&table, held[1]);
+	table_release(&table, held[2]);
 	close(open.client);
 	close(open.server);
 	close(resets.server);

@@ -13,7 +13,8 @@ enum { FILTER_MOST = 40 };
 /* All that decides what is on the screen. */
 struct top {
 	const char *which; /* NULL for every table */
-	struct tables tables;
+	struct table_view *views;
+	int number;
 	struct rows rows;
 	enum pane pane;
 	enum column sort;

@@ -1,0 +1,104 @@
+#include "process/children.h"
+
+#include "process/descriptors.h"
+#include "process/limiter.h"
+#include "process/near.h"
+#include "process/sole.h"
+
+#include "table/bridge.h"
+#include "values/door.h"
+
+#include <errno.h>
+
+_Thread_local reference child_for __attribute__((tls_model("initial-exec")));
+
+/* Calls that this thread is in. More than one where a signal's handler forks while the thread does. */
+static _Thread_local unsigned under_way __attribute__((tls_model("initial-exec")));
+
+/* The connection that this process was made for. */
+NEAR static reference made_for;
+
+HOT void child_begins(void)
+{
+	sole_ends();
+	under_way++;
+}
+
+HOT void child_made(pid_t pid)
+{
+	if (under_way > 0)
+		under_way--;
+	sole_may_begin_again();
+	if (pid <= 0 || child_for == 0)
+		return;
+	/* The child has its word in it already, or never will: it may have let go of it since. */
+	uint32_t self = limiter_table()->pid;
+	if (self != 0)
+		table_holds_on(limiter_table(), child_for, self, (uint32_t)pid);
+	table_doubt(limiter_table(), child_for);
+	child_for = 0;
+}
+
+HOT void child_in_itself(void)
+{
+	uint32_t parent = limiter_table()->pid;
+	int kept = errno;
+
+	limiter_in_any_child();
+	sole_in_child();
+	/* A handler's fork that interrupted this thread's own: the child goes on with that one. */
+	if (under_way > 0)
+		under_way--;
+	for (unsigned i = 0; i < under_way; i++)
+		sole_ends();
+	made_for = child_for;
+	child_for = 0;
+	if (limiter_is_open()) {
+		limiter_in_child();
+		if (made_for != 0 && parent != 0 && limiter_table()->pid != 0)
+			table_holds_on(limiter_table(), made_for, parent, limiter_table()->pid);
+	}
+	errno = kept;
+}
+
+bool child_is_for(reference held)
+{
+	return held == made_for;
+}
+
+static bool any_stays;
+
+static void let_go(int descriptor, reference held)
+{
+	if (descriptor_is_mark(held))
+		return;
+	descriptor_let_go(held);
+	int flags = any_stays ? 0 : door_fcntl(descriptor, F_GETFD, 0);
+	any_stays = any_stays || (flags >= 0 && (flags & FD_CLOEXEC) == 0);
+}
+
+int child_executes(void)
+{
+	int kept = errno;
+	int bridge = -1;
+
+	if (!limiter_is_open())
+		return -1;
+	if (made_for != 0)
+		descriptor_let_go(made_for);
+	if (sole_has_accepted()) {
+		any_stays = false;
+		descriptor_each(0, ~0U, let_go);
+		if (any_stays && bridge_is_needed(limiter_table()))
+			bridge = bridge_build(limiter_table());
+	}
+	errno = kept;
+	return bridge;
+}
+
+int child_does_not_execute(int bridge, int result)
+{
+	if (bridge >= 0)
+		bridge_remove(bridge);
+	return result;
+}

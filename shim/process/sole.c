@@ -1,0 +1,99 @@
+#include "process/sole.h"
+
+#include "process/children.h"
+#include "process/limiter.h"
+#include "process/near.h"
+
+#include "values/door.h"
+#include "values/point.h"
+
+#include <errno.h>
+
+/* Where there is no page that a fork wipes: as if a call were always under way. */
+NEAR static struct sole never = {.word = 1, .accepted = true, .known = true};
+NEAREST struct sole *_Atomic sole_of_process = &never;
+NEAREST _Atomic bool sole_has_ended;
+
+/* Copied by a fork, unlike the word: a child of a call behind which we have no frame finds it here. */
+NEAR static _Atomic bool for_good;
+
+void sole_begin(void)
+{
+	int kept = errno;
+
+	if (atomic_load(&sole_of_process) != &never)
+		return;
+	struct sole *page = door_mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (page != MAP_FAILED && door_madvise(page, sizeof(*page), MADV_WIPEONFORK) == 0) {
+		atomic_store(&page->known, true);
+		atomic_store(&sole_of_process, page);
+		/* Another thread is in such a call at this moment: as that may not be seen to end, nothing ever is sole. */
+		if (atomic_load(&never.word) != 1)
+			atomic_store(&page->word, SOLE_UNDER_WAY);
+	}
+	errno = kept;
+}
+
+COLD uint64_t sole_take_token(uint64_t seen)
+{
+	struct sole *sole = atomic_load(&sole_of_process);
+
+	atomic_store_explicit(&sole->accepted, true, memory_order_relaxed);
+	if (!atomic_load(&sole->known)) {
+		/* Made by a system call in assembly, say. */
+		child_in_itself();
+		seen = atomic_load(&sole->word);
+	}
+	if (seen != 0 || atomic_load(&for_good))
+		return (seen & SOLE_UNDER_WAY) == 0 ? seen : 0;
+	uint64_t token = (atomic_fetch_add(&limiter_table()->header->tokens, 1) + 1) << SOLE_UNDER_WAY_BITS;
+	if (token == 0 || atomic_compare_exchange_strong(&sole->word, &seen, token))
+		return token;
+	return (seen & SOLE_UNDER_WAY) == 0 ? seen : 0;
+}
+
+/* At the most that fits, the number stays, and nothing is sole any more. */
+void sole_ends(void)
+{
+	struct sole *sole;
+
+	atomic_store_explicit(&sole_has_ended, true, memory_order_relaxed);
+	if (left_out(ORDERING_END_THEN_COPY))
+		return;
+	do {
+		sole = atomic_load(&sole_of_process);
+		uint64_t seen = atomic_load(&sole->word);
+		uint64_t next;
+		do
+			next = (seen & SOLE_UNDER_WAY) < SOLE_UNDER_WAY ? (seen & SOLE_UNDER_WAY) + 1 : seen;
+		while (!atomic_compare_exchange_weak(&sole->word, &seen, next));
+	} while (sole != atomic_load(&sole_of_process));
+}
+
+void sole_may_begin_again(void)
+{
+	struct sole *sole = atomic_load(&sole_of_process);
+	uint64_t seen = atomic_load(&sole->word);
+	uint64_t least = sole == &never ? 1 : 0;
+
+	while ((seen & SOLE_UNDER_WAY) > least && (seen & SOLE_UNDER_WAY) != SOLE_UNDER_WAY &&
+	       !atomic_compare_exchange_weak(&sole->word, &seen, seen - 1))
+		;
+}
+
+void sole_ends_for_good(void)
+{
+	atomic_store(&for_good, true);
+	atomic_store(&atomic_load(&sole_of_process)->word, SOLE_UNDER_WAY);
+}
+
+void sole_in_child(void)
+{
+	atomic_store_explicit(&sole_has_ended, false, memory_order_relaxed);
+	struct sole *sole = atomic_load(&sole_of_process);
+	atomic_store(&sole->word, sole == &never ? 1 : 0);
+	if (sole == &never)
+		return;
+	atomic_store(&sole->accepted, false);
+	atomic_store(&sole->known, true);
+}

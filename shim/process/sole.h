@@ -1,0 +1,83 @@
+/* How a process knows that it is the one holder of a connection which it accepted.
+ *
+ * One 64-bit word: a token, and how many calls are under way that copy the process's descriptors. It lies in a page that a fork
+ * wipes (madvise(2), MADV_WIPEONFORK), so that no child ever has its parent's token, in whatever way it was made.
+ *
+ *     fork, vfork, spawn     the token is given up and one more is under way, before the real call; one less, behind it, in the
+ *                            parent alone
+ *     accept                 takes the token before the real call, a new one if there is none; with a call under way, none
+ *     close                  compares behind the real call: the same word as at accept, and nothing can have copied the
+ *                            descriptor in between
+ *
+ * So whatever copies the descriptors ends sole holding for all that was accepted before, at the cost of one swap. Each of the
+ * four orderings is needed (tests/faults/test_schedule.c leaves out each). Where such a page is not to be had, no process is
+ * ever sole. All functions are thread-safe and async-signal-safe, wait for nobody, and keep errno. */
+#ifndef CONNLIMIT_SOLE_H
+#define CONNLIMIT_SOLE_H
+
+#include "values/hot.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The low bits count the calls under way. */
+enum { SOLE_UNDER_WAY_BITS = 16 };
+#define SOLE_UNDER_WAY ((UINT64_C(1) << SOLE_UNDER_WAY_BITS) - 1)
+
+/* In the page that a fork wipes. */
+struct sole {
+	_Atomic uint64_t word;
+	_Atomic bool accepted; /* this process has taken a token, or none was to be had: it may have accepted something */
+	_Atomic bool known;    /* this process was seen to be one of its own: a child that was made behind our back was not */
+};
+extern struct sole *_Atomic sole_of_process;
+extern _Atomic bool sole_has_ended;
+
+static inline struct sole *sole_here(void)
+{
+	return atomic_load_explicit(&sole_of_process, memory_order_acquire);
+}
+
+/* To be called once the table is there, before anything is accepted. */
+void sole_begin(void);
+
+COLD uint64_t sole_take_token(uint64_t seen);
+
+/* The token for what is about to be accepted; 0 for none. */
+static inline uint64_t sole_token(void)
+{
+	uint64_t seen = atomic_load(&sole_here()->word);
+
+	return __builtin_expect(seen != 0 && (seen & SOLE_UNDER_WAY) == 0, 1) ? seen : sole_take_token(seen);
+}
+
+/* Whether what was accepted with this token is still held by this process alone. To be asked behind the real close. */
+static inline bool sole_still(uint64_t token)
+{
+	return token != 0 && atomic_load(&sole_here()->word) == token;
+}
+
+/* Around a call that copies the process's descriptors; the second in the parent alone. */
+void sole_ends(void);
+void sole_may_begin_again(void);
+
+/* Memory or descriptors are shared with another process from now on, or copied by a call behind which we have no frame. */
+void sole_ends_for_good(void);
+
+/* Whether this process may have accepted anything since it was made. */
+static inline bool sole_has_accepted(void)
+{
+	return atomic_load_explicit(&sole_here()->accepted, memory_order_relaxed);
+}
+
+/* Whether it has made copies of its descriptors: what it accepts is then mostly closed by a process that cannot release it. */
+static inline bool sole_has_forked(void)
+{
+	return atomic_load_explicit(&sole_has_ended, memory_order_relaxed);
+}
+
+/* In a child whose memory is a copy. */
+void sole_in_child(void);
+
+#endif
