@@ -131,7 +131,7 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 	until_true says a OOM
 	redis config set maxmemory 0
 	until_true eval '[[ $(grep -c "heard again" "$here/a") == 2 ]]'
-	[ "$(grep -c 'not heard' "$here/a")" = 2 ]
+	[ "$(grep -c 'the fleet is not heard' "$here/a")" = 2 ]
 	url="redis://127.0.0.1:$redis_port/99" sidecar b
 	until_true says b 'out of range'
 	until_true members a
@@ -184,7 +184,9 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 	for how in garbage string list nested more drip loading empty close escapes; do
 		until_true says $how 'the fleet is not heard'
 		until_true eval "[[ \$(wc -l <$here/fake-$how) -ge 3 ]]" # tried again
-		[ "$(grep -c . "$here/$how")" = 1 ]
+		# Once for each reason: on a busy machine it may be late as well.
+		[ "$(sort "$here/$how" | uniq -d | wc -l)" = 0 ]
+		[ "$(wc -l <"$here/$how")" -le 3 ]
 	done
 	run -1 grep -q $'\033' "$here/escapes"
 	until_true says loading LOADING
@@ -304,4 +306,145 @@ total_of_one() { redis eval 'local k = redis.call("KEYS", "*:totals:*") return k
 	run "$CONNLIMIT" sync --redis-file /does/not/exist
 	[ "$status" -eq 2 ]
 	[[ $output == *"No such file"* ]]
+}
+
+# ended_within MS: the sidecar, after SIGTERM.
+ended_within() {
+	local began
+	began=$(date +%s%3N)
+	kill -TERM "$sidecar"
+	wait "$sidecar"
+	echo "ended after $(($(date +%s%3N) - began)) ms"
+	(($(date +%s%3N) - began <= $1))
+}
+
+@test "sync: SIGTERM ends it within a second, whatever the lease: with Redis, a silent one, a stopped one, one that drips" {
+	start_redis
+	sidecar a --lease 3600000
+	until_true joined a
+	ended_within 1000
+	members ''
+	sidecar a --lease 3600000
+	until_true joined a
+	kill -STOP "$redis"
+	sleep 0.3
+	ended_within 1000
+	for how in silent drip endless; do
+		redis_port=$(free_port)
+		python3 "$SOURCE/tests/programs/fake_redis.py" "$redis_port" $how >"$here/fake" 3>&- &
+		pids+=("$!")
+		until_true eval "[[ -n \$(ss -Htln 'sport = :$redis_port') ]]"
+		sidecar $how --lease 60000
+		until_true eval '[[ -s $here/fake ]]'
+		sleep 0.3
+		ended_within 1000
+	done
+}
+
+@test "sync: SIGTERM ends it within a second when a name server says nothing, and the lease passes" {
+	((EUID == 0)) || skip "needs root, for /etc/resolv.conf in a namespace"
+	echo 'nameserver 127.0.0.1' >"$here/resolv.conf" # in a network namespace of its own: bound by one that reads nothing
+	unshare --net --mount bash -c '
+		ip link set lo up
+		mount --bind "$1/resolv.conf" /etc/resolv.conf
+		python3 -c "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((\"127.0.0.1\", 53)); time.sleep(60)" &
+		sleep 0.3
+		"$CONNLIMIT" sync --redis redis://redis.example --table none --lease 1000 2>"$1/said" &
+		sidecar=$!
+		sleep 2.5
+		began=$(date +%s%3N)
+		kill -TERM $sidecar
+		wait $sidecar
+		echo $(($(date +%s%3N) - began)) >"$1/took"
+		kill %1' bash "$here"
+	echo "$(cat "$here/took") ms"
+	[ "$(cat "$here/took")" -le 1000 ]
+	grep -q 'redis.example: no answer from the name servers in time: the fleet is not heard' "$here/said"
+	[ "$(wc -l <"$here/said")" = 1 ]
+}
+
+@test "sync: each reason is said once, in full: a password that was changed, TLS on a port without, silence, FLUSHALL" {
+	start_redis
+	redis acl setuser sync on '>first' '~*' '+@all'
+	url="redis://sync:first@127.0.0.1:$redis_port" sidecar a
+	until_true joined a
+	redis acl setuser sync resetpass '>second'
+	redis client kill type normal skipme yes
+	until_true says a 'WRONGPASS.*the fleet is'
+	redis acl setuser sync resetpass '>first'
+	until_true says a 'heard again'
+	redis flushall
+	until_true says a 'had forgotten this node, or all'
+	[ "$(grep -c WRONGPASS "$here/a")" = 1 ]
+	url="rediss://127.0.0.1:$redis_port" sidecar tls
+	until_true says tls 'no answer to the TLS handshake in time: does this port speak it'
+	kill -STOP "$redis"
+	until_true says a 'no answer in time: the fleet is not heard'
+	kill -CONT "$redis"
+	until_true eval '[[ $(grep -c "heard again" "$here/a") == 2 ]]'
+}
+
+@test "sync: Redis that may evict the fleet's keys: said at start and when it changes, and shown" {
+	start_redis --maxmemory-policy allkeys-lru
+	node_as "$EUID" 10
+	echo admit 1 >&"$node_in"
+	sidecar a --table "$table"
+	until_true says a 'maxmemory-policy allkeys'
+	until_true eval '"$CONNLIMIT" status "$table" | grep -q "Redis is set up to evict"'
+	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"$table\".*fleet-evicted\"} 1"
+	redis config set maxmemory-policy volatile-lru
+	kill -KILL "$sidecar"
+	sidecar a --table "$table"
+	until_true joined a
+	until_true eval '"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"$table\".*fleet-evicted\"} 0"'
+	[ "$(grep -c 'maxmemory-policy allkeys' "$here/a")" = 1 ]
+}
+
+@test "sync: Redis's clock set forward and back by hours: nobody is lost, and the dead are forgotten in time" {
+	LD_PRELOAD=$BUILD/tests/other_clock.so OTHER_CLOCK=$here/clock start_redis
+	set_clock() { echo "$1" >"$here/clock.new" && mv "$here/clock.new" "$here/clock"; }
+	incarnations() { redis hgetall 'connlimit:{test}:incarnations' | xargs -n 2 | sort | xargs; }
+	sidecar a
+	sidecar b
+	until_true members "a b"
+	before=$(incarnations)
+	for clock in 18000 -18000 0; do
+		set_clock $clock
+		sleep 1.2
+		members "a b"
+		[ "$(incarnations)" = "$before" ]
+	done
+	kill -KILL "$sidecar"
+	set_clock -32400
+	[ "$(redis time | head -1)" -lt $(($(date +%s) - 32000)) ]
+	sleep 2.2 # twice the lease, and a turn
+	members a
+	sidecar c
+	until_true members "a c"
+	set_clock 32400
+	kill -KILL "$sidecar"
+	sleep 0.3
+	members "a c" # not at once either
+	sleep 1.9
+	members a
+	run -1 says a 'had forgotten'
+}
+
+@test "sync: SIGHUP has the file of URLs read again; a bad one changes nothing" {
+	redis() { REDISCLI_AUTH=one redis-cli -p "$redis_port" --raw "$@"; }
+	start_redis --requirepass one
+	echo "redis://:wrong@127.0.0.1:$redis_port" >"$here/urls"
+	"$CONNLIMIT" sync --redis-file "$here/urls" --cluster test --node a --table none --interval $interval --lease $lease 2>>"$here/a" 3>&- &
+	sidecar=$!
+	pids+=("$sidecar")
+	until_true says a WRONGPASS
+	printf '# the new one\nredis://127.0.0.1:1\nredis://:one@127.0.0.1:%s\n' "$redis_port" >"$here/urls"
+	kill -HUP "$sidecar"
+	until_true joined a
+	echo http://x >"$here/urls"
+	kill -HUP "$sidecar"
+	until_true says a 'what it said before is kept'
+	sleep 0.5
+	members a
+	alive
 }

@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
 	struct redis *redis = calloc(1, sizeof(*redis));
 	static struct fleet fleet;
-	char error[ERROR] = "";
+	char error[WIRE_ERROR] = "";
 	int end[2];
 
 	if (size == 0 || size > 20000 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, end) != 0) {
@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 	fleet.joined = true;
 	fleet.last = 5;
 	redis->reader = make_reader();
-	redis->descriptor = end[0];
+	redis->wire.descriptor = end[0];
 	/* It has answered before it was asked, and then says no more. */
 	if (write(end[1], data + 1, size - 1) == (ssize_t)(size - 1) && shutdown(end[1], SHUT_WR) == 0)
 		ask(data[0], &fleet, redis, error);

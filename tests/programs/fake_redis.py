@@ -34,6 +34,8 @@ def answer(connection, data):
         for _ in range(600):
             connection.sendall(b"+")
             time.sleep(0.1)
+    elif how == "silent":
+        pass
     elif how == "loading":
         connection.sendall(b"-LOADING Redis is loading the dataset in memory\r\n" * commands(data))
     elif how == "empty":

@@ -372,7 +372,11 @@ bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, char *err
 	call_add_text(&call, fleet->former);
 	if (!call_answered(&call, redis, wait_ms, &hearing))
 		return false;
-	if (hearing.number[0] != 1) {
+	if (hearing.number[0] != 1 && hearing.number[0] != 2) {
+		snprintf(error, FLEET_ERROR, "not understood: an answer to nothing that was asked");
+		return false;
+	}
+	if (hearing.number[0] == 2) {
 		snprintf(error, FLEET_ERROR, "another machine goes by the name of node %s (--node)", fleet->node);
 		return false;
 	}

@@ -39,47 +39,99 @@ static bool parse_user(struct redis_address *address, const char *from, const ch
 	return colon == NULL || copy_part(address->password, sizeof(address->password), colon + 1, end);
 }
 
-static bool parse_host(struct redis_address *address, const char *from, const char *end)
+static bool parse_host(struct redis_host *host, const char *port, const char *from, const char *end)
 {
 	const char *host_end = from < end && *from == '[' ? memchr(from, ']', (size_t)(end - from)) : NULL;
 	const char *colon;
 
+	snprintf(host->port, sizeof(host->port), "%s", port);
 	if (from < end && *from == '[') {
-		if (host_end == NULL || !copy_part(address->host, sizeof(address->host), from + 1, host_end))
+		if (host_end == NULL || !copy_part(host->name, sizeof(host->name), from + 1, host_end))
 			return false;
 		colon = host_end + 1;
 	} else {
 		colon = memchr(from, ':', (size_t)(end - from));
-		if (!copy_part(address->host, sizeof(address->host), from, colon != NULL ? colon : end))
+		if (!copy_part(host->name, sizeof(host->name), from, colon != NULL ? colon : end))
 			return false;
 		if (colon == NULL)
 			colon = end;
 	}
-	if (address->host[0] == '\0')
+	if (host->name[0] == '\0')
 		return false;
 	if (colon == end)
 		return true;
 	if (*colon != ':' || colon + 1 == end || strspn(colon + 1, "0123456789") < (size_t)(end - colon - 1))
 		return false;
-	return copy_part(address->port, sizeof(address->port), colon + 1, end);
+	return copy_part(host->port, sizeof(host->port), colon + 1, end);
+}
+
+static bool parse_hosts(struct redis_address *address, const char *port, const char *from, const char *end)
+{
+	for (;;) {
+		const char *comma = memchr(from, ',', (size_t)(end - from));
+		if (address->hosts == HOSTS_MOST ||
+		    !parse_host(&address->host[address->hosts++], port, from, comma != NULL ? comma : end))
+			return false;
+		if (comma == NULL)
+			return true;
+		from = comma + 1;
+	}
+}
+
+static bool parse_database(struct redis_address *address, const char *from, const char *end)
+{
+	char *rest;
+	long database = from < end ? strtol(from, &rest, 10) : 0;
+
+	if (from == end)
+		return true;
+	if (rest != end || database < 0 || database > 65535 || *from < '0' || *from > '9')
+		return false;
+	address->database = (int)database;
+	return true;
+}
+
+/* What stands behind '?': of Sentinel's own users, if it has any. */
+static bool parse_sentinel_user(struct redis_address *address, const char *from, const char *end)
+{
+	const char *colon;
+
+	if (strncmp(from, "sentinel=", 9) != 0)
+		return false;
+	from += 9;
+	colon = memchr(from, ':', (size_t)(end - from));
+	if (colon != NULL && !copy_part(address->sentinel_user, sizeof(address->sentinel_user), from, colon))
+		return false;
+	return copy_part(address->sentinel_password, sizeof(address->sentinel_password), colon != NULL ? colon + 1 : from, end);
 }
 
 bool redis_address_parse(struct redis_address *address, const char *uri, const char **error)
 {
-	const char *from;
+	static const struct {
+		const char *begins;
+		bool tls, sentinel;
+	} schemes[] = {
+	    {"redis://", false, false},
+	    {"rediss://", true, false},
+	    {"redis+sentinel://", false, true},
+	    {"rediss+sentinel://", true, true},
+	};
+	const char *from = NULL;
+	bool sentinel = false;
 
-	*address = (struct redis_address){.port = "6379"};
-	if (strncmp(uri, "redis://", 8) == 0) {
-		from = uri + 8;
-	} else if (strncmp(uri, "rediss://", 9) == 0) {
-		from = uri + 9;
-		address->tls = true;
-	} else {
-		*error = "starts neither with redis:// nor with rediss://";
+	*address = (struct redis_address){0};
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		if (strncmp(uri, schemes[i].begins, strlen(schemes[i].begins)) != 0)
+			continue;
+		from = uri + strlen(schemes[i].begins);
+		address->tls = schemes[i].tls;
+		sentinel = schemes[i].sentinel;
+	}
+	if (from == NULL) {
+		*error = "does not start with redis://, rediss://, redis+sentinel:// or rediss+sentinel://";
 		return false;
 	}
-	const char *slash = strchr(from, '/');
-	const char *end = slash != NULL ? slash : from + strlen(from);
+	const char *end = from + strcspn(from, "/");
 	const char *at = NULL;
 	for (const char *c = from; c < end; c++)
 		if (*c == '@')
@@ -88,18 +140,28 @@ bool redis_address_parse(struct redis_address *address, const char *uri, const c
 		*error = "the user or password before '@' is too long or has a bad %XX";
 		return false;
 	}
-	if (!parse_host(address, at != NULL ? at + 1 : from, end)) {
-		*error = "has no host, or a port that is not a number";
+	if (!parse_hosts(address, sentinel ? "26379" : "6379", at != NULL ? at + 1 : from, end)) {
+		*error = "has no host, too many (16 may be named), or a port that is not a number";
 		return false;
 	}
-	if (slash != NULL && slash[1] != '\0') {
-		char *rest;
-		long database = strtol(slash + 1, &rest, 10);
-		if (*rest != '\0' || database < 0 || database > 65535 || slash[1] < '0' || slash[1] > '9') {
-			*error = "the database after '/' is not a number from 0 to 65535";
+	const char *path = *end == '/' ? end + 1 : end;
+	const char *path_end = path + (sentinel ? strcspn(path, "?") : strlen(path));
+	if (sentinel) {
+		const char *slash = memchr(path, '/', (size_t)(path_end - path));
+		if (!copy_part(address->master, sizeof(address->master), path, slash != NULL ? slash : path_end) ||
+		    address->master[0] == '\0') {
+			*error = "names no master after '/', as Sentinel calls it";
 			return false;
 		}
-		address->database = (int)database;
+		path = slash != NULL ? slash + 1 : path_end;
+	}
+	if (!parse_database(address, path, path_end)) {
+		*error = "the database after '/' is not a number from 0 to 65535";
+		return false;
+	}
+	if (*path_end == '?' && !parse_sentinel_user(address, path_end + 1, path_end + strlen(path_end))) {
+		*error = "what follows '?' is not sentinel=[USER:]PASSWORD";
+		return false;
 	}
 	const char *given = getenv("REDISCLI_AUTH");
 	if (address->password[0] == '\0' && given != NULL) {

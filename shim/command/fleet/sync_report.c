@@ -1,0 +1,84 @@
+#include "command/fleet/sync.h"
+
+#include "command/fleet/notify.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SAY_MENDED_MS = 10000, LINE = FLEET_ERROR + 200 };
+
+static void compose(char line[LINE], const char *format, const char *detail)
+{
+	char status[LINE + 16];
+
+	snprintf(line, LINE, format, detail); // NOLINT: the formats are those of this program
+	/* Some of it comes from a server. */
+	for (char *c = line; *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	snprintf(status, sizeof(status), "STATUS=%s", line);
+	notify(status);
+}
+
+void report(const char *format, const char *detail)
+{
+	char line[LINE];
+
+	compose(line, format, detail);
+	fprintf(stderr, "connlimit sync: %s\n", line);
+}
+
+void report_lost(struct report *reports, const char *error)
+{
+	const unsigned most = sizeof(reports->said) / sizeof(reports->said[0]);
+	bool first = reports->said[0][0] == '\0';
+	char line[LINE];
+
+	compose(line, first ? "%s: the fleet is not heard; this machine's own limits hold" : "%s: the fleet is still not heard",
+		error);
+	for (unsigned i = 0; i < most; i++)
+		if (strcmp(reports->said[i], error) == 0 && error[0] != '\0')
+			return;
+	snprintf(reports->said[reports->saying++ % most], FLEET_ERROR, "%s", error);
+	fprintf(stderr, "connlimit sync: %s\n", line);
+}
+
+void report_heard(struct report *reports, bool first)
+{
+	char line[LINE];
+
+	if (reports->said[0][0] != '\0')
+		report("the fleet is heard again%s", "");
+	else if (first)
+		compose(line, "in step with the fleet%s", "");
+	memset(reports->said, 0, sizeof(reports->said));
+	reports->saying = 0;
+}
+
+void report_mended(struct report *reports, uint64_t now, unsigned long mended)
+{
+	char number[24];
+
+	reports->mended += mended;
+	if (reports->mended == 0 || !is_due(&reports->say_mended, now, SAY_MENDED_MS))
+		return;
+	snprintf(number, sizeof(number), "%lu", reports->mended);
+	report(
+	    "%s counts in Redis were not as they had been told, and were mended: keys were deleted, evicted or written by "
+	    "others",
+	    number);
+	reports->mended = 0;
+}
+
+void report_evicting(struct report *reports, bool evicting)
+{
+	if (evicting && !reports->evicting)
+		report(
+		    "Redis is set up to evict what the fleet keeps there (maxmemory-policy allkeys-...): counts get lost, "
+		    "until "
+		    "they are found out and mended; noeviction is the right policy%s",
+		    "");
+	else if (!evicting && reports->evicting)
+		report("Redis does not evict what the fleet keeps there any more%s", "");
+	reports->evicting = evicting;
+}
