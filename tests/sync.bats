@@ -391,12 +391,12 @@ ended_within() {
 	sidecar a --table "$table"
 	until_true says a 'maxmemory-policy allkeys'
 	until_true eval '"$CONNLIMIT" status "$table" | grep -q "Redis is set up to evict"'
-	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"$table\".*fleet-evicted\"} 1"
+	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"$table\".*fleet_evicted\"} 1"
 	redis config set maxmemory-policy volatile-lru
 	kill -KILL "$sidecar"
 	sidecar a --table "$table"
 	until_true joined a
-	until_true eval '"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"$table\".*fleet-evicted\"} 0"'
+	until_true eval '"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"$table\".*fleet_evicted\"} 0"'
 	[ "$(grep -c 'maxmemory-policy allkeys' "$here/a")" = 1 ]
 }
 
