@@ -118,7 +118,7 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 			return false;
 		if (n == WIRE_AGAIN) {
 			if (!wire_wait(redis->wire.descriptor, (short)(read_events | write_events), deadline)) {
-				snprintf(error, WIRE_ERROR, errno == ECANCELED ? wire_given_up : "no answer in time");
+				snprintf(error, WIRE_ERROR, "%s", errno == ECANCELED ? wire_given_up : "no answer in time");
 				return false;
 			}
 			continue;
