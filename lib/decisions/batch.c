@@ -60,8 +60,10 @@ bool inquiry_release(struct table *table, struct inquiry *inquiry, uint32_t slot
 	const struct record *record = &table->record[slot];
 	uint32_t holder = atomic_load_explicit(&record->holder, memory_order_relaxed);
 
-	/* Who is not in the table's pid namespace sees nobody who holds anything, and leaves that to those who do. */
-	if (holder != 0 && (table->pid == 0 || process_holds_seen(&inquiry->seen, holder, record->since)))
+	/* Who is not in the table's pid namespace sees nobody who holds anything, and leaves that to those who do. A Unix
+	 * socket that the kernel does not know any more is held by nobody. */
+	if (holder != 0 && record->interface != INTERFACE_UNIX &&
+	    (table->pid == 0 || process_holds_seen(&inquiry->seen, holder, record->since)))
 		return false;
 	return record_release(table, slot, state);
 }

@@ -89,21 +89,21 @@ static uint64_t capped(uint64_t cost_us, const struct inquiry *inquiry, uint32_t
 	return cost_us < most || kernel_way() != KERNEL_SOCK_DIAG ? cost_us : most;
 }
 
-/* A search before a refusal. */
-static int64_t search_in_time(struct table *table, uint32_t entry, const struct connection *control)
+/* A search before a refusal: for what cannot be asked about one by one, or is too much for that. */
+static int64_t search_in_time(struct table *table, struct inquiry *inquiry)
 {
 	struct pace *pace = &table->header->search_pace;
 	int64_t dropped;
 
-	if (!connection_is_whole(control) || !pace_allows(pace, &searches, clock_us()))
+	if (!pace_allows(pace, &searches, clock_us()))
 		return 0;
 	uint64_t began = clock_cpu_us();
-	int64_t own = search_unplaced(table, entry, control, &dropped);
+	int64_t own = search_records(table, inquiry, inquiry->left > 0 ? SEARCH_UNPLACED : SEARCH_ALL, &dropped);
 	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	/* Little is paid where it found something: behind a worker that died, many clients come back at once. */
 	pace_pay(pace, &searches, clock_us(), dropped > 0 ? cost / 12 : cost, dropped <= 0);
-	return own > 0 ? own : 0;
+	return own;
 }
 
 /* Goes over a client's records, or any's, from where the last check ended: at most inquiry->left of them. Returns what was
@@ -145,8 +145,8 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
 	int dropped = check_in_rotation(table, entry, &inquiry, pace);
 	uint64_t cost = clock_cpu_us() - began;
-	if (dropped == 0 && inquiry.unresolved > 0)
-		dropped = (int)search_in_time(table, entry, control);
+	if (dropped == 0 && (inquiry.unresolved > 0 || inquiry.left == 0))
+		dropped = (int)search_in_time(table, &inquiry);
 	inquiry_end(&inquiry);
 	uint64_t mending = clock_cpu_us();
 	bool mended = mend_count(table, word, entry);
@@ -231,8 +231,8 @@ enum checked check_room(struct table *table, struct connection *control)
 	int claimed = free_claimed_by_dead(table, from < reached ? from : 0, reached > from ? reached : record_extent(table));
 	uint64_t cost = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
-	if (dropped == 0 && inquiry.unresolved > 0)
-		dropped = (int)search_in_time(table, ANY_CLIENT, control);
+	if (dropped == 0 && (inquiry.unresolved > 0 || inquiry.left == 0))
+		dropped = (int)search_in_time(table, &inquiry);
 	inquiry_end(&inquiry);
 	bool found = dropped > 0 || claimed > 0;
 	pay(table, ANY_CLIENT, pace, capped(cost, &inquiry, record_extent(table)), !found);

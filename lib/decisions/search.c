@@ -69,9 +69,14 @@ static void learn_proofs(struct inquiry *inquiry, const struct room *room, const
 	}
 	if (search->listened && inquiry->asking.network != 0)
 		prove(inquiry, inquiry->asking.network);
-	for (uint32_t i = 0; i < room->sought; i++)
-		if (room->question[i].answer == ANSWER_OPEN && record_kind(room->state[i]) == RECORD_OPEN)
-			prove(inquiry, room->question[i].connection.network);
+	for (uint32_t i = 0; i < room->sought; i++) {
+		const struct question *question = &room->question[i];
+
+		if ((question->answer == ANSWER_OPEN && record_kind(room->state[i]) == RECORD_OPEN) ||
+		    (question->answer == ANSWER_REMAINS && inquiry->asking.network != 0 &&
+		     inquiry->asking.network == question->connection.network))
+			prove(inquiry, question->connection.network);
+	}
 }
 
 /* The control, if it is one that such a list shows. */
@@ -118,8 +123,11 @@ int64_t search_records(struct table *table, struct inquiry *inquiry, enum sought
 	if (!kernel_begin(&inquiry->asking))
 		what = SEARCH_ALL;
 	struct room *room = door_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-	if (room == MAP_FAILED)
+	if (room == MAP_FAILED) {
+		if (inquiry->asking.netlink < 0)
+			kernel_went(KERNEL_UNREACHABLE);
 		return -1;
+	}
 	room->state = (uint64_t *)(room + 1);
 	room->question = (struct question *)(room->state + extent);
 	room->slot = (uint32_t *)(room->question + extent);

@@ -48,7 +48,7 @@ static bool is_listed(const struct asking *asking, const struct question *questi
 
 /* How a search goes on. */
 struct looking {
-	const struct asking *asking;
+	struct asking *asking;
 	struct kernel_search *search;
 	struct identity identity; /* of the proof, if it is at hand */
 	size_t left[2];		  /* of IPv6 and of IPv4, what is sought and not found yet */
@@ -179,12 +179,56 @@ enum { DATAGRAM = 4096 };
 
 static __attribute__((noinline)) bool look_through_family(struct looking *looking, int family)
 {
-	unsigned states = ~(1U << TCP_TIME_WAIT | 1U << TCP_CLOSE);
+	unsigned states = 1U << TCP_ESTABLISHED | 1U << TCP_SYN_RECV | 1U << TCP_FIN_WAIT1 | 1U << TCP_FIN_WAIT2 |
+			  1U << TCP_CLOSE_WAIT | 1U << TCP_LAST_ACK | 1U << TCP_CLOSING;
 	_Alignas(struct nlmsghdr) char buffer[DATAGRAM];
 
-	if (looking->search->proof != NULL)
-		states &= ~(1U << TCP_LISTEN);
+	if (looking->search->proof == NULL)
+		states |= 1U << TCP_LISTEN;
 	return kernel_list(family, states, common_port(looking), buffer, sizeof(buffer), see, looking);
+}
+
+/* The next of what is sought that is not found yet and has both its addresses, from a place on. */
+static struct question *next_whole(const struct looking *looking, size_t *place)
+{
+	const struct kernel_search *search = looking->search;
+
+	while (*place < search->places) {
+		uint32_t taken = search->place[(*place)++];
+		struct question *question = taken != 0 ? &search->question[taken - 1] : NULL;
+
+		if (question != NULL && is_sought(looking->asking, question) && connection_is_whole(&question->connection))
+			return question;
+	}
+	return NULL;
+}
+
+/* What is left can be asked about, where it has its addresses: that is certain, and sooner done than another list, if it is
+ * little. */
+enum { ASKED_MOST = 512 };
+
+static __attribute__((noinline)) void ask_for_what_is_left(struct looking *looking)
+{
+	struct question *left[QUESTIONS_MOST];
+	struct question asked[QUESTIONS_MOST];
+	size_t number = 1;
+	size_t place = 0;
+
+	for (int all = 0; all < ASKED_MOST && number > 0; all += QUESTIONS_MOST) {
+		for (number = 0; number < QUESTIONS_MOST; number++) {
+			left[number] = next_whole(looking, &place);
+			if (left[number] == NULL)
+				break;
+			asked[number] = *left[number];
+		}
+		if (number == 0 || !kernel_ask(looking->asking, asked, number))
+			return;
+		for (size_t i = 0; i < number; i++) {
+			left[i]->answer = asked[i].answer;
+			if (asked[i].answer != ANSWER_NONE)
+				(*left_of(looking, &asked[i].connection))--;
+		}
+	}
 }
 
 /* An IPv4 client of an IPv6 socket is listed among that family's: these are only gone over if something is not found yet. */
@@ -192,8 +236,11 @@ static bool by_sock_diag(struct looking *looking)
 {
 	bool proof_is_ipv4 = looking->search->proof != NULL && address_is_ipv4(&looking->search->proof->peer.address);
 
-	return ((looking->left[1] == 0 && !proof_is_ipv4) || look_through_family(looking, AF_INET)) &&
-	       (is_done(looking) || look_through_family(looking, AF_INET6));
+	if ((looking->left[1] != 0 || proof_is_ipv4) && !look_through_family(looking, AF_INET))
+		return false;
+	if (!is_done(looking))
+		ask_for_what_is_left(looking);
+	return is_done(looking) || look_through_family(looking, AF_INET6);
 }
 
 /* ---- by /proc ---- */
