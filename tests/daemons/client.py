@@ -7,14 +7,19 @@ close ADDRESS      ends the oldest one kept from there as the protocol has it, a
 rounds ADDRESS N   open and close, N times: how often it was served and closed
 many ADDRESS N     opens up to N and keeps them: how many were served
 reset ADDRESS      connects and resets at once, as a port scan does: done
+behind FULL N      milliseconds that a new client waits to be served, N times alone and N times right behind one of FULL that is
+                   refused: by how much the median of the latter is longer; "none" where not all went so
 drop               closes whatever is kept, without a word: dropped
 alive              how many of those kept the daemon has not closed
 """
 
+import itertools
 import os
 import resource
 import select
 import socket
+import ssl
+import statistics
 import struct
 import subprocess
 import sys
@@ -77,6 +82,41 @@ def banner(s):
     until(s, b"SSH-2.0-")
 
 
+def xmpp(s):
+    say(
+        s,
+        b"<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' "
+        b"xmlns:stream='http://etherx.jabber.org/streams'>",
+        b"</stream:features>",
+    )
+
+
+def irc(s):
+    nick = b"n%d" % next(serial)
+    say(s, b"NICK %s\r\nUSER %s 0 * :someone\r\n" % (nick, nick), b" 001 ")
+
+
+def rsync(s):
+    until(s, b"@RSYNCD: ")
+
+
+def tls(s):
+    """A handshake, and no more: what follows is the kernel's business, not the library's."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = ssl._create_unverified_context().wrap_bio(incoming, outgoing)
+    while True:
+        try:
+            session.do_handshake()
+            s.sendall(outgoing.read())
+            return
+        except ssl.SSLWantReadError:
+            s.sendall(outgoing.read())
+            more = s.recv(65536)
+            if not more:
+                raise Refused from None
+            incoming.write(more)
+
+
 def postgres(s):
     startup = b"user\0postgres\0database\0postgres\0\0"
     s.sendall(struct.pack("!II", 8 + len(startup), 196608) + startup)
@@ -94,8 +134,16 @@ def postgres(s):
             return
 
 
-FAREWELL = {"ftp": b"QUIT\r\n", "imap": b"b logout\r\n", "postgres": b"X\0\0\0\4", "redis": b"QUIT\r\n", "memcached": b"quit\r\n"}
-GREETING = {f.__name__: f for f in (http, echo, redis, memcached, ftp, imap, banner, postgres)}
+FAREWELL = {
+    "ftp": b"QUIT\r\n",
+    "imap": b"b logout\r\n",
+    "memcached": b"quit\r\n",
+    "postgres": b"X\0\0\0\4",
+    "redis": b"QUIT\r\n",
+    "xmpp": b"</stream:stream>",
+}
+GREETING = {f.__name__: f for f in (http, echo, redis, memcached, ftp, imap, irc, banner, postgres, rsync, tls, xmpp)}
+serial = itertools.count()
 
 
 # sock_diag(7): one connection, looked up from the daemon's side.
@@ -212,6 +260,29 @@ def reset(address):
     s.close()
 
 
+def served_after():
+    address = f"127.0.1.{next(serial) % 250 + 1}"
+    began = time.monotonic()
+    connection, _ = attempt(address)
+    took = time.monotonic() - began
+    if connection:
+        connection.end()
+    return took * 1000 if connection else None
+
+
+def behind(full, times):
+    alone, after = [], []
+    for _ in range(times):
+        alone.append(served_after())
+        connection, answer = attempt(full)
+        if connection:
+            connection.drop()
+        after.append(served_after() if answer == "refused" else None)
+    if None in alone + after:
+        return "none"
+    return round(statistics.median(after) - statistics.median(alone))
+
+
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),) * 2)
 protocol, port = sys.argv[1], int(sys.argv[2])
 kept = {}
@@ -241,6 +312,8 @@ for line in sys.stdin:
     elif word == "reset":
         reset(rest[0])
         answer = "done"
+    elif word == "behind":
+        answer = behind(rest[0], int(rest[1]))
     elif word == "drop":
         for mine in kept.values():
             for connection in mine:

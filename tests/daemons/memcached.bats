@@ -3,12 +3,9 @@
 
 load questions
 
-note="one process serves all; killed and started again, it finds its table without the dead (6); it writes a line to standard error for each EAGAIN that follows a refusal (5)"
+note="one process serves all; killed and started again, it finds its table without the dead (6)"
 program=memcached
 protocol=memcached
-# After a refusal with nothing else waiting, accept says EAGAIN, as accept(2) has it for a connection that went away between epoll and
-# accept. memcached goes on rightly, but names it on standard error.
-known_complaint='^accept4?\(\): (Resource temporarily unavailable|Invalid argument)$'
 
 ready() { needs memcached; }
 
@@ -25,3 +22,4 @@ start() {
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+@test "8. after a refusal others are served at once" { serves_others_at_once; }

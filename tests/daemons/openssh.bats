@@ -7,6 +7,7 @@ note="40 rounds, for each is a whole login of more than 50 ms (3)"
 program=sshd
 protocol=ssh
 rounds_asked=40 # each is a login
+behind_asked=5
 
 ready() {
 	as_root_or_skip
@@ -52,6 +53,7 @@ start() {
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+@test "8. after a refusal others are served at once" { serves_others_at_once; }
 
 @test "openssh: ten short sessions in a row under a limit of one" {
 	limit_is 1

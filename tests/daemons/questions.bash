@@ -5,6 +5,8 @@
 #   ready           a function, if anything is to be made ready (needs PROGRAM..., as_root_or_skip)
 #   start           a function: writes what the daemon needs into $here and calls `launch COMMAND...`
 #   rounds_asked    how many rounds of connect, serve, disconnect (1000)
+#   behind_asked    how many refusals with another client right behind (15)
+#   refused_asked   how many are refused, or served without us, beside those that are held (3)
 #   log             its log, beside its standard output and error
 #   stop_signal     what ends it (TERM)
 #   on_hangup       what SIGHUP does to it: keeps its connections (stays), or ends them by and by (renews), or ends itself (ends)
@@ -15,6 +17,8 @@
 load ../daemon
 
 rounds_asked=1000
+behind_asked=15
+refused_asked=3
 stop_signal=TERM
 on_hangup=stays
 log=
@@ -255,7 +259,7 @@ visit() { # WANTED: of the third at once
 	start
 	hold 127.0.0.1 served
 	hold 127.0.0.1 served
-	for i in 1 2 3; do
+	for ((i = 0; i < refused_asked; i++)); do
 		hold 127.0.0.1 "$1"
 		tell_client "reset 127.0.0.1"
 	done
@@ -318,4 +322,17 @@ leaves_nothing_behind() {
 	start
 	full 127.0.0.1 2
 	agrees 127.0.0.1
+}
+
+# The one that is refused costs the others no wait, however the daemon takes it.
+serves_others_at_once() {
+	limit_is 1
+	start
+	hold 127.0.0.1 served
+	tell_client "behind 127.0.0.1 $behind_asked"
+	echo "behind a refusal $answer ms longer" >&2
+	[ "$answer" -lt 100 ]
+	tell_client alive
+	[ "$answer" -eq 1 ]
+	run ! ended
 }

@@ -40,6 +40,7 @@ start() {
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+@test "8. after a refusal others are served at once" { serves_others_at_once; }
 
 @test "xinetd: a program that is given the listener itself is limited, and the next one goes on under the same table" {
 	limit_is 1
