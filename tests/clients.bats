@@ -52,7 +52,7 @@ ended() { # TEXT COMMAND...
 	[ "$(id -u)" -eq 0 ] || skip "needs CAP_NET_ADMIN"
 	start_both
 	ended "1 of 1 connections ended" "$CONNLIMIT" disconnect ::/64 "test-$port"
-	until_true counted_is ::/64 0
+	until_true eval '[ "$(established ::1)" -eq 0 ]'
 	counted_is 127.0.0.1 1
 	counted_is 127.0.0.2 1
 	ended "2 of 2 connections ended" "$CONNLIMIT" disconnect 0.0.0.0/0 "test-$port"

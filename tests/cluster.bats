@@ -149,6 +149,7 @@ knows() {
 	at 2
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
+	until_true grep -q "^connlimit: refused 127.0.0.1 at port $port of table fleet-$$-2 (limit 4 per client over the fleet)" "$here/errors"
 	hold 127.0.0.2 served # another client is not concerned
 	until_true knows 1 1
 	at 1

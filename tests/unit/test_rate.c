@@ -191,6 +191,31 @@ static void rules_have_rates_of_their_own(void **state)
 	table_leave(&table);
 }
 
+/* Clients come and go until each entry of the table has been many clients': none finds its rate used up by the one before. */
+static void a_client_inherits_no_used_up_rate(void **state)
+{
+	static struct settings settings;
+	struct connection connection = {.peer = {.port = 1}, .local = {.port = 80}};
+	struct refusal refusal;
+	struct table table;
+	reference held;
+
+	(void)state;
+	settings_default(&settings);
+	settings.capacity = 64;
+	settings.rate = (struct rate){.every_us = 3600000000U, .burst = 1};
+	assert_true(table_open_anonymous(&table, "rate", &settings) && set_apart(&table));
+	connection.peer.address.bytes[0] = 0x20;
+	for (unsigned client = 0; client < 10 * table.entries; client++) {
+		memcpy(connection.peer.address.bytes + 2, &client, sizeof(client));
+		assert_int_equal(table_decide(&table, &connection, &held, &refusal), VERDICT_ADMITTED);
+		assert_int_not_equal(held, 0);
+		table_release(&table, held);
+		assert_int_equal(table_decide(&table, &connection, &held, &refusal), VERDICT_REFUSED);
+	}
+	table_leave(&table);
+}
+
 /* What a client was refused in observe mode does not make it look like one that a rule exempts. */
 static void what_is_observed_stays_under_its_limit(void **state)
 {
@@ -233,6 +258,7 @@ int main(void)
 	    cmocka_unit_test(threads_share_one_bucket),
 	    cmocka_unit_test(a_refusal_by_rate_leaves_no_trace_in_the_counts),
 	    cmocka_unit_test(rules_have_rates_of_their_own),
+	    cmocka_unit_test(a_client_inherits_no_used_up_rate),
 	    cmocka_unit_test(what_is_observed_stays_under_its_limit),
 	};
 	return cmocka_run_group_tests_name("rate", tests, NULL, NULL);
