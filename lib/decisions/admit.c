@@ -39,12 +39,12 @@ struct attempt {
 	struct applied applied; /* by the limits in force */
 	uint32_t limit;		/* of that, what is enforced: none any more once the refusal was observed */
 	uint32_t total;
-	uint32_t fleet; /* what the fleet's limit leaves to this machine; LIMIT_NONE without one */
+	uint32_t fleet;		  /* what the fleet's limit leaves to this machine; LIMIT_NONE without one */
 	uint32_t doubtful;	  /* of the client's connections, where the kernel cannot say more: they do not count */
 	uint32_t doubtful_of_all; /* the same for the total */
 	bool unverified;
-	bool observed;	/* would have been refused; goes on without limits */
-	bool paid;	/* the rate's token is taken */
+	bool observed; /* would have been refused; goes on without limits */
+	bool paid;     /* the rate's token is taken */
 	uint32_t entry;
 	enum refusal_reason reason;
 };
@@ -359,7 +359,8 @@ static inline uint32_t slot_held(const struct table *table, reference held)
 	uint32_t slot = slot_of(held);
 
 	return held != 0 && slot < table->capacity &&
-		       record_generation(atomic_load_explicit(&table->record[slot].state, memory_order_relaxed)) == generation_of(held)
+		       record_generation(atomic_load_explicit(&table->record[slot].state, memory_order_relaxed)) ==
+			   generation_of(held)
 		   ? slot
 		   : table->capacity;
 }

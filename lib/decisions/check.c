@@ -211,8 +211,8 @@ static int free_claimed_by_dead(struct table *table, uint32_t from, uint32_t end
 	int freed = 0;
 
 	for (uint32_t slot = from; slot < end; slot++)
-		freed += mend_claimed_by_dead(table, slot,
-					      atomic_load_explicit(&table->record[slot].state, memory_order_relaxed));
+		freed +=
+		    mend_claimed_by_dead(table, slot, atomic_load_explicit(&table->record[slot].state, memory_order_relaxed));
 	return freed;
 }
 
@@ -301,8 +301,7 @@ int64_t check_all(struct table *table)
 			uint64_t state = atomic_load(&table->record[slot].state);
 
 			mend_claimed_by_dead(table, slot, state);
-			if (record_is_held(state) && batch_add(table, &batch, slot, NULL) &&
-				 batch.unplaced[batch.number - 1]) {
+			if (record_is_held(state) && batch_add(table, &batch, slot, NULL) && batch.unplaced[batch.number - 1]) {
 				batch.number--;
 				inquiry.unresolved++;
 			}

@@ -16,7 +16,8 @@ void mend_slot(struct table *table, uint32_t slot, uint64_t state)
 		record_unclaim(table, slot, claimed);
 }
 
-/* A claimer in another pid namespace than the table's has put 0 for its pid, and one of another is not told what lives in it. */
+/* A claimer in another pid namespace than the table's has put 0 for its pid, and one of another is not told what lives in it.
+ */
 bool mend_claimed_by_dead(struct table *table, uint32_t slot, uint64_t state)
 {
 	uint32_t pid = (uint32_t)(state & RECORD_PID);

@@ -16,10 +16,10 @@
 enum { PACE_TICK_US = 256 };
 
 struct pace_rule {
-	uint32_t factor;      /* microseconds that one microsecond of CPU holds back the next question */
+	uint32_t factor;       /* microseconds that one microsecond of CPU holds back the next question */
 	uint32_t fruitless_us; /* at least so long, if nothing was found */
-	uint32_t most_us;     /* at most so long, for one question */
-	uint32_t ahead_us;    /* so far ahead of the clock the payments may lie before the next question has to wait */
+	uint32_t most_us;      /* at most so long, for one question */
+	uint32_t ahead_us;     /* so far ahead of the clock the payments may lie before the next question has to wait */
 };
 
 /* Whether a question may be asked at `now` (clock_us). */

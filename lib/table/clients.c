@@ -79,8 +79,8 @@ bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entr
 	return find_in(table, &places, fingerprint, entry, word);
 }
 
-/* What is lost when a new client takes an entry of count 0: nothing, a client's history, or what still decides about it: what the
- * fleet said of it, or tokens that it has taken. */
+/* What is lost when a new client takes an entry of count 0: nothing, a client's history, or what still decides about it: what
+ * the fleet said of it, or tokens that it has taken. */
 static unsigned loss(const struct table *table, uint32_t entry, uint64_t fingerprint)
 {
 	if (fingerprint == 0)

@@ -57,9 +57,9 @@ struct client_entry {
 	_Atomic uint64_t fingerprint;
 	_Atomic uint64_t word;
 	/* Notes, as struct client_notes below, but those that an admission looks at: so it touches one line of its client. */
-	_Atomic uint32_t limit;	 /* the limit that last applied, LIMIT_NONE for none */
-	_Atomic uint32_t peak;	 /* most connections counted at once */
-	_Atomic uint32_t remote; /* connections that other nodes of the fleet hold, while header->remote_until is not past */
+	_Atomic uint32_t limit;	  /* the limit that last applied, LIMIT_NONE for none */
+	_Atomic uint32_t peak;	  /* most connections counted at once */
+	_Atomic uint32_t remote;  /* connections that other nodes of the fleet hold, while header->remote_until is not past */
 	_Atomic uint8_t by_rule;  /* the limit came from a rule */
 	_Atomic uint8_t doubtful; /* a record of the client may be: set by every mark, cleared by a check that finds none */
 	uint8_t unused[2];
@@ -117,15 +117,15 @@ struct client_notes {
  *
  *     FREE -> CLAIMED -> owner set -> fields written -> OPEN   (admission)
  *     OPEN -> CLAIMED -> owner cleared -> FREE                 (its one holder closed it, and knows that it was the one)
- *     OPEN -> DOUBTFUL                                         (who holds it is not known any more: it was copied, passed on, or
- *                                                              closed by a process that had forked)
- *     OPEN or DOUBTFUL -> CLAIMED -> owner cleared -> FREE     (the kernel knows the connection no more, and `holder` is gone)
+ *     OPEN -> DOUBTFUL                                         (who holds it is not known any more: it was copied, passed on,
+ * or closed by a process that had forked) OPEN or DOUBTFUL -> CLAIMED -> owner cleared -> FREE     (the kernel knows the
+ * connection no more, and `holder` is gone)
  *
  * There is no way back from DOUBTFUL to OPEN: whoever holds the connection may let go unseen at any moment. A death leaves a
  * record OPEN or DOUBTFUL, which the kernel decides about later, or CLAIMED. A slot CLAIMED by a pid that no longer exists is
  * set free by mend.c. One that was claimed out of another pid namespace is nobody's to judge: it counts for no client, and is
- * lost if its claimer died in those nanoseconds. Fields are written only between CLAIMED and OPEN; the swap to OPEN fails if the
- * slot was taken away meanwhile, and the admission starts anew.
+ * lost if its claimer died in those nanoseconds. Fields are written only between CLAIMED and OPEN; the swap to OPEN fails if
+ * the slot was taken away meanwhile, and the admission starts anew.
  *
  * `holder` is the process that is known to hold the connection, by its pid in the table's namespace: the one that accepted it,
  * or the child that it made for it; 0 when nobody is known. While it lives and has not closed, the daemon is at work for the
@@ -133,7 +133,8 @@ struct client_notes {
  *
  * `local` has its port alone, and an address of zeros, where the address was not asked for: at a listener on the wildcard
  * address, while the client held less than half of what it may (admit.c). The kernel is asked about such a connection under the
- * addresses at which others arrived, and if it is not found there, it is searched for among all that the kernel has (check.c). */
+ * addresses at which others arrived, and if it is not found there, it is searched for among all that the kernel has (check.c).
+ */
 struct record {
 	_Atomic uint64_t state;
 	uint32_t since; /* clock_since when accepted */
@@ -244,7 +245,7 @@ struct table_header {
 	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
 	struct pace total_pace;
 	struct pace all_pace;	 /* of all clients' checks together */
-	struct pace room_pace;   /* of the search for slots in a full table */
+	struct pace room_pace;	 /* of the search for slots in a full table */
 	struct pace search_pace; /* of searches among all of the kernel's connections */
 
 	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies

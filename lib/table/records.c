@@ -211,8 +211,8 @@ bool record_doubt(struct table *table, uint32_t slot, uint32_t generation)
 {
 	uint64_t open = record_state(generation, RECORD_OPEN, 0);
 	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
-	bool doubted = atomic_compare_exchange_strong(&table->record[slot].state, &open,
-						      record_state(generation, RECORD_DOUBTFUL, 0));
+	bool doubted =
+	    atomic_compare_exchange_strong(&table->record[slot].state, &open, record_state(generation, RECORD_DOUBTFUL, 0));
 
 	/* After the record is marked: who clears it then looks for such records. */
 	if (doubted && owner != 0 && owner <= table->entries)

@@ -1,10 +1,10 @@
 /* The piece of memory that a daemon's processes share: a System V shared memory segment, marked for removal as soon as it is
- * made (shmctl(2), IPC_RMID). It stays until the last process that has it attached has ended, in whatever way, and leaves nothing
- * behind; until then it is found by listing the user's own segments, and attached by its id.
+ * made (shmctl(2), IPC_RMID). It stays until the last process that has it attached has ended, in whatever way, and leaves
+ * nothing behind; until then it is found by listing the user's own segments, and attached by its id.
  *
  * Why not a file under /dev/shm: a segment cannot be truncated under a mapping (no SIGBUS), has no path to pre-create or link,
- * needs no descriptor and no directory (chroot, read-only and tiny /dev/shm), and keeps its mapping over setuid, chroot and into
- * other namespaces. Nor has it a key that another user could take first. shm_overview(7), shmat(2).
+ * needs no descriptor and no directory (chroot, read-only and tiny /dev/shm), and keeps its mapping over setuid, chroot and
+ * into other namespaces. Nor has it a key that another user could take first. shm_overview(7), shmat(2).
  *
  * All functions may be called from any thread; none is meant for signal handlers. */
 #ifndef CONNLIMIT_SEGMENT_H

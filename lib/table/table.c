@@ -182,9 +182,10 @@ void table_remove_abandoned(void)
 
 /* ---- by name ----
  *
- * A table is found by going over the user's own segments. Processes of one daemon may come to make it at the same moment, so each
- * makes its own, takes a ticket one higher than the highest that it sees, and the lowest goes on (Lamport's bakery); the others
- * wait until that is made, and leave theirs. Nobody waits for one whose maker has died, and never for longer than WAIT_US. */
+ * A table is found by going over the user's own segments. Processes of one daemon may come to make it at the same moment, so
+ * each makes its own, takes a ticket one higher than the highest that it sees, and the lowest goes on (Lamport's bakery); the
+ * others wait until that is made, and leave theirs. Nobody waits for one whose maker has died, and never for longer than
+ * WAIT_US. */
 enum { WAIT_US = 200000, LOOK_EACH_US = 500 };
 
 struct rivals {
@@ -215,7 +216,8 @@ static bool meet(const struct segment_facts *facts, void *with)
 	}
 	if (magic == 0 && facts->maker_lives) {
 		/* It is not known yet which name one without a ticket will have. */
-		bool first = ticket == 0 || (ours && (ticket < rivals->ticket || (ticket == rivals->ticket && facts->id < rivals->own)));
+		bool first =
+		    ticket == 0 || (ours && (ticket < rivals->ticket || (ticket == rivals->ticket && facts->id < rivals->own)));
 		rivals->wait |= rivals->own >= 0 && first;
 		if (ours && ticket > rivals->highest)
 			rivals->highest = ticket;

@@ -23,9 +23,9 @@ struct table {
 	struct client_entry *entry;
 	_Atomic uint32_t *owner;
 	struct record *record;
-	uint32_t capacity;  /* slots; a power of two */
-	uint32_t entries;   /* client entries; a power of two, twice the slots */
-	uint32_t pid;	    /* of this process; 0 where that is not in the table's pid namespace, and nobody there could judge it */
+	uint32_t capacity; /* slots; a power of two */
+	uint32_t entries;  /* client entries; a power of two, twice the slots */
+	uint32_t pid; /* of this process; 0 where that is not in the table's pid namespace, and nobody there could judge it */
 	uint64_t secret[2]; /* our copy: changes in the shared one do not concern us */
 
 	struct limit_block *blocks;
@@ -39,9 +39,9 @@ typedef uint64_t reference;
 /* Where a table could not be had as asked. */
 enum table_degraded { TABLE_SHARED, TABLE_ANONYMOUS };
 
-/* Attaches this user's table `name`, or makes it with `settings` as its first limits (`made`, if not NULL, tells). With settings
- * NULL it is only attached. May wait for another process that is making it, up to 0.2 s. Not async-signal-safe. False with errno:
- * ENOENT there is none and settings is NULL; otherwise as segment_make. */
+/* Attaches this user's table `name`, or makes it with `settings` as its first limits (`made`, if not NULL, tells). With
+ * settings NULL it is only attached. May wait for another process that is making it, up to 0.2 s. Not async-signal-safe. False
+ * with errno: ENOENT there is none and settings is NULL; otherwise as segment_make. */
 bool table_open(struct table *table, const char *name, const struct settings *settings, bool *made);
 
 /* As table_open on memory shared with later children only. */
@@ -164,7 +164,7 @@ enum verdict table_admit(struct table *table, const struct connection *connectio
 struct refusal {
 	enum refusal_reason reason;
 	bool observed;
-	bool uncounted; /* admitted without a record: no room in the table, or no time */
+	bool uncounted;	 /* admitted without a record: no room in the table, or no time */
 	bool unverified; /* the kernel could not be asked in any way: decided by the connections that are open for certain */
 	struct network client;
 	uint32_t entry;
@@ -193,8 +193,8 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
  * UINT32_MAX if the record is gone. errno is kept by this and the next three. */
 uint32_t table_closing(struct table *table, reference held);
 
-/* Passes the known holder on: from this process to a child that it made for the connection, or, `from` 0, back to one whose close
- * failed. Pids as in `struct table`. Nothing if the holder is another one. */
+/* Passes the known holder on: from this process to a child that it made for the connection, or, `from` 0, back to one whose
+ * close failed. Pids as in `struct table`. Nothing if the holder is another one. */
 void table_holds_on(struct table *table, reference held, uint32_t from, uint32_t to);
 
 /* The connection is closed, and whoever closed it was its one holder: the client's count falls. A record that is doubtful, or

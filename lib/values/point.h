@@ -34,13 +34,13 @@ enum point {
 /* Orderings that the table's algorithms rest on. A test build can leave one out, to show that it would notice. */
 enum ordering {
 	ORDERING_NONE_LEFT_OUT,
-	ORDERING_ENTER_THEN_LOOK,   /* who adds a client looks for others at it after its own entry stands */
-	ORDERING_PUBLISH_THEN_LOOK, /* an admission looks after its slot is published whether the count was mended */
-	ORDERING_RAISE_THEN_COUNT,  /* a mend raises the generation before it counts slots */
-	ORDERING_LOOK_THEN_FREE,    /* a release reads the generation before it frees its slot */
-	ORDERING_END_THEN_COPY,	    /* a fork ends sole holding before descriptors are copied */
-	ORDERING_MARK_THEN_COPY,    /* a dup marks the record before there is a copy */
-	ORDERING_TOKEN_THEN_ACCEPT, /* an accept takes its token before there is a connection */
+	ORDERING_ENTER_THEN_LOOK,    /* who adds a client looks for others at it after its own entry stands */
+	ORDERING_PUBLISH_THEN_LOOK,  /* an admission looks after its slot is published whether the count was mended */
+	ORDERING_RAISE_THEN_COUNT,   /* a mend raises the generation before it counts slots */
+	ORDERING_LOOK_THEN_FREE,     /* a release reads the generation before it frees its slot */
+	ORDERING_END_THEN_COPY,	     /* a fork ends sole holding before descriptors are copied */
+	ORDERING_MARK_THEN_COPY,     /* a dup marks the record before there is a copy */
+	ORDERING_TOKEN_THEN_ACCEPT,  /* an accept takes its token before there is a connection */
 	ORDERING_CLOSE_THEN_COMPARE, /* a close compares tokens when the connection is closed */
 	ORDERINGS
 };

@@ -35,7 +35,8 @@ static int really_accept(int listener, struct sockaddr *address, socklen_t *leng
 /* Whether we may touch the caller's buffers (caller.h). */
 static bool may_touch(const struct sockaddr *address, const socklen_t *length)
 {
-	return address == NULL || (caller_has_on_stack(address) && length != NULL && caller_has_on_stack(length) && (int)*length >= 0);
+	return address == NULL ||
+	       (caller_has_on_stack(address) && length != NULL && caller_has_on_stack(length) && (int)*length >= 0);
 }
 
 /* A connection that was accepted, and its peer. */

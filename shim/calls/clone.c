@@ -1,5 +1,6 @@
-/* clone(2) as libc gives it, and unshare(2). A child with memory and descriptors of its own is a fork; one that shares memory until
- * it executes is as vfork's; a thread is a thread; and any other shares with us what we would have to have for ourselves. */
+/* clone(2) as libc gives it, and unshare(2). A child with memory and descriptors of its own is a fork; one that shares memory
+ * until it executes is as vfork's; a thread is a thread; and any other shares with us what we would have to have for ourselves.
+ */
 #include "calls/vfork.h"
 #include "process/children.h"
 #include "process/limiter.h"

@@ -1,5 +1,5 @@
-/* close: until the real call has returned it is not decided what it means, because the connection is open until then, and another
- * thread may copy it; and behind it the number may be somebody else's, so all is noted before. */
+/* close: until the real call has returned it is not decided what it means, because the connection is open until then, and
+ * another thread may copy it; and behind it the number may be somebody else's, so all is noted before. */
 #include "calls/vfork.h"
 #include "process/descriptors.h"
 #include "process/limiter.h"

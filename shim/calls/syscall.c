@@ -103,8 +103,7 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 		break;
 	case SYS_close_range: return close_range((unsigned)a, (unsigned)b, (int)c);
 #ifdef SYS_fork
-	case SYS_fork:
-		return raw_fork(number, a, b, c, d, e);
+	case SYS_fork: return raw_fork(number, a, b, c, d, e);
 #endif
 	case SYS_clone:
 		clone_shares((unsigned long)a);
@@ -135,7 +134,7 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 		return execve((const char *)a, (char *const *)b, (char *const *)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_execveat:
 		return execveat((int)a, (const char *)b, (char *const *)c, (char *const *)d,
-				(int)e); // NOLINT(performance-no-int-to-ptr)
+				(int)e);					    // NOLINT(performance-no-int-to-ptr)
 	case SYS_sendmsg: return sendmsg((int)a, (const struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_recvmsg: return recvmsg((int)a, (struct msghdr *)b, (int)c);	    // NOLINT(performance-no-int-to-ptr)
 	case SYS_seccomp:

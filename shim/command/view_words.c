@@ -85,8 +85,7 @@ const char *view_degraded_name(enum degraded what)
 	    [DEGRADED_BLIND] = "kernel_unreachable",	    [DEGRADED_UNVERIFIED] = "unverified_refusals",
 	    [DEGRADED_UNCOUNTED] = "uncounted_connections", [DEGRADED_UNCOVERED] = "uncovered_connections",
 	    [DEGRADED_NOT_COMPARED] = "not_compared",	    [DEGRADED_RELOAD] = "reload_failed",
-	    [DEGRADED_FLEET] = "fleet_not_heard",
-	    [DEGRADED_EVICTED] = "fleet_evicted",
+	    [DEGRADED_FLEET] = "fleet_not_heard",	    [DEGRADED_EVICTED] = "fleet_evicted",
 	};
 
 	return (unsigned)what < DEGRADEDS ? names[what] : "?";

@@ -130,8 +130,8 @@ void descriptor_mark(int descriptor, reference mark)
 bool descriptor_unmark(int descriptor, reference mark)
 {
 	return descriptor_held(descriptor) == mark &&
-	       atomic_compare_exchange_strong(&(*descriptor_chunk_of((unsigned)descriptor))[(unsigned)descriptor % CHUNK].held, &mark,
-					      0);
+	       atomic_compare_exchange_strong(&(*descriptor_chunk_of((unsigned)descriptor))[(unsigned)descriptor % CHUNK].held,
+					      &mark, 0);
 }
 
 HOT void closing_begins(struct closing *closing, int descriptor)
@@ -180,7 +180,8 @@ COLD void descriptor_copied_slowly(int descriptor)
 	if (held == 0 || descriptor_is_mark(held) || left_out(ORDERING_MARK_THEN_COPY))
 		return;
 	table_doubt(limiter_table(), held & ~DESCRIPTOR_CLOSING);
-	/* A process that was made for this connection and copies it (to standard input, say) is at work for it until it ends. */
+	/* A process that was made for this connection and copies it (to standard input, say) is at work for it until it ends.
+	 */
 	if (child_is_for(held))
 		atomic_compare_exchange_strong(&entry_of(descriptor)->held, &held, 0);
 }

@@ -1,12 +1,12 @@
 /* Which of this process's descriptors holds which record: a map from descriptor to record, private to the process.
  *
  * An entry is entered by accept, with the token under which it was accepted (sole.h), and leaves with the descriptor. What else
- * leads to the connection (a copy, what was received, what a child inherited and then got anew) has none: the record is doubtful
- * by then, and closing it decides nothing.
+ * leads to the connection (a copy, what was received, what a child inherited and then got anew) has none: the record is
+ * doubtful by then, and closing it decides nothing.
  *
- * Grows by chunks as descriptors are used, up to any number (RLIMIT_NOFILE may be infinite), and never shrinks. An entry's record
- * is one word, changed by one atomic instruction, so that it is whole at any moment: in a signal handler, in another thread, and
- * in the copy that fork makes; its token is written before. All functions are thread-safe and async-signal-safe. */
+ * Grows by chunks as descriptors are used, up to any number (RLIMIT_NOFILE may be infinite), and never shrinks. An entry's
+ * record is one word, changed by one atomic instruction, so that it is whole at any moment: in a signal handler, in another
+ * thread, and in the copy that fork makes; its token is written before. All functions are thread-safe and async-signal-safe. */
 #ifndef CONNLIMIT_DESCRIPTORS_H
 #define CONNLIMIT_DESCRIPTORS_H
 
@@ -60,8 +60,8 @@ static inline bool descriptor_is_mark(reference held)
 /* Stands in an entry while its descriptor is being closed: no slot is so high. */
 #define DESCRIPTOR_CLOSING (UINT64_C(1) << 30)
 
-/* Enters what was just accepted under this number, and its token. Without memory for the map nothing is entered, and the record is
- * doubtful. */
+/* Enters what was just accepted under this number, and its token. Without memory for the map nothing is entered, and the record
+ * is doubtful. */
 void descriptor_enter(int descriptor, reference held, uint64_t token);
 
 /* To be called when a number was just given to us: what stands there is of a descriptor that was closed behind our back. */

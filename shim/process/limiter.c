@@ -82,8 +82,8 @@ static void make_name(void)
 	*at = '\0';
 }
 
-/* Whatever this process starts, in whatever way, finds its table by this. A '=' before the name tells it from a new start of the
- * daemon: the limits are the table's, and a setting that has gone bad since does not keep a program from starting. */
+/* Whatever this process starts, in whatever way, finds its table by this. A '=' before the name tells it from a new start of
+ * the daemon: the limits are the table's, and a setting that has gone bad since does not keep a program from starting. */
 static void hand_on(void)
 {
 	enum { POINTERS = 64 };

@@ -41,7 +41,8 @@ const struct settings *limiter_settings(void);
 /* The table's name, given or made for this start. */
 const char *limiter_name(void);
 
-/* Opens the table if the descriptor is a TCP socket: this process passes such, or is given them, and so it is one of the daemon's.
+/* Opens the table if the descriptor is a TCP socket: this process passes such, or is given them, and so it is one of the
+ * daemon's.
  */
 void limiter_join(int descriptor);
 

@@ -109,7 +109,9 @@ void log_unverified(void)
 	static _Atomic bool said;
 
 	if (!atomic_exchange(&said, true))
-		report("the kernel cannot be asked which connections are gone (no descriptor left, or netlink and /proc forbidden): "
-		       "connections of processes that have forked or ended refuse nobody until it can",
-		       NULL);
+		report(
+		    "the kernel cannot be asked which connections are gone (no descriptor left, or netlink and /proc "
+		    "forbidden): "
+		    "connections of processes that have forked or ended refuse nobody until it can",
+		    NULL);
 }

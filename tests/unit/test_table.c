@@ -113,7 +113,6 @@ static uint32_t entry_of(struct table *table, const struct connection *connectio
 	return entry;
 }
 
-
 static void admits_up_to_the_limit_and_frees(void **state)
 {
 	struct table *table = &((struct fixture *)*state)->table;
