@@ -99,6 +99,32 @@ goes_on() {
 	kill -0 "$daemon"
 }
 
+@test "adversity: coroutines with stacks of 4 KiB, whatever the refused get, and however the kernel is asked" {
+	local how asked wanted
+	for how in reset close http text:busy; do
+		for asked in "" proc; do
+			printf 'CONNLIMIT_PER_IP=1\nCONNLIMIT_REFUSE=%s\n' $how >"$limits"
+			# shellcheck disable=SC2086 # nothing, or one word
+			limited "$BUILD/tests/small_stack" "$port" 4096 $asked
+			wanted=refused
+			[[ $how != http && $how != text:* ]] || wanted=served # of an answer the client sees bytes
+			hold 127.0.0.1 served
+			for _ in 1 2 3; do
+				hold 127.0.0.1 $wanted
+				hold 127.0.0.2 served
+				let_go 127.0.0.2
+				let_go 127.0.0.1
+				admitted_soon 127.0.0.1
+			done
+			kill -0 "$daemon"
+			own_status | grep -q 'refused  [3-9]'
+			hold_nothing
+			kill_tree "$daemon"
+			port=$(free_port)
+		done
+	done
+}
+
 # What the preload object itself does wrong with memory, valgrind and the sanitizers see; in a real server with threads.
 serves_and_refuses() {
 	until_true listening

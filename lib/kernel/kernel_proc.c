@@ -84,17 +84,22 @@ static bool read_proc_line(const char *line, const char *end, bool ipv6, struct 
 
 static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6, visit_socket *visit, void *with)
 {
+	enum { ROOM = 4096 };
 	struct listed_socket found;
-	char buffer[4096];
 	size_t filled = 0;
 	bool header = true;
 	bool wanted = true;
 
-	int descriptor = door_open(path, O_RDONLY | O_CLOEXEC);
-	if (descriptor < 0)
+	/* This may be a thread with the least stack that there is. */
+	char *buffer = door_mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int descriptor = buffer != MAP_FAILED ? door_open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (descriptor < 0) {
+		if (buffer != MAP_FAILED)
+			door_munmap(buffer, ROOM);
 		return false;
+	}
 	while (wanted) {
-		ssize_t length = door_read(descriptor, buffer + filled, sizeof(buffer) - filled);
+		ssize_t length = door_read(descriptor, buffer + filled, ROOM - filled);
 		if (length <= 0)
 			break;
 		filled += (size_t)length;
@@ -108,10 +113,11 @@ static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6, vis
 		}
 		filled -= (size_t)(line - buffer);
 		memmove(buffer, line, filled);
-		if (filled == sizeof(buffer))
+		if (filled == ROOM)
 			break; /* no line is this long: not the file that we know */
 	}
 	door_close(descriptor);
+	door_munmap(buffer, ROOM);
 	return !header;
 }
 

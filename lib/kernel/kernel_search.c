@@ -2,6 +2,7 @@
 #include "kernel/kernel.h"
 
 #include "values/clock.h"
+#include "values/door.h"
 
 #include <linux/netlink.h>
 #include <netinet/tcp.h>
@@ -174,18 +175,22 @@ static uint16_t common_port(const struct looking *looking)
 	return looking->port[0];
 }
 
-/* This may be a thread with the least stack that there is. */
 enum { DATAGRAM = 4096 };
 
-static __attribute__((noinline)) bool look_through_family(struct looking *looking, int family)
+static bool look_through_family(struct looking *looking, int family)
 {
 	unsigned states = 1U << TCP_ESTABLISHED | 1U << TCP_SYN_RECV | 1U << TCP_FIN_WAIT1 | 1U << TCP_FIN_WAIT2 |
 			  1U << TCP_CLOSE_WAIT | 1U << TCP_LAST_ACK | 1U << TCP_CLOSING;
-	_Alignas(struct nlmsghdr) char buffer[DATAGRAM];
 
+	/* This may be a thread with the least stack that there is. */
+	char *buffer = door_mmap(NULL, DATAGRAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (buffer == MAP_FAILED)
+		return false;
 	if (looking->search->proof == NULL)
 		states |= 1U << TCP_LISTEN;
-	return kernel_list(family, states, common_port(looking), buffer, sizeof(buffer), see, looking);
+	bool all = kernel_list(family, states, common_port(looking), buffer, DATAGRAM, see, looking);
+	door_munmap(buffer, DATAGRAM);
+	return all;
 }
 
 /* The next of what is sought that is not found yet and has both its addresses, from a place on. */

@@ -91,10 +91,10 @@ static bool read_reply(const char *buffer, size_t length, uint32_t *sequence, en
 	return error.error == -ENOENT;
 }
 
-static bool ask(int netlink, const struct request *requests, size_t number, enum answer *answers)
+static __attribute__((noinline)) bool ask(int netlink, const struct request *requests, size_t number, enum answer *answers)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	_Alignas(struct nlmsghdr) char buffer[512];
+	_Alignas(struct nlmsghdr) char buffer[256];
 	size_t bytes = number * sizeof(*requests);
 
 	if (door_sendto(netlink, requests, bytes, MSG_DONTWAIT, &kernel, sizeof(kernel)) != (ssize_t)bytes)

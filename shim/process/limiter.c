@@ -204,7 +204,7 @@ static void refuse_to_start(const char *why)
  * another matter: its limits are in the table, and a file that has gone bad since must not keep it from starting. */
 __attribute__((constructor)) static void start(void)
 {
-	struct settings_error error;
+	static struct settings_error error; /* the stack may be another constructor's, that accepts */
 
 	if (atomic_exchange(&started, true))
 		return;
