@@ -15,7 +15,8 @@ struct place {
 	size_t column;
 };
 
-static __attribute__((noinline)) bool file_wrong(struct settings_error *error, const char *path, struct place place, const char *problem)
+static __attribute__((noinline)) bool file_wrong(struct settings_error *error, const char *path, struct place place,
+						 const char *problem)
 {
 	struct settings_error said;
 	struct text text;

@@ -31,7 +31,7 @@ ready() {
 	(cd "$here" && erlc echo.erl)
 }
 
-start() { launch erl -noshell -noinput -pa "$here" -s echo main "$port"; }
+start() { ERL_CRASH_DUMP=/dev/null launch erl -noshell -noinput -pa "$here" -s echo main "$port"; }
 
 @test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
 @test "2. after a close the next is admitted at once" { admits_after_a_close; }
