@@ -1,0 +1,109 @@
+"""A server that works long for each request, and a client that asks and resets: held.py SERVER any|same [COMMAND...]
+
+With `same`, the client comes from the same port each time. COMMAND runs the server, as without_netlink.py does. Prints how many requests were being worked at together, of 20; then how many
+of 2 clients are served once all of that work has ended, or of 20 where it does not count. To be run in a network namespace of its own.
+"""
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+PORT = 7001
+
+
+def work(connection):
+    try:
+        if connection.recv(10) == b"":
+            return
+    except OSError:  # it was refused
+        return
+    os.write(1, b"+")
+    if server == "exec":
+        os.execvp("sleep", ["sleep", "30"])  # without the connection
+    time.sleep(30)
+
+
+def serve(server):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", PORT))
+    listener.listen(100)
+    if server in ("fork", "exec"):
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    if server == "prefork":
+        for _ in range(8):
+            if os.fork() == 0:
+                while True:
+                    work(listener.accept()[0])
+        signal.pause()
+    while True:
+        connection = listener.accept()[0]
+        if server == "thread":
+            threading.Thread(target=work, args=(connection,)).start()
+        elif os.fork() == 0:
+            listener.close()
+            work(connection)
+            os._exit(0)
+        else:
+            connection.close()
+
+
+def ask(port=0):
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.bind(("127.0.0.1", port))
+    try:
+        client.connect(("127.0.0.1", PORT))
+        client.send(b"work")
+    except OSError:
+        pass
+    time.sleep(0.03)
+    client.close()
+    time.sleep(0.01)
+
+
+def requests(number, port=0):
+    """How many of so many are worked at."""
+    for _ in range(number):
+        ask(port)
+    time.sleep(0.3)
+    os.set_blocking(daemon.stdout.fileno(), False)
+    return len(daemon.stdout.read() or b"")
+
+
+if __name__ == "__main__" and sys.argv[1] == "serve":
+    server = sys.argv[2]
+    serve(server)
+elif __name__ == "__main__":
+    server, port, command = sys.argv[1], 7002 if sys.argv[2] == "same" else 0, sys.argv[3:]
+    subprocess.run("ip link set lo up", shell=True, check=True)
+    environment = dict(
+        os.environ,
+        LD_PRELOAD=os.environ["BUILD"] + "/libconnlimit_preload.so",
+        CONNLIMIT_PER_IP="2",
+        CONNLIMIT_TABLE="held-%d-%d" % (os.getpid(), random.randrange(1 << 30)),
+    )
+    daemon = subprocess.Popen(
+        [*command, sys.executable, __file__, "serve", server], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+    )
+    time.sleep(0.7)
+    print(requests(20, port))
+    children = subprocess.run(["pgrep", "-P", str(daemon.pid)], capture_output=True, text=True).stdout.split()
+    if server in ("fork", "zombie"):
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        time.sleep(0.3)
+        print(requests(2, port))
+        children = subprocess.run(["pgrep", "-P", str(daemon.pid)], capture_output=True, text=True).stdout.split()
+    for pid in [*children, daemon.pid]:
+        try:
+            os.kill(int(pid), signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    daemon.wait()
