@@ -43,7 +43,10 @@ load built
 	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	redis-server --port "$port" --bind 127.0.0.1 --save '' >/dev/null 2>&1 3>&- &
 	redis=$!
-	until redis-cli -p "$port" ping >/dev/null 2>&1; do sleep 0.1; done
+	for _ in $(seq 200); do
+		! redis-cli -p "$port" ping >/dev/null 2>&1 || break
+		sleep 0.1
+	done
 	# shellcheck disable=SC2046
 	redis-cli -p "$port" $(grep '^ACL SETUSER connlimit' "$SOURCE/shim/command/fleet/README.md")
 	REDISCLI_AUTH=secret timeout 3 "$CONNLIMIT" sync --redis "redis://connlimit@127.0.0.1:$port/0" --cluster acl --table none --interval 50 \

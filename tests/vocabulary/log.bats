@@ -64,7 +64,7 @@ says_left_out() { hold 127.0.0.1 refused; [[ $(lines 127.0.0.1) -eq 2 ]]; }
 			    with open(sys.argv[1], "ab") as f: f.write(line + b"\n")
 		PYTHON
 		receiver=$!
-		until [[ -e $1/ready ]]; do sleep 0.05; done
+		for _ in {1..400}; do [[ ! -e $1/ready ]] || break; sleep 0.05; done
 		echo "$receiver" >"$1/receiver"
 		shift
 		exec "$@"
