@@ -1,10 +1,10 @@
 /* How often the kernel may be asked. For lib's own use.
  *
- * What was asked is paid for: each question holds back the next ones for a multiple of the CPU time that it took, so that all
- * questions together stay under a share of one CPU. A pace is one 64-bit word of shared memory: in its high 40 bits the time
- * until which everything is paid for, in ticks of PACE_TICK_US of clock_us (8.9 years until they wrap); in its low 24 the slot
- * where the next check goes on. 0 means never asked. A word that lies further ahead than anything that can have been paid is a
- * stranger's, and counts as paid. */
+ * Questions are rate-limited by the CPU time that they take: each one delays the next by a multiple of its own time, so that
+ * all together stay under a share of one CPU. A pace is one 64-bit word of shared memory. Its high 40 bits are the time to
+ * which the questions so far have moved it, in ticks of PACE_TICK_US of clock_us (they wrap after 8.9 years); its low 24 bits
+ * are the slot where the next check goes on. 0 means never asked. A time further ahead than questions can have moved it was
+ * written by somebody else, and is ignored. */
 #ifndef CONNLIMIT_PACE_H
 #define CONNLIMIT_PACE_H
 

@@ -75,7 +75,7 @@ bool kernel_has_ended(int descriptor);
 
 /* One decision's questions, all by one socket. All zero before the first; kernel_end after the last. */
 struct asking {
-	int netlink;	  /* its descriptor + 1; 0 before it is opened, -1 if it is not to be had */
+	int netlink;	  /* its descriptor + 1; 0 before it is opened, -1 if it is not available */
 	uint32_t network; /* namespace that answers; 0 if it is not known */
 };
 
@@ -133,7 +133,7 @@ struct listed_socket {
 
 typedef bool visit_socket(const struct listed_socket *socket, void *with);
 
-/* A socket for sock_diag(7), to be closed; -1 if it is not to be had, or may not be used. */
+/* A socket for sock_diag(7), to be closed; -1 if it is not available, or may not be used. */
 int kernel_diag_socket(void);
 
 /* Calls `visit`, until it returns false, for each TCP socket of a family, in one of `states` (a bit for each), and with this
@@ -144,7 +144,7 @@ bool kernel_list(int family, unsigned states, uint16_t port, char *buffer, size_
 /* Whether a TCP socket of this state and inode is held by a process: one in other states has left it, or never had one. */
 bool kernel_state_is_held(unsigned state, uint32_t inode);
 
-/* Calls `visit` for each socket of /proc/net/tcp, or tcp6, until it returns false. False if the file is not to be had. Takes
+/* Calls `visit` for each socket of /proc/net/tcp, or tcp6, until it returns false. False if the file is not available. Takes
  * 5 KiB of stack. */
 bool kernel_proc_each(bool ipv6, visit_socket *visit, void *with);
 

@@ -10,7 +10,7 @@
 /* Whether this process alone has the table. */
 bool bridge_is_needed(const struct table *table);
 
-/* Leaves a copy; -1 if it is not to be had. Async-signal-safe, as is the next; both keep errno. */
+/* Leaves a copy; -1 if it is not available. Async-signal-safe, as is the next; both keep errno. */
 int bridge_build(const struct table *table);
 void bridge_remove(int bridge);
 

@@ -52,7 +52,7 @@ struct process_seen {
 
 /* True while a process of that pid lives which is no zombie, and which began no later than `since` (clock_since): so it is not
  * a later one that was given the same pid. This process itself lives without being looked at. Where neither a pidfd nor /proc
- * is to be had, nobody is known to live; with a pidfd alone (pidfd_open(2)), a pid is taken for its first owner. The pid is one
+ * is available, nobody is known to live; with a pidfd alone (pidfd_open(2)), a pid is taken for its first owner. The pid is one
  * of this process's own pid namespace; /proc must be of that as well.
  *
  * Looking takes some 20 us and one descriptor at a time. Async-signal-safe; errno is kept. */

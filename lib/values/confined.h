@@ -47,7 +47,7 @@ bool confined_may_call_each(const short *numbers, unsigned length);
 #define MAY_CALL_FSTAT MAY_CALL_EACH(SYS_fstat)
 #endif
 
-/* Room for a filter that is about to be installed, as afterwards there may be none to be had; NULL without. Then either the
+/* Room for a filter that is about to be installed, as afterwards there may be none; NULL without. Then either the
  * kernel took the filter, which is copied now that its pointers are known to be good, or it did not. */
 struct sock_filter *confined_room(void);
 void confined_by(struct sock_filter *room, const struct sock_fprog *program);

@@ -9,7 +9,7 @@
  * begin in further cache lines. */
 #define COLD __attribute__((cold, noinline))
 
-/* What every program runs through that starts with us, daemon or not, lies beside that: it is as many fewer pages to be had. */
+/* What every program runs through that starts with us, daemon or not, lies beside that: it is as many fewer pages. */
 #define START __attribute__((section(".text.startup")))
 
 #endif

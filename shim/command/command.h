@@ -36,7 +36,7 @@ int command_top(int argc, char **argv);
 
 /* ---- arguments ---- */
 
-/* Says on standard error "connlimit NAME: ..." and where help is to be had. Returns STATUS_USAGE. */
+/* Says on standard error "connlimit NAME: ..." and where help is. Returns STATUS_USAGE. */
 int usage_error(const char *command, const char *form, ...) __attribute__((format(printf, 2, 3)));
 
 /* getopt_long, from argv[1], which says in the same form what is wrong: '?' then. `argv[0]` is the command's name. */

@@ -22,7 +22,7 @@ struct sockets {
 	size_t opens;
 };
 
-/* Reads them by sock_diag(7). False if it is not to be had. To be freed with sockets_free. */
+/* Reads them by sock_diag(7). False if it is not available. To be freed with sockets_free. */
 bool sockets_read(struct sockets *sockets);
 void sockets_free(struct sockets *sockets);
 

@@ -68,8 +68,8 @@ void views_free(struct table_view *views, int number);
 /* What does not work as it should: how many of these there are in force. Each has a name for programs, and view_degraded_says
  * it in a sentence for people. */
 enum degraded {
-	DEGRADED_ANONYMOUS,  /* no shared memory segment was to be had */
-	DEGRADED_PROC,	     /* sock_diag is not to be had: the daemon reads /proc/net/tcp */
+	DEGRADED_ANONYMOUS,  /* no shared memory segment was available */
+	DEGRADED_PROC,	     /* sock_diag is not available: the daemon reads /proc/net/tcp */
 	DEGRADED_BLIND,	     /* nor is that: refusals rest on the table's word */
 	DEGRADED_UNVERIFIED, /* some did */
 	DEGRADED_UNCOUNTED,  /* connections were admitted uncounted */

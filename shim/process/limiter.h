@@ -26,7 +26,7 @@ static inline bool limiter_is_open(void)
 	return atomic_load_explicit(&limiter_state, memory_order_acquire) == LIMITER_OPEN;
 }
 
-/* To be called by what listens or accepts. Opens the table if it is not. False if there is none to be had: then we step aside
+/* To be called by what listens or accepts. Opens the table if it is not. False if there is none: then we step aside
  * (it was said once). */
 bool limiter_open_table(void);
 

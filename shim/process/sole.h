@@ -10,7 +10,7 @@
  *                            descriptor in between
  *
  * So whatever copies the descriptors ends sole holding for all that was accepted before, at the cost of one swap. Each of the
- * four orderings is needed (tests/faults/test_schedule.c leaves out each). Where such a page is not to be had, no process is
+ * four orderings is needed (tests/faults/test_schedule.c leaves out each). Where there is no such page, no process is
  * ever sole. All functions are thread-safe and async-signal-safe, wait for nobody, and keep errno. */
 #ifndef CONNLIMIT_SOLE_H
 #define CONNLIMIT_SOLE_H
@@ -28,7 +28,7 @@ enum { SOLE_UNDER_WAY_BITS = 16 };
 /* In the page that a fork wipes. */
 struct sole {
 	_Atomic uint64_t word;
-	_Atomic bool accepted; /* this process has taken a token, or none was to be had: it may have accepted something */
+	_Atomic bool accepted; /* this process has taken a token, or there was none: it may have accepted something */
 	_Atomic bool known;    /* this process was seen to be one of its own: a child that was made behind our back was not */
 };
 extern struct sole *_Atomic sole_of_process;
