@@ -91,6 +91,8 @@ load built
 		        try:
 		            s.connect(("127.0.0.1", int(sys.argv[1])))
 		            break
+		        except ConnectionResetError:
+		            return "reset"  # it may be so quick
 		        except ConnectionRefusedError:
 		            time.sleep(0.1)
 		    try:
