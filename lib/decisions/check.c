@@ -195,11 +195,17 @@ bool check_before_peak(struct table *table, uint32_t entry, struct connection *c
 	inquiry.left = PEAK_MOST;
 	if (dropped == 0)
 		dropped = check_in_rotation(table, entry, &inquiry, pace);
+	uint64_t cost = clock_cpu_us() - began;
+	/* Without netlink nothing is asked one by one. */
+	if (dropped == 0 && inquiry.asking.netlink < 0)
+		dropped = (int)search_in_time(table, &inquiry);
 	inquiry_end(&inquiry);
+	began = clock_cpu_us();
 	atomic_store(&table->entry[entry].doubtful, 0);
+	atomic_thread_fence(memory_order_seq_cst); /* as in mend.c: a record that is marked from now on sets it again */
 	if (any_doubtful(table, entry))
 		atomic_store(&table->entry[entry].doubtful, 1);
-	uint64_t cost = clock_cpu_us() - began;
+	cost += clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	pay(table, entry, pace, capped(cost, &inquiry, record_extent(table)), false);
 	return dropped > 0;

@@ -62,9 +62,11 @@ static void move(struct table *table, const struct limits *limits, uint32_t slot
 
 COLD void regroup(struct table *table, const struct limits *limits)
 {
-	uint32_t extent = record_extent(table);
 	uint32_t grouped = regroup_key(limits);
 
+	/* As in mend.c: an admission whose slot is not found here finds that the limits have changed. */
+	atomic_thread_fence(memory_order_seq_cst);
+	uint32_t extent = record_extent(table);
 	for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent && grouped != 0;
 	     slot = record_next(table, ANY_CLIENT, slot + 1, extent)) {
 		move(table, limits, slot);
