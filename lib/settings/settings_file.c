@@ -332,7 +332,8 @@ static const char *not_trusted(const struct stat *facts)
 		return "is ignored: it belongs neither to root nor to the daemon's user";
 	if ((facts->st_mode & S_IWOTH) != 0)
 		return "is ignored: others may write to it";
-	if ((facts->st_mode & S_IWGRP) != 0 && facts->st_gid != 0 && facts->st_gid != getegid())
+	if ((facts->st_mode & S_IWGRP) != 0 && facts->st_gid != 0 &&
+	    facts->st_gid != (gid_t)door(SYS_getegid, 0, 0, 0, 0, 0, 0))
 		return "is ignored: a foreign group may write to it";
 	if (facts->st_size > SETTINGS_FILE_MOST)
 		return "is larger than 1048576 bytes";

@@ -1,6 +1,8 @@
 /* prctl and seccomp: a process that forbids itself system calls. We see to it that none of ours is among them (confined.h). */
 #include "calls/confine.h"
 
+#include "calls/vfork.h"
+
 #include "process/real.h"
 
 #include "values/confined.h"
@@ -21,6 +23,9 @@ static long settle(long result, struct sock_filter *room, const struct sock_fpro
 
 long confine_by_seccomp(unsigned long operation, unsigned long flags, void *arguments)
 {
+	/* It confines itself alone, until it executes. */
+	if (in_vfork_child())
+		return REAL(syscall)(SYS_seccomp, operation, flags, arguments);
 	if (operation == SECCOMP_SET_MODE_FILTER) {
 		struct sock_filter *room = confined_room();
 
@@ -32,8 +37,10 @@ long confine_by_seccomp(unsigned long operation, unsigned long flags, void *argu
 	return result;
 }
 
-static __attribute__((noinline)) int confine_by_prctl(unsigned long mode, void *program)
+int confine_by_prctl(unsigned long mode, void *program)
 {
+	if (in_vfork_child())
+		return REAL(prctl)(PR_SET_SECCOMP, mode, program);
 	if (mode == SECCOMP_MODE_FILTER) {
 		struct sock_filter *room = confined_room();
 

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -75,6 +76,7 @@ static bool may_concern(long number)
 	case SYS_sendmsg:
 	case SYS_recvmsg:
 	case SYS_sendmmsg:
+	case SYS_prctl:
 	case SYS_seccomp: return true;
 	default: return false;
 	}
@@ -137,6 +139,10 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 				(int)e);					    // NOLINT(performance-no-int-to-ptr)
 	case SYS_sendmsg: return sendmsg((int)a, (const struct msghdr *)b, (int)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_recvmsg: return recvmsg((int)a, (struct msghdr *)b, (int)c);	    // NOLINT(performance-no-int-to-ptr)
+	case SYS_prctl:
+		if (a == PR_SET_SECCOMP)
+			return confine_by_prctl((unsigned long)b, (void *)c); // NOLINT(performance-no-int-to-ptr)
+		break;
 	case SYS_seccomp:
 		return confine_by_seccomp((unsigned long)a, (unsigned long)b, (void *)c); // NOLINT(performance-no-int-to-ptr)
 	case SYS_sendmmsg:

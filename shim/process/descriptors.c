@@ -5,12 +5,10 @@
 #include "process/near.h"
 #include "process/sole.h"
 
-#include "values/confined.h"
+#include "values/door.h"
 #include "values/point.h"
 
 #include <errno.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 
 /* Nothing is ever written to the first: it is what a process without tracked descriptors has. */
 static _Alignas(64) descriptor_chunk empty;
@@ -30,11 +28,9 @@ static COLD descriptor_chunk *make_chunk(unsigned index)
 	descriptor_chunk *_Atomic *place = descriptor_place_of(index);
 	descriptor_chunk *before = index == 0 ? &empty : NULL;
 	bool ours = index == 0 && !atomic_exchange(&first_taken, true);
-	if (!ours && !may_call(SYS_mmap, 0, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE))
-		return NULL;
 	int kept = errno;
 	void *made = ours ? (void *)&first_chunk
-			  : mmap(NULL, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			  : door_mmap(NULL, sizeof(descriptor_chunk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
 	errno = kept;
 	if (made == MAP_FAILED)
@@ -42,7 +38,7 @@ static COLD descriptor_chunk *make_chunk(unsigned index)
 	if (atomic_compare_exchange_strong(place, &before, made))
 		return made;
 	if (!ours)
-		munmap(made, sizeof(descriptor_chunk));
+		door_munmap(made, sizeof(descriptor_chunk));
 	return before;
 }
 

@@ -906,6 +906,30 @@ static void leave_a_dead_one(void)
 	EXPECT(counted() == 1, "count %u", counted());
 }
 
+/* Limit 1. What a vfork child forbids itself is forbidden to it alone. */
+static void test_vfork_confined(void)
+{
+	static struct sock_filter steps[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 1, 0),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	static const struct sock_fprog program = {sizeof(steps) / sizeof(steps[0]), steps};
+
+	leave_a_dead_one();
+	pid_t pid = vfork();
+	if (pid == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		_exit(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0);
+	}
+	waitpid(pid, NULL, 0);
+	EXPECT(serve_soon() >= 0, "refused for one that is gone");
+	EXPECT(serve() == -1, "admitted past the limit");
+	EXPECT(atomic_load(&table()->header->unverified) == 0, "the parent asks the kernel no more");
+}
+
 static void test_no_netlink(void)
 {
 	leave_a_dead_one();
@@ -1331,6 +1355,7 @@ int main(int argc, char **argv)
 	    {"nothing", test_nothing},
 	    {"executed", test_executed},
 	    {"no_netlink", test_no_netlink},
+	    {"vfork_confined", test_vfork_confined},
 	    {"blind", test_blind},
 	    {"confined", test_confined},
 	    {"no_segment", test_no_segment},
