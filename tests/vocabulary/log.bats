@@ -116,7 +116,7 @@ banned() {
 	grep -qx "connlimit: refused 127.0.5.77 at port $port of table test-$port (limit 1 per client, 127.0.5.0/24)" "$here/errors"
 	[ "$(banned "$here/errors")" = 127.0.5.77 ]
 	line="refused 2001:db8::7 at port 443 of table nginx (limit 1 per client, 2001:db8::/64)"
-	printf '%s\n' "connlimit: $line" "web nginx[812]: connlimit: $line; 3 more in the last 12 s not shown" "web connlimit[812]: $line" >"$here/lines"
+	printf '%s\n' "connlimit: $line" "web nginx[812]: connlimit: $line; 3 more in the last 12 s not shown" " web connlimit[812]: $line" >"$here/lines" # behind a time
 	[ "$(banned "$here/lines" | grep -cx 2001:db8::7)" -eq 3 ]
 	# Text that a client had logged, what would have been refused, other lines.
 	printf '%s\n' "web nginx[812]: 192.0.2.1 - GET /connlimit: $line" "web nginx[812]: GET connlimit: $line" "connlimit: would ${line/refused/refuse}" \
