@@ -192,8 +192,8 @@ int tables_none(const char *which)
 	if (hidden > 0) {
 		const struct passwd *user = getpwuid(owner);
 
-		fprintf(stderr, "\nconnlimit: %u of other users (%s) may be read only by them and by root", hidden,
-			user != NULL ? user->pw_name : "?");
+		fprintf(stderr, "\nconnlimit: %u table%s of other users (%s) may be read only by them and by root", hidden,
+			hidden == 1 ? "" : "s", user != NULL ? user->pw_name : "?");
 	}
 	fputc('\n', stderr);
 	return hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_FAILED;
