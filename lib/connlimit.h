@@ -105,7 +105,8 @@ CONNLIMIT_PUBLIC int connlimit_accept(connlimit *limiter, int fd, connlimit_hand
 CONNLIMIT_PUBLIC int connlimit_accept_address(connlimit *limiter, const struct sockaddr *peer, socklen_t peer_length,
 					      const struct sockaddr *local, socklen_t local_length, connlimit_handle *handle);
 
-/* Lets go. To be called after the connection is closed, or another may be admitted while it is still open. */
+/* Lets go. To be called after the connection is closed, or another may be admitted while it is still open. What is never freed
+ * counts until its process ends: a server may be at work for a client that has hung up. */
 CONNLIMIT_PUBLIC void connlimit_free(connlimit *limiter, connlimit_handle *handle);
 
 /* Connections open for the client that `peer` belongs to; 0 also for what is no internet address. */
