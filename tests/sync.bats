@@ -267,6 +267,23 @@ total_of_one() { redis eval 'local k = redis.call("KEYS", "*:totals:*") return k
 	[ "$status" -eq 2 ]
 }
 
+@test "sync: a table that says that it holds more than it can is believed up to its capacity, and that is said" {
+	start_redis
+	node_as "$EUID" 10
+	sidecar a --table "$table"
+	until_true joined a
+	for client in 1 2 3; do echo admit $client; done >&"$node_in"
+	sum() { redis eval 'local n = 0
+		for _, key in ipairs(redis.call("KEYS", "*:totals:*")) do for _, v in ipairs(redis.call("HVALS", key)) do n = n + v end end
+		return n' 0; }
+	until_true eval '[[ $(sum) == 3 ]]'
+	for client in 1 2 3; do echo claim $client; done >&"$node_in"
+	until_true says a "says that it holds more than its capacity, 4096 connections"
+	[ "$(sum)" -le 4096 ]
+	[ "$(grep -c 'more than its capacity' "$here/a")" = 1 ]
+	run -1 says a mended
+}
+
 @test "sync: systemd is told" {
 	python3 - "$here/socket" >"$here/told" 3>&- <<-'PYTHON' &
 		import socket, sys

@@ -4,6 +4,7 @@
  *     admit C     1 if a connection of client C was admitted, 0 if it was refused
  *     drop C      1 if one was held, and is not any more
  *     count C     connections of it in this table
+ *     claim C     as one that was taken over: that it holds a million connections of C, of which there must be one
  *     remote C    what others hold of it, as the table was told; 0 if that is not good any more
  */
 #include "table/clients.h"
@@ -42,6 +43,18 @@ static unsigned remote_of(const struct connection *connection)
 	return atomic_load(&table.entry[entry].remote);
 }
 
+static unsigned claim(const struct connection *connection)
+{
+	struct network network = {.address = connection->peer.address, .prefix = 128};
+	uint32_t entry;
+	uint64_t word;
+
+	if (!client_find(&table, client_fingerprint(&table, &network), &entry, &word))
+		return 0;
+	atomic_store(&table.entry[entry].word, (word & ~(uint64_t)CLIENT_COUNT) | 1000000);
+	return 1;
+}
+
 static unsigned obey(const char *what, unsigned client)
 {
 	struct connection connection = connection_of(client);
@@ -58,6 +71,8 @@ static unsigned obey(const char *what, unsigned client)
 		table_release(&table, held[client][--holds[client]]);
 		return 1;
 	}
+	if (strcmp(what, "claim") == 0)
+		return claim(&connection);
 	if (strcmp(what, "remote") == 0)
 		return remote_of(&connection);
 	return table_count(&table, &connection.peer.address);
