@@ -5,6 +5,8 @@
 # shellcheck disable=SC2016,SC2154 # expanded by eval; set by daemon.bash
 load daemon
 
+: "${REDIS_SERVER:=redis-server}" "${REDIS_CLI:=redis-cli}" # or valkey-server, valkey-cli
+
 interval=50
 lease=1000
 
@@ -83,13 +85,13 @@ start_sidecar() { # N
 }
 
 start_redis() {
-	become_in_node 0 redis-server --port "$redis_port" --bind $redis_host --save '' --dir "$here" --protected-mode no >>"$here/redis.log" 2>&1 3>&- &
+	become_in_node 0 "$REDIS_SERVER" --port "$redis_port" --bind $redis_host --save '' --dir "$here" --protected-mode no >>"$here/redis.log" 2>&1 3>&- &
 	redis=$!
 	pids+=("$redis")
 	until_true eval "redis ping 2>/dev/null | grep -q PONG"
 }
 
-redis() { in_node 0 redis-cli -h "$redis_host" -p "$redis_port" --raw "$@"; }
+redis() { in_node 0 "$REDIS_CLI" -h "$redis_host" -p "$redis_port" --raw "$@"; }
 
 declare -a node_port node_daemon node_of sidecar client_of
 

@@ -3,18 +3,20 @@
 
 load daemon
 
+: "${REDIS_SERVER:=redis-server}" "${REDIS_CLI:=redis-cli}" # or valkey-server, valkey-cli
+
 interval=50
 lease=1000
 
 start_redis() { # [OPTION]...
 	redis_port=$(free_port)
-	redis-server --port "$redis_port" --bind 127.0.0.1 --save '' --dir "$here" "$@" >"$here/redis.log" 2>&1 3>&- &
+	"$REDIS_SERVER" --port "$redis_port" --bind 127.0.0.1 --save '' --dir "$here" "$@" >"$here/redis.log" 2>&1 3>&- &
 	redis=$!
 	pids+=("$redis")
 	until_true eval "redis ping 2>/dev/null | grep -q PONG"
 }
 
-redis() { redis-cli -p "$redis_port" --raw "$@"; }
+redis() { "$REDIS_CLI" -p "$redis_port" --raw "$@"; }
 
 # sidecar NODE [OPTION]...: what it says is in $here/NODE.
 sidecar() {
@@ -80,7 +82,7 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 }
 
 @test "sync: a user with a password, from the URL, the environment, a file; one without any" {
-	redis() { REDISCLI_AUTH='se cret@/' redis-cli -p "$redis_port" --raw "$@"; }
+	redis() { REDISCLI_AUTH='se cret@/' "$REDIS_CLI" -p "$redis_port" --raw "$@"; }
 	start_redis --requirepass 'se cret@/'
 	redis acl setuser free on nopass '~*' '+@all'
 	echo "redis://:se%20cret%40%2f@127.0.0.1:$redis_port/3" >"$here/url"
@@ -205,12 +207,12 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext "subjectAltName=$1" \
 			-keyout "$here/key" -out "$here/cert" 2>/dev/null
 		shift
-		redis-server --port 0 --tls-port "$redis_port" --tls-cert-file "$here/cert" --tls-key-file "$here/key" \
+		"$REDIS_SERVER" --port 0 --tls-port "$redis_port" --tls-cert-file "$here/cert" --tls-key-file "$here/key" \
 			--tls-ca-cert-file "$here/cert" --bind 127.0.0.1 --save '' "$@" >"$here/redis.log" 2>&1 3>&- &
 		pids+=("$!")
 		until_true eval "redis ping 2>/dev/null | grep -q PONG"
 	}
-	redis() { redis-cli -p "$redis_port" --raw --tls --cacert "$here/cert" --cert "$here/cert" --key "$here/key" "$@"; }
+	redis() { "$REDIS_CLI" -p "$redis_port" --raw --tls --cacert "$here/cert" --cert "$here/cert" --key "$here/key" "$@"; }
 	start_tls DNS:localhost --tls-auth-clients yes
 	url="rediss://localhost:$redis_port" sidecar anonymous --ca "$here/cert"
 	url="rediss://127.0.0.1:$redis_port" sidecar address --ca "$here/cert" --cert "$here/cert" --key "$here/key"
@@ -448,7 +450,7 @@ ended_within() {
 }
 
 @test "sync: SIGHUP has the file of URLs read again; a bad one changes nothing" {
-	redis() { REDISCLI_AUTH=one redis-cli -p "$redis_port" --raw "$@"; }
+	redis() { REDISCLI_AUTH=one "$REDIS_CLI" -p "$redis_port" --raw "$@"; }
 	start_redis --requirepass one
 	echo "redis://:wrong@127.0.0.1:$redis_port" >"$here/urls"
 	"$CONNLIMIT" sync --redis-file "$here/urls" --cluster test --node a --table none --interval $interval --lease $lease 2>>"$here/a" 3>&- &
