@@ -1,7 +1,8 @@
-/* A table as of a busy daemon, without the daemon: fleet_table NAME NODE CLIENTS CHANGES SECONDS LIMIT
+/* A table as of a busy daemon, without the daemon: fleet_table NAME NODE CLIENTS RATE-FILE SECONDS LIMIT
  *
  * Admits CLIENTS connections, each from an address of its own (every fourth of them the same on all nodes), then for SECONDS
- * closes and opens CHANGES of them in each tenth of a second. LIMIT is the fleet's. */
+ * closes and opens so many of them in each second as the file says at that time, evenly, up to ten times in it; each node at
+ * moments of its own. LIMIT is the fleet's. */
 #include "table/table.h"
 
 #include <stdio.h>
@@ -24,18 +25,38 @@ static struct connection connection_of(unsigned node, unsigned client)
 	return connection;
 }
 
+static unsigned rate_in(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	unsigned rate = 0;
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%u", &rate) != 1)
+		rate = 0;
+	fclose(file);
+	return rate;
+}
+
+static void wait_ms(long ms)
+{
+	struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+	nanosleep(&pause, NULL);
+}
+
 int main(int argc, char **argv)
 {
-	struct timespec tenth = {.tv_nsec = 100000000};
 	struct table table;
 	unsigned at = 0;
 	unsigned first = 0;
+	unsigned closed = 0;
+	unsigned left = 0;
 
 	if (argc != 7)
 		return 2;
 	unsigned node = (unsigned)atoi(argv[2]);
 	unsigned clients = (unsigned)atoi(argv[3]);
-	unsigned changes = (unsigned)atoi(argv[4]);
 	reference *held = calloc(clients, sizeof(*held));
 	settings_default(&settings);
 	settings.cluster_per_ip = (uint32_t)atoi(argv[6]);
@@ -50,12 +71,20 @@ int main(int argc, char **argv)
 	}
 	printf("ready\n");
 	fflush(stdout);
-	for (int turn = 0; turn < atoi(argv[5]) * 10; turn++) {
+	wait_ms(node * 37 % 100);
+	time_t until = time(NULL) + atoi(argv[5]);
+	for (bool closing = true; time(NULL) < until; closing = !closing) {
+		unsigned rate = rate_in(argv[4]);
+		wait_ms(rate == 0 || rate >= 10 ? 100 : 1000 / (long)rate);
 		/* What one turn closes, the next opens. */
-		if (turn % 2 == 0)
+		if (closing) {
+			left += rate % 10;
+			closed = rate >= 10 ? rate / 10 + left / 10 : rate != 0;
+			left %= 10;
 			first = at;
+		}
 		at = first;
-		for (unsigned i = 0; i < changes; i++, at = (at + 7919) % clients) {
+		for (unsigned i = 0; i < closed; i++, at = (at + 7919) % clients) {
 			struct connection connection = connection_of(node, at);
 			if (held[at] != 0) {
 				table_release(&table, held[at]);
@@ -64,7 +93,6 @@ int main(int argc, char **argv)
 				table_admit(&table, &connection, &held[at]);
 			}
 		}
-		nanosleep(&tenth, NULL);
 	}
 	for (unsigned i = 0; i < clients; i++)
 		table_release(&table, held[i]);
