@@ -88,30 +88,33 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	refused 2 "there is no command 'walk'" "$CONNLIMIT" walk
 }
 
-@test "a static program is refused, and told why" {
+@test "a static program is not preloaded, and told why" {
 	echo 'int main(void) { return 0; }' | gcc -x c - -static -o static
-	refused 126 "statically linked: no loader runs" "$CONNLIMIT" run -- ./static
-	refused 126 "because: it is statically linked" "$CONNLIMIT" check ./static
+	refused 126 "cannot be limited: it is statically linked: no loader runs" "$CONNLIMIT" run --way=preload -- ./static
+	refused 0 "limited by a supervisor: it is statically linked: no loader runs" "$CONNLIMIT" run -- ./static
+	refused 0 "because: it is statically linked" "$CONNLIMIT" check ./static
 }
 
-@test "a Go program is refused, and told why" {
+@test "a Go program is not preloaded, and told why" {
 	echo 'int main(void) { return 0; }' | gcc -x c - -o dynamic
 	echo buildinfo >section
 	objcopy --add-section .go.buildinfo=section dynamic go
-	refused 126 "Go makes system calls itself" "$CONNLIMIT" run -- ./go
+	refused 126 "Go makes system calls itself" "$CONNLIMIT" run --way=preload -- ./go
+	refused 0 "limited by a supervisor: it is a Go program" "$CONNLIMIT" run -- ./go
 	"$CONNLIMIT" run -- ./dynamic
 }
 
-@test "a setuid program is refused, and told why" {
+@test "a setuid program is not preloaded, and told why" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root to make one"
 	cp /bin/true other
 	chown 65534 other
 	chmod 4755 other
-	refused 126 "setuid: the loader ignores preloads" "$CONNLIMIT" run -- ./other
+	refused 126 "setuid: the loader ignores preloads" "$CONNLIMIT" run --way=preload -- ./other
+	refused 0 "limited by a supervisor: it is setuid" "$CONNLIMIT" run -- ./other
 	cp /bin/true group
 	chgrp 65534 group
 	chmod 2755 group
-	refused 126 "setgid: the loader ignores preloads" "$CONNLIMIT" run -- ./group
+	refused 126 "setgid: the loader ignores preloads" "$CONNLIMIT" run --way=preload -- ./group
 	# For whom the program runs as anyway, the loader is as ever; and of a script these bits mean nothing.
 	cp /bin/true own
 	chmod 4755 own
@@ -184,7 +187,7 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	refused 126 "another architecture" "$CONNLIMIT" run -- ./other
 	cp /bin/true musl
 	sed -i 's,/lib64/ld-linux-x86-64.so.2,/lib/ld-musl-x86_64.so.1\x00,' musl
-	refused 126 "only glibc's can be limited" "$CONNLIMIT" run -- ./musl
+	refused 126 "only glibc's preloads our object" "$CONNLIMIT" run --way=preload -- ./musl
 	head -c 64 /bin/true >cut
 	chmod 755 cut
 	refused 126 "it is damaged" "$CONNLIMIT" run -- ./cut
@@ -218,13 +221,13 @@ PYTHON
 	echo 'int main(void) { return 0; }' | gcc -x c - -static -o static
 	printf '#!%s/static\n' "$here" >script
 	chmod 755 script
-	refused 126 "statically linked" "$CONNLIMIT" run -- ./script
+	refused 126 "statically linked" "$CONNLIMIT" run --way=preload -- ./script
 	printf '#!/usr/bin/env python3\nprint("ran")\n' >script
 	[ "$("$CONNLIMIT" run -- ./script)" = ran ]
 	printf '#!/usr/bin/env -S LANG=C python3 -s\nprint("ran")\n' >script
 	[ "$("$CONNLIMIT" run -- ./script)" = ran ]
 	printf '#!/usr/bin/env -S LANG=C %s/static\n' "$here" >script
-	refused 126 "its interpreter is $here/static, and it is statically linked" "$CONNLIMIT" run -- ./script
+	refused 126 "its interpreter is $here/static, and it is statically linked" "$CONNLIMIT" run --way=preload -- ./script
 	printf '#!/none/such\n' >script
 	refused 126 "its interpreter is /none/such, and it cannot be examined: No such file" "$CONNLIMIT" run -- ./script
 	printf '#!%s/script\n' "$here" >script

@@ -76,6 +76,14 @@ limited() {
 	until_true listening
 }
 
+# Processes that supervise the daemon, if it is limited so: the kernel knows whom they hold a pidfd of.
+supervisors() {
+	local pid
+	for pid in $(pgrep -x connlimit); do
+		[[ $(ps -o stat= -p "$pid") == Z* ]] || ! grep -qs "^Pid:	$daemon$" "/proc/$pid/fdinfo/"* || echo "$pid"
+	done
+}
+
 limit_is() { echo "CONNLIMIT_PER_IP=$1" >"$limits"; }
 
 # Clients. One helper process holds connections for the test: hold ADDRESS sets $answer to served, refused or silent.

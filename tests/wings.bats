@@ -15,6 +15,7 @@ arrows() {
 		shim/process: values settings table kernel decisions
 		shim/calls: values settings table kernel decisions process
 		shim/command: values settings table kernel decisions
+		shim/command/supervise: values settings table kernel decisions process command
 	END
 }
 
@@ -32,7 +33,7 @@ wrong_includes() {
 		awk 'NR == FNR { wing = $1; sub(":", "", wing); $1 = ""; may[wing] = $0 " "; next }
 			{
 				split($1, part, "/")
-				wing = part[1] (part[3] == "" ? "" : "/" part[2])
+				wing = part[1] (part[3] == "" ? "" : "/" part[2]) (part[3] == "supervise" ? "/supervise" : "")
 				# connlimit.h is the door, and what is within does not go through it.
 				if (split($2, header, "/") == 1 ? wing != "lib" : wing != part[1] "/" header[1] && !index(may[wing], " " header[1] " "))
 					print

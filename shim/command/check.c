@@ -1,15 +1,48 @@
 /* connlimit check COMMAND: can it be limited, and what will not be? */
 #include "command/command.h"
-#include "command/program.h"
+#include "command/supervise/supervise.h"
+#include "command/way.h"
+
+#include <unistd.h>
 
 static const char help[] =
     "usage: connlimit check [--] COMMAND [ARGUMENT]...\n"
     "\n"
-    "Says whether COMMAND can be limited, and which of its connections would be\n"
-    "missed. Nothing is started.\n"
+    "Says whether COMMAND can be limited, in which way, and which of its connections\n"
+    "would be missed. Nothing is started.\n"
     "\n"
     "Exit status: 0 it can be limited; 2 called wrongly; 126 it cannot; 127 it is not\n"
     "there\n";
+
+static void tell_findings(const struct program *program, enum way way)
+{
+	for (size_t i = 0; i < program->findings; i++)
+		if (way_concerns(program, i, way == WAY_SUPERVISE))
+			printf("  %s: %s\n", program->finding[i].out == RULES_OUT_NOTHING ? "note" : "because",
+			       program->finding[i].text);
+}
+
+static int tell(const struct program *program, const char *path)
+{
+	enum way way = way_for(program, WAY_NONE);
+	char why[256];
+	bool good = way == WAY_PRELOAD || (way == WAY_SUPERVISE && supervise_possible(why, sizeof(why)));
+
+	printf("%s: %s%s\n", path, good ? "can be limited" : "cannot be limited",
+	       good && way == WAY_SUPERVISE ? ", by a supervisor of its system calls" : "");
+	tell_findings(program, way);
+	if (way == WAY_SUPERVISE && !good)
+		printf("  because: nor can it be supervised: %s\n", why);
+	if (way == WAY_SUPERVISE && good) {
+		printf("  note: io_uring_setup fails with ENOSYS for it and for what it starts (but see --io-uring)\n");
+		if (geteuid() != 0)
+			printf(
+			    "  note: it gets no_new_privs, as it is not started by root: setuid programs that it starts gain "
+			    "nothing\n");
+	}
+	int status = output_end();
+	return status != 0 ? status : good ? STATUS_DONE : STATUS_CANNOT_EXECUTE;
+}
 
 int command_check(int argc, char **argv)
 {
@@ -34,10 +67,5 @@ int command_check(int argc, char **argv)
 		return verdict;
 	}
 	program_examine(&program, path);
-	bool good = program_can_be_limited(&program);
-	printf("%s: %s\n", path, good ? "can be limited" : "cannot be limited");
-	for (size_t i = 0; i < program.findings; i++)
-		printf("  %s: %s\n", program.finding[i].fatal ? "because" : "note", program.finding[i].text);
-	int status = output_end();
-	return status != 0 ? status : good ? STATUS_DONE : STATUS_CANNOT_EXECUTE;
+	return tell(&program, path);
 }

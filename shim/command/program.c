@@ -32,7 +32,7 @@ enum { OUR_MACHINE = EM_AARCH64 };
 enum { OUR_MACHINE = EM_NONE };
 #endif
 
-__attribute__((format(printf, 3, 4))) static void found(struct program *program, bool fatal, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void found(struct program *program, enum ruled_out out, const char *format, ...)
 {
 	va_list arguments;
 	int before = 0;
@@ -40,7 +40,7 @@ __attribute__((format(printf, 3, 4))) static void found(struct program *program,
 	if (program->findings == FINDINGS_MOST)
 		return;
 	struct finding *finding = &program->finding[program->findings++];
-	finding->fatal = fatal;
+	finding->out = out;
 	if (program->interpreter) {
 		char path[121]; /* a copy, for the compiler cannot tell that path and finding lie apart */
 		snprintf(path, sizeof(path), "%.120s", program->path);
@@ -51,12 +51,14 @@ __attribute__((format(printf, 3, 4))) static void found(struct program *program,
 	va_end(arguments);
 }
 
-bool program_can_be_limited(const struct program *program)
+enum ruled_out program_ruled_out(const struct program *program)
 {
+	enum ruled_out worst = RULES_OUT_NOTHING;
+
 	for (size_t i = 0; i < program->findings; i++)
-		if (program->finding[i].fatal)
-			return false;
-	return true;
+		if (program->finding[i].out > worst)
+			worst = program->finding[i].out;
+	return worst;
 }
 
 /* ---- finding the file ---- */
@@ -233,63 +235,70 @@ static void examine_elf(struct program *program, const struct image *image)
 
 	layout = (struct layout){0};
 	if (image->bytes[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) || image->bytes[EI_DATA] != ELFDATA2LSB) {
-		found(program, true, "it is built for another architecture than connlimit's preload object");
+		found(program, RULES_OUT_ALL, "it is built for another architecture than connlimit's preload object");
 		return;
 	}
 	if (!image_copy(&header, image, 0, sizeof(header))) {
-		found(program, true, "it is damaged: the file ends within the header");
+		found(program, RULES_OUT_ALL, "it is damaged: the file ends within the header");
 		return;
 	}
 	if (header.e_machine != OUR_MACHINE) {
-		found(program, true, "it is built for another architecture than connlimit's preload object");
+		found(program, RULES_OUT_ALL, "it is built for another architecture than connlimit's preload object");
 		return;
 	}
 	if (!read_segments(image, &header, &layout)) {
-		found(program, true, "it is damaged: its program headers are not all there");
+		found(program, RULES_OUT_ALL, "it is damaged: its program headers are not all there");
 		return;
 	}
-	bool go = has_go_section(image, &header);
+	bool go = program->go = has_go_section(image, &header);
 	if (layout.interpreter[0] == '\0') {
-		found(program, true,
+		found(program, RULES_OUT_PRELOAD,
 		      go ? "it is a static Go program: no loader runs, so nothing can be preloaded"
 			 : "it is statically linked: no loader runs, so nothing can be preloaded");
 		return;
 	}
 	if (go)
-		found(program, true, "it is a Go program: Go makes system calls itself, past the libc calls that are limited");
+		found(program, RULES_OUT_PRELOAD,
+		      "it is a Go program: Go makes system calls itself, past the libc calls that are limited");
 	const char *loader = strrchr(layout.interpreter, '/');
 	loader = loader != NULL ? loader + 1 : layout.interpreter;
 	if (strncmp(loader, "ld-linux", 8) != 0)
-		found(program, true, "its loader is %.100s: only glibc's can be limited", layout.interpreter);
+		found(program, RULES_OUT_PRELOAD, "its loader is %.100s: only glibc's preloads our object", layout.interpreter);
 	struct needs needs = read_needs(image, &layout);
+	program->ring = program->findings;
 	if (needs.uring || wants_uring(image, &header))
-		found(program, false,
-		      "it uses io_uring (liburing): connections accepted through a ring are not seen, and not limited");
+		found(program, RULES_OUT_NOTHING,
+		      "it uses io_uring (liburing): connections accepted through a ring are not seen, and not limited (but see "
+		      "--no-io-uring)");
 	else if (calls_with(image->bytes, image->size, "syscall", 1, sets_up_ring))
-		found(program, false,
+		found(program, RULES_OUT_NOTHING,
 		      "it can set up an io_uring by system calls of its own: connections accepted through a ring are not seen, "
-		      "and "
-		      "not limited");
+		      "and not limited (but see --no-io-uring)");
+	else
+		program->ring = FINDINGS_MOST;
 	if (calls_with(image->bytes, image->size, "dlopen", 2, binds_deeply))
-		found(program, false,
+		found(program, RULES_OUT_NOTHING,
 		      "it loads libraries with RTLD_DEEPBIND: they may call libc past us, and what they accept is not limited "
 		      "then");
 	if (!needs.libc && !go)
-		found(program, false,
+		found(program, RULES_OUT_NOTHING,
 		      "it does not name libc among its libraries: connections it accepts by system calls of its own are not "
 		      "limited");
 }
 
-/* ld.so(8): in secure-execution mode a preload with a slash in its path is ignored. */
+/* ld.so(8): in secure-execution mode a preload with a slash in its path is ignored. Supervised by who is not root, such a
+ * program would not get its privileges (no_new_privs). */
 static void examine_privileges(struct program *program, const char *path, const struct stat *facts)
 {
+	enum ruled_out out = geteuid() == 0 ? RULES_OUT_PRELOAD : RULES_OUT_ALL;
+
 	if ((facts->st_mode & S_ISUID) != 0 && facts->st_uid != getuid())
-		found(program, true, "it is setuid: the loader ignores preloads for it");
+		found(program, out, "it is setuid: the loader ignores preloads for it");
 	if ((facts->st_mode & S_ISGID) != 0 && (facts->st_mode & S_IXGRP) != 0 && facts->st_gid != getgid())
-		found(program, true, "it is setgid: the loader ignores preloads for it");
+		found(program, out, "it is setgid: the loader ignores preloads for it");
 	/* For root, capabilities of the file add nothing to what the process has, and the loader does not turn secure. */
 	if (getuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0)
-		found(program, true, "it has file capabilities: the loader ignores preloads for it");
+		found(program, out, "it has file capabilities: the loader ignores preloads for it");
 }
 
 static const char *next_word(char **line)
@@ -343,21 +352,21 @@ static bool map_file(struct program *program, struct image *image, struct stat *
 	if (descriptor < 0) {
 		if (errno == EACCES && stat(program->path, facts) == 0) {
 			examine_privileges(program, program->path, facts);
-			found(program, false, "it cannot be read, so it was not examined");
+			found(program, RULES_OUT_NOTHING, "it cannot be read, so it was not examined");
 		} else {
-			found(program, true, "it cannot be examined: %s", strerror(errno));
+			found(program, RULES_OUT_ALL, "it cannot be examined: %s", strerror(errno));
 		}
 		return false;
 	}
 	void *bytes = MAP_FAILED;
 	if (fstat(descriptor, facts) != 0)
-		found(program, true, "it cannot be examined: %s", strerror(errno));
+		found(program, RULES_OUT_ALL, "it cannot be examined: %s", strerror(errno));
 	else if (!S_ISREG(facts->st_mode))
-		found(program, true, "it is not a regular file");
+		found(program, RULES_OUT_ALL, "it is not a regular file");
 	else if (facts->st_size == 0)
-		found(program, true, "it is empty");
+		found(program, RULES_OUT_ALL, "it is empty");
 	else if ((bytes = mmap(NULL, (size_t)facts->st_size, PROT_READ, MAP_PRIVATE, descriptor, 0)) == MAP_FAILED)
-		found(program, true, "it cannot be examined: %s", strerror(errno));
+		found(program, RULES_OUT_ALL, "it cannot be examined: %s", strerror(errno));
 	close(descriptor);
 	*image = (struct image){.bytes = bytes, .size = (size_t)facts->st_size};
 	return bytes != MAP_FAILED;
@@ -365,7 +374,7 @@ static bool map_file(struct program *program, struct image *image, struct stat *
 
 void program_examine(struct program *program, const char *path)
 {
-	*program = (struct program){0};
+	*program = (struct program){.ring = FINDINGS_MOST};
 	snprintf(program->path, sizeof(program->path), "%s", path);
 	for (int depth = 0; depth <= SCRIPTS_MOST; depth++) {
 		struct image image;
@@ -388,5 +397,5 @@ void program_examine(struct program *program, const char *path)
 		snprintf(program->path, sizeof(program->path), "%s", script ? next : "/bin/sh");
 		program->interpreter = true;
 	}
-	found(program, true, "this is a script too: too deep to follow");
+	found(program, RULES_OUT_ALL, "this is a script too: too deep to follow");
 }

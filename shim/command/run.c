@@ -1,6 +1,7 @@
 /* connlimit run [OPTIONS] -- COMMAND...: checks everything that can be checked before, then becomes the command. */
 #include "command/command.h"
-#include "command/program.h"
+#include "command/supervise/supervise.h"
+#include "command/way.h"
 
 #include "settings/settings.h"
 
@@ -24,6 +25,9 @@ static struct settings settings;
 static struct settings work;
 static char file_text[SETTINGS_FILE_ROOM];
 static char option_names[1024]; /* of those that were given, for OPTIONS_VARIABLE */
+static struct settings limits;	/* with what the file says */
+static enum way wanted;
+static enum { RINGS_BY_WAY, RINGS_KEPT, RINGS_LEFT } rings;
 
 static void option_name(char *option, const char *name)
 {
@@ -59,8 +63,16 @@ static void usage(FILE *to)
 		fold(to, settings_table[id].help);
 	}
 	fprintf(to,
-		"\nEach is also CONNLIMIT_NAME in the environment, which the option overrides, and\n"
-		"in the file, which wins over both and is read again on SIGHUP.\n\n"
+		"\nHow COMMAND is limited:\n\n"
+		"  --way WAY                 preload: by an object that is loaded before libc;\n"
+		"                            supervise: by a process that accepts in its place.\n"
+		"                            By default the first that works.\n"
+		"  --no-io-uring             Keep io_uring from it, whose accepts are not seen;\n"
+		"                            default where it is supervised.\n"
+		"  --io-uring                Leave it io_uring.\n"
+		"\nEach setting is also CONNLIMIT_NAME in the environment, which the option\n"
+		"overrides, and in the file, which wins over both and is read again on SIGHUP, or\n"
+		"when it changes where COMMAND is supervised.\n\n"
 		"Exit status: that of COMMAND; 2 called wrongly; 78 a limit is wrong; 126 COMMAND\n"
 		"cannot be executed or cannot be limited; 127 it does not exist\n");
 }
@@ -102,10 +114,23 @@ static bool take_option(enum setting_id id, const char *value, struct settings_e
 	return setenv(variable, value, 1) == 0 && setenv(OPTIONS_VARIABLE, option_names, 1) == 0;
 }
 
+/* Not settings, but how the command is started. */
+static bool take_way(int option, const char *value)
+{
+	if (option == 'n' || option == 'r') {
+		rings = option == 'n' ? RINGS_KEPT : RINGS_LEFT;
+		return true;
+	}
+	wanted = way_named(value);
+	if (wanted == WAY_NONE)
+		fprintf(stderr, "connlimit: --way: '%s' is neither 'preload' nor 'supervise'\n", value);
+	return wanted != WAY_NONE;
+}
+
 /* Reads options up to the command. Returns its place in argv, or -1 with the exit status. */
 static int read_options(int argc, char **argv, int *status)
 {
-	struct option options[SETTINGS + 2] = {0};
+	struct option options[SETTINGS + 5] = {0};
 	static char names[SETTINGS][64];
 	struct settings_error error;
 	int option;
@@ -115,6 +140,9 @@ static int read_options(int argc, char **argv, int *status)
 		options[id] = (struct option){names[id], required_argument, NULL, OPTION_FIRST + id};
 	}
 	options[SETTINGS] = (struct option){"help", no_argument, NULL, 'h'};
+	options[SETTINGS + 1] = (struct option){"way", required_argument, NULL, 'w'};
+	options[SETTINGS + 2] = (struct option){"no-io-uring", no_argument, NULL, 'n'};
+	options[SETTINGS + 3] = (struct option){"io-uring", no_argument, NULL, 'r'};
 	opterr = 0;
 	optind = 1;
 	*status = STATUS_USAGE;
@@ -139,6 +167,11 @@ static int read_options(int argc, char **argv, int *status)
 			else
 				fprintf(stderr, "connlimit: unknown option %s\n", argv[optind - 1]);
 			return -1;
+		}
+		if (option < OPTION_FIRST) {
+			if (!take_way(option, optarg))
+				return -1;
+			continue;
 		}
 		if (!take_option((enum setting_id)(option - OPTION_FIRST), optarg, &error)) {
 			fprintf(stderr, "connlimit: %s\n", error.text);
@@ -205,16 +238,67 @@ static bool limits_are_valid(struct settings_error *error)
 	char file[PATH_MOST + 1];
 
 	memcpy(file, settings.file, sizeof(file));
-	return file[0] == '\0' || settings_from_file(&settings, &work, file_text, file, error);
+	settings_copy(&limits, &settings);
+	return file[0] == '\0' || settings_from_file(&limits, &work, file_text, file, error);
+}
+
+static bool supervised(const struct program *program, char **argv, int argc)
+{
+	struct supervision supervision = {.program = program->path,
+					  .start = &settings,
+					  .limits = &limits,
+					  .never_waits_in_accept = program->go,
+					  .no_ring = rings != RINGS_LEFT,
+					  .title = argv[0],
+					  .title_room = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - argv[0])};
+	char why[256];
+
+	/* What it is started with must be what ps(1) shows of the program, so the arguments are written over in the supervisor.
+	 */
+	if (supervise(&supervision, why, sizeof(why)))
+		return true;
+	fprintf(stderr, "connlimit: %s: cannot be supervised: %s\n", program->path, why);
+	return false;
+}
+
+/* Says what was found. Where the program is supervised because it cannot be preloaded, in one line. */
+static void tell(const struct program *program, const char *path, enum way way)
+{
+	bool told = false;
+
+	for (size_t i = 0; i < program->findings; i++) {
+		const struct finding *finding = &program->finding[i];
+
+		if (way == WAY_NONE && way_stops(wanted, finding))
+			fprintf(stderr, "connlimit: %s: cannot be limited: %s\n", path, finding->text);
+		else if (finding->out == RULES_OUT_NOTHING &&
+			 way_concerns(program, i, rings == RINGS_KEPT || (way == WAY_SUPERVISE && rings != RINGS_LEFT)))
+			fprintf(stderr, "connlimit: %s: note: %s\n", path, finding->text);
+		else if (way == WAY_SUPERVISE && finding->out == RULES_OUT_PRELOAD && !told) {
+			fprintf(stderr, "connlimit: %s: limited by a supervisor: %s\n", path, finding->text);
+			told = true;
+		}
+	}
+}
+
+static bool prepare(const struct program *program, enum way way, char **argv, int argc)
+{
+	if (way == WAY_SUPERVISE)
+		return supervised(program, argv, argc);
+	if (rings == RINGS_KEPT && !supervise_no_ring()) {
+		fprintf(stderr, "connlimit: --no-io-uring: %s\n", strerror(errno));
+		return false;
+	}
+	return set_preload();
 }
 
 /* Which is a fine way to begin, and a bad one to end. */
 static void note_no_limit(void)
 {
-	if (settings.per_ip == LIMIT_NONE && settings.total == LIMIT_NONE && settings.per_uid == LIMIT_NONE &&
-	    settings.cluster_per_ip == LIMIT_NONE && settings.rate.every_us == 0 && settings.rules == 0)
+	if (limits.per_ip == LIMIT_NONE && limits.total == LIMIT_NONE && limits.per_uid == LIMIT_NONE &&
+	    limits.cluster_per_ip == LIMIT_NONE && limits.rate.every_us == 0 && limits.rules == 0)
 		fprintf(stderr, "connlimit: note: no limit is set, so connections are only counted; as in --per-ip=10\n");
-	else if (settings.mode == MODE_OFF)
+	else if (limits.mode == MODE_OFF)
 		fprintf(stderr, "connlimit: note: mode off: no limit is in force\n");
 }
 
@@ -250,13 +334,12 @@ int command_run(int argc, char **argv)
 		return status;
 	}
 	program_examine(&program, path);
-	for (size_t i = 0; i < program.findings; i++)
-		fprintf(stderr, "connlimit: %s: %s%s\n", path,
-			program.finding[i].fatal ? "cannot be limited: " : "note: ", program.finding[i].text);
-	if (!program_can_be_limited(&program))
+	enum way way = way_for(&program, wanted);
+	tell(&program, path, way);
+	if (way == WAY_NONE)
 		return STATUS_CANNOT_EXECUTE;
 	note_no_limit();
-	if (!set_preload())
+	if (!prepare(&program, way, argv, argc))
 		return STATUS_CANNOT_EXECUTE;
 	execvp(path, argv + command); /* the file that was examined */
 	status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;

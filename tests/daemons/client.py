@@ -55,6 +55,14 @@ def http(s):
     say(s, b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", b"hello")
 
 
+def prometheus(s):
+    say(s, b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n", b"Healthy")
+
+
+def etcd(s):
+    say(s, b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n", b'"health"')
+
+
 def echo(s):
     say(s, b"hello\n", b"hello\n")
 
@@ -142,7 +150,7 @@ FAREWELL = {
     "redis": b"QUIT\r\n",
     "xmpp": b"</stream:stream>",
 }
-GREETING = {f.__name__: f for f in (http, echo, redis, memcached, ftp, imap, irc, banner, postgres, rsync, tls, xmpp)}
+GREETING = {f.__name__: f for f in (http, prometheus, etcd, echo, redis, memcached, ftp, imap, irc, banner, postgres, rsync, tls, xmpp)}
 serial = itertools.count()
 
 

@@ -93,8 +93,13 @@ status_is_empty() { [[ -z $(own_status) ]]; }
 # Processes that hold the daemon's connections from an address.
 serving() { ss -Htnp state established "sport = :$port" "dst = $1" | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u; }
 
-# The daemon's table, as the segment that it has mapped.
-segments() { awk '/\/SYSV/ { print $5 }' "/proc/$daemon/maps" | sort -u; }
+# The daemon's table, as the segment that it has mapped, or its supervisor.
+segments() {
+	local pid
+	for pid in "$daemon" $(supervisors); do
+		awk '/\/SYSV/ { print $5 }' "/proc/$pid/maps"
+	done | sort -u
+}
 # What a killed process had last is removed by the next to look or start.
 segment_gone() { own_status >/dev/null; ! ipcs -m | grep -q "^0x[0-9a-f]*  *$1 "; }
 

@@ -21,6 +21,7 @@ _connlimit_words() { # WORDS: completes the current word from them
 _connlimit_value() { # NAME
 	case $1 in
 	mode) _connlimit_words "enforce observe off" ;;
+	way) _connlimit_words "preload supervise" ;;
 	refuse) _connlimit_words "reset close http text:" ;;
 	log) _connlimit_words "stderr syslog off" ;;
 	signal) _connlimit_words "HUP USR1 USR2 WINCH" ;;
@@ -34,7 +35,7 @@ _connlimit_run() {
 	local i=2
 	# Behind the options comes a command with its own arguments. "--per-ip=10" is three words, "--per-ip 10" two.
 	while ((i < COMP_CWORD)) && [[ ${COMP_WORDS[i]} == --?* ]]; do
-		if [[ ${COMP_WORDS[i + 1]-} == "=" ]]; then ((i += 3)); else ((i += 2)); fi
+		if [[ ${COMP_WORDS[i]} == --*io-uring ]]; then ((i += 1)); elif [[ ${COMP_WORDS[i + 1]-} == "=" ]]; then ((i += 3)); else ((i += 2)); fi
 	done
 	[[ ${COMP_WORDS[i]-} != -- ]] || ((i++))
 	if ((i < COMP_CWORD)) || { ((i == COMP_CWORD)) && [[ $cur != -* ]]; }; then

@@ -154,7 +154,7 @@ static bool join(struct sync *sync, uint64_t now, char *error)
 		return false;
 	}
 	if (sync->forgotten) {
-		report("the fleet had forgotten this node, or all: it was told everything anew%s", "");
+		report_line("the fleet had forgotten this node, or all: it was told everything anew%s", "");
 		sync->forgotten = false;
 		sync->fleet.mended += sync->fleet.mended == 0;
 	} else {

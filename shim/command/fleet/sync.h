@@ -63,7 +63,7 @@ int sync_arguments(struct sync *sync, int argc, char **argv);
 bool sync_read_again(struct sync *sync);
 
 /* On standard error, and as systemd's status. */
-void report(const char *format, const char *detail);
+void report_line(const char *format, const char *detail);
 
 /* Each reason that the fleet is not heard is said once, until it is heard again. */
 void report_lost(struct report *report, const char *error);

@@ -20,7 +20,7 @@ static void compose(char line[LINE], const char *format, const char *detail)
 	notify(status);
 }
 
-void report(const char *format, const char *detail)
+void report_line(const char *format, const char *detail)
 {
 	char line[LINE];
 
@@ -48,7 +48,7 @@ void report_heard(struct report *reports, bool first)
 	char line[LINE];
 
 	if (reports->said[0][0] != '\0')
-		report("the fleet is heard again%s", "");
+		report_line("the fleet is heard again%s", "");
 	else if (first)
 		compose(line, "in step with the fleet%s", "");
 	memset(reports->said, 0, sizeof(reports->said));
@@ -63,7 +63,7 @@ void report_mended(struct report *reports, uint64_t now, unsigned long mended)
 	if (reports->mended == 0 || !is_due(&reports->say_mended, now, SAY_MENDED_MS))
 		return;
 	snprintf(number, sizeof(number), "%lu", reports->mended);
-	report(
+	report_line(
 	    "%s counts in Redis were not as they had been told, and were mended: keys were deleted, evicted or written by "
 	    "others",
 	    number);
@@ -73,12 +73,12 @@ void report_mended(struct report *reports, uint64_t now, unsigned long mended)
 void report_evicting(struct report *reports, bool evicting)
 {
 	if (evicting && !reports->evicting)
-		report(
+		report_line(
 		    "Redis is set up to evict what the fleet keeps there (maxmemory-policy allkeys-...): counts get lost, "
 		    "until "
 		    "they are found out and mended; noeviction is the right policy%s",
 		    "");
 	else if (!evicting && reports->evicting)
-		report("Redis does not evict what the fleet keeps there any more%s", "");
+		report_line("Redis does not evict what the fleet keeps there any more%s", "");
 	reports->evicting = evicting;
 }

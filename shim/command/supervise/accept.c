@@ -1,0 +1,345 @@
+/* accept(2), in the program's place: the connection is taken with a copy of its listener, decided on, and put into it. */
+#include "command/supervise/accept.h"
+
+#include "command/supervise/listeners.h"
+#include "command/supervise/target.h"
+#include "process/limiter.h"
+#include "process/log.h"
+#include "process/peer.h"
+#include "process/refuse.h"
+
+#include "table/arrived.h"
+#include "table/records.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+/* Connections refused in one call before a program whose listener does not block gets control again. */
+enum { REFUSED_MOST = 64 };
+
+static void done(struct call *call)
+{
+	if (call->until != 0)
+		shared->timed--;
+	call->notification.id = 0;
+}
+
+static void finish(struct call *call, int error)
+{
+	target_answer(call, 0, error);
+	done(call);
+}
+
+static void let_go_on(struct call *call)
+{
+	target_goes_on(call);
+	done(call);
+}
+
+/* What we cannot do must not be what the program cannot do. It is counted, and told. */
+static void let_through(struct call *call)
+{
+	atomic_fetch_add(&limiter_table()->header->uncounted, 1);
+	shared->unseen++;
+	let_go_on(call);
+}
+
+static bool option(int descriptor, int name, void *value, socklen_t length)
+{
+	return getsockopt(descriptor, SOL_SOCKET, name, value, &length) == 0;
+}
+
+static int number_of(int descriptor, int name)
+{
+	int value = -1;
+
+	return option(descriptor, name, &value, sizeof(value)) ? value : -1;
+}
+
+static bool is_limited(int listener)
+{
+	struct limits limits;
+	int protocol = number_of(listener, SO_PROTOCOL);
+
+	if (number_of(listener, SO_ACCEPTCONN) != 1)
+		return false;
+	if (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP)
+		return true;
+	limits_read(limiter_table(), &limits);
+	return limits.per_uid != LIMIT_NONE && number_of(listener, SO_DOMAIN) == AF_UNIX;
+}
+
+static int flags_of(const struct call *call)
+{
+	return call->notification.data.nr == SYS_accept4 ? (int)call->notification.data.args[3] : 0;
+}
+
+static bool readable(int listener)
+{
+	struct pollfd ready = {.fd = listener, .events = POLLIN};
+
+	return poll(&ready, 1, 0) == 1;
+}
+
+static int accept_one(struct call *call, int listener)
+{
+	int flags = SOCK_CLOEXEC | (flags_of(call) & SOCK_NONBLOCK);
+
+	call->taken = (struct taken){.peer_length = sizeof(call->taken.peer)};
+	call->phase = PHASE_ACCEPTING;
+	int accepted = accept4(listener, (struct sockaddr *)&call->taken.peer, &call->taken.peer_length, flags);
+	if (accepted < 0) {
+		call->phase = PHASE_TAKEN;
+		return errno;
+	}
+	call->taken.descriptor = accepted;
+	call->phase = PHASE_HELD;
+	return 0;
+}
+
+/* The listener's description is the program's own, and is not made non-blocking for our sake. Should somebody who is not
+ * supervised take the connection from under us, an alarm ends the call. */
+static int accept_one_at_blocking(struct call *call, int listener)
+{
+	static const struct itimerval soon = {.it_interval.tv_usec = 10000, .it_value.tv_usec = 10000};
+	static const struct itimerval never;
+
+	if (!readable(listener))
+		return EAGAIN;
+	setitimer(ITIMER_REAL, &soon, NULL);
+	int error = accept_one(call, listener);
+	setitimer(ITIMER_REAL, &never, NULL);
+	return error == EINTR ? EAGAIN : error;
+}
+
+static int take(struct call *call, int listener, bool blocking)
+{
+	if (keep_take(call->listener, &call->taken)) {
+		call->phase = call->taken.decided ? PHASE_DECIDED : PHASE_HELD;
+		return 0;
+	}
+	return blocking ? accept_one_at_blocking(call, listener) : accept_one(call, listener);
+}
+
+/* It is not we who hold it, and whoever closes it, we do not hear of it: the kernel is asked. */
+static void record_admitted(reference held)
+{
+	table_closing(limiter_table(), held);
+	table_doubt(limiter_table(), held);
+}
+
+static bool is_recorded(const struct table *table, const struct connection *connection)
+{
+	uint32_t extent = record_extent(table);
+
+	for (uint32_t slot = 0; slot < extent; slot++) {
+		struct connection found;
+		uint64_t state;
+
+		if (record_read(table, slot, &state, &found) && endpoint_same(&found.peer, &connection->peer) &&
+		    found.local.port == connection->local.port && found.network == connection->network)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the program gets it. `again`: it may have been decided on, by a supervisor that was killed then. */
+static bool decide(struct call *call, bool again, struct refusal *refusal)
+{
+	struct table *table = limiter_table();
+	struct taken *taken = &call->taken;
+	struct connection connection;
+	reference held;
+
+	*refusal = (struct refusal){0};
+	if (!connection_with_peer(&connection, taken->descriptor, (const struct sockaddr *)&taken->peer, taken->peer_length,
+				  NULL) ||
+	    (again && connection_ask_local(table, &connection) && is_recorded(table, &connection)))
+		return true;
+	enum verdict verdict = table_decide_arrival(table, &connection, &held, refusal);
+	if (refusal->reason != REFUSED_NOT)
+		log_refusal(refusal, &connection);
+	if (refusal->uncounted)
+		log_uncounted();
+	if (refusal->unverified)
+		log_unverified();
+	if (verdict == VERDICT_ADMITTED)
+		record_admitted(held);
+	return verdict != VERDICT_REFUSED;
+}
+
+static void end(struct taken *taken)
+{
+	close(taken->descriptor);
+	*taken = (struct taken){0};
+}
+
+/* It was interrupted, or is dead. */
+static void take_back(struct call *call)
+{
+	if (!keep(call->listener, &call->taken))
+		close(call->taken.descriptor);
+	call->taken = (struct taken){0};
+	done(call);
+}
+
+static void give(struct call *call)
+{
+	int error = target_write_peer(call, &call->taken);
+
+	if (error == 0)
+		error = target_give(call);
+	if (error == ENOENT || error == ESRCH) {
+		take_back(call);
+		return;
+	}
+	if (error == EMFILE || error == ENFILE) {
+		target_answer(call, 0, error);
+		take_back(call);
+		return;
+	}
+	end(&call->taken);
+	if (error != 0)
+		target_answer(call, 0, error);
+	done(call);
+}
+
+/* It was refused, and is what the program gets: the descriptor of a connection that its client has reset. */
+static void give_refused(struct call *call, const struct refusal *refusal)
+{
+	refuse_in_place(call->taken.descriptor, SOCK_CLOEXEC, refusal);
+	call->taken.decided = true;
+	call->phase = PHASE_DECIDED;
+	give(call);
+}
+
+static void give_admitted(struct call *call)
+{
+	call->taken.decided = true;
+	call->phase = PHASE_DECIDED;
+	give(call);
+}
+
+/* Others are taken instead, as long as there are any and that cannot block. The program may have polled and seen this very one,
+ * so where nobody comes who may stay, it gets the last that was refused (as in calls/accept.c). */
+static void refuse_and_go_on(struct call *call, int listener, bool blocking, struct refusal *refusal)
+{
+	for (int most = REFUSED_MOST; most > 0 && !blocking; most--) {
+		struct refusal refused_for = *refusal;
+
+		call->refused = call->taken;
+		if (take(call, listener, blocking) != 0) {
+			call->taken = call->refused;
+			call->refused = (struct taken){0};
+			call->phase = PHASE_HELD;
+			break;
+		}
+		refuse(call->refused.descriptor, &refused_for);
+		call->refused = (struct taken){0};
+		if (call->phase == PHASE_DECIDED || decide(call, false, refusal)) {
+			give_admitted(call);
+			return;
+		}
+	}
+	give_refused(call, refusal);
+}
+
+static void accept_for(struct call *call, int listener, bool again)
+{
+	bool blocking = (fcntl(listener, F_GETFL) & O_NONBLOCK) == 0;
+	int error = again ? 0 : take(call, listener, blocking);
+	struct refusal refusal;
+
+	if (error == EAGAIN && blocking) {
+		if (!listener_await(call, listener))
+			let_through(call);
+	} else if (error != 0) {
+		finish(call, error);
+	} else if (call->phase == PHASE_DECIDED || decide(call, again, &refusal)) {
+		give_admitted(call);
+	} else {
+		refuse_and_go_on(call, listener, blocking, &refusal);
+	}
+}
+
+static void handle_accept(struct call *call, bool again)
+{
+	int listener = target_descriptor(call, (int)call->notification.data.args[0]);
+	uint64_t cookie = 0;
+
+	if (listener < 0 && errno != EBADF) {
+		if (target_waits(call))
+			let_through(call);
+		else
+			done(call);
+		return;
+	}
+	/* What is no business of ours, and what is wrong with it, the kernel says. */
+	if (listener < 0 || !is_limited(listener) || (flags_of(call) & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) {
+		if (listener >= 0)
+			close(listener);
+		let_go_on(call);
+		return;
+	}
+	option(listener, SO_COOKIE, &cookie, sizeof(cookie));
+	call->listener = cookie;
+	if (!again && !target_has_room(call))
+		finish(call, EMFILE);
+	else
+		accept_for(call, listener, again);
+	close(listener);
+}
+
+void handle(struct call *call)
+{
+	shared->current = (unsigned)(call - shared->call);
+	handle_accept(call, false);
+}
+
+/* Whether the program has read of it or written to it: then it was given, and has been closed again. */
+static bool was_used(int descriptor)
+{
+	struct tcp_info facts = {0};
+	socklen_t length = sizeof(facts);
+	int unread = 0;
+
+	return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &facts, &length) == 0 &&
+	       ioctl(descriptor, FIONREAD, &unread) == 0 &&
+	       (facts.tcpi_bytes_sent > 0 || (facts.tcpi_bytes_received > 0 && unread == 0));
+}
+
+void resume(struct call *call)
+{
+	if (call->refused.descriptor > 0 && call->refused.descriptor != call->taken.descriptor)
+		close(call->refused.descriptor);
+	call->refused = (struct taken){0};
+	bool waits = target_waits(call);
+	int number = call->phase == PHASE_GIVING && call->number < 0 ? target_find(call, call->taken.descriptor) : call->number;
+
+	shared->current = (unsigned)(call - shared->call);
+	if (call->phase == PHASE_GIVING && (number >= 0 || (!waits && was_used(call->taken.descriptor)))) {
+		if (waits)
+			target_answer(call, number, 0);
+		end(&call->taken);
+		done(call);
+	} else if (!waits && call->taken.descriptor != 0) {
+		take_back(call);
+	} else if (!waits) {
+		done(call);
+	} else if (call->phase >= PHASE_DECIDED) {
+		give(call);
+	} else if (call->phase != PHASE_WAITING) {
+		handle_accept(call, call->phase == PHASE_HELD);
+	}
+}

@@ -1,0 +1,65 @@
+/* What the preload object's refusals and lines need of the process that they are in: its table, and where a line goes. */
+#include "command/supervise/serve.h"
+#include "process/report.h"
+
+#include "process/limiter.h"
+#include "process/syslog.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+_Atomic int limiter_state;
+struct table limiter_of_process;
+static char name[TABLE_NAME_MOST + 1];
+
+const char *limiter_name(void)
+{
+	return name;
+}
+
+void supervise_name(const char *table)
+{
+	snprintf(name, sizeof(name), "%s", table);
+}
+
+/* Standard error is the program's. A full pipe is not waited for, and SIGPIPE is blocked. */
+static void write_quietly(const char *line, size_t length)
+{
+	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (poll(&ready, 1, 0) == 1 && (ready.revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) == POLLOUT &&
+	    write(STDERR_FILENO, line, length) < 0)
+		return; /* nobody is there to be told */
+}
+
+void report(const char *part, ...)
+{
+	static const char start[] = "connlimit: ";
+	struct limits limits = {.log = LOG_TO_STDERR};
+	size_t length = sizeof(start) - 1;
+	char line[1024];
+	va_list parts;
+
+	memcpy(line, start, length);
+	va_start(parts, part);
+	for (; part != NULL; part = va_arg(parts, const char *)) {
+		size_t more = strlen(part);
+
+		if (more > sizeof(line) - 1 - length)
+			more = sizeof(line) - 1 - length;
+		memcpy(line + length, part, more);
+		length += more;
+	}
+	va_end(parts);
+	line[length++] = '\n';
+	if (limiter_is_open())
+		limits_read(limiter_table(), &limits);
+	if (limits.log == LOG_TO_SYSLOG && syslog_send(line, length - 1))
+		return;
+	if (limits.log != LOG_TO_NOWHERE)
+		write_quietly(line, length);
+}

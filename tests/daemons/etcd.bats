@@ -1,0 +1,27 @@
+#!/usr/bin/env bats
+# etcd, in Go: no library reaches it, so it is supervised. Without its gateway it does not connect to itself.
+
+load questions
+
+note="supervised; one process serves all; killed and started again, it finds its table without the dead (6); SIGHUP ends it, as without us; the file of limits is followed (4)"
+program=etcd
+protocol=etcd
+on_hangup=ends
+
+ready() {
+	needs etcd
+	peers=$(free_port)
+}
+
+start() {
+	launch etcd --data-dir "$here/data" --enable-grpc-gateway=false --listen-peer-urls "http://127.0.0.1:$peers" \
+		--listen-client-urls "http://127.0.0.1:$port" --advertise-client-urls "http://127.0.0.1:$port"
+}
+
+@test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
+@test "2. after a close the next is admitted at once" { admits_after_a_close; }
+@test "3. after many rounds the count is zero, and true" { counts_true_after_rounds; }
+@test "4. the limit is raised and lowered by SIGHUP and by connlimit reload" { limit_changes; }
+@test "5. no new complaint in log or exit status" { no_new_complaint; }
+@test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
+@test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }

@@ -1,0 +1,23 @@
+#!/usr/bin/env bats
+# Prometheus, in Go: no library reaches it, so it is supervised. On SIGHUP it reads its own configuration again.
+
+load questions
+
+note="supervised; one process serves all; killed and started again, it finds its table without the dead (6); SIGHUP is its own, the file of limits is followed (4)"
+program=prometheus
+protocol=prometheus
+
+ready() { needs prometheus; }
+
+start() {
+	echo 'scrape_configs: []' >"$here/prometheus.yml"
+	launch prometheus --config.file "$here/prometheus.yml" --storage.tsdb.path "$here/data" --web.listen-address "127.0.0.1:$port"
+}
+
+@test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
+@test "2. after a close the next is admitted at once" { admits_after_a_close; }
+@test "3. after many rounds the count is zero, and true" { counts_true_after_rounds; }
+@test "4. the limit is raised and lowered by SIGHUP and by connlimit reload" { limit_changes; }
+@test "5. no new complaint in log or exit status" { no_new_complaint; }
+@test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
+@test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
