@@ -83,16 +83,3 @@ trap_of() {
 
 @test "an object whose destructor writes to a client after ours ran" { trap_of late 0; }
 
-@test "other preloads before and after: jemalloc, eatmydata, faketime" {
-	local other
-	for other in libjemalloc.so.2 libeatmydata.so faketime/libfaketime.so.1 faketime/libfaketimeMT.so.1; do
-		other=$(find /usr/lib -path "*/$other" | head -1)
-		[ -n "$other" ]
-		for preload in "$PRELOAD $other" "$other $PRELOAD"; do
-			for name in forks unseen_fork streams passing signals; do
-				trap_of "$name" 0 || { echo "$name with $preload" && return 1; }
-			done
-			trap_of ends 1 || { echo "ends with $preload" && return 1; }
-		done
-	done
-}
