@@ -190,7 +190,7 @@ static HOT int accept_limited(int listener, struct sockaddr *address, socklen_t 
 	struct refusal refusal;
 	int kept = errno;
 
-	if (!limiter_open())
+	if (!limiter_open_for(listener))
 		return really_accept(listener, address, length, flags);
 	linger_look();
 	if (accept_peer(listener, address, length, flags, &arrival) < 0)
@@ -215,9 +215,9 @@ INTERPOSE HOT int accept4(int listener, struct sockaddr *address, socklen_t *len
 /* A daemon that listens is about to accept: now is the time to have the table, before it forks its workers. */
 INTERPOSE int listen(int listener, int backlog)
 {
-	limiter_open();
+	limiter_open_for(listener);
 	int result = REAL(listen)(listener, backlog);
-	if (result == 0)
+	if (result == 0 && limiter_is_open())
 		listener_learn(listener);
 	return result;
 }

@@ -39,7 +39,7 @@ static void each_passed(const struct msghdr *message, void (*visit)(int descript
 
 static void send_off(int descriptor)
 {
-	limiter_join(descriptor);
+	limiter_sends(descriptor);
 	descriptor_copied(descriptor);
 }
 
@@ -73,6 +73,6 @@ INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
 	ssize_t received = REAL(recvmsg)(descriptor, message, flags);
 
 	if (__builtin_expect(limiter_is_of_daemon() && !limiter_is_open() && received >= 0, 0))
-		look_at(message, limiter_join);
+		look_at(message, limiter_is_given);
 	return received;
 }

@@ -66,15 +66,11 @@ bool child_is_for(reference held)
 	return held == made_for;
 }
 
-static bool any_stays;
-
 static void let_go(int descriptor, reference held)
 {
-	if (descriptor_is_mark(held))
-		return;
-	descriptor_let_go(held);
-	int flags = any_stays ? 0 : door_fcntl(descriptor, F_GETFD, 0);
-	any_stays = any_stays || (flags >= 0 && (flags & FD_CLOEXEC) == 0);
+	(void)descriptor;
+	if (!descriptor_is_mark(held))
+		descriptor_let_go(held);
 }
 
 int child_executes(void)
@@ -86,12 +82,10 @@ int child_executes(void)
 		return -1;
 	if (made_for != 0)
 		descriptor_let_go(made_for);
-	if (sole_has_accepted()) {
-		any_stays = false;
+	if (sole_has_accepted())
 		descriptor_each(0, ~0U, let_go);
-		if (any_stays && bridge_is_needed(limiter_table()))
-			bridge = bridge_build(limiter_table());
-	}
+	if (bridge_is_needed(limiter_table()))
+		bridge = bridge_build(limiter_table());
 	errno = kept;
 	return bridge;
 }

@@ -22,7 +22,7 @@ extern _Thread_local reference child_for __attribute__((tls_model("initial-exec"
 bool child_is_for(reference held);
 
 /* Before this process executes another program: what it accepted, or was made for, it is not known to hold any more; and the
- * table is kept for what it takes along (table/bridge.h). The second where the exec has failed; it hands `result` on. */
+ * table is kept for the program (table/bridge.h). The second where the exec has failed; it hands `result` on. */
 int child_executes(void);
 int child_does_not_execute(int bridge, int result);
 

@@ -118,14 +118,31 @@ static void opened(void)
 	reload_arm();
 }
 
-void limiter_join(int descriptor)
+static bool is_tcp(int descriptor)
 {
 	int protocol = 0;
 	socklen_t length = sizeof(protocol);
 
-	if (!limiter_is_open() && door_getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
-	    protocol == IPPROTO_TCP)
+	return door_getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 && protocol == IPPROTO_TCP;
+}
+
+void limiter_sends(int descriptor)
+{
+	if (!limiter_is_open() && is_tcp(descriptor))
 		limiter_open();
+}
+
+void limiter_is_given(int descriptor)
+{
+	int state = LIMITER_UNOPENED;
+
+	if (limiter_is_open() || !is_tcp(descriptor) ||
+	    !atomic_compare_exchange_strong(&limiter_state, &state, LIMITER_OPENING))
+		return;
+	if (table_open(&limiter_of_process, name, NULL, NULL))
+		opened();
+	else
+		atomic_store(&limiter_state, LIMITER_UNOPENED);
 }
 
 static void start(void);
@@ -178,6 +195,21 @@ COLD bool limiter_open_table(void)
 	return limiter_is_open();
 }
 
+/* Unix sockets are counted only where users are limited. A daemon's helpers have nothing else, and often other users, who could not
+ * attach its table. */
+COLD bool limiter_open_for_slowly(int listener)
+{
+	int domain = AF_UNSPEC;
+	socklen_t length = sizeof(domain);
+	int kept = errno;
+
+	start(); /* another object's constructor may come before ours */
+	bool users = settings.start.per_uid != LIMIT_NONE || (settings.start.file[0] != '\0' && settings.checked.per_uid != LIMIT_NONE);
+	bool wanted = door_getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && (users || domain != AF_UNIX);
+	errno = kept;
+	return wanted && limiter_open_table();
+}
+
 /* A program that the daemon executes must not fail by a variable that the daemon has set since: only the table counts. */
 static bool handed_on(void)
 {
@@ -200,6 +232,18 @@ static void refuse_to_start(const char *why)
 	_exit(EX_CONFIG);
 }
 
+/* A program that the daemon started. If this was the daemon's own process before, the table is taken up where that left it; and one
+ * that is given sockets is one of the daemon's, and may have no right to the table later. */
+static void join_at_start(void)
+{
+	enum { LOOKED_AT = 64 }; /* where a program finds what it is given */
+
+	if (bridge_cross(&limiter_of_process, name))
+		opened();
+	for (int i = 0; i < LOOKED_AT && !limiter_is_open(); i++)
+		limiter_is_given(i);
+}
+
 /* A mistyped limit must not run as no limit, so the daemon does not start. A program that the running daemon executes is
  * another matter: its limits are in the table, and a file that has gone bad since must not keep it from starting. */
 __attribute__((constructor)) static void start(void)
@@ -218,9 +262,8 @@ __attribute__((constructor)) static void start(void)
 	else
 		make_name();
 	hand_on();
-	/* This was the daemon's own process before it executed what runs here. */
-	if (settings.start.handed_on && bridge_cross(&limiter_of_process, name))
-		opened();
+	if (settings.start.handed_on)
+		join_at_start();
 	if (settings.start.file[0] == '\0')
 		return;
 	settings_copy(&settings.checked, &settings.start);

@@ -35,16 +35,24 @@ static inline bool limiter_open(void)
 	return __builtin_expect(limiter_is_open(), 1) || limiter_open_table();
 }
 
+/* The same for who is about to listen, or to accept, on this listener: not where there is nothing to count. */
+bool limiter_open_for_slowly(int listener);
+
+static inline bool limiter_open_for(int listener)
+{
+	return __builtin_expect(limiter_is_open(), 1) || limiter_open_for_slowly(listener);
+}
+
 /* What the environment said when this process started, before any file. */
 const struct settings *limiter_settings(void);
 
 /* The table's name, given or made for this start. */
 const char *limiter_name(void);
 
-/* Opens the table if the descriptor is a TCP socket: this process passes such, or is given them, and so it is one of the
- * daemon's.
- */
-void limiter_join(int descriptor);
+/* This process passes a descriptor on, or is given one: if that is a TCP socket, it is one of the daemon's processes. Who passes it
+ * on opens the table as one who listens does; who is given it takes part only in one that is there. errno may change. */
+void limiter_sends(int descriptor);
+void limiter_is_given(int descriptor);
 
 /* Whether there is, or may be, a table. */
 static inline bool limiter_is_of_daemon(void)
