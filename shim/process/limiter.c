@@ -115,7 +115,9 @@ static void opened(void)
 {
 	sole_begin();
 	atomic_store_explicit(&limiter_state, LIMITER_OPEN, memory_order_release);
-	reload_arm();
+	/* What a signal does to a program that the daemon started is no business of ours. */
+	if (!settings.start.handed_on || atomic_load(&limiter_of_process.header->maker) == process_self())
+		reload_arm();
 }
 
 static bool is_tcp(int descriptor)
@@ -232,18 +234,6 @@ static void refuse_to_start(const char *why)
 	_exit(EX_CONFIG);
 }
 
-/* A program that the daemon started. If this was the daemon's own process before, the table is taken up where that left it; and one
- * that is given sockets is one of the daemon's, and may have no right to the table later. */
-static void join_at_start(void)
-{
-	enum { LOOKED_AT = 64 }; /* where a program finds what it is given */
-
-	if (bridge_cross(&limiter_of_process, name))
-		opened();
-	for (int i = 0; i < LOOKED_AT && !limiter_is_open(); i++)
-		limiter_is_given(i);
-}
-
 /* A mistyped limit must not run as no limit, so the daemon does not start. A program that the running daemon executes is
  * another matter: its limits are in the table, and a file that has gone bad since must not keep it from starting. */
 __attribute__((constructor)) static void start(void)
@@ -262,8 +252,9 @@ __attribute__((constructor)) static void start(void)
 	else
 		make_name();
 	hand_on();
-	if (settings.start.handed_on)
-		join_at_start();
+	/* The daemon started this program, or was in this process before; later it may have no right to the table. */
+	if (settings.start.handed_on && (bridge_cross(&limiter_of_process, name) || table_open(&limiter_of_process, name, NULL, NULL)))
+		opened();
 	if (settings.start.file[0] == '\0')
 		return;
 	settings_copy(&settings.checked, &settings.start);

@@ -1,7 +1,7 @@
 /* This process's limiter: the settings it was started with and the table it shares.
  *
- * The table is opened when the process first listens, accepts, or passes or is given a socket. A program that does none of it
- * pays nothing but a look at its environment. */
+ * The table is opened when the process first listens, accepts, or passes or is given a socket, or at the start of a program that the
+ * daemon started. Any other program pays nothing but a look at its environment. */
 #ifndef CONNLIMIT_LIMITER_H
 #define CONNLIMIT_LIMITER_H
 

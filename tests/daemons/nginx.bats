@@ -35,8 +35,8 @@ start() {
 	limit_is 2
 	start
 	stop
-	# Only one that has left its starter can be replaced. It makes the table before that.
-	sed -i 's/daemon off;//' "$here/nginx.conf"
+	# Only one that has left its starter can be replaced. It makes the table before that, and hands on what it is told to.
+	sed -i 's/daemon off;/env LD_PRELOAD; env CONNLIMIT_FILE; env CONNLIMIT_TABLE;/' "$here/nginx.conf"
 	named=(--table "test-$port")
 	"$CONNLIMIT" run --file "$limits" "${named[@]}" -- "$(command -v nginx)" -p "$here" -c "$here/nginx.conf" 3>&-
 	until_true listening
