@@ -15,20 +15,182 @@ server() { limited "$BUILD/tests/chaos_server" "$port" threads; }
 	[ "$(ipcs -m | awk '$5 > 100000 && $4 != 600' | wc -l)" -eq 0 ] || ipcs -m
 }
 
-@test "security: segments that another user made first are not believed; the limit holds without them" {
-	limit_is 1
-	coproc FIRST { exec "$BUILD/tests/hostile" --first "test-$port" 3>&-; }
+# hostile ARGUMENT...: another user at work until let_off; what it could do that it should not, it says then.
+hostile() {
+	local line
+	coproc HOSTILE { exec "$BUILD/tests/hostile" "$@" 3>&-; }
 	# shellcheck disable=SC2153 # bash sets it
-	pids+=("$FIRST_PID")
-	local out=${FIRST[0]} in=${FIRST[1]} line
-	read -r -t 20 line <&"$out"
+	pids+=("$HOSTILE_PID")
+	hostile_out=${HOSTILE[0]} hostile_in=${HOSTILE[1]} hostile_pid=$HOSTILE_PID
+	read -r -t 20 line <&"$hostile_out"
 	[ "$line" = ready ]
+}
+
+let_off() {
+	local line
+	exec {hostile_in}>&-
+	if read -r -t 20 line <&"$hostile_out"; then echo "$line"; false; fi
+	wait "$hostile_pid" || true
+}
+
+@test "security: segments that another user made first, or gave to us, are not believed; the limit holds without them" {
+	limit_is 1
+	hostile --first "test-$port"
 	server
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
-	counted_is 127.0.0.1 1
-	exec {in}>&-
-	if read -r -t 20 line <&"$out"; then echo "$line"; false; fi
+	[ "$("$CONNLIMIT" status --json "test-$port" | python3 -c 'import json, sys
+for t in json.load(sys.stdin)["tables"]: print(t["user"], t["memory"], t["open"])')" = "root segment 1" ]
+	let_off
+}
+
+differing() { # SETTING...: a second daemon with the table of this test, under other settings
+	run timeout 3 env "$@" CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" "$BUILD/tests/chaos_server" "$(free_port)" threads </dev/null
+	echo "$status: $output"
+}
+
+@test "security: two daemons share a table only if both have said the same; the second changes nothing of the first's" {
+	CONNLIMIT_PER_IP=1 CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" "$BUILD/tests/chaos_server" "$port" threads >"$here/out" 2>"$here/errors" 3>&- </dev/null &
+	daemon=$!
+	pids+=("$daemon")
+	until_true listening
+	differing CONNLIMIT_PER_IP=5
+	[ "$status" -eq 78 ]
+	[[ $output == *"table 'test-$port' is another daemon's, pid $daemon, which was started with CONNLIMIT_PER_IP=1, not 5"* ]]
+	differing CONNLIMIT_PER_IP=1 CONNLIMIT_LOG=syslog
+	[ "$status" -eq 78 ]
+	differing CONNLIMIT_PER_IP=1 CONNLIMIT_RULES=10.0.0.0/8=3
+	[ "$status" -eq 78 ]
+	own_status | grep "limit    1 per client (environment"
+	differing CONNLIMIT_PER_IP=1
+	[ "$status" -eq 124 ] # it runs
+	differing CONNLIMIT_PER_IP=5 CONNLIMIT_JOIN=yes
+	[ "$status" -eq 124 ]
+	[[ $output == *"its limits hold (CONNLIMIT_JOIN)"* ]]
+	own_status | grep "limit    1 per client (environment"
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	# After its end it is no daemon any more that this would be another than.
+	hold_nothing
+	kill "$daemon"
+	until_true no_table
+	differing CONNLIMIT_PER_IP=5
+	[ "$status" -eq 124 ]
+}
+
+# CPU seconds of a command and its children, which others' work on this machine has no part in.
+cpu_of() {
+	local TIMEFORMAT='%U %S'
+	{ time "$@" >"$here/shown" 2>"$here/said"; } 2>"$here/time"
+	awk '{ print $1 + $2 }' "$here/time"
+}
+
+# What a process's shared memory takes, in blocks of 512 bytes.
+blocks_of() { grep -hF '/dev/zero (deleted)' "/proc/$1/maps" | while read -r range _; do stat -Lc %b "/proc/$1/map_files/$range"; done | awk '{ sum += $1 } END { print sum }'; }
+
+@test "security: root's commands read a hundred sparse giants of another user in two seconds, and leave no memory behind" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	local before after used
+	limit_is 1
+	server
+	hostile --giants 100 giant
+	# Others on this machine may look at these tables too, with whatever they have.
+	for _ in 1 2 3 4 5; do
+		before=$(blocks_of "$hostile_pid")
+		used=$(cpu_of "$CONNLIMIT" status)
+		after=$(blocks_of "$hostile_pid")
+		echo "status: $used s, memory $before -> $after blocks"
+		[ "$before" -gt 100 ]
+		[ "$before" -ne "$after" ] || break
+	done
+	grep -q "^table test-$port$" "$here/shown"
+	[ "$(($(grep -c '^table giant$' "$here/shown") + $(grep -c 'is not readable' "$here/said")))" -ge 100 ]
+	awk -v used="$used" 'BEGIN { exit !(used < 2) }'
+	[ "$before" -eq "$after" ]
+	let_off
+}
+
+@test "security: a table that cannot be read costs its own line" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	limit_is 1
+	server
+	hold 127.0.0.1 served
+	hostile --giants 1 giant
+	(ulimit -v 1000000 && "$CONNLIMIT" status) >"$here/shown" 2>"$here/said"
+	grep -q "^table test-$port$" "$here/shown"
+	grep -qx 'connlimit: a table of nobody (anonymous memory [0-9]*) is not readable: it cannot be attached: Cannot allocate memory' "$here/said"
+	(ulimit -v 1000000 && "$CONNLIMIT" status --json) | python3 -c "
+import json, sys
+all = json.load(sys.stdin)
+assert ['nobody', 'anonymous'] in [[t['user'], t['memory']] for t in all['not_readable']], all['not_readable']
+assert 'test-$port' in [t['name'] for t in all['tables']]"
+	(ulimit -v 1000000 && "$CONNLIMIT" metrics) | grep -qE '^connlimit_tables_not_readable [1-9]'
+	let_off
+}
+
+@test "security: a table in which every word is a lie is read within a tenth of a second" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	local used
+	hostile --full full
+	used=$(cpu_of "$CONNLIMIT" status full)
+	echo "status: $used s"
+	grep -q '^table full$' "$here/shown"
+	awk -v used="$used" 'BEGIN { exit !(used < 0.25) }'
+	let_off
+}
+
+@test "security: a file is no table, whatever its path; and nobody's table is in the way of root's" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	limit_is 1
+	server
+	hostile --file "test-$port"
+	for _ in $(seq 20); do
+		[ "$("$CONNLIMIT" status --names | grep -cx "test-$port")" -eq 1 ]
+	done
+	let_off
+	hostile --full "test-$port"
+	"$CONNLIMIT" set "test-$port" per-ip=2
+	hold 127.0.0.1 served
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	"$CONNLIMIT" reload "test-$port"
+	own_status | grep -q 'limit    1 per client (file'
+	"$CONNLIMIT" status "test-$port@nobody" | grep -q 'limit    unlimited per client'
+	[ "$("$CONNLIMIT" status | grep -cx "table test-$port")" -eq 2 ]
+	"$CONNLIMIT" metrics >"$here/metrics"
+	[ -z "$(grep -v '^#' "$here/metrics" | sed 's/ [^ ]*$//' | sort | uniq -d)" ] # no series twice
+	let_off
+}
+
+@test "security: reload reads the daemon's own file as the daemon's user, and tells nobody else what stands there" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	limit_is 1
+	chmod 600 "$limits"
+	server
+	echo "CONNLIMIT_PER_IP=secret-word" >"$limits"
+	run -78 "$CONNLIMIT" reload "test-$port"
+	[[ $output == *"'secret-word' is not a number"* ]]
+	[[ $(own_status) == *"limits.env:1:18: is wrong"* ]]
+	[[ $(own_status) != *secret* ]]
+	kill -HUP "$daemon"
+	until_true grep -q secret-word "$here/errors" # to the daemon's log, not into the table
+	[[ $(own_status) != *secret* ]]
+	# Of a user's daemon a file is read that this user may read.
+	echo "CONNLIMIT_PER_IP=7" >"$here/roots" && chmod 600 "$here/roots"
+	cp "$BUILD/tests/chaos_server" "$PRELOAD" "$here"
+	echo "CONNLIMIT_PER_IP=2" >"$here/users" && chown 65534 "$here/users"
+	port=$(free_port)
+	setpriv --reuid=65534 --regid=65534 --clear-groups env CONNLIMIT_FILE="$here/users" CONNLIMIT_TABLE="test-$port" \
+		LD_PRELOAD="$here/libconnlimit_preload.so" "$here/chaos_server" "$port" threads >"$here/out" 2>&1 3>&- </dev/null &
+	daemon=$!
+	pids+=("$daemon")
+	until_true listening
+	ln -sf "$here/roots" "$here/users"
+	run -78 "$CONNLIMIT" reload "test-$port@nobody"
+	[[ $output == *"cannot be opened: Permission denied"* ]]
+	"$CONNLIMIT" status "test-$port@nobody" | grep -q "limit    2 per client"
+	"$CONNLIMIT" reload --file "$here/roots" "test-$port@nobody" # named by root, on the command line
+	"$CONNLIMIT" status "test-$port@nobody" | grep -q "limit    7 per client"
 }
 
 @test "security: a program that runs setuid is left alone" {

@@ -70,7 +70,8 @@ start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
 	until_true shows "^test-$port +127\.0\.0\.2 +2 "
 	keys Enter
 	until_true shows "^127\.0\.0\.2 in table test-$port: 2 connections"
-	[ "$(screen | grep -cE "^127\.0\.0\.2 +[0-9]+ +127\.0\.0\.1 +$port +[0-9]+s +$daemon")" -eq 2 ]
+	# Held by the child that was made for it.
+	[ "$(screen | grep -E "^127\.0\.0\.2 +[0-9]+ +127\.0\.0\.1 +$port +[0-9]+s +[0-9]+" | awk '{ print $6 }' | xargs ps -o ppid= -p | grep -cw "$daemon")" -eq 2 ]
 	keys Escape
 	until_true shows '^TABLE +CLIENT'
 	keys k

@@ -53,6 +53,10 @@ const struct setting settings_table[SETTINGS] = {
 		      "File with these settings, read again on reload; it overrides the environment.", "", read_file, 1, 1},
     [SETTING_TABLE] = {"TABLE", "NAME", "nginx", "", "Name of the shared table; by default a new one for each start.",
 		       "Daemons of one user that have the same name share one table, and so their limits.", read_table, 1, 1},
+    [SETTING_JOIN] = {"JOIN", "yes|no", "yes", "no", "Whether to go under the limits of another daemon that has the table.",
+		      "Without it, a daemon whose settings differ from those that the table's daemon was started with does not "
+		      "start.",
+		      read_join, 1, 1},
     [SETTING_CAPACITY] = {"CAPACITY", "N", "65536", "65536",
 			  "Connections that can be tracked; any beyond it are admitted without being counted.",
 			  "The log and `connlimit status` say so.", read_capacity, 1, 0},

@@ -64,6 +64,7 @@ enum setting_id {
 	SETTING_LOG,
 	SETTING_FILE,
 	SETTING_TABLE,
+	SETTING_JOIN,
 	SETTING_CAPACITY,
 	SETTING_SIGNAL,
 	SETTINGS
@@ -84,6 +85,7 @@ struct settings {
 	uint8_t refuse;	     /* enum refuse_how */
 	uint8_t mode;	     /* enum mode */
 	uint8_t log;	     /* enum log_to */
+	uint8_t join;	     /* not 0: under the limits of whoever has the table */
 	int32_t signal;	     /* signal number */
 	uint32_t capacity;   /* connections tracked */
 	char refuse_text[REFUSE_TEXT_MOST + 1];
@@ -102,6 +104,8 @@ struct settings_error {
 	char text[512];
 	size_t position; /* bytes from the value's start to what is wrong in it */
 	bool placed;	 /* the caller says where that is: "(at character N)" is left out */
+	size_t place;	 /* bytes of the text that say where in a file it is */
+	bool secret;	 /* what follows these may quote a file that not everyone may read */
 };
 
 struct setting {
@@ -163,6 +167,9 @@ bool settings_from_file(struct settings *settings, struct settings *work, char *
 /* Whether `wanted` may take the place of what is in force while the daemon runs; if not, says which setting stands against it.
  */
 bool settings_may_follow(const struct settings *wanted, const struct settings *in_force, struct settings_error *error);
+
+/* The first of the settings in which two starts of daemons with one table differ; SETTINGS if they mean the same. */
+enum setting_id settings_difference(const struct settings *a, const struct settings *b);
 
 /* Writes a setting's value in force as a person would write it; at most `size` bytes with the NUL. */
 void settings_format(char *text, size_t size, const struct settings *settings, enum setting_id id);

@@ -31,6 +31,7 @@ static __attribute__((noinline)) bool file_wrong(struct settings_error *error, c
 		text_add(&text, ":");
 		text_add_number(&text, place.column);
 	}
+	error->place = strlen(error->text);
 	text_add(&text, ": ");
 	text_add(&text, said.text);
 	return false;
@@ -340,9 +341,8 @@ static const char *not_trusted(const struct stat *facts)
 	return NULL;
 }
 
-/* Opening some devices does something, and for `connlimit reload` the path comes from a table that a daemon's worker may write
- * to. So it is looked at first (open(2), O_PATH), and what was looked at is opened. Without /proc it is opened as it is:
- * O_NONBLOCK, for a FIFO must not wait for a writer. */
+/* Opening some devices does something. So it is looked at first (open(2), O_PATH), and what was looked at is opened. Without
+ * /proc it is opened as it is: O_NONBLOCK, for a FIFO must not wait for a writer. */
 static int open_regular(const char *path)
 {
 	enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
@@ -371,6 +371,7 @@ bool settings_from_file(struct settings *settings, struct settings *work, char *
 	size_t length = 0;
 	int kept = errno;
 
+	error->secret = false;
 	int descriptor = open_regular(path);
 	if (descriptor < 0) {
 		bool said = system_said(error, path, "cannot be opened", errno);
@@ -401,5 +402,8 @@ bool settings_from_file(struct settings *settings, struct settings *work, char *
 	errno = kept;
 	if (length > SETTINGS_FILE_MOST)
 		return file_wrong(error, path, (struct place){0}, "is larger than 1048576 bytes");
-	return settings_from_text(settings, work, path, buffer, length, error);
+	if (settings_from_text(settings, work, path, buffer, length, error))
+		return true;
+	error->secret = (facts.st_mode & S_IROTH) == 0;
+	return false;
 }

@@ -66,21 +66,6 @@ static void add_rule(struct text *text, const struct rule *rule)
 	}
 }
 
-/* Texts may come out of shared memory and go to somebody's terminal: what would steer that is shown as '?', as are the control
- * characters that UTF-8 writes in two bytes. */
-static void add_printable(struct text *text, const char *from, size_t most)
-{
-	for (size_t i = 0; i < most && from[i] != '\0'; i++) {
-		unsigned char c = (unsigned char)from[i];
-		bool two_bytes =
-		    c == 0xc2 && i + 1 < most && (unsigned char)from[i + 1] >= 0x80 && (unsigned char)from[i + 1] < 0xa0;
-		char one[2] = {c < ' ' || c == 0x7f || two_bytes ? '?' : from[i], '\0'};
-
-		text_add(text, one);
-		i += two_bytes ? 1 : 0;
-	}
-}
-
 static void add_refuse(struct text *text, const struct settings *settings)
 {
 	static const char *const ways[] = {"reset", "close", "http", "text:"};
@@ -92,7 +77,7 @@ static void add_refuse(struct text *text, const struct settings *settings)
 		if (*c == '\n' || *c == '\r' || *c == '\t' || *c == '\\')
 			text_add(text, *c == '\n' ? "\\n" : *c == '\r' ? "\\r" : *c == '\t' ? "\\t" : "\\\\");
 		else
-			add_printable(text, c, 1);
+			text_add_escaped(text, c, 1);
 	}
 }
 
@@ -128,6 +113,31 @@ static bool stays(const struct settings *wanted, const struct settings *in_force
 	return false;
 }
 
+static bool same_rules(const struct settings *a, const struct settings *b)
+{
+	return a->rules == b->rules && a->rules <= RULES_MOST && memcmp(a->rule, b->rule, sizeof(a->rule[0]) * a->rules) == 0;
+}
+
+enum setting_id settings_difference(const struct settings *a, const struct settings *b)
+{
+	static char text[2][PATH_MOST * 4 + 1]; /* escaped; too large for a small stack */
+
+	for (enum setting_id id = 0; id < SETTINGS; id++) {
+		if (id == SETTING_TABLE || id == SETTING_JOIN)
+			continue;
+		if (id == SETTING_RULES) {
+			if (!same_rules(a, b))
+				return id;
+			continue;
+		}
+		settings_format(text[0], sizeof(text[0]), a, id);
+		settings_format(text[1], sizeof(text[1]), b, id);
+		if (strcmp(text[0], text[1]) != 0)
+			return id;
+	}
+	return SETTINGS;
+}
+
 /* What the table was laid out by when it was made, and the signal that is armed. */
 bool settings_may_follow(const struct settings *wanted, const struct settings *in_force, struct settings_error *error)
 {
@@ -157,8 +167,9 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 	case SETTING_REFUSE: add_refuse(&text, settings); break;
 	case SETTING_MODE: text_add(&text, settings->mode <= MODE_OFF ? modes[settings->mode] : "?"); break;
 	case SETTING_LOG: text_add(&text, settings->log <= LOG_TO_NOWHERE ? logs[settings->log] : "?"); break;
-	case SETTING_FILE: add_printable(&text, settings->file, PATH_MOST); break;
-	case SETTING_TABLE: add_printable(&text, settings->table, TABLE_NAME_MOST); break;
+	case SETTING_FILE: text_add_escaped(&text, settings->file, strnlen(settings->file, PATH_MOST)); break;
+	case SETTING_TABLE: text_add_escaped(&text, settings->table, strnlen(settings->table, TABLE_NAME_MOST)); break;
+	case SETTING_JOIN: text_add(&text, settings->join != 0 ? "yes" : "no"); break;
 	case SETTING_CAPACITY: text_add_number(&text, settings->capacity); break;
 	case SETTING_SIGNAL: add_signal(&text, settings->signal); break;
 	case SETTINGS: break;

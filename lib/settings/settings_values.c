@@ -217,6 +217,19 @@ bool read_ipv6_prefix(struct settings *settings, const char *text, size_t length
 }
 
 /* Undoes \n, \r, \t and \\. NULL, or what is wrong with the *bad_length bytes at *bad. */
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* The byte that \xNN, of which `text` is NN, stands for; NUL if it is not such. */
+static char hex_byte(const char *text, size_t length)
+{
+	if (length < 2 || hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0)
+		return '\0';
+	return (char)(hex_digit(text[0]) << 4 | hex_digit(text[1]));
+}
+
 static const char *unescape(char *to, size_t room, const char *text, size_t length, size_t *bad, size_t *bad_length)
 {
 	size_t n = 0;
@@ -235,6 +248,8 @@ static const char *unescape(char *to, size_t room, const char *text, size_t leng
 			char next = i + 1 < length ? text[++i] : '\0';
 			c = next == 'n' ? '\n' : next == 'r' ? '\r' : next == 't' ? '\t' : next == '\\' ? '\\' : '\0';
 			*bad_length = i - *bad + 1;
+			if (next == 'x' && (c = hex_byte(text + i + 1, length - i - 1)) != '\0')
+				i += 2;
 			if (c == '\0')
 				return "is an unknown escape";
 		}
@@ -246,7 +261,7 @@ static const char *unescape(char *to, size_t room, const char *text, size_t leng
 
 bool read_refuse(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
-	static const char allowed[] = "reset, close, http, or text: and up to 512 characters with \\n, \\r, \\t and \\\\";
+	static const char allowed[] = "reset, close, http, or text: and up to 512 bytes with \\n, \\r, \\t, \\\\ and \\xNN";
 	static const char text_word[] = "text:";
 	char read[REFUSE_TEXT_MOST + 1] = {0}; /* the rest is copied too, into memory that others see */
 	size_t bad = 0;
@@ -337,6 +352,17 @@ bool read_table(struct settings *settings, const char *text, size_t length, stru
 	memcpy(settings->table, name, name_length);
 	settings->table[name_length] = '\0';
 	settings->handed_on = handed_on;
+	return true;
+}
+
+bool read_join(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	if (is_word(text, length, "yes"))
+		settings->join = 1;
+	else if (is_word(text, length, "no"))
+		settings->join = 0;
+	else
+		return value_wrong(error, text, length, 0, "is neither", "yes or no");
 	return true;
 }
 

@@ -2,6 +2,7 @@
 #include "values/alive.h"
 #include "values/clock.h"
 #include "values/point.h"
+#include "values/text.h"
 #include "table/table.h"
 
 #include <errno.h>
@@ -201,9 +202,19 @@ bool limits_start(const struct table *table, struct settings *settings)
 	return started == START_WRITTEN && atomic_load(&table->header->started) == START_WRITTEN;
 }
 
-void limits_failed(struct table *table, const char *why)
+void limits_failed(struct table *table, const struct settings_error *error)
 {
-	strncpy(table->header->failure, why, sizeof(table->header->failure) - 1);
+	static const char secret[] = ": is wrong, as was said to who asked for the reload";
+	char why[sizeof(table->header->failure)] = "";
+	struct text text = text_begin(why, sizeof(why));
+
+	if (error->secret) {
+		text_add_escaped(&text, error->text, error->place);
+		text_add(&text, secret);
+	} else {
+		text_add(&text, error->text);
+	}
+	memcpy(table->header->failure, why, sizeof(why));
 	atomic_store(&table->header->failed, clock_ms());
 }
 

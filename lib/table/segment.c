@@ -50,7 +50,7 @@ bool segment_attach_id(struct segment *segment, int id, bool read_only)
 	return door_shmctl(id, IPC_STAT, &facts) == 0 && attach(segment, id, facts.shm_segsz, read_only ? SHM_RDONLY : 0);
 }
 
-bool segment_attach_file(struct segment *segment, int descriptor, size_t size)
+bool segment_attach_file(struct segment *segment, int descriptor, size_t size, bool read_only)
 {
 	struct stat facts;
 
@@ -61,7 +61,7 @@ bool segment_attach_file(struct segment *segment, int descriptor, size_t size)
 		errno = EINVAL;
 		return false;
 	}
-	void *base = door_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor);
+	void *base = door_mmap(NULL, size, PROT_READ | (read_only ? 0 : PROT_WRITE), MAP_SHARED, descriptor);
 	if (base == MAP_FAILED)
 		return false;
 	*segment = (struct segment){.id = -1, .base = base, .size = size};
@@ -77,6 +77,21 @@ void segment_detach(struct segment *segment)
 	else
 		door_shmdt(segment->base);
 	segment->base = NULL;
+}
+
+bool segment_maker_lives(const struct segment *segment, uint32_t *maker)
+{
+	enum { SECOND = 100, SLACK = 2 };
+	struct shmid_ds facts;
+	struct process_seen seen = {0};
+
+	if (segment->id < 0 || door_shmctl(segment->id, IPC_STAT, &facts) != 0 || facts.shm_cpid == 0 ||
+	    (uint32_t)facts.shm_cpid == process_self())
+		return false;
+	*maker = (uint32_t)facts.shm_cpid;
+	process_holds_seen(&seen, *maker, 0);
+	time_t age = time(NULL) - facts.shm_ctime;
+	return seen.lives && (seen.age == UINT32_MAX || (time_t)(seen.age / SECOND) + SLACK >= age);
 }
 
 /* The kernel says 0 of one that is not in our pid namespace. */
@@ -104,6 +119,7 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 		facts = (struct segment_facts){
 		    .id = id,
 		    .owner = found.shm_perm.uid,
+		    .creator = found.shm_perm.cuid,
 		    .size = found.shm_segsz,
 		    .maker = found.shm_cpid,
 		    .last = found.shm_lpid,

@@ -31,15 +31,19 @@ bool segment_anonymous(struct segment *segment, size_t size);
 bool segment_attach_id(struct segment *segment, int id, bool read_only);
 
 /* Maps `size` bytes of an open file that is somebody's shared memory. */
-bool segment_attach_file(struct segment *segment, int descriptor, size_t size);
+bool segment_attach_file(struct segment *segment, int descriptor, size_t size, bool read_only);
 
 void segment_detach(struct segment *segment);
+
+/* Whether another process that made the segment, by the kernel's word, lives still. Not one that came later by the same pid. */
+bool segment_maker_lives(const struct segment *segment, uint32_t *maker);
 
 /* Visits every segment of the IPC namespace, those that this process may not read included (Linux 4.17; on older kernels they
  * are left out). Stops when `visit` returns false. */
 struct segment_facts {
 	int id;
 	uid_t owner;
+	uid_t creator; /* an owner can give a segment away (IPC_SET), but not the word of who made it */
 	size_t size;
 	pid_t maker;
 	pid_t last;

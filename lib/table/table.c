@@ -291,22 +291,29 @@ bool table_has_size(size_t size)
 	return capacity_of_size(size) != 0;
 }
 
-/* Looks at memory that is mapped already; unmapped again if it is no table. */
-static bool look_at(struct table *table, struct segment segment)
+bool table_look_at(struct table *table, void *base, size_t size)
 {
-	uint32_t capacity = capacity_of_size(segment.size);
+	uint32_t capacity = capacity_of_size(size);
 
-	if (capacity == 0 ||
-	    atomic_load_explicit(&((struct table_header *)segment.base)->magic, memory_order_acquire) != TABLE_MAGIC) {
-		segment_detach(&segment);
+	if (capacity == 0 || atomic_load_explicit(&((struct table_header *)base)->magic, memory_order_acquire) != TABLE_MAGIC) {
 		errno = EINVAL;
 		return false;
 	}
-	table->segment = segment;
-	lay_out(table, segment.base, capacity);
+	table->segment = (struct segment){.id = -1, .base = base, .size = size};
+	lay_out(table, base, capacity);
 	table_know_pid(table);
 	table->secret[0] = atomic_load(&table->header->secret[0]);
 	table->secret[1] = atomic_load(&table->header->secret[1]);
+	return true;
+}
+
+static bool look_at(struct table *table, struct segment segment)
+{
+	if (!table_look_at(table, segment.base, segment.size)) {
+		segment_detach(&segment);
+		return false;
+	}
+	table->segment = segment;
 	return true;
 }
 
@@ -315,13 +322,6 @@ bool table_open_id(struct table *table, int id)
 	struct segment segment;
 
 	return segment_attach_id(&segment, id, false) && look_at(table, segment);
-}
-
-bool table_open_mapped(struct table *table, int descriptor, size_t size)
-{
-	struct segment segment;
-
-	return segment_attach_file(&segment, descriptor, size) && look_at(table, segment);
 }
 
 void table_leave(struct table *table)

@@ -50,9 +50,9 @@ bool table_open_anonymous(struct table *table, const char *name, const struct se
 /* Attaches the table in segment `id` for looking at. False if it is not a table of this layout. */
 bool table_open_id(struct table *table, int id);
 
-/* As table_open_id on memory that another process has mapped, through its /proc/PID/map_files (proc_pid_map_files(5)): a table
- * in anonymous memory, or one of another IPC namespace. `size` bytes of the open `descriptor`, which may be closed then. */
-bool table_open_mapped(struct table *table, int descriptor, size_t size);
+/* As table_open_id on memory that is mapped already, or on a copy of a table: for looking only. None of its pages is written
+ * to, and those of the copy that are zero look as if they were never used. The mapping stays the caller's. */
+bool table_look_at(struct table *table, void *base, size_t size);
 
 /* Sets `pid` anew, in a process that may be in another pid namespace than the one that had the table before. */
 void table_know_pid(struct table *table);
@@ -108,8 +108,9 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 void limits_keep_start(struct table *table, const struct settings *settings);
 bool limits_start(const struct table *table, struct settings *settings);
 
-/* Notes for `status` that a reload failed, and why. */
-void limits_failed(struct table *table, const char *why);
+/* Notes for `status` that a reload failed, and why; where in the file, but not what stands there, if that is not for everyone:
+ * a worker may read the table that may not read the file. */
+void limits_failed(struct table *table, const struct settings_error *error);
 
 /* Copies the whole settings in force. False if they changed under us each time. */
 bool limits_copy(const struct table *table, struct settings *settings);

@@ -39,7 +39,7 @@ void text_add_number(struct text *text, uint64_t number)
 	add_bytes(text, digits + at, sizeof(digits) - at);
 }
 
-static void add_escaped(struct text *text, const char *from, size_t length)
+void text_add_escaped(struct text *text, const char *from, size_t length)
 {
 	static const char hex[] = "0123456789abcdef";
 
@@ -53,12 +53,19 @@ static void add_escaped(struct text *text, const char *from, size_t length)
 	}
 }
 
+void text_escape(char *buffer, size_t size, const char *from, size_t length)
+{
+	struct text text = text_begin(buffer, size);
+
+	text_add_escaped(&text, from, strnlen(from, length));
+}
+
 void text_add_quoted(struct text *text, const char *from, size_t length)
 {
 	size_t shown = length <= QUOTED_MOST ? length : QUOTED_MOST;
 
 	text_add(text, "'");
-	add_escaped(text, from, shown);
+	text_add_escaped(text, from, shown);
 	text_add(text, shown < length ? "...'" : "'");
 }
 
@@ -68,7 +75,7 @@ void text_add_path(struct text *text, const char *path)
 	size_t left_out = length > PATH_SHOWN ? length - PATH_SHOWN : 0;
 
 	text_add(text, left_out > 0 ? "..." : "");
-	add_escaped(text, path + left_out, length - left_out);
+	text_add_escaped(text, path + left_out, length - left_out);
 }
 
 START unsigned text_distance(const char *a, size_t a_length, const char *b, size_t b_length, unsigned most)

@@ -15,8 +15,14 @@ struct text text_begin(char *buffer, size_t size);
 void text_add(struct text *text, const char *more);
 void text_add_number(struct text *text, uint64_t number);
 
-/* Adds at most 40 bytes in single quotes, longer ones ending in "...". Whatever is not printable ASCII is written as \xNN,
- * since a terminal may obey it, even in UTF-8 (U+009B is as good as ESC [). */
+/* Adds `length` bytes; whatever of them is not printable ASCII is written as \xNN, since a terminal may obey it, even in UTF-8
+ * (U+009B is as good as ESC [). All text from a table, a file, a client or a server that is shown anywhere has been here. */
+void text_add_escaped(struct text *text, const char *from, size_t length);
+
+/* Writes a text of at most `length` bytes, or up to its NUL, so into a buffer; what does not fit is cut off. */
+void text_escape(char *buffer, size_t size, const char *from, size_t length);
+
+/* Adds at most 40 bytes so in single quotes, longer ones ending in "...". */
 void text_add_quoted(struct text *text, const char *from, size_t length);
 
 /* Adds a file's path, escaped likewise; of one longer than 120 bytes its end, after "...", so that there is room for what is

@@ -12,7 +12,7 @@ static const char help[] =
     "\n"
     "The connections that a client, or all of a network, holds open, in all tables or\n"
     "in one: its address and port, the daemon's, the seconds since it was accepted,\n"
-    "and the process that accepted it. They are compared with the kernel first.\n"
+    "and the process that holds it. They are compared with the kernel first.\n"
     "\n"
     "  --json     for programs; connlimit(1) says what is in it\n"
     "  --compact  JSON on one line\n"
@@ -70,11 +70,12 @@ static void print_json(const struct connections *connections, enum json how)
 
 		address_format(peer, &one->connection.peer.address);
 		connection_local_text(local, &one->connection);
+		json_t *holder = one->pid != 0 ? json_integer((json_int_t)one->pid) : json_null();
 		json_t *known = connection_lacks_address(&one->connection) ? json_null() : json_string(local);
-		json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:i, s:I, s:I, s:s}", "client", peer, "port",
+		json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:i, s:I, s:o, s:s}", "client", peer, "port",
 						       (int)one->connection.peer.port, "local", known, "local_port",
 						       (int)one->connection.local.port, "age_seconds", (json_int_t)one->age,
-						       "pid", (json_int_t)one->pid, "table", one->table));
+						       "pid", holder, "table", one->table));
 	}
 	json_print(json_pack("{s:i, s:o}", "version", 1, "connections", array), how);
 }
@@ -100,9 +101,15 @@ int command_clients(int argc, char **argv)
 	int status = client_arguments(argc, argv, &network, &which);
 	if (status != 0)
 		return status;
-	unsigned tables = connections_find(&connections, &network, which);
-	if (tables == 0)
+	if (!connections_find(&connections, &network, which)) {
+		connections_free(&connections);
+		return STATUS_FAILED;
+	}
+	status = tables_say_unread(&connections.tables, which);
+	if (connections.tables.number == 0) {
+		connections_free(&connections);
 		return tables_none(which);
+	}
 	if (json != JSON_NONE)
 		print_json(&connections, json);
 	else if (connections.number > 0)

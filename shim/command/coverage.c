@@ -3,7 +3,6 @@
 #include "command/processes.h"
 
 #include "kernel/kernel.h"
-#include "table/records.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,17 +76,12 @@ struct held {
 	unsigned char port[65536 / 8];
 };
 
+/* Records of one peer and port may differ in their local addresses, by as many as somebody cares to write. */
+enum { PROBES = 64 };
+
 static size_t place_of(const struct held *held, const struct connection *connection)
 {
-	uint64_t hash = connection->peer.port * UINT64_C(0x9e3779b97f4a7c15) + connection->local.port;
-	uint64_t word;
-
-	for (int i = 0; i < 2; i++) {
-		memcpy(&word, connection->peer.address.bytes + 8 * (size_t)i, sizeof(word));
-		hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
-		hash ^= hash >> 32;
-	}
-	return hash & (held->places - 1);
+	return connection_hash(connection) & (held->places - 1);
 }
 
 /* Of one that was recorded without its local address, the port will do. */
@@ -99,65 +93,60 @@ static bool same_local(const struct connection *recorded, const struct endpoint 
 
 static bool is_held(const struct held *held, const struct connection *connection)
 {
-	for (size_t i = place_of(held, connection); held->place[i].local.port != 0; i = (i + 1) & (held->places - 1))
+	size_t i = place_of(held, connection);
+
+	for (int probe = 0; probe < PROBES && held->place[i].local.port != 0; probe++, i = (i + 1) & (held->places - 1))
 		if (endpoint_same(&held->place[i].peer, &connection->peer) && same_local(&held->place[i], &connection->local))
 			return true;
 	return false;
 }
 
-static bool find_held(struct held *held, const struct table *table)
+static bool find_held(struct held *held, const struct table_view *view)
 {
-	uint32_t extent = record_extent(table);
-
 	memset(held, 0, sizeof(*held));
 	held->places = 64;
-	while (held->places < 2 * (size_t)extent)
+	while (held->places < 2 * view->records)
 		held->places *= 2;
 	held->place = calloc(held->places, sizeof(*held->place));
-	for (uint32_t slot = 0; slot < extent && held->place != NULL; slot++) {
-		struct connection connection;
-		uint64_t state;
+	for (size_t record = 0; record < view->records && held->place != NULL; record++) {
+		const struct connection *connection = &view->record[record].connection;
 
-		if (!record_read(table, slot, &state, &connection) || connection_is_unix(&connection))
+		/* A port of 0 is an empty place. */
+		if (connection_is_unix(connection) || connection->local.port == 0)
 			continue;
-		size_t i = place_of(held, &connection);
-		while (held->place[i].local.port != 0)
+		size_t i = place_of(held, connection);
+		int probe = 0;
+		for (; probe < PROBES && held->place[i].local.port != 0; probe++)
 			i = (i + 1) & (held->places - 1);
-		held->place[i] = connection;
-		held->port[connection.local.port / 8] |= (unsigned char)(1U << connection.local.port % 8);
+		if (probe == PROBES)
+			continue;
+		held->place[i] = *connection;
+		held->port[connection->local.port / 8] |= (unsigned char)(1U << connection->local.port % 8);
 	}
 	return held->place != NULL;
 }
 
 /* ---- the comparison ---- */
 
-/* What the table did not hold may have come or gone while we looked: it counts if the kernel has it still and the table, read
- * once more, still has not. Returns how many were not there after all, and adds those that the table holds now to *covered. */
-static int64_t look_again(const struct table *table, struct question *missing, size_t number, int64_t *covered)
+/* What the table did not hold may have gone since it was listed: it counts if the kernel has it still. Returns how many were
+ * not there after all. */
+static int64_t look_again(struct question *missing, size_t number)
 {
-	struct held held;
 	struct asking asking = {0};
 	int64_t gone = 0;
 
-	if (number == 0 || !find_held(&held, table))
-		return 0;
 	for (size_t from = 0; from < number; from += QUESTIONS_MOST) {
 		size_t some = number - from < QUESTIONS_MOST ? number - from : QUESTIONS_MOST;
 
 		kernel_ask(&asking, missing + from, some);
-		for (size_t i = from; i < from + some; i++) {
-			if (is_held(&held, &missing[i].connection))
-				(*covered)++;
-			else if (answer_is_gone(missing[i].answer))
-				gone++;
-		}
+		for (size_t i = from; i < from + some; i++)
+			gone += answer_is_gone(missing[i].answer);
 	}
 	kernel_end(&asking);
-	free(held.place);
 	return gone;
 }
 
-void coverage_of(const struct found *found, const struct sockets *sockets, int64_t *covered, int64_t *in_kernel)
+void coverage_of(const struct table_view *view, const struct sockets *sockets, int64_t *covered, int64_t *in_kernel)
 {
 	bool *own = calloc(sockets->listeners + 1, sizeof(*own));
 	struct question *missing = calloc(sockets->opens + 1, sizeof(*missing));
@@ -166,11 +155,11 @@ void coverage_of(const struct found *found, const struct sockets *sockets, int64
 
 	*covered = -1;
 	*in_kernel = 0;
-	if (own != NULL && missing != NULL && held != NULL && find_held(held, &found->table)) {
+	if (own != NULL && missing != NULL && held != NULL && find_held(held, view)) {
 		*covered = 0;
 		struct marking marking = {.sockets = sockets, .own = own};
-		for (size_t i = 0; i < found->pids; i++)
-			process_sockets(found->pid[i], DESCRIPTORS_MOST, mark, &marking);
+		for (size_t i = 0; i < view->place.pids; i++)
+			process_sockets(view->place.pid[i], DESCRIPTORS_MOST, mark, &marking);
 		bool any = memchr(own, true, sockets->listeners) != NULL;
 		for (size_t i = 0; i < sockets->opens; i++) {
 			const struct socket_facts *facts = &sockets->open[i];
@@ -188,7 +177,7 @@ void coverage_of(const struct found *found, const struct sockets *sockets, int64
 			if (!known)
 				missing[missed++].connection = facts->connection;
 		}
-		*in_kernel -= look_again(&found->table, missing, missed, covered);
+		*in_kernel -= look_again(missing, missed);
 	}
 	if (held != NULL)
 		free(held->place);

@@ -235,10 +235,20 @@ int disconnect_all(const struct connections *connections, size_t *ended, char *w
 	return status;
 }
 
-static int wanted(struct found *found, void *with)
+/* Which table is meant: *which then names it, or stays NULL for all. */
+static int choose(const char **which, bool all, char chosen[QUALIFIED_TEXT])
 {
-	(void)found, (void)with;
-	return STATUS_DONE;
+	struct tables tables;
+	int status = tables_choose(&tables, *which, all);
+
+	if (status == 0)
+		tables_say_unread(&tables, *which);
+	if (status == 0 && *which == NULL && !all) {
+		table_text(chosen, &tables.view[0]);
+		*which = chosen;
+	}
+	tables_free(&tables);
+	return status;
 }
 
 int command_disconnect(int argc, char **argv)
@@ -247,6 +257,7 @@ int command_disconnect(int argc, char **argv)
 	struct connections connections;
 	struct network network;
 	const char *which;
+	char chosen[QUALIFIED_TEXT];
 	char why[256];
 	bool all = false;
 	size_t ended;
@@ -263,10 +274,13 @@ int command_disconnect(int argc, char **argv)
 	if (status == 0 && all && which != NULL)
 		return usage_error(argv[0], "--all and '%s' are two ways; choose one", which);
 	if (status == 0)
-		status = tables_change(which, all, wanted, NULL);
+		status = choose(&which, all, chosen);
 	if (status != 0)
 		return status;
-	connections_find(&connections, &network, which);
+	if (!connections_find(&connections, &network, which)) {
+		connections_free(&connections);
+		return STATUS_FAILED;
+	}
 	status = disconnect_all(&connections, &ended, why, sizeof(why));
 	if (status != 0)
 		fprintf(stderr, "connlimit: %s\n", why);

@@ -1,7 +1,7 @@
 /* connlimit metrics: OpenMetrics text (the OpenMetrics specification 1.0), on standard output, into a file, or on a loopback
  * port. */
 #include "command/command.h"
-#include "command/view.h"
+#include "command/tables.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -33,7 +33,7 @@ VALUE(most_of_one, true, view->clients > 0 ? view->client[0].facts.open : 0)
 VALUE(clients_now, true, view->clients)
 VALUE(at_limit, true, view->at_limit)
 VALUE(capacity, true, view->capacity)
-VALUE(processes, true, view->processes)
+VALUE(processes, true, view->place.processes)
 VALUE(uptime, true, view->uptime)
 VALUE(limit, view->settings.per_ip != LIMIT_NONE, view->settings.per_ip)
 VALUE(limit_total, view->settings.total != LIMIT_NONE, view->settings.total)
@@ -103,13 +103,20 @@ static void print_label(FILE *to, const char *text)
 
 static void print_labels(FILE *to, const struct table_view *view)
 {
+	char owner[USER_TEXT];
+
 	fputs("{table=\"", to);
 	print_label(to, view->name);
 	fputs("\",daemon=\"", to);
 	print_label(to, view->program);
 	fputs("\"", to);
-	if (view->twin)
-		fprintf(to, ",pid=\"%" PRIu32 "\"", view->maker);
+	/* What the table says of itself does not set it apart for certain. */
+	if (view->twin) {
+		user_text(owner, view->place.owner);
+		fputs(",user=\"", to);
+		print_label(to, owner);
+		fprintf(to, "\",memory=\"%d-%" PRIu64 "\"", (int)view->place.memory, view->place.id);
+	}
 }
 
 static void print_head(FILE *to, const char *name, const char *type, const char *unit, const char *help)
@@ -157,8 +164,20 @@ static void print_degraded(FILE *to, const struct table_view *views, int number)
 				   view_degraded(&views[i], what) ? 1 : 0);
 }
 
-static void print_metrics(FILE *to, const struct table_view *views, int number)
+/* How many tables there are of which nothing is told. */
+static void print_untold(FILE *to, const struct tables *tables)
 {
+	print_head(to, "connlimit_tables_not_shown", "gauge", NULL, "Tables of other users, which this one may not read.");
+	fprintf(to, "connlimit_tables_not_shown %u\n", tables->hidden);
+	print_head(to, "connlimit_tables_not_readable", "gauge", NULL, "Tables that could not be read.");
+	fprintf(to, "connlimit_tables_not_readable %zu\n", tables->unreads);
+}
+
+static void print_metrics(FILE *to, const struct tables *tables)
+{
+	const struct table_view *views = tables->view;
+	int number = tables->number;
+
 	for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
 		const struct family *family = &families[f];
 
@@ -175,21 +194,25 @@ static void print_metrics(FILE *to, const struct table_view *views, int number)
 	print_reasons(to, views, number);
 	print_ways(to, views, number);
 	print_degraded(to, views, number);
+	print_untold(to, tables);
 	fputs("# EOF\n", to);
 }
 
-static char *metrics_text(size_t *length)
+/* Tells also whether there is nothing but tables that this user may not read. */
+static char *metrics_text(size_t *length, bool *nothing_else)
 {
-	struct table_view *views;
+	struct tables tables;
 	char *text = NULL;
-	int number = views_gather(&views, NULL);
-	FILE *to = number >= 0 ? open_memstream(&text, length) : NULL;
 
+	if (!views_gather(&tables, NULL))
+		return NULL;
+	FILE *to = open_memstream(&text, length);
 	if (to != NULL) {
-		print_metrics(to, views, number);
+		print_metrics(to, &tables);
 		fclose(to);
 	}
-	views_free(views, number > 0 ? number : 0);
+	*nothing_else = tables.number == 0 && tables.hidden > 0;
+	tables_free(&tables);
 	return text;
 }
 
@@ -206,12 +229,13 @@ static int write_file(const char *path)
 {
 	char temporary[PATH_MAX];
 	size_t length;
+	bool hidden;
 
 	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary)) {
 		errno = ENAMETOOLONG;
 		return cannot_write("--output", "cannot be written");
 	}
-	char *text = metrics_text(&length);
+	char *text = metrics_text(&length, &hidden);
 	if (text == NULL)
 		return STATUS_FAILED;
 	int descriptor = mkstemp(temporary);
@@ -225,7 +249,7 @@ static int write_file(const char *path)
 	bool written = fchmod(descriptor, 0644 & ~mask) == 0 && write(descriptor, text, length) == (ssize_t)length;
 	free(text);
 	if (close(descriptor) == 0 && written && rename(temporary, path) == 0)
-		return STATUS_DONE;
+		return hidden ? STATUS_NOT_PERMITTED : STATUS_DONE;
 	int status = cannot_write(path, "cannot be written");
 	unlink(temporary);
 	return status;
@@ -247,12 +271,13 @@ static enum MHD_Result answer(void *with, struct MHD_Connection *connection, con
 	static const char elsewhere[] = "see /metrics\n";
 	struct MHD_Response *response = NULL;
 	size_t length = 0;
+	bool hidden;
 	unsigned status = MHD_HTTP_OK;
 
 	(void)with, (void)version, (void)data, (void)data_size, (void)state;
 	bool allowed = strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
 	bool here = strcmp(url, "/metrics") == 0;
-	char *text = allowed && here ? metrics_text(&length) : NULL;
+	char *text = allowed && here ? metrics_text(&length, &hidden) : NULL;
 	if (text != NULL) {
 		response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
@@ -363,10 +388,12 @@ int command_metrics(int argc, char **argv)
 	if (output != NULL)
 		return write_file(output);
 	size_t length;
-	char *text = metrics_text(&length);
+	bool hidden;
+	char *text = metrics_text(&length, &hidden);
 	if (text == NULL)
 		return STATUS_FAILED;
 	fwrite(text, 1, length, stdout);
 	free(text);
-	return output_end();
+	int ended = output_end();
+	return hidden ? STATUS_NOT_PERMITTED : ended;
 }

@@ -4,13 +4,34 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+
+/* The device of segments, of anonymous shared memory and of memfds: one mount in the kernel that no path leads to. 0 if it
+ * cannot be had. */
+static dev_t kernels_device(void)
+{
+	static dev_t device;
+	struct stat facts;
+
+	if (device != 0)
+		return device;
+	int descriptor = memfd_create("connlimit", MFD_CLOEXEC);
+	if (descriptor < 0)
+		return 0;
+	if (fstat(descriptor, &facts) == 0)
+		device = facts.st_dev;
+	close(descriptor);
+	return device;
+}
 
 static uint64_t ipc_namespace(const char *process)
 {
@@ -37,36 +58,39 @@ static bool add(struct processes *processes, size_t *room, const struct mapping 
 }
 
 /* proc_pid_maps(5): "7f00-7f10 rw-s 00000000 00:01 98349    /SYSV00000000 (deleted)", and "/dev/zero (deleted)" for memory that
- * is shared without a name. */
+ * is shared without a name. On the kernel's own device the names are the kernel's too: those of memfds, which can be cut off
+ * under whoever reads them, begin with "/memfd:". */
 static bool read_line(const char *line, struct mapping *mapping)
 {
-	bool segment = strstr(line, " /SYSV") != NULL;
+	static const char anonymous[] = "/dev/zero (deleted)\n";
+	static const char segment[] = "/SYSV";
+	unsigned device_major;
+	unsigned device_minor;
+	int path = 0;
 
-	if (!segment && strstr(line, " /dev/zero (deleted)") == NULL)
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*4s 00000000 %x:%x %" SCNu64 " %n", &mapping->start, &mapping->end,
+		   &device_major, &device_minor, &mapping->inode, &path) != 5 ||
+	    path == 0 || makedev(device_major, device_minor) != kernels_device())
 		return false;
-	mapping->segment = segment;
-	return sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %*s %*s %" SCNu64, &mapping->start, &mapping->end, &mapping->inode) ==
-		   3 &&
-	       table_has_size(mapping->end - mapping->start);
+	mapping->segment = strncmp(line + path, segment, sizeof(segment) - 1) == 0;
+	return (mapping->segment || strcmp(line + path, anonymous) == 0) && table_has_size(mapping->end - mapping->start);
 }
 
-static void look_at(struct processes *processes, size_t *room, const char *process, uint64_t own_ipc)
+static void look_at(struct processes *processes, size_t *room, const char *process, char **line, size_t *size)
 {
-	static char buffer[1 << 16];
 	char path[64];
-	char line[512];
 	struct mapping mapping = {0};
 
 	snprintf(path, sizeof(path), "/proc/%s/maps", process);
 	FILE *maps = fopen(path, "re");
 	if (maps == NULL)
 		return;
-	setvbuf(maps, buffer, _IOFBF, sizeof(buffer));
-	while (fgets(line, sizeof(line), maps) != NULL) {
-		if (!read_line(line, &mapping))
+	/* Whole lines, however long a path someone chose: the rest of one would be taken for a line of the kernel's. */
+	while (getline(line, size, maps) > 0) {
+		if (strstr(*line, " (deleted)") == NULL || !read_line(*line, &mapping))
 			continue;
 		mapping.pid = (pid_t)strtol(process, NULL, 10);
-		mapping.own_ipc = ipc_namespace(process) == own_ipc;
+		mapping.ipc = ipc_namespace(process);
 		if (!add(processes, room, &mapping))
 			break;
 	}
@@ -75,17 +99,20 @@ static void look_at(struct processes *processes, size_t *room, const char *proce
 
 void processes_find(struct processes *processes)
 {
-	uint64_t own_ipc = ipc_namespace("self");
 	size_t room = 0;
 	DIR *all = opendir("/proc");
 	const struct dirent *entry;
+	char *line = NULL;
+	size_t size = 0;
 
-	*processes = (struct processes){0};
+	*processes = (struct processes){.ipc = ipc_namespace("self")};
 	if (all == NULL)
 		return;
-	while ((entry = readdir(all)) != NULL)
-		if (isdigit((unsigned char)entry->d_name[0]) != 0)
-			look_at(processes, &room, entry->d_name, own_ipc);
+	if (kernels_device() != 0)
+		while ((entry = readdir(all)) != NULL)
+			if (isdigit((unsigned char)entry->d_name[0]) != 0)
+				look_at(processes, &room, entry->d_name, &line, &size);
+	free(line);
 	closedir(all);
 }
 
@@ -116,11 +143,57 @@ void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode
 	closedir(descriptors);
 }
 
-int mapping_open(const struct mapping *mapping)
+/* A path's descriptor does not open what is there, and no server of a file system is asked for what the kernel has cached. */
+static int mapping_find(const struct mapping *mapping, struct statx *facts)
 {
+	const unsigned wanted = STATX_TYPE | STATX_INO | STATX_UID | STATX_BTIME;
 	char path[96];
 
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, (int)mapping->pid, mapping->start,
 		 mapping->end);
-	return open(path, O_RDWR | O_CLOEXEC);
+	int descriptor = open(path, O_PATH | O_CLOEXEC);
+	if (descriptor < 0)
+		return -1;
+	if (statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, wanted, facts) == 0 &&
+	    makedev(facts->stx_dev_major, facts->stx_dev_minor) == kernels_device() && facts->stx_ino == mapping->inode)
+		return descriptor;
+	close(descriptor);
+	errno = ESTALE;
+	return -1;
+}
+
+int mapping_open(const struct mapping *mapping, bool to_write)
+{
+	char path[64];
+	struct statx facts;
+	int found = mapping_find(mapping, &facts);
+
+	if (found < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", found);
+	int descriptor = open(path, (to_write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
+	close(found);
+	return descriptor;
+}
+
+bool mapping_memory(const struct mapping *mapping, struct which_memory *which)
+{
+	struct statx facts;
+	int found = mapping_find(mapping, &facts);
+
+	if (found < 0)
+		return false;
+	close(found);
+	*which = (struct which_memory){
+	    .inode = facts.stx_ino,
+	    .maker = facts.stx_uid,
+	    .made = {.tv_sec = facts.stx_btime.tv_sec, .tv_nsec = facts.stx_btime.tv_nsec},
+	};
+	return true;
+}
+
+bool same_memory(const struct which_memory *a, const struct which_memory *b)
+{
+	return a->inode == b->inode && a->maker == b->maker && a->made.tv_sec == b->made.tv_sec &&
+	       a->made.tv_nsec == b->made.tv_nsec;
 }

@@ -1,4 +1,4 @@
-/* Which processes have a table mapped: as /proc tells it, no matter what they say of themselves. */
+/* Which processes have a table mapped: as the kernel tells it, no matter what they say of themselves. */
 #ifndef CONNLIMIT_COMMAND_PROCESSES_H
 #define CONNLIMIT_COMMAND_PROCESSES_H
 
@@ -6,21 +6,24 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
-/* Shared memory of a table's size that a process has mapped. */
+/* Shared memory that lies on the device which the kernel keeps for itself: a segment of System V, or anonymous memory. Nobody
+ * can put a file there, or choose its name. */
 struct mapping {
 	pid_t pid;
 	uint64_t inode; /* a segment's id, where it is one (proc_pid_maps(5)) */
 	uint64_t start;
 	uint64_t end;
+	uint64_t ipc; /* inode of the process's IPC namespace; 0 if we may not know */
 	bool segment; /* of System V, not anonymous */
-	bool own_ipc; /* the process is in our IPC namespace */
-	bool shown;   /* as one of a table's */
+	bool taken;   /* counted to a table */
 };
 
 struct processes {
 	struct mapping *mapping;
 	size_t number;
+	uint64_t ipc; /* our own IPC namespace */
 };
 
 /* Looks at every process that we may look at. To be freed with processes_free. */
@@ -31,7 +34,17 @@ void processes_free(struct processes *processes);
  * may not look. */
 void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode, void *with), void *with);
 
-/* Opens what is mapped there through /proc/PID/map_files. -1 with errno, EPERM if it takes CAP_CHECKPOINT_RESTORE. */
-int mapping_open(const struct mapping *mapping);
+/* What is mapped there, through /proc/PID/map_files, without a word to whoever may stand behind it: what is not the kernel's
+ * own memory, with the inode that the mapping had, is not opened. -1 with errno, EPERM if it takes CAP_CHECKPOINT_RESTORE. */
+int mapping_open(const struct mapping *mapping, bool to_write);
+
+/* What sets a piece of memory apart from all others, those of the same number in other IPC namespaces too. */
+struct which_memory {
+	uint64_t inode;
+	uid_t maker;
+	struct timespec made;
+};
+bool mapping_memory(const struct mapping *mapping, struct which_memory *which);
+bool same_memory(const struct which_memory *a, const struct which_memory *b);
 
 #endif

@@ -1,20 +1,27 @@
 /* connlimit reload and set: new limits for a running daemon, without a signal. */
 #include "command/command.h"
+#include "command/nobody.h"
+#include "command/reader.h"
+#include "command/start_file.h"
 #include "command/tables.h"
 
 #include "decisions/regroup.h"
+#include "decisions/regroup.h"
 #include "settings/settings.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char reload_help[] =
-    "usage: connlimit reload [TABLE | PID | --all]\n"
+    "usage: connlimit reload [--file FILE] [TABLE | PID | --all]\n"
     "\n"
     "Reads the daemon's file of limits again, as the reload signal does, but sends no\n"
     "signal. If anything in it is wrong, the old limits stand. TABLE may be left out\n"
     "if there is only one.\n"
     "\n"
-    "  --all  the files of all daemons under limits that this user may change\n"
+    "  --file FILE  that file, read as you; without it, the one that the daemon was\n"
+    "               started with, read as the daemon's user\n"
+    "  --all        of all daemons under limits that this user may change\n"
     "\n"
     "Exit status: 0 the limits of the file are in force; 1 no such table; 2 called\n"
     "wrongly, or several tables and none named; 75 others are publishing limits at\n"
@@ -36,69 +43,191 @@ static const char set_help[] =
     "and none named; 75 others are publishing limits at this moment; 77 no such table\n"
     "among those that this user may read; 78 a setting is wrong\n";
 
+enum { OTHER_MEMORY = 1 << 28 }; /* for the writer */
+
 static struct settings wanted;
-static struct settings in_force;
 static struct settings work;
 static char file_text[SETTINGS_FILE_ROOM];
 
-static int busy(const struct found *found, const char *what)
+static int busy(const struct table_view *view, const char *what)
 {
-	fprintf(stderr, "connlimit: table %s: %s at this moment; try again\n", found->name, what);
+	fprintf(stderr, "connlimit: table %s: %s at this moment; try again\n", view->name, what);
 	return STATUS_BUSY;
 }
 
-static int publish(struct found *found, uint64_t turn)
+static int bad(const struct table_view *view, const char *what)
 {
-	return regroup_publish(&found->table, turn, &wanted) ? STATUS_DONE : busy(found, "others are publishing limits");
-}
-
-static int bad(const struct found *found, const char *what)
-{
-	fprintf(stderr, "connlimit: table %s: the old limits stand: %s\n", found->name, what);
+	fprintf(stderr, "connlimit: table %s: the old limits stand: %s\n", view->name, what);
 	return STATUS_CONFIG;
 }
 
-/* The table may be written to by a worker without privileges, so a file that it names is not read with ours unless it is the
- * one that the daemon was started with as far as the table knows; and only as a file of limits, whose errors show no more than
- * one value of it. */
-static int reload(struct found *found, void *with)
-{
-	struct table *table = &found->table;
-	struct settings_error error;
-	uint64_t turn = limits_turn(table);
-	char path[PATH_MOST + 1];
+/* ---- writing ----
+ *
+ * What is written is what the caller said, or the daemon's file, by a child that has become nobody: whatever lies in the table
+ * steers no more than the writing of that table. */
 
-	(void)with;
-	if (!limits_start(table, &wanted))
-		return busy(found, "the daemon is starting");
-	memcpy(path, wanted.file, sizeof(path));
-	if (path[0] == '\0') {
-		fprintf(stderr,
-			"connlimit: table %s: its daemon was started without a file of limits (CONNLIMIT_FILE); see 'connlimit "
-			"set'\n",
-			found->name);
-		return STATUS_CONFIG;
+enum written { WRITTEN, CHANGED_MEANWHILE, OTHERS_PUBLISH, NOT_ATTACHED };
+
+struct writing {
+	const struct table_view *view;
+	const struct settings_error *failure; /* to be noted; NULL to publish `wanted` */
+};
+
+static enum written write_table(struct table *table, const struct writing *writing)
+{
+	struct limits limits;
+
+	if (writing->failure != NULL) {
+		limits_failed(table, writing->failure);
+		return WRITTEN;
 	}
-	if (!settings_from_file(&wanted, &work, file_text, path, &error)) {
-		limits_failed(table, error.text);
-		return bad(found, error.text);
-	}
-	if (!limits_copy(table, &in_force))
-		return busy(found, "others are publishing limits");
-	if (!settings_may_follow(&wanted, &in_force, &error))
-		return bad(found, error.text);
-	return publish(found, turn);
+	/* What was read and changed must be what is in force still. */
+	limits_read(table, &limits);
+	if (limits.version >> 2 != writing->view->publications)
+		return CHANGED_MEANWHILE;
+	return regroup_publish(table, limits_turn(table), &wanted) ? WRITTEN : OTHERS_PUBLISH;
 }
 
-static const struct option options[] = {{"all", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
+static void write_as_nobody(int to, void *with)
+{
+	const struct writing *writing = with;
+	struct segment segment;
+	struct table table;
+	enum written written = NOT_ATTACHED;
+
+	/* Which process this is, in the table's pid namespace, is to be seen in /proc, and so before. */
+	if (reader_attach(&writing->view->place, true, &segment) && table_look_at(&table, segment.base, segment.size) &&
+	    become_nobody(OTHER_MEMORY))
+		written = write_table(&table, writing);
+	child_put(to, &written, sizeof(written));
+}
+
+static enum written write_in_child(const struct writing *writing)
+{
+	enum { CPU_MS = 1000, WALL_MS = 5000 };
+	enum written written = NOT_ATTACHED;
+	struct child child;
+
+	if (!child_start(&child, CPU_MS, WALL_MS, -1, write_as_nobody, (void *)(uintptr_t)writing))
+		return NOT_ATTACHED;
+	if (!child_get(&written, sizeof(written), &child))
+		written = NOT_ATTACHED;
+	child_end(&child);
+	return written;
+}
+
+/* ---- one change ---- */
+
+/* Changes `wanted`, which is what is in force, or what the daemon was started with. Returns the exit status. */
+typedef int change_limit(const struct table_view *view, void *with);
+
+static int change_one(const struct table_view *view, change_limit *change, void *with, bool *again)
+{
+	int status = change(view, with);
+
+	*again = false;
+	if (status != 0)
+		return status;
+	switch (write_in_child(&(struct writing){.view = view})) {
+	case WRITTEN: return STATUS_DONE;
+	case NOT_ATTACHED:
+		fprintf(stderr, "connlimit: table %s cannot be written to: its daemon has ended\n", view->name);
+		return STATUS_FAILED;
+	default: *again = true; return STATUS_BUSY;
+	}
+}
+
+/* Of those that were changed already, in an earlier try. */
+struct done {
+	struct place *place;
+	size_t number;
+};
+
+static bool is_done(struct done *done, const struct place *place)
+{
+	for (size_t i = 0; i < done->number; i++)
+		if (done->place[i].memory == place->memory && done->place[i].id == place->id)
+			return true;
+	return false;
+}
+
+static void note_done(struct done *done, const struct place *place)
+{
+	struct place *larger = realloc(done->place, (done->number + 1) * sizeof(*larger));
+
+	if (larger == NULL)
+		return;
+	done->place = larger;
+	done->place[done->number++] = *place;
+}
+
+/* Has the limits of the table changed, or of all; anew, as long as others publish in between. */
+static int change_limits(const char *which, bool all, change_limit *change, void *with)
+{
+	enum { TRIES = 8 };
+	struct done done = {0};
+	int highest = STATUS_DONE;
+	bool again = true;
+
+	for (int try = 0; try < TRIES && again; try++) {
+		struct tables tables;
+		int status = tables_choose(&tables, which, all);
+
+		again = false;
+		if (try == 0 && status == 0)
+			tables_say_unread(&tables, which);
+		highest = status > highest ? status : highest;
+		for (int i = 0; i < tables.number && status == 0; i++) {
+			const struct table_view *view = &tables.view[i];
+			bool changed = false;
+
+			if (is_done(&done, &view->place))
+				continue;
+			int ended = change_one(view, change, with, &changed);
+			again |= changed;
+			if (!changed)
+				note_done(&done, &view->place);
+			else if (try == TRIES - 1)
+				busy(view, "others are publishing limits");
+			else
+				continue;
+			highest = ended > highest ? ended : highest;
+		}
+		tables_free(&tables);
+	}
+	free(done.place);
+	return highest;
+}
+
+/* The daemon's own file again, or one that the caller names, on what the daemon was started with. */
+static int read_again(const struct table_view *view, void *with)
+{
+	const char *path = with;
+	struct settings_error error = {.text = ""};
+
+	if (view->starting || view->start == NULL)
+		return busy(view, "the daemon is starting");
+	settings_copy(&wanted, view->start);
+	bool read = path != NULL ? settings_from_file(&wanted, &work, file_text, path, &error)
+				 : start_file_read(&view->place, &wanted, &error);
+	if (read && settings_may_follow(&wanted, &view->settings, &error))
+		return 0;
+	if (error.place > 0) /* something is wrong with a file */
+		write_in_child(&(struct writing){.view = view, .failure = &error});
+	return bad(view, error.text);
+}
 
 int command_reload(int argc, char **argv)
 {
+	static const struct option options[] = {
+	    {"file", required_argument, NULL, 'f'}, {"all", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
+	char *file = NULL;
 	bool all = false;
 	int option;
 
 	while ((option = next_option(argc, argv, ":h", options)) != -1) {
 		switch (option) {
+		case 'f': file = optarg; break;
 		case 'a': all = true; break;
 		case 'h': fputs(reload_help, stdout); return output_end();
 		default: return STATUS_USAGE;
@@ -106,7 +235,7 @@ int command_reload(int argc, char **argv)
 	}
 	if (!arguments_within(argc, argv, 0, all ? 0 : 1))
 		return STATUS_USAGE;
-	return tables_change(optind < argc ? argv[optind] : NULL, all, reload, NULL);
+	return change_limits(optind < argc ? argv[optind] : NULL, all, read_again, file);
 }
 
 static bool take(const char *assignment, struct settings_error *error)
@@ -124,21 +253,20 @@ static bool take(const char *assignment, struct settings_error *error)
 	return settings_set(&wanted, id, assignment + length + 1, strlen(assignment + length + 1), FROM_COMMAND, error);
 }
 
-static int set(struct found *found, void *with)
+static int take_all(const struct table_view *view, void *with)
 {
 	struct settings_error error;
-	uint64_t turn = limits_turn(&found->table);
 
-	if (!limits_copy(&found->table, &wanted))
-		return busy(found, "others are publishing limits");
+	settings_copy(&wanted, &view->settings);
 	for (char **assignment = with; *assignment != NULL; assignment++)
 		if (!take(*assignment, &error))
-			return bad(found, error.text);
-	return publish(found, turn);
+			return bad(view, error.text);
+	return 0;
 }
 
 int command_set(int argc, char **argv)
 {
+	static const struct option options[] = {{"all", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
 	bool all = false;
 	int option;
 
@@ -156,5 +284,5 @@ int command_set(int argc, char **argv)
 	for (int i = optind; i < argc; i++)
 		if (strchr(argv[i], '=') == NULL)
 			return usage_error("set", "'%s' is not NAME=VALUE, as in per-ip=20", argv[i]);
-	return tables_change(which, all, set, argv + optind);
+	return change_limits(which, all, take_all, argv + optind);
 }

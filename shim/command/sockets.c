@@ -1,9 +1,12 @@
 #include "command/sockets.h"
 
 #include "kernel/kernel.h"
+#include "values/clock.h"
+#include "values/fingerprint.h"
 
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -69,4 +72,56 @@ void sockets_free(struct sockets *sockets)
 	free(sockets->listener);
 	free(sockets->open);
 	*sockets = (struct sockets){0};
+}
+
+uint64_t connection_hash(const struct connection *connection)
+{
+	static uint64_t key[2];
+	uint64_t words[2];
+
+	if (key[0] == 0 && (getentropy(key, sizeof(key)) != 0 || key[0] == 0))
+		key[0] = clock_us();
+	memcpy(words, connection->peer.address.bytes, sizeof(words));
+	return fingerprint(key, fingerprint(key, words[0], words[1], 0),
+			   (uint64_t)connection->peer.port << 16 | connection->local.port, 1);
+}
+
+static size_t place_of(const struct socket_index *index, const struct connection *connection)
+{
+	return connection_hash(connection) & (index->places - 1);
+}
+
+bool sockets_index(struct socket_index *index, const struct sockets *sockets)
+{
+	*index = (struct socket_index){.sockets = sockets, .places = 64};
+	while (index->places < 2 * sockets->opens)
+		index->places *= 2;
+	index->place = calloc(index->places, sizeof(*index->place));
+	for (size_t i = 0; i < sockets->opens && index->place != NULL; i++) {
+		size_t at = place_of(index, &sockets->open[i].connection);
+		while (index->place[at] != 0)
+			at = (at + 1) & (index->places - 1);
+		index->place[at] = (uint32_t)i + 1;
+	}
+	return index->place != NULL;
+}
+
+void sockets_index_free(struct socket_index *index)
+{
+	free(index->place);
+	index->place = NULL;
+}
+
+const struct socket_facts *sockets_find(const struct socket_index *index, const struct connection *connection)
+{
+	for (size_t at = place_of(index, connection); index->place[at] != 0; at = (at + 1) & (index->places - 1)) {
+		const struct socket_facts *facts = &index->sockets->open[index->place[at] - 1];
+
+		if (!endpoint_same(&facts->connection.peer, &connection->peer))
+			continue;
+		if (connection_lacks_address(connection) ? facts->connection.local.port == connection->local.port
+							 : endpoint_same(&facts->connection.local, &connection->local))
+			return facts;
+	}
+	return NULL;
 }

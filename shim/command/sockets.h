@@ -2,7 +2,7 @@
 #ifndef CONNLIMIT_COMMAND_SOCKETS_H
 #define CONNLIMIT_COMMAND_SOCKETS_H
 
-#include "table/table.h"
+#include "values/connection.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,5 +25,22 @@ struct sockets {
 /* Reads them by sock_diag(7). False if it is not available. To be freed with sockets_free. */
 bool sockets_read(struct sockets *sockets);
 void sockets_free(struct sockets *sockets);
+
+/* By what is known of every connection: its peer, and the port at which it arrived. With a key of this process, as who writes a
+ * table may choose its connections. */
+uint64_t connection_hash(const struct connection *connection);
+
+/* Finding one of the open sockets by a connection. Points into `sockets`. To be freed with sockets_index_free. */
+struct socket_index {
+	const struct sockets *sockets;
+	uint32_t *place; /* number in sockets->open + 1, by hash; 0: none */
+	size_t places;	 /* a power of two */
+};
+bool sockets_index(struct socket_index *index, const struct sockets *sockets);
+void sockets_index_free(struct socket_index *index);
+
+/* The open socket at both ends of the connection; at its peer and its local port, where its local address is not known. NULL if
+ * there is none. */
+const struct socket_facts *sockets_find(const struct socket_index *index, const struct connection *connection);
 
 #endif

@@ -1,5 +1,5 @@
-/* connlimit status: every table of this machine that we may read, and its clients. Counts are compared with the kernel first.
- */
+/* connlimit status: every table of this machine that we may read, and its clients. Counts are compared with the kernel first;
+ * nothing is written to a table. */
 #include "command/command.h"
 #include "command/tables.h"
 #include "command/view.h"
@@ -254,10 +254,10 @@ static void print_table(const struct table_view *view)
 	view_span(span, view->uptime);
 	printf("%stable %s%s\n", colour("\033[1m"), view->name, colour("\033[0m"));
 	printf("  daemon   %s, started as pid %" PRIu32 ", %lu process%s, up %s%s\n", view->program, view->maker,
-	       view->processes, view->processes == 1 ? "" : "es", span,
-	       view->memory == MEMORY_ELSEWHERE	  ? ", in another IPC namespace (a container)"
-	       : view->memory == MEMORY_ANONYMOUS ? ", in anonymous memory"
-						  : "");
+	       view->place.processes, view->place.processes == 1 ? "" : "es", span,
+	       view->place.memory == MEMORY_ELSEWHERE	? ", in another IPC namespace (a container)"
+	       : view->place.memory == MEMORY_ANONYMOUS ? ", in anonymous memory"
+							: "");
 	print_settings(view);
 	print_reload(view);
 	print_fleet(view);
@@ -271,47 +271,45 @@ static void print_table(const struct table_view *view)
 		print_clients(view);
 }
 
-/* Said where there is nothing, or not everything, to show. */
-static void print_hidden(bool none)
+static int print_names(const char *which)
 {
-	uid_t owner;
-	unsigned hidden = tables_hidden(&owner);
+	struct tables tables;
 
-	if (none)
-		printf("no daemon runs under connlimit\n");
-	if (hidden > 0)
-		fprintf(stderr, "connlimit: %u table%s of other users not shown: only they and root may read %s\n", hidden,
-			hidden == 1 ? "" : "s", hidden == 1 ? "it" : "them");
+	if (!tables_read(&tables, &(struct wanted){.which = which}))
+		return STATUS_FAILED;
+	for (int i = 0; i < tables.number; i++)
+		printf("%s\n", tables.view[i].name);
+	int status = tables_say_unread(&tables, which);
+	if (tables.number == 0 && which != NULL)
+		status = tables_none(which);
+	tables_free(&tables);
+	int ended = output_end();
+	return status != STATUS_DONE ? status : ended;
 }
 
 static int show(const char *which, enum json json, bool again)
 {
-	struct table_view *views;
-	int number = views_gather(&views, which);
+	struct tables tables;
 
-	if (number < 0)
+	if (!views_gather(&tables, which))
 		return STATUS_FAILED;
-	if (number == 0 && which != NULL)
-		return tables_none(which);
 	if (again)
 		printf("\033[H\033[2J");
-	for (int i = 0; i < number && json == JSON_NONE; i++) {
+	for (int i = 0; i < tables.number && json == JSON_NONE; i++) {
 		if (i > 0)
 			putchar('\n');
-		print_table(&views[i]);
+		print_table(&tables.view[i]);
 	}
-	if (json != JSON_NONE)
-		view_print_json(views, number, json);
-	else if (which == NULL)
-		print_hidden(number == 0);
-	views_free(views, number);
-	return output_end();
-}
-
-static void print_name(struct found *found, void *with)
-{
-	(void)with;
-	printf("%s\n", found->name);
+	int status = tables_say_unread(&tables, which);
+	if (tables.number == 0 && which != NULL)
+		status = tables_none(which);
+	else if (json != JSON_NONE)
+		view_print_json(&tables, json);
+	else if (tables.number == 0)
+		printf("no daemon%s runs under connlimit\n", tables.hidden > 0 ? " of yours" : "");
+	tables_free(&tables);
+	int ended = output_end();
+	return status != STATUS_DONE ? status : ended;
 }
 
 int command_status(int argc, char **argv)
@@ -346,7 +344,7 @@ int command_status(int argc, char **argv)
 		return STATUS_USAGE;
 	const char *which = optind < argc ? argv[optind] : NULL;
 	if (names)
-		return tables_visit(which, print_name, NULL) == 0 && which != NULL ? tables_none(which) : output_end();
+		return print_names(which);
 	terminal = output_is_terminal();
 	coloured = output_is_coloured();
 	for (;;) {

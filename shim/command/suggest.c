@@ -38,27 +38,26 @@ static int by_number(const void *left, const void *right)
 	return a < b ? -1 : a > b ? 1 : 0;
 }
 
-static bool gather(const struct table *table, struct peaks *peaks)
+static bool gather(const struct table_view *view, struct peaks *peaks)
 {
-	struct limits limits;
+	const struct limits limits = {.ipv4_prefix = view->settings.ipv4_prefix, .ipv6_prefix = view->settings.ipv6_prefix};
 
-	limits_read(table, &limits);
-	for (uint32_t entry = 0; entry < table->entries; entry++) {
-		struct client_facts facts;
+	for (size_t i = 0; i < view->clients; i++) {
+		const struct client_facts *facts = &view->client[i].facts;
 
-		if (!table_client(table, entry, &facts) || facts.peak == 0 || facts.network.prefix == NETWORK_UID)
+		if (facts->peak == 0 || facts->network.prefix == NETWORK_UID)
 			continue;
 		/* Of a network that was one client before the prefixes were changed. */
-		struct network now = limits_client(&limits, &facts.network.address);
-		if (now.prefix != facts.network.prefix)
+		struct network now = limits_client(&limits, &facts->network.address);
+		if (now.prefix != facts->network.prefix)
 			continue;
-		if (facts.by_rule) {
+		if (facts->by_rule) {
 			peaks->by_rule++;
 			continue;
 		}
-		if (facts.refused != 0)
+		if (facts->refused != 0)
 			peaks->cut_off++;
-		if (!add_peak(peaks, facts.peak))
+		if (!add_peak(peaks, facts->peak))
 			return false;
 	}
 	if (peaks->clients > 0)
@@ -136,12 +135,12 @@ static void print_histogram(const struct peaks *peaks)
 	}
 }
 
-static void print_table(const struct table *table, const char *name)
+static void print_table(const struct table_view *view)
 {
 	struct peaks peaks = {0};
 
-	printf("table %s\n", name);
-	if (!gather(table, &peaks)) {
+	printf("table %s\n", view->name);
+	if (!gather(view, &peaks)) {
 		printf("  out of memory\n");
 	} else if (peaks.clients == 0) {
 		printf("  no client has connected yet\n");
@@ -160,15 +159,6 @@ static void print_table(const struct table *table, const char *name)
 	free(peaks.peak);
 }
 
-static void visit(struct found *found, void *with)
-{
-	unsigned *shown = with;
-
-	if ((*shown)++ > 0)
-		putchar('\n');
-	print_table(&found->table, found->name);
-}
-
 static const char help[] =
     "usage: connlimit suggest [TABLE | PID]\n"
     "\n"
@@ -182,7 +172,7 @@ static const char help[] =
 int command_suggest(int argc, char **argv)
 {
 	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
-	unsigned shown = 0;
+	struct tables tables;
 	int option;
 
 	while ((option = next_option(argc, argv, ":h", options)) != -1) {
@@ -194,10 +184,19 @@ int command_suggest(int argc, char **argv)
 	if (!arguments_within(argc, argv, 0, 1))
 		return STATUS_USAGE;
 	const char *which = optind < argc ? argv[optind] : NULL;
-	if (tables_visit(which, visit, &shown) == 0) {
-		if (which != NULL)
-			return tables_none(which);
-		printf("no daemon runs under connlimit\n");
+	if (!tables_read(&tables, &(struct wanted){.which = which, .clients = true}))
+		return STATUS_FAILED;
+	int status = tables_say_unread(&tables, which);
+	for (int i = 0; i < tables.number; i++) {
+		if (i > 0)
+			putchar('\n');
+		print_table(&tables.view[i]);
 	}
-	return output_end();
+	if (tables.number == 0 && which != NULL)
+		status = tables_none(which);
+	else if (tables.number == 0)
+		printf("no daemon%s runs under connlimit\n", tables.hidden > 0 ? " of yours" : "");
+	tables_free(&tables);
+	int ended = output_end();
+	return status != STATUS_DONE ? status : ended;
 }

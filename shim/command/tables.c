@@ -1,7 +1,8 @@
 #include "command/tables.h"
 
 #include "command/command.h"
-#include "command/processes.h"
+#include "command/facts.h"
+#include "command/reader.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -10,22 +11,26 @@
 #include <string.h>
 #include <unistd.h>
 
+/* CPU for all tables together. One may take half of what is left, so that none is left nothing. */
+enum { ALL_MS = 1500, LEAST_MS = 20 };
+
+/* What was found, before it is read. */
 struct search {
-	const char *which;
-	pid_t process; /* which, if it is a number */
-	struct processes processes;
-	void (*visit)(struct found *found, void *with);
-	void *with;
-	unsigned number;
+	struct tables *tables;
+	struct place *place;
+	size_t places;
+	size_t room;
+	bool failed;
 };
 
-void tables_printable(char *text, const char *from, size_t size)
+void user_text(char text[USER_TEXT], uid_t user)
 {
-	size_t i = 0;
+	const struct passwd *known = getpwuid(user);
 
-	for (; i + 1 < size && from[i] != '\0'; i++)
-		text[i] = (unsigned char)from[i] >= ' ' && (unsigned char)from[i] < 127 ? from[i] : '?';
-	text[i] = '\0';
+	if (known != NULL && strlen(known->pw_name) < USER_TEXT)
+		strcpy(text, known->pw_name);
+	else
+		snprintf(text, USER_TEXT, "%u", (unsigned)user);
 }
 
 static pid_t process_of(const char *which)
@@ -38,146 +43,337 @@ static pid_t process_of(const char *which)
 	return *end == '\0' && number <= INT32_MAX ? (pid_t)number : 0;
 }
 
-static bool same(const struct mapping *a, const struct mapping *b)
+/* ---- what is there ---- */
+
+static struct place *add(struct search *search)
 {
-	return a->inode == b->inode && a->segment == b->segment && a->own_ipc == b->own_ipc;
-}
+	if (search->places == search->room) {
+		size_t more = search->room != 0 ? search->room * 2 : 16;
+		struct place *larger = realloc(search->place, more * sizeof(*larger));
 
-static bool open_mapping(struct table *table, const struct mapping *mapping)
-{
-	int descriptor = mapping_open(mapping);
-
-	if (descriptor < 0)
-		return false;
-	bool opened = table_open_mapped(table, descriptor, mapping->end - mapping->start);
-	close(descriptor);
-	return opened;
-}
-
-/* A worker in an IPC namespace of its own has the daemon's table mapped still. The number alone does not tell: each namespace
- * counts its segments anew. The table's secret does. */
-static bool same_from_elsewhere(const struct mapping *mapping, const struct mapping *like, const struct table *table)
-{
-	struct table other;
-
-	if (!mapping->segment || !like->segment || mapping->inode != like->inode || !open_mapping(&other, mapping))
-		return false;
-	bool is_same = other.secret[0] == table->secret[0] && other.secret[1] == table->secret[1];
-	table_leave(&other);
-	return is_same;
-}
-
-/* Shows an open table to the visitor, if it is wanted, and leaves it. */
-static void show(struct search *search, struct found *found, const struct mapping *like)
-{
-	struct processes *all = &search->processes;
-	pid_t *pid = calloc(all->number + 1, sizeof(*pid));
-	bool wanted = search->which == NULL;
-
-	for (size_t i = 0; i < all->number && pid != NULL; i++) {
-		if (!same(&all->mapping[i], like) && !same_from_elsewhere(&all->mapping[i], like, &found->table))
-			continue;
-		all->mapping[i].shown = true;
-		pid[found->pids++] = all->mapping[i].pid;
-		wanted |= search->process == all->mapping[i].pid;
+		search->failed |= larger == NULL;
+		if (larger == NULL)
+			return NULL;
+		search->place = larger;
+		search->room = more;
 	}
-	tables_printable(found->name, found->table.header->name, sizeof(found->name));
-	/* A name may be a number too. */
-	wanted |= search->which != NULL && strcmp(found->name, search->which) == 0;
-	found->pid = pid;
-	if (found->processes < found->pids)
-		found->processes = found->pids;
-	if (wanted) {
-		search->number++;
-		search->visit(found, search->with);
-	}
-	free(pid);
-	table_leave(&found->table);
+	search->place[search->places] = (struct place){0};
+	return &search->place[search->places++];
 }
 
-static bool visit_segment(const struct segment_facts *segment, void *with)
+static bool find_segment(const struct segment_facts *segment, void *with)
 {
 	struct search *search = with;
-	struct mapping like = {.inode = (uint64_t)segment->id, .segment = true, .own_ipc = true};
-	struct found found = {.memory = MEMORY_SEGMENT};
 
 	/* Nobody has it mapped: what a daemon left that was killed. Its connections are gone with it. */
-	if (segment->attached == 0 || !segment->readable || !table_open_id(&found.table, segment->id))
+	if (segment->attached == 0 || !table_has_size(segment->size))
 		return true;
-	found.processes = segment->attached;
-	show(search, &found, &like);
-	return true;
-}
-
-/* What is not to be found by its segment: reached through the first process that has it mapped. */
-static void visit_mappings(struct search *search)
-{
-	const struct processes *all = &search->processes;
-
-	for (size_t i = 0; i < all->number; i++) {
-		const struct mapping *mapping = &all->mapping[i];
-		struct found found = {.memory = mapping->segment ? MEMORY_ELSEWHERE : MEMORY_ANONYMOUS};
-
-		if (!mapping->shown && !(mapping->segment && mapping->own_ipc) && open_mapping(&found.table, mapping))
-			show(search, &found, mapping);
+	if (!segment->readable) {
+		if (search->tables->hidden++ == 0)
+			search->tables->hidden_owner = segment->owner;
+		return true;
 	}
-}
-
-unsigned tables_visit(const char *which, void (*visit)(struct found *found, void *with), void *with)
-{
-	struct search search = {.which = which, .process = process_of(which), .visit = visit, .with = with};
-
-	processes_find(&search.processes);
-	segment_list(visit_segment, &search);
-	visit_mappings(&search);
-	processes_free(&search.processes);
-	return search.number;
-}
-
-/* ---- one table, or what is wrong ---- */
-
-struct names {
-	char text[512];
-};
-
-static void add_name(struct found *found, void *with)
-{
-	struct names *names = with;
-	size_t length = strlen(names->text);
-
-	snprintf(names->text + length, sizeof(names->text) - length, " %s", found->name);
-}
-
-struct hidden {
-	unsigned number;
-	uid_t owner;
-};
-
-static bool count_hidden(const struct segment_facts *segment, void *with)
-{
-	struct hidden *hidden = with;
-
-	if (segment->attached > 0 && !segment->readable && table_has_size(segment->size) && hidden->number++ == 0)
-		hidden->owner = segment->owner;
+	struct place *place = add(search);
+	if (place == NULL)
+		return false;
+	place->memory = MEMORY_SEGMENT;
+	place->id = (uint64_t)segment->id;
+	place->owner = segment->creator;
+	place->size = segment->size;
+	place->processes = segment->attached;
 	return true;
 }
 
-unsigned tables_hidden(uid_t *owner)
+/* Whether a process maps this memory: by the kernel's numbers, and where these are another IPC namespace's, by what sets the
+ * memory apart. A worker may have gone into a namespace of its own with the daemon's table mapped. */
+static bool is_mapped_by(const struct place *place, const struct mapping *mapping, const struct processes *all,
+			 struct which_memory *known)
 {
-	struct hidden hidden = {0};
+	struct which_memory which;
 
-	segment_list(count_hidden, &hidden);
-	*owner = hidden.owner;
-	return hidden.number;
+	if (mapping->inode != place->id || mapping->segment != (place->memory != MEMORY_ANONYMOUS))
+		return false;
+	if (place->memory == MEMORY_ANONYMOUS)
+		return true;
+	if (place->memory == MEMORY_SEGMENT && mapping->ipc == all->ipc) {
+		if (known->inode == 0 && !mapping_memory(mapping, known))
+			known->inode = 0;
+		return true;
+	}
+	if (place->memory == MEMORY_ELSEWHERE && mapping->ipc == place->mapping->ipc)
+		return true;
+	return known->inode != 0 && mapping_memory(mapping, &which) && same_memory(known, &which);
+}
+
+/* Gives a table the processes that have it mapped. Those of our own namespace first, which say what the memory is. */
+static void take_processes(struct processes *all, struct place *place, pid_t *pid)
+{
+	struct which_memory known = {0};
+
+	if (place->mapping != NULL && mapping_memory(place->mapping, &known))
+		place->owner = known.maker;
+	place->pid = pid;
+	for (int elsewhere = 0; elsewhere < 2; elsewhere++)
+		for (size_t i = 0; i < all->number; i++) {
+			struct mapping *mapping = &all->mapping[i];
+
+			if (mapping->taken || (mapping->ipc != all->ipc) != (elsewhere == 1) ||
+			    !is_mapped_by(place, mapping, all, &known))
+				continue;
+			mapping->taken = true;
+			pid[place->pids++] = mapping->pid;
+		}
+	if (place->processes < place->pids)
+		place->processes = place->pids;
+}
+
+/* What is not to be found by its id: reached through the first process that has it mapped. */
+static bool find_mapping(struct search *search, const struct mapping *mapping)
+{
+	struct place *place = add(search);
+
+	if (place == NULL)
+		return false;
+	place->memory = mapping->segment ? MEMORY_ELSEWHERE : MEMORY_ANONYMOUS;
+	place->id = mapping->inode;
+	place->size = mapping->end - mapping->start;
+	place->mapping = mapping;
+	place->owner = NO_USER;
+	return true;
+}
+
+/* Whose tables come first: ours, root's, and then the small ones. A stranger's giants take no time that others need. */
+static int by_owner(const void *left, const void *right)
+{
+	const struct place *a = left;
+	const struct place *b = right;
+	uid_t own = geteuid();
+	int order_a = a->owner == own ? 0 : a->owner == 0 ? 1 : 2;
+	int order_b = b->owner == own ? 0 : b->owner == 0 ? 1 : 2;
+
+	if (order_a != order_b)
+		return order_a - order_b;
+	if (a->size != b->size)
+		return a->size < b->size ? -1 : 1;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static bool find_all(struct search *search)
+{
+	struct processes *all = &search->tables->processes;
+	size_t used = 0;
+
+	processes_find(all);
+	pid_t *pid = search->tables->pid = calloc(all->number + 1, sizeof(*pid));
+	if (pid == NULL)
+		return false;
+	segment_list(find_segment, search);
+	for (size_t i = 0; i < search->places; i++) {
+		take_processes(all, &search->place[i], pid + used);
+		used += search->place[i].pids;
+	}
+	for (size_t i = 0; i < all->number && !search->failed; i++) {
+		const struct mapping *mapping = &all->mapping[i];
+
+		if (mapping->taken || (mapping->segment && mapping->ipc == all->ipc) || !find_mapping(search, mapping))
+			continue;
+		struct place *place = &search->place[search->places - 1];
+		take_processes(all, place, pid + used);
+		used += place->pids;
+	}
+	if (search->places > 1)
+		qsort(search->place, search->places, sizeof(*search->place), by_owner);
+	return !search->failed;
+}
+
+/* ---- reading ---- */
+
+static bool has_process(const struct place *place, pid_t pid)
+{
+	for (size_t i = 0; i < place->pids; i++)
+		if (place->pid[i] == pid)
+			return true;
+	return false;
+}
+
+static bool note_unread(struct tables *tables, const struct place *place, const char *why)
+{
+	struct unread *larger = realloc(tables->unread, (tables->unreads + 1) * sizeof(*larger));
+
+	if (larger == NULL)
+		return false;
+	tables->unread = larger;
+	struct unread *unread = &larger[tables->unreads++];
+	unread->place = *place;
+	snprintf(unread->why, sizeof(unread->why), "%s", why);
+	return true;
+}
+
+/* One view more, of this place. The room for the settings' rules, which is large, is not touched. */
+static struct table_view *next_view(struct tables *tables, const struct place *place)
+{
+	struct table_view *larger = realloc(tables->view, ((size_t)tables->number + 1) * sizeof(*larger));
+
+	if (larger == NULL)
+		return NULL;
+	tables->view = larger;
+	struct table_view *view = &larger[tables->number];
+	memset(view, 0, offsetof(struct table_view, settings));
+	memset(&view->start, 0, sizeof(*view) - offsetof(struct table_view, start));
+	settings_default(&view->settings);
+	view->place = *place;
+	view->covered = -1;
+	return view;
+}
+
+static bool read_all(struct search *search, const struct wanted *wanted)
+{
+	struct wanted by_name = *wanted;
+	uint64_t left = (uint64_t)ALL_MS * 1000;
+	pid_t process = process_of(wanted->which);
+
+	if (process != 0)
+		by_name.which = NULL;
+	for (size_t i = 0; i < search->places; i++) {
+		const struct place *place = &search->place[i];
+		uint64_t used = 0;
+		char why[160] = "there was no time left for it; name it, to have it read alone";
+		enum read_how how = READ_FAILED;
+
+		if (process != 0 && !has_process(place, process))
+			continue;
+		struct table_view *view = next_view(search->tables, place);
+		if (view == NULL)
+			return false;
+		unsigned most = (unsigned)(left / 2000);
+		if (most >= LEAST_MS)
+			how = reader_read(view, &by_name, most, &used, why, sizeof(why));
+		left -= used < left ? used : left;
+		if (how == READ_DONE)
+			search->tables->number++;
+		else if (how == READ_FAILED && !note_unread(search->tables, place, why))
+			return false;
+	}
+	return true;
+}
+
+/* ---- which are meant ---- */
+
+/* How well a table fits what was said, from 1; 0: not. NAME@USER says more than a name that happens to be that text. */
+static int fitness(const struct table_view *view, const char *which)
+{
+	size_t length = strlen(view->name);
+	char owner[USER_TEXT];
+
+	if (strncmp(view->name, which, length) != 0)
+		return 0;
+	if (which[length] == '@') {
+		user_text(owner, view->place.owner);
+		return strcmp(owner, which + length + 1) == 0 ? 4 : 0;
+	}
+	if (which[length] != '\0')
+		return 0;
+	return view->place.owner == geteuid() ? 3 : view->place.owner == 0 ? 2 : 1;
+}
+
+static void leave_out(struct tables *tables, int which)
+{
+	facts_free(&tables->view[which]);
+	for (int i = which + 1; i < tables->number; i++)
+		memcpy(&tables->view[i - 1], &tables->view[i], sizeof(tables->view[i]));
+	tables->number--;
+}
+
+/* From the end, where strangers' tables are: so hardly any view is moved. */
+static void keep_meant(struct tables *tables, const char *which)
+{
+	int best = 0;
+
+	if (which == NULL || process_of(which) != 0)
+		return;
+	for (int i = 0; i < tables->number; i++)
+		best = fitness(&tables->view[i], which) > best ? fitness(&tables->view[i], which) : best;
+	for (int i = tables->number; i-- > 0;)
+		if (best == 0 || fitness(&tables->view[i], which) < best)
+			leave_out(tables, i);
+}
+
+static void find_twins(struct tables *tables)
+{
+	struct table_view *views = tables->view;
+
+	for (int i = 0; i < tables->number; i++)
+		for (int j = 0; j < i; j++)
+			if (strcmp(views[i].name, views[j].name) == 0)
+				views[i].twin = views[j].twin = true;
+}
+
+bool tables_read(struct tables *tables, const struct wanted *wanted)
+{
+	struct search search = {.tables = tables};
+
+	*tables = (struct tables){0};
+	bool good = find_all(&search) && read_all(&search, wanted);
+	free(search.place);
+	if (good) {
+		keep_meant(tables, wanted->which);
+		find_twins(tables);
+		return true;
+	}
+	fprintf(stderr, "connlimit: out of memory\n");
+	tables_free(tables);
+	return false;
+}
+
+void tables_free(struct tables *tables)
+{
+	for (int i = 0; i < tables->number; i++)
+		facts_free(&tables->view[i]);
+	processes_free(&tables->processes);
+	free(tables->view);
+	free(tables->unread);
+	free(tables->pid);
+	*tables = (struct tables){0};
+}
+
+/* ---- what is said where there are none ---- */
+
+static void say_hidden(const struct tables *tables)
+{
+	char owner[USER_TEXT];
+
+	if (tables->hidden == 0)
+		return;
+	user_text(owner, tables->hidden_owner);
+	fprintf(stderr, "connlimit: %u table%s of other users (%s) may be read only by them and by root\n", tables->hidden,
+		tables->hidden == 1 ? "" : "s", owner);
+}
+
+int tables_say_unread(const struct tables *tables, const char *which)
+{
+	static const char *const kinds[] = {"segment", "anonymous memory", "segment of another IPC namespace,"};
+
+	for (size_t i = 0; i < tables->unreads; i++) {
+		const struct unread *unread = &tables->unread[i];
+		char owner[USER_TEXT];
+
+		user_text(owner, unread->place.owner);
+		fprintf(stderr, "connlimit: a table of %s (%s %llu) is not readable: %s\n",
+			unread->place.owner != NO_USER ? owner : "an unknown user", kinds[unread->place.memory],
+			(unsigned long long)unread->place.id, unread->why);
+	}
+	if (which == NULL && tables->hidden > 0)
+		fprintf(stderr, "connlimit: %u table%s of other users not shown: only they and root may read %s\n",
+			tables->hidden, tables->hidden == 1 ? "" : "s", tables->hidden == 1 ? "it" : "them");
+	return tables->number == 0 && tables->hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_DONE;
 }
 
 int tables_none(const char *which)
 {
-	struct names names = {""};
-	uid_t owner = 0;
-	unsigned hidden = tables_hidden(&owner);
+	struct tables tables;
 
-	tables_visit(NULL, add_name, &names);
+	if (!tables_read(&tables, &(struct wanted){.which = NULL}))
+		return STATUS_FAILED;
 	if (process_of(which) != 0)
 		fprintf(stderr,
 			"connlimit: process %s has no table: it is not under connlimit, does not exist, or may be read only by "
@@ -187,61 +383,47 @@ int tables_none(const char *which)
 		fprintf(stderr, "connlimit: there is no table '%s'", which);
 	else
 		fprintf(stderr, "connlimit: no daemon runs under connlimit");
-	if (names.text[0] != '\0')
-		fprintf(stderr, "; there are:%s", names.text);
-	if (hidden > 0) {
-		const struct passwd *user = getpwuid(owner);
+	for (int i = 0; i < tables.number; i++)
+		fprintf(stderr, "%s %s", i == 0 ? "; there are:" : "", tables.view[i].name);
+	fputc('\n', stderr);
+	say_hidden(&tables);
+	int status = tables.hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_FAILED;
+	tables_free(&tables);
+	return status;
+}
 
-		fprintf(stderr, "\nconnlimit: %u table%s of other users (%s) may be read only by them and by root", hidden,
-			hidden == 1 ? "" : "s", user != NULL ? user->pw_name : "?");
+void table_text(char text[QUALIFIED_TEXT], const struct table_view *view)
+{
+	char owner[USER_TEXT];
+
+	user_text(owner, view->place.owner);
+	snprintf(text, QUALIFIED_TEXT, "%s@%s", view->name, owner);
+}
+
+int tables_choose(struct tables *tables, const char *which, bool all)
+{
+	char text[QUALIFIED_TEXT];
+
+	if (!tables_read(tables, &(struct wanted){.which = which, .start = true}))
+		return STATUS_FAILED;
+	/* Without a name, other users' tables are not in the way of the one that is ours, or root's. */
+	for (int i = tables->number; which == NULL && !all && i-- > 1;)
+		if (tables->view[i].place.owner != tables->view[0].place.owner)
+			leave_out(tables, i);
+	if (tables->number == 0)
+		return tables_none(which);
+	if (tables->number == 1 || all)
+		return 0;
+	if (which == NULL)
+		fprintf(stderr, "connlimit: there are several tables, say which, or --all:");
+	else
+		fprintf(
+		    stderr,
+		    "connlimit: several tables are called '%s'; name one as NAME@USER, or by a process of its daemon:", which);
+	for (int i = 0; i < tables->number; i++) {
+		table_text(text, &tables->view[i]);
+		fprintf(stderr, " %s", which != NULL ? text : tables->view[i].name);
 	}
 	fputc('\n', stderr);
-	return hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_FAILED;
-}
-
-struct change {
-	int (*visit)(struct found *found, void *with);
-	void *with;
-	struct names names;
-	unsigned number;
-	int status;
-};
-
-static void count(struct found *found, void *with)
-{
-	struct change *change = with;
-
-	add_name(found, &change->names);
-	change->number++;
-}
-
-static void change_one(struct found *found, void *with)
-{
-	struct change *change = with;
-
-	/* One that has come since they were counted was not meant. */
-	if (change->number == 0)
-		return;
-	change->number--;
-	int status = change->visit(found, change->with);
-	change->status = status > change->status ? status : change->status;
-}
-
-int tables_change(const char *which, bool all, int (*visit)(struct found *found, void *with), void *with)
-{
-	struct change change = {.visit = visit, .with = with};
-
-	tables_visit(which, count, &change);
-	if (change.number == 0)
-		return tables_none(which);
-	if (change.number > 1 && which != NULL) {
-		fprintf(stderr, "connlimit: several tables are called '%s'; name one by a process of its daemon\n", which);
-		return STATUS_USAGE;
-	}
-	if (change.number > 1 && !all) {
-		fprintf(stderr, "connlimit: there are several tables, say which, or --all:%s\n", change.names.text);
-		return STATUS_USAGE;
-	}
-	tables_visit(which, change_one, &change);
-	return change.status;
+	return STATUS_USAGE;
 }

@@ -1,42 +1,71 @@
-/* Finding the tables that an operator means. */
+/* Finding the tables that an operator means, and reading them.
+ *
+ * Any process of a daemon may write anything into its table, and any user may make one. So a table is what the kernel says is
+ * shared memory of its own (processes.h), it belongs to whom the kernel says made it, and it is read by a child that has
+ * nothing to lose (reader.h). One that cannot be read costs its own line. */
 #ifndef CONNLIMIT_COMMAND_TABLES_H
 #define CONNLIMIT_COMMAND_TABLES_H
 
-#include "table/table.h"
+#include "command/processes.h"
+#include "command/view.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Where a table lies. Only a segment of our own IPC namespace is found by name; what else processes have mapped is reached
- * through them, which takes privileges. */
-enum memory { MEMORY_SEGMENT, MEMORY_ANONYMOUS, MEMORY_ELSEWHERE /* a segment of another IPC namespace */ };
-
-struct found {
-	struct table table;
-	char name[TABLE_NAME_MOST + 1]; /* printable */
-	enum memory memory;
-	const pid_t *pid; /* the processes that have it mapped, as far as we may see them */
-	size_t pids;
-	unsigned long processes; /* how many there are */
+/* What is wanted of the tables. */
+struct wanted {
+	const char *which; /* NULL for all; a process's number, a name, or NAME@USER */
+	bool clients;
+	bool records;
+	bool start;		       /* what the daemon was started with */
+	const struct network *network; /* of the records only those of this network */
 };
 
-/* Opens every table, or those called `which`, or the one that process `which` (a number) has mapped, and calls `visit` for each
- * with what it found, which is gone after that. Returns how many. */
-unsigned tables_visit(const char *which, void (*visit)(struct found *found, void *with), void *with);
+/* A table that is there and was not read. */
+struct unread {
+	struct place place;
+	char why[160];
+};
 
-/* For what changes something, and so acts on the table that is named, or the only one, or with `all` on every one: as
- * tables_visit, but nothing is visited unless that can be told. Returns 0, or the exit status, which was said on standard
- * error; `visit` returns its own, of which the highest is returned. */
-int tables_change(const char *which, bool all, int (*visit)(struct found *found, void *with), void *with);
+struct tables {
+	struct table_view *view;
+	int number;
+	struct unread *unread;
+	size_t unreads;
+	unsigned hidden; /* of other users, which this one may not read */
+	uid_t hidden_owner;
+	struct processes processes; /* places point to their mappings */
+	pid_t *pid;
+};
+
+/* Reads the tables. Of several that have the name those of the caller are meant, else those of root, else all: so nobody's
+ * table stands in the way of theirs. A number is always a process. False without memory, which was said on standard error. To
+ * be freed with tables_free. */
+bool tables_read(struct tables *tables, const struct wanted *wanted);
+void tables_free(struct tables *tables);
+
+/* Says on standard error which tables were not read, and where all were asked for, that there are others which this user may
+ * not read. Returns STATUS_NOT_PERMITTED if there is nothing but these, else STATUS_DONE. */
+int tables_say_unread(const struct tables *tables, const char *which);
 
 /* Says on standard error that there is no table `which`, and why that may be: which there are, and which we may not read.
  * Returns the exit status for it. */
 int tables_none(const char *which);
 
-/* How many tables there are that this user may not read, and whose the first of them is. */
-unsigned tables_hidden(uid_t *owner);
+/* "root", or the number of a user without a name. */
+#define NO_USER ((uid_t)-1)
+enum { USER_TEXT = 40 };
+void user_text(char text[USER_TEXT], uid_t user);
 
-/* Text from shared memory, fit to be printed: printable ASCII, whatever a process of the daemon wrote there. */
-void tables_printable(char *text, const char *from, size_t size);
+/* ---- to change something ---- */
+
+/* Reads, for what changes something, the table that is named, or the only one there is (of ours, or else of root's, where there
+ * are such), or with `all` every one. Returns 0, or the exit status if that is none or cannot be told, which was said on
+ * standard error. To be freed with tables_free in any case. */
+int tables_choose(struct tables *tables, const char *which, bool all);
+
+/* NAME@USER, by which tables_read finds that one again. */
+enum { QUALIFIED_TEXT = TABLE_NAME_MOST + 1 + USER_TEXT };
+void table_text(char text[QUALIFIED_TEXT], const struct table_view *view);
 
 #endif

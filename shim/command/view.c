@@ -2,27 +2,162 @@
 
 #include "command/coverage.h"
 #include "command/sockets.h"
+#include "command/tables.h"
 
-#include "decisions/check.h"
+#include "kernel/kernel.h"
+#include "values/alive.h"
 #include "values/clock.h"
-#include "table/records.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-struct gathering {
-	struct table_view *views;
-	int number;
-	struct sockets sockets;
-	bool sockets_known;
-	bool failed;
-};
+/* What a comparison may take, whatever the tables say: questions one by one (1.6 us each), looks at processes (20 us), and time
+ * until coverage is left unknown. */
+enum { QUESTIONS = 1 << 16, LOOKS = 1 << 13, COVERAGE_MS = 500 };
 
-static int64_t seconds_since(uint64_t then, uint64_t now)
+/* ---- which records stand ----
+ *
+ * The kernel lists all plain TCP connections of this network namespace, whatever their listener is bound to. Others are asked
+ * about, and those that cannot be found from here stand as they are. */
+
+static bool is_listed(const struct connection *connection, const struct asking *asking)
 {
-	return then == 0 || then > now ? -1 : (int64_t)((now - then) / 1000);
+	return !connection_is_unix(connection) && connection->mptcp == 0 && asking_reaches(asking, connection);
 }
+
+/* Marks the records that the kernel's list has not, of those that are marked already, or of all. Returns how many are. */
+static size_t mark_gone(struct table_view *view, const struct socket_index *index, const struct asking *asking, bool all)
+{
+	size_t gone = 0;
+
+	for (size_t i = 0; i < view->records; i++) {
+		struct record_view *record = &view->record[i];
+
+		if (!is_listed(&record->connection, asking) || (!all && !record->gone))
+			continue;
+		const struct socket_facts *found = sockets_find(index, &record->connection);
+		record->gone = found == NULL;
+		gone += found == NULL;
+		if (found != NULL)
+			record->connection.local.address = found->connection.local.address;
+	}
+	return gone;
+}
+
+/* Gone is believed where the kernel shows another socket at the same port of ours: so it is one that knows such connections. */
+static void believe(struct table_view *view, const struct sockets *sockets, const struct asking *asking)
+{
+	unsigned char shown[65536 / 8] = {0};
+
+	for (size_t i = 0; i < sockets->listeners; i++) {
+		uint16_t port = sockets->listener[i].connection.local.port;
+		shown[port / 8] |= (unsigned char)(1U << port % 8);
+	}
+	for (size_t i = 0; i < sockets->opens; i++) {
+		uint16_t port = sockets->open[i].connection.local.port;
+		shown[port / 8] |= (unsigned char)(1U << port % 8);
+	}
+	for (size_t i = 0; i < view->records; i++) {
+		uint16_t port = view->record[i].connection.local.port;
+		if (is_listed(&view->record[i].connection, asking) && (shown[port / 8] & 1U << port % 8) == 0)
+			view->record[i].gone = false;
+	}
+}
+
+/* What a process is known to hold counts, whatever has become of the connection: the daemon is at work for the client. Whether
+ * it lives can be seen in its own pid namespace only. */
+static void keep_held(struct table_view *view, uint64_t pids, size_t *left)
+{
+	struct process_seen seen = {0};
+
+	for (size_t i = 0; i < view->records; i++) {
+		struct record_view *record = &view->record[i];
+
+		if (!record->gone || record->holder == 0 || connection_is_unix(&record->connection))
+			continue;
+		/* Looking takes time, and the table says at whom. */
+		if (*left > 0 && seen.pid != record->holder)
+			(*left)--;
+		record->gone = view->pids == pids && *left > 0 && !process_holds_seen(&seen, record->holder, record->since);
+	}
+}
+
+/* Local users' connections and MPTCP's are asked about one by one. */
+static void ask_others(struct table_view *view, struct asking *asking, size_t *left)
+{
+	struct question question[QUESTIONS_MOST];
+	size_t asked[QUESTIONS_MOST];
+	size_t i = 0;
+
+	while (i<view->records && * left> 0) {
+		size_t number = 0;
+
+		for (; i < view->records && number<QUESTIONS_MOST && * left> 0; i++) {
+			const struct connection *connection = &view->record[i].connection;
+			if (!connection_is_unix(connection) && (connection->mptcp == 0 || !asking_reaches(asking, connection)))
+				continue;
+			question[number] = (struct question){.connection = *connection};
+			asked[number++] = i;
+			(*left)--;
+		}
+		if (number == 0 || !kernel_ask(asking, question, number))
+			return;
+		for (size_t n = 0; n < number; n++)
+			view->record[asked[n]].gone = connection_is_unix(&question[n].connection)
+							  ? answer_is_gone(question[n].answer)
+							  : question[n].answer == ANSWER_REMAINS;
+	}
+}
+
+/* What the first list has not may have come since; what the second has not either is gone. */
+static void compare_again(struct table_view *views, int number, const struct asking *asking)
+{
+	struct sockets sockets;
+	struct socket_index now;
+	bool known = sockets_read(&sockets) && sockets_index(&now, &sockets);
+
+	for (int i = 0; i < number; i++) {
+		if (views[i].compared != COMPARED)
+			continue;
+		if (known) {
+			mark_gone(&views[i], &now, asking, false);
+			believe(&views[i], &sockets, asking);
+			continue;
+		}
+		views[i].compared = NOT_ANSWERED;
+		for (size_t r = 0; r < views[i].records; r++)
+			views[i].record[r].gone = false;
+	}
+	if (known)
+		sockets_index_free(&now);
+	sockets_free(&sockets);
+}
+
+static void compare_records(struct table_view *views, int number, const struct socket_index *before)
+{
+	struct asking asking = {0};
+	size_t gone = 0;
+	size_t questions = QUESTIONS;
+	size_t looks = LOOKS;
+	struct stat own;
+	uint64_t pids = stat("/proc/self/ns/pid", &own) == 0 ? own.st_ino : 0;
+
+	kernel_begin(&asking);
+	for (int i = 0; i < number; i++) {
+		if (views[i].compared != COMPARED)
+			continue;
+		gone += mark_gone(&views[i], before, &asking, true);
+		ask_others(&views[i], &asking, &questions);
+	}
+	if (gone > 0)
+		compare_again(views, number, &asking);
+	for (int i = 0; i < number; i++)
+		keep_held(&views[i], pids, &looks);
+	kernel_end(&asking);
+}
+
+/* ---- what follows for the clients ---- */
 
 /* Most connections first, then most refusals, then by address. */
 static int by_weight(const void *left, const void *right)
@@ -37,192 +172,88 @@ static int by_weight(const void *left, const void *right)
 	return memcmp(&a->network.address, &b->network.address, sizeof(a->network.address));
 }
 
-static bool find_clients(const struct table *table, struct table_view *view)
+/* A client's count is the number of its records that stand, whatever the table's own word for it. */
+static void count_clients(struct table_view *view)
 {
-	size_t room = 0;
+	size_t kept = 0;
 
-	for (uint32_t entry = 0; entry < table->entries; entry++) {
-		struct client_view client = {0};
+	for (size_t i = 0; i < view->clients; i++)
+		view->client[i].facts.open = view->client[i].oldest = 0;
+	for (size_t i = 0; i < view->records; i++) {
+		const struct record_view *record = &view->record[i];
 
-		if (!table_client(table, entry, &client.facts))
+		if (record->gone || record->client == NO_CLIENT)
 			continue;
-		client.remote = view->fleet_current ? atomic_load(&table->entry[entry].remote) : 0;
-		if (client.facts.open == 0 && client.facts.refused == 0 && client.facts.observed == 0 && client.remote == 0)
-			continue;
-		if (view->clients == room) {
-			size_t more = room != 0 ? room * 2 : 64;
-			struct client_view *larger = realloc(view->client, more * sizeof(*larger));
-			if (larger == NULL)
-				return false;
-			view->client = larger;
-			room = more;
-		}
-		view->client[view->clients++] = client;
+		struct client_view *client = &view->client[record->client];
+		client->facts.open++;
+		client->oldest = record->age > client->oldest ? record->age : client->oldest;
 	}
-	return true;
-}
+	for (size_t i = 0; i < view->records; i++)
+		view->record[i].client = NO_CLIENT; /* the places change now */
+	for (size_t i = 0; i < view->clients; i++) {
+		const struct client_view *client = &view->client[i];
+		const struct client_facts *facts = &client->facts;
 
-/* For each client the limit that a further connection would meet, and the age of the oldest, in one pass over the connections.
- * The port is that of a connection that the client has, or if it has none, that another has: a limit by port can be shown only
- * for one. Where there is no connection at all, the limit stays that applied last, unless there are no rules. */
-static bool look_closer(const struct table *table, struct table_view *view)
-{
-	uint32_t *client_of = calloc(table->entries, sizeof(*client_of)); /* number + 1 in view->client */
-	uint16_t *port = calloc(view->clients + 1, sizeof(*port));
-	uint32_t extent = record_extent(table);
-	uint16_t any_port = view->settings.rules == 0 ? 1 : 0;
-	bool room = client_of != NULL && port != NULL;
-
-	for (size_t i = 0; i < view->clients && room; i++)
-		client_of[view->client[i].facts.entry] = (uint32_t)i + 1;
-	for (uint32_t slot = 0; slot < extent && room; slot++) {
-		uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
-		struct connection found;
-		uint64_t state;
-
-		if (owner == 0 || owner > table->entries || client_of[owner - 1] == 0 ||
-		    !record_read(table, slot, &state, &found))
+		if (facts->open == 0 && facts->refused == 0 && facts->observed == 0 && client->remote == 0)
 			continue;
-		size_t i = client_of[owner - 1] - 1;
-		uint32_t age = (clock_since() - table->record[slot].since) / 100;
-		if (age > view->client[i].oldest && age < (1U << 30))
-			view->client[i].oldest = age;
-		port[i] = found.local.port;
-		if (found.local.port != 0)
-			any_port = found.local.port;
-	}
-	for (size_t i = 0; i < view->clients && room; i++) {
-		struct client_facts *facts = &view->client[i].facts;
-		struct connection further = {.peer.address = facts->network.address,
-					     .local.port = port[i] != 0 ? port[i] : any_port};
-		struct limits limits;
-
-		if (facts->network.prefix == NETWORK_UID)
-			facts->limit = view->settings.per_uid;
-		else if (further.local.port != 0)
-			facts->limit = limits_apply(table, &limits, &further).limit;
 		view->open += facts->open;
-		view->remote += view->client[i].remote;
+		view->remote += client->remote;
 		view->at_limit += facts->open > 0 && facts->limit != LIMIT_NONE && facts->open >= facts->limit;
+		view->client[kept++] = *client;
 	}
-	free(client_of);
-	free(port);
-	return room;
+	view->clients = kept;
+	if (kept > 0)
+		qsort(view->client, kept, sizeof(*view->client), by_weight);
 }
 
-static void gather_counters(const struct table_header *header, struct table_view *view)
+/* Another network namespace's connections are unknown to ours: there the counts are shown as they are. */
+static void choose_comparison(struct table_view *views, int number, bool answered)
 {
-	view->refused = atomic_load(&header->refused);
-	for (unsigned reason = 0; reason < REASONS; reason++)
-		view->refused_for[reason] = atomic_load(&header->refused_for[reason]);
-	for (unsigned way = 0; way < ASKED_WAYS; way++)
-		view->asked[way] = atomic_load(&header->asked[way]);
-	view->observed = atomic_load(&header->observed);
-	view->uncounted = atomic_load(&header->uncounted);
-	view->unverified = atomic_load(&header->unverified);
-	view->checks = atomic_load(&header->checks);
-	view->check_us = atomic_load(&header->check_us);
-	view->check_gone = atomic_load(&header->check_gone);
-	view->repaired = atomic_load(&header->repaired);
-}
+	uint64_t network = network_namespace();
 
-static void gather_times(const struct table_header *header, struct table_view *view, uint64_t now)
-{
-	int64_t uptime = seconds_since(atomic_load(&header->born), now);
-	uint64_t failed = atomic_load(&header->failed);
-
-	view->uptime = uptime > 0 ? (uint64_t)uptime : 0;
-	view->published = seconds_since(atomic_load(&header->reloaded), now);
-	view->publications = atomic_load(&header->current) >> 2;
-	view->failed = failed >= atomic_load(&header->reloaded) ? seconds_since(failed, now) : -1;
-	view->heard = seconds_since(atomic_load(&header->remote_heard), now);
-	uint64_t until = atomic_load(&header->remote_until);
-	uint64_t heard = atomic_load(&header->remote_heard);
-	view->fleet_current = until > now;
-	view->lease = until > heard ? until - heard : 0;
-	view->sidecar = atomic_load(&header->remote_sidecar);
-	view->fleet_mended = atomic_load(&header->remote_mended);
-	view->fleet_evicting = atomic_load(&header->remote_evicting) != 0;
-}
-
-static enum compared compare(struct table *table)
-{
-	/* Another network namespace's connections are unknown to ours: there the counts are shown as they are. */
-	if (network_namespace() != atomic_load(&table->header->network))
-		return NOT_OTHER_NAMESPACE;
-	return check_all(table) < 0 ? NOT_ANSWERED : COMPARED;
-}
-
-static void gather_one(struct gathering *gathering, struct found *found, struct table_view *view)
-{
-	struct table *table = &found->table;
-	const struct table_header *header = table->header;
-	uint64_t now = clock_ms();
-
-	view->compared = compare(table);
-	memcpy(view->name, found->name, sizeof(view->name));
-	tables_printable(view->program, header->program, sizeof(view->program));
-	tables_printable(view->failure, header->failure, sizeof(view->failure));
-	view->memory = found->memory;
-	view->maker = atomic_load(&header->maker);
-	view->processes = found->processes;
-	view->capacity = table->capacity;
-	settings_default(&view->settings);
-	limits_copy(table, &view->settings);
-	gather_times(header, view, now);
-	gather_counters(header, view);
-	if (!find_clients(table, view) || !look_closer(table, view))
-		gathering->failed = true;
-	if (view->clients > 0)
-		qsort(view->client, view->clients, sizeof(*view->client), by_weight);
-	view->covered = -1;
-	if (view->compared == COMPARED && gathering->sockets_known)
-		coverage_of(found, &gathering->sockets, &view->covered, &view->in_kernel);
-}
-
-static void visit(struct found *found, void *with)
-{
-	struct gathering *gathering = with;
-	struct table_view *more = realloc(gathering->views, (size_t)(gathering->number + 1) * sizeof(*more));
-
-	if (more == NULL) {
-		gathering->failed = true;
-		return;
-	}
-	gathering->views = more;
-	memset(&more[gathering->number], 0, sizeof(*more));
-	gather_one(gathering, found, &more[gathering->number++]);
-}
-
-static void find_twins(struct table_view *views, int number)
-{
 	for (int i = 0; i < number; i++)
-		for (int j = 0; j < i; j++)
-			if (strcmp(views[i].name, views[j].name) == 0 && strcmp(views[i].program, views[j].program) == 0)
-				views[i].twin = views[j].twin = true;
+		views[i].compared = views[i].network != network ? NOT_OTHER_NAMESPACE : answered ? COMPARED : NOT_ANSWERED;
 }
 
-int views_gather(struct table_view **views, const char *which)
+bool views_gather(struct tables *tables, const char *which)
 {
-	struct gathering gathering = {.number = 0};
+	const struct wanted wanted = {.which = which, .clients = true, .records = true};
+	struct sockets sockets;
+	struct socket_index index;
 
 	table_remove_abandoned();
-	gathering.sockets_known = sockets_read(&gathering.sockets);
-	tables_visit(which, visit, &gathering);
-	sockets_free(&gathering.sockets);
-	*views = gathering.views;
-	find_twins(gathering.views, gathering.number);
-	if (!gathering.failed)
-		return gathering.number;
-	fprintf(stderr, "connlimit: out of memory\n");
-	views_free(gathering.views, gathering.number);
-	*views = NULL;
-	return -1;
+	bool known = sockets_read(&sockets);
+	bool indexed = known && sockets_index(&index, &sockets);
+	if (tables_read(tables, &wanted)) {
+		uint64_t until = clock_us() + (uint64_t)COVERAGE_MS * 1000;
+		choose_comparison(tables->view, tables->number, indexed);
+		if (indexed)
+			compare_records(tables->view, tables->number, &index);
+		for (int i = 0; i < tables->number; i++) {
+			struct table_view *view = &tables->view[i];
+			if (view->compared == COMPARED && clock_us() < until)
+				coverage_of(view, &sockets, &view->covered, &view->in_kernel);
+			count_clients(view);
+		}
+	}
+	if (indexed)
+		sockets_index_free(&index);
+	sockets_free(&sockets);
+	return tables->number >= 0;
 }
 
-void views_free(struct table_view *views, int number)
+bool views_find_records(struct tables *tables, const struct wanted *wanted)
 {
-	for (int i = 0; i < number; i++)
-		free(views[i].client);
-	free(views);
+	struct sockets sockets;
+	struct socket_index index;
+	bool indexed = sockets_read(&sockets) && sockets_index(&index, &sockets);
+	bool read = tables_read(tables, wanted);
+
+	choose_comparison(tables->view, read ? tables->number : 0, indexed);
+	if (indexed && read)
+		compare_records(tables->view, tables->number, &index);
+	if (indexed)
+		sockets_index_free(&index);
+	sockets_free(&sockets);
+	return read;
 }

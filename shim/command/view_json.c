@@ -113,9 +113,29 @@ static json_t *degraded_array(const struct table_view *view)
 	return array;
 }
 
+static json_t *user_or_null(uid_t user)
+{
+	char text[USER_TEXT];
+
+	user_text(text, user);
+	return user != NO_USER ? json_string(text) : json_null();
+}
+
+static const char *memory_name(enum memory memory)
+{
+	static const char *const names[] = {"segment", "anonymous", "elsewhere"};
+
+	return names[memory];
+}
+
+static json_t *unread_object(const struct unread *unread)
+{
+	return json_pack("{s:o, s:s, s:I, s:s}", "user", user_or_null(unread->place.owner), "memory",
+			 memory_name(unread->place.memory), "id", (json_int_t)unread->place.id, "says", unread->why);
+}
+
 static json_t *table_object(const struct table_view *view)
 {
-	static const char *const memories[] = {"segment", "anonymous", "elsewhere"};
 	json_t *clients = json_array();
 	json_t *reasons = json_object();
 
@@ -123,11 +143,12 @@ static json_t *table_object(const struct table_view *view)
 		json_array_append_new(clients, client_object(view, &view->client[i]));
 	for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++)
 		json_object_set_new(reasons, view_reason(reason), json_integer((json_int_t)view->refused_for[reason]));
-	json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "name", view->name, "program",
-				   view->program, "pid", (json_int_t)view->maker, "processes", (json_int_t)view->processes,
-				   "uptime_seconds", (json_int_t)view->uptime, "checked", (int)(view->compared == COMPARED),
-				   "open", (json_int_t)view->open, "capacity", (json_int_t)view->capacity, "refused",
-				   (json_int_t)view->refused, "observed", (json_int_t)view->observed);
+	json_t *object = json_pack(
+	    "{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "name", view->name, "program", view->program, "pid",
+	    (json_int_t)view->maker, "processes", (json_int_t)view->place.processes, "uptime_seconds", (json_int_t)view->uptime,
+	    "checked", (int)(view->compared == COMPARED), "open", (json_int_t)view->open, "capacity",
+	    (json_int_t)view->capacity, "refused", (json_int_t)view->refused, "observed", (json_int_t)view->observed);
+	json_object_set_new(object, "user", user_or_null(view->place.owner));
 	json_object_set_new(object, "refused_for", reasons);
 	json_object_set_new(object, "uncounted", json_integer((json_int_t)view->uncounted));
 	json_object_set_new(object, "unverified", json_integer((json_int_t)view->unverified));
@@ -150,7 +171,7 @@ static json_t *table_object(const struct table_view *view)
 	json_object_set_new(object, "fleet_lease_ms", view->heard >= 0 ? json_integer((json_int_t)view->lease) : json_null());
 	json_object_set_new(object, "fleet_sidecar",
 			    view->sidecar != 0 ? json_integer((json_int_t)view->sidecar) : json_null());
-	json_object_set_new(object, "memory", json_string(memories[view->memory]));
+	json_object_set_new(object, "memory", json_string(memory_name(view->place.memory)));
 	json_object_set_new(object, "mode", json_string(view_mode(view->settings.mode)));
 	json_object_set_new(object, "at_limit", json_integer((json_int_t)view->at_limit));
 	json_object_set_new(object, "degraded", degraded_array(view));
@@ -159,11 +180,16 @@ static json_t *table_object(const struct table_view *view)
 	return object;
 }
 
-void view_print_json(const struct table_view *views, int number, enum json how)
+void view_print_json(const struct tables *all, enum json how)
 {
 	json_t *tables = json_array();
+	json_t *unread = json_array();
 
-	for (int i = 0; i < number; i++)
-		json_array_append_new(tables, table_object(&views[i]));
-	json_print(json_pack("{s:i, s:o}", "version", 1, "tables", tables), how);
+	for (int i = 0; i < all->number; i++)
+		json_array_append_new(tables, table_object(&all->view[i]));
+	for (size_t i = 0; i < all->unreads; i++)
+		json_array_append_new(unread, unread_object(&all->unread[i]));
+	json_print(json_pack("{s:i, s:o, s:o, s:I}", "version", 1, "tables", tables, "not_readable", unread, "not_shown",
+			     (json_int_t)all->hidden),
+		   how);
 }

@@ -62,7 +62,7 @@ void view_limit(char text[LIMIT_TEXT], uint32_t limit)
 bool view_degraded(const struct table_view *view, enum degraded what)
 {
 	switch (what) {
-	case DEGRADED_ANONYMOUS: return view->memory == MEMORY_ANONYMOUS;
+	case DEGRADED_ANONYMOUS: return view->place.memory == MEMORY_ANONYMOUS;
 	case DEGRADED_PROC: return view->asked[KERNEL_PROC] != 0;
 	case DEGRADED_BLIND: return view->asked[KERNEL_UNREACHABLE] != 0;
 	case DEGRADED_UNVERIFIED: return view->unverified != 0;

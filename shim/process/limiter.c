@@ -5,6 +5,7 @@
 #include "process/reload.h"
 #include "process/report.h"
 #include "process/sole.h"
+#include "process/start_page.h"
 #include "calls/signals.h"
 
 #include "values/alive.h"
@@ -12,6 +13,7 @@
 #include "values/clock.h"
 #include "values/door.h"
 #include "values/fingerprint.h"
+#include "values/text.h"
 #include "table/bridge.h"
 
 #include <errno.h>
@@ -114,6 +116,7 @@ static void hand_on(void)
 static void opened(void)
 {
 	sole_begin();
+	start_page_keep(settings.start.file);
 	atomic_store_explicit(&limiter_state, LIMITER_OPEN, memory_order_release);
 	/* What a signal does to a program that the daemon started is no business of ours. */
 	if (!settings.start.handed_on || atomic_load(&limiter_of_process.header->maker) == process_self())
@@ -149,6 +152,63 @@ void limiter_is_given(int descriptor)
 
 static void start(void);
 
+/* Too large for a small stack. */
+static struct {
+	struct settings_error error;
+	char theirs[160];
+	char own[160];
+} difference;
+
+static void say_difference(enum setting_id which, const struct settings *theirs, uint32_t maker_pid)
+{
+	struct text line = text_begin(difference.error.text, sizeof(difference.error.text));
+
+	settings_format(difference.theirs, sizeof(difference.theirs), theirs, which);
+	settings_format(difference.own, sizeof(difference.own), &settings.start, which);
+	text_add(&line, "table '");
+	text_add(&line, name);
+	text_add(&line, "' is another daemon's, pid ");
+	text_add_number(&line, maker_pid);
+	text_add(&line, ", which was started with CONNLIMIT_");
+	text_add(&line, settings_table[which].name);
+	text_add(&line, "=");
+	text_add(&line, difference.theirs);
+	text_add(&line, ", not ");
+	text_add(&line, difference.own[0] != '\0' ? difference.own : "''");
+}
+
+/* A table of this name was there. Its maker is gone: it is an earlier start's that was killed, or one whose last workers are
+ * leaving, and this start's limits take the place of theirs. Or it lives: then this is a program of the same daemon, with the
+ * same settings, or a second daemon. That must have said so with the same settings, or that it goes under whatever limits there
+ * are; what the first was given stays in force either way. */
+static void join_table(void)
+{
+	uint32_t maker_pid = 0;
+
+	if (!segment_maker_lives(&limiter_of_process.segment, &maker_pid)) {
+		regroup_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings.opening);
+		limits_keep_start(&limiter_of_process, &settings.start);
+		return;
+	}
+	/* Not yet known in the moment in which another process of ours makes the table. */
+	if (atomic_load(&limiter_of_process.header->started) != START_WRITTEN ||
+	    !limits_start(&limiter_of_process, &settings.opening))
+		return;
+	enum setting_id which = settings_difference(&settings.opening, &settings.start);
+	if (which == SETTINGS)
+		return;
+	say_difference(which, &settings.opening, maker_pid);
+	if (settings.start.join != 0) {
+		report(difference.error.text, ": its limits hold (CONNLIMIT_JOIN)", NULL);
+		return;
+	}
+	report(
+	    difference.error.text,
+	    ": give this daemon a table of its own, or the same settings, or CONNLIMIT_JOIN=yes to go under that one's limits",
+	    NULL);
+	_exit(EX_CONFIG);
+}
+
 COLD bool limiter_open_table(void)
 {
 	int state = LIMITER_UNOPENED;
@@ -176,10 +236,11 @@ COLD bool limiter_open_table(void)
 			report(error.text, ": this program's connections are under the limits of the environment only", NULL);
 	}
 	if (table_open(&limiter_of_process, name, &settings.opening, &made)) {
-		/* A table of this name was there: an earlier start's that was killed, or one whose last workers are leaving. */
-		if (!made && !settings.start.handed_on)
-			regroup_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings.opening);
-		limits_keep_start(&limiter_of_process, &settings.start);
+		/* A program that the daemon executes is under the limits that the table has. */
+		if (made)
+			limits_keep_start(&limiter_of_process, &settings.start);
+		else if (!settings.start.handed_on)
+			join_table();
 		opened();
 	} else {
 		int why = errno;

@@ -28,6 +28,7 @@ bool reload_read(struct settings *settings, struct settings_error *error)
 	if (atomic_flag_test_and_set(&reading)) {
 		static const char busy[] = "the file is being read by another thread";
 		memcpy(error->text, busy, sizeof(busy));
+		error->secret = false;
 		return false;
 	}
 	memcpy(path, settings->file, sizeof(path));
@@ -50,13 +51,13 @@ static void reload_once(void)
 
 	settings_copy(&read_settings, limiter_settings());
 	if (!reload_read(&read_settings, &error)) {
-		limits_failed(table, error.text);
+		limits_failed(table, &error);
 		report("reload failed, the old limits stand: ", error.text, NULL);
 		return;
 	}
 	/* Both were laid down when the table was made. */
 	if (limits_copy(table, &work) && !settings_may_follow(&read_settings, &work, &error)) {
-		limits_failed(table, error.text);
+		limits_failed(table, &error);
 		report("reload failed, the old limits stand: ", error.text, NULL);
 		return;
 	}

@@ -3,7 +3,15 @@
  *     hostile TABLE SEED        tries to take the segment away, then scribbles over it until it is ended
  *     hostile --foreign TABLE   as another user without the mapping: tries to attach the table
  *     hostile --first TABLE     as another user: makes the segments that a table of this name would be, before the daemon does,
- *                               until its standard input ends; then tells whether anybody wrote to them
+ *                               and gives the last one to root, until its standard input ends; then tells whether anybody
+ *                               wrote to them
+ *
+ *     hostile --giants N NAME   as another user: N sparse tables of the largest capacity, called NAME, the last page of each in
+ * use hostile --full NAME       as another user: one of 65 536 connections, every word of it in use hostile --file NAME as
+ * another user: shows a file as a table, under a path that ends as the kernel's own memory does, and cuts it off under whoever
+ * reads it, again and again
+ *
+ *                               each until its standard input ends
  *
  *     hostile --claims TABLE PEER-PORT LOCAL-PORT
  *                               makes a table in which a connection of 127.0.0.1 stands that is another daemon's, until its
@@ -13,11 +21,15 @@
 #include "scribble.h"
 
 #include <errno.h>
-
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { NOBODY = 65534 };
@@ -57,6 +69,10 @@ static int come_first(const char *name)
 			return 2;
 		strncpy(header[i]->name, name, sizeof(header[i]->name) - 1);
 		atomic_store(&header[i]->magic, i == 0 ? 0 : TABLE_MAGIC);
+		/* Whoever owns a segment may give it away, and keep it mapped: who made it is another matter. */
+		struct shmid_ds facts = {.shm_perm = {.uid = 0, .gid = 0, .mode = 0600}};
+		if (i == SEGMENTS - 1 && shmctl(id[i], IPC_SET, &facts) != 0)
+			return 2;
 	}
 	printf("ready\n");
 	fflush(stdout);
@@ -68,6 +84,95 @@ static int come_first(const char *name)
 		shmctl(id[i], IPC_RMID, NULL);
 	}
 	return 0;
+}
+
+static bool become_another(void)
+{
+	return setgid(NOBODY) == 0 && setuid(NOBODY) == 0;
+}
+
+static int wait_for_end(void)
+{
+	printf("ready\n");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+	return 0;
+}
+
+static int be_giants(int number, const char *name)
+{
+	static struct settings settings;
+
+	settings_default(&settings);
+	settings.capacity = 1 << 24;
+	settings.per_ip = 7;
+	if (!become_another())
+		return 2;
+	for (int i = 0; i < number; i++) {
+		struct table table;
+
+		if (!table_open_anonymous(&table, name, &settings))
+			return 2;
+		atomic_store(&table.header->extent, table.capacity);
+		((char *)table.segment.base)[table.segment.size - 1] = 1;
+	}
+	return wait_for_end();
+}
+
+static int be_full(const char *name)
+{
+	static struct settings settings;
+	struct table table;
+	uint64_t seed = 1;
+
+	settings_default(&settings);
+	if (!become_another() || !table_open_anonymous(&table, name, &settings))
+		return 2;
+	atomic_store(&table.header->extent, table.capacity);
+	for (uint32_t entry = 0; entry < table.entries; entry++) {
+		table.entry[entry].fingerprint = entry + 1;
+		table.entry[entry].word = 5;
+		table.notes[entry].refused = 1;
+	}
+	for (uint32_t slot = 0; slot < table.capacity; slot++) {
+		memset(&table.record[slot], (int)random_number(&seed), sizeof(table.record[slot]));
+		atomic_store(&table.owner[slot], 1 + slot % table.entries);
+	}
+	return wait_for_end();
+}
+
+static int be_file(const char *name)
+{
+	static struct settings settings;
+	size_t size = table_size(65536);
+	char directory[64];
+	char path[128];
+	struct table table;
+
+	settings_default(&settings);
+	if (!become_another() || !table_open_anonymous(&table, name, &settings))
+		return 2;
+	snprintf(directory, sizeof(directory), "/tmp/hostile%d ", (int)getpid());
+	mkdir(directory, 0755);
+	strcat(directory, "/dev");
+	mkdir(directory, 0755);
+	snprintf(path, sizeof(path), "%s/zero (deleted)", directory);
+	int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (file < 0 || ftruncate(file, (off_t)size) != 0 || write(file, table.segment.base, 1 << 20) != 1 << 20 ||
+	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) == MAP_FAILED)
+		return 2;
+	unlink(path);
+	table_leave(&table);
+	if (fork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;) {
+			if (ftruncate(file, 0) != 0 || ftruncate(file, (off_t)size) != 0)
+				_exit(1);
+			usleep(500);
+		}
+	}
+	return wait_for_end();
 }
 
 static int claim(const char *name, const char *peer_port, const char *local_port)
@@ -97,6 +202,12 @@ int main(int argc, char **argv)
 	if (argc == 5 && strcmp(argv[1], "--claims") == 0)
 		return claim(argv[2], argv[3], argv[4]);
 
+	if (argc == 4 && strcmp(argv[1], "--giants") == 0)
+		return be_giants(atoi(argv[2]), argv[3]);
+	if (argc == 3 && strcmp(argv[1], "--full") == 0)
+		return be_full(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "--file") == 0)
+		return be_file(argv[2]);
 	if (argc != 3)
 		return 2;
 	if (strcmp(argv[1], "--first") == 0)

@@ -24,6 +24,7 @@ _connlimit_value() { # NAME
 	way) _connlimit_words "preload supervise" ;;
 	refuse) _connlimit_words "reset close http text:" ;;
 	log) _connlimit_words "stderr syslog off" ;;
+	join) _connlimit_words "yes no" ;;
 	signal) _connlimit_words "HUP USR1 USR2 WINCH" ;;
 	table) _connlimit_words "$(_connlimit_tables "$program")" ;;
 	file | output | ca | cert | key | redis-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && compopt -o filenames ;;

@@ -25,6 +25,8 @@ function __connlimit_values
             printf '%s\n' reset close http text:
         case log
             printf '%s\n' stderr syslog off
+        case join
+            printf '%s\n' yes no
         case signal
             printf '%s\n' HUP USR1 USR2 WINCH
         case table

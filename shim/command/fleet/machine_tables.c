@@ -1,11 +1,11 @@
 #include "command/fleet/machine.h"
-#include "command/tables.h"
 
 #include "decisions/check.h"
 #include "table/remote.h"
 #include "table/segment.h"
 #include "values/alive.h"
 #include "values/clock.h"
+#include "values/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,7 +156,7 @@ static bool is_taken(const struct table *table)
 	bool taken = pid != 0 && pid != table->pid && process_alive(pid);
 
 	if (taken && pid != told_of) {
-		tables_printable(name, table->header->name, sizeof(name));
+		text_escape(name, sizeof(name), table->header->name, sizeof(table->header->name));
 		fprintf(stderr, "connlimit sync: table %s is left to the sidecar that has it, pid %u\n", name, pid);
 		told_of = pid;
 	}
@@ -227,7 +227,8 @@ static void join_table(struct machine *machine, int id)
 		if (is_made_by_known_user(machine, id, &joined->owner) && belongs(machine, &joined->table, &joined->limits) &&
 		    (joined->seen = calloc(joined->table.entries, sizeof(*joined->seen))) != NULL) {
 			joined->id = id;
-			tables_printable(joined->name, joined->table.header->name, sizeof(joined->name));
+			text_escape(joined->name, sizeof(joined->name), joined->table.header->name,
+				    sizeof(joined->table.header->name));
 			joined->found = true;
 			joined->unproven = true;
 			machine->joined[machine->tables++] = joined;

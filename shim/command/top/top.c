@@ -43,18 +43,16 @@ enum { LOOK_REST = 4 };
 
 static void look(struct top *top)
 {
-	struct table_view *views;
-	int number = views_gather(&views, top->which);
+	struct tables tables;
 
-	if (number < 0) {
+	if (!views_gather(&tables, top->which)) {
 		snprintf(top->message, sizeof(top->message), "out of memory: what is shown is old");
 		return;
 	}
 	/* The rows point into the views. */
-	views_free(top->views, top->number);
-	top->views = views;
-	top->number = number;
-	if (!rows_make(&top->rows, views, number, top->filter, false))
+	tables_free(&top->tables);
+	top->tables = tables;
+	if (!rows_make(&top->rows, tables.view, tables.number, top->filter, false))
 		snprintf(top->message, sizeof(top->message), "out of memory");
 	rows_sort(&top->rows, top->sort, top->reversed);
 	if (top->pane == PANE_CONNECTIONS && !top->asking) {
@@ -88,7 +86,7 @@ static void keep_in_view(struct top *top)
 
 static void arrange(struct top *top)
 {
-	rows_make(&top->rows, top->views, top->number, top->filter, true);
+	rows_make(&top->rows, top->tables.view, top->tables.number, top->filter, true);
 	rows_sort(&top->rows, top->sort, top->reversed);
 }
 
@@ -393,9 +391,9 @@ int command_top(int argc, char **argv)
 	if (status != 0)
 		return status;
 	look(&top);
-	status = top.number == 0 && top.which != NULL ? tables_none(top.which) : run(&top);
+	status = top.tables.number == 0 && top.which != NULL ? tables_none(top.which) : run(&top);
 	rows_free(&top.rows);
 	connections_free(&top.connections);
-	views_free(top.views, top.number);
+	tables_free(&top.tables);
 	return status;
 }

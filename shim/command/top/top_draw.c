@@ -58,9 +58,9 @@ bool column_is_there(const struct top *top, enum column column)
 {
 	bool there = column != COLUMN_REMOTE && column != COLUMN_OBSERVED;
 
-	for (int i = 0; i < top->number; i++)
-		there |= column == COLUMN_REMOTE     ? top->views[i].settings.cluster_per_ip != LIMIT_NONE
-			 : column == COLUMN_OBSERVED ? top->views[i].observed != 0
+	for (int i = 0; i < top->tables.number; i++)
+		there |= column == COLUMN_REMOTE     ? top->tables.view[i].settings.cluster_per_ip != LIMIT_NONE
+			 : column == COLUMN_OBSERVED ? top->tables.view[i].observed != 0
 						     : true;
 	return there;
 }
@@ -72,7 +72,7 @@ static int table_lines(const struct top *top)
 {
 	int most = LINES / 3 > 1 ? LINES / 3 : 1;
 
-	return top->number < most ? top->number : most;
+	return top->tables.number < most ? top->tables.number : most;
 }
 
 /* A sentence on what does not work, where there is room for it. */
@@ -80,14 +80,14 @@ static int warnings_of(const struct top *top, char text[][512], int most)
 {
 	int number = 0;
 
-	for (int i = 0; i < top->number; i++)
+	for (int i = 0; i < top->tables.number; i++)
 		for (enum degraded what = 0; what < DEGRADEDS && number < most; what++) {
 			char sentence[400];
 
-			if (!view_degraded(&top->views[i], what))
+			if (!view_degraded(&top->tables.view[i], what))
 				continue;
-			view_degraded_says(sentence, sizeof(sentence), &top->views[i], what);
-			snprintf(text[number++], 512, "%s: %s", top->views[i].name, sentence);
+			view_degraded_says(sentence, sizeof(sentence), &top->tables.view[i], what);
+			snprintf(text[number++], 512, "%s: %s", top->tables.view[i].name, sentence);
 		}
 	return number;
 }
@@ -123,16 +123,16 @@ static void draw_head(const struct top *top)
 	uint64_t open = 0;
 	uint64_t clients = 0;
 
-	for (int i = 0; i < top->number; i++) {
-		open += top->views[i].open;
-		clients += top->views[i].clients;
+	for (int i = 0; i < top->tables.number; i++) {
+		open += top->tables.view[i].open;
+		clients += top->tables.view[i].clients;
 	}
 	if (localtime_r(&seconds, &parts) != NULL)
 		strftime(now, sizeof(now), "%H:%M:%S", &parts);
 	snprintf(text, sizeof(text),
 		 "connlimit top  %s  %d daemon%s, %" PRIu64 " client%s, %" PRIu64 " open, %.1f refused/s  every %ld s%s", now,
-		 top->number, top->number == 1 ? "" : "s", clients, clients == 1 ? "" : "s", open, top->rows.rate, top->delay,
-		 top->paused ? "  PAUSED" : "");
+		 top->tables.number, top->tables.number == 1 ? "" : "s", clients, clients == 1 ? "" : "s", open, top->rows.rate,
+		 top->delay, top->paused ? "  PAUSED" : "");
 	grid_line(0, A_BOLD, text);
 }
 
@@ -186,13 +186,13 @@ static void draw_tables(const struct top *top)
 
 	for (int i = 0; i < table_lines(top); i++)
 		for (enum table_column column = 0; column < TABLE_COLUMNS; column++) {
-			table_cell(text, &top->views[i], column);
+			table_cell(text, &top->tables.view[i], column);
 			grid_widen(&grid, column, text);
 		}
 	grid_lay_out(&grid, COLS);
 	grid_titles(&grid, 1, A_UNDERLINE, -1);
 	for (int i = 0; i < table_lines(top); i++) {
-		const struct table_view *view = &top->views[i];
+		const struct table_view *view = &top->tables.view[i];
 		bool bad = view_degraded(view, DEGRADED_UNCOVERED) || view->failed >= 0;
 
 		attrset(bad ? colour(BAD) : view->settings.mode != MODE_ENFORCE ? colour(WARN) : A_NORMAL);
@@ -307,10 +307,10 @@ static void draw_clients(const struct top *top)
 		draw_row(&top->rows.row[top->offset + i], &grid, first + (int)i, top->offset + i == top->selected, bar);
 	if (top->rows.number == 0 && room > 0)
 		grid_line(first, colour(DIM),
-			  top->number == 0 && top->which != NULL ? "that table is gone; waiting for it"
-			  : top->number == 0			 ? "no daemon runs under connlimit; waiting for one"
-			  : top->rows.left_out > 0		 ? "no client passes the filter"
-								 : "no client is connected");
+			  top->tables.number == 0 && top->which != NULL ? "that table is gone; waiting for it"
+			  : top->tables.number == 0			? "no daemon runs under connlimit; waiting for one"
+			  : top->rows.left_out > 0			? "no client passes the filter"
+									: "no client is connected");
 }
 
 /* ---- one client's connections, and help ---- */

@@ -13,8 +13,7 @@ enum { FILTER_MOST = 40 };
 /* All that decides what is on the screen. */
 struct top {
 	const char *which; /* NULL for every table */
-	struct table_view *views;
-	int number;
+	struct tables tables;
 	struct rows rows;
 	enum pane pane;
 	enum column sort;

@@ -1,0 +1,358 @@
+#include "command/facts.h"
+
+#include "table/records.h"
+#include "values/clock.h"
+#include "values/text.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE = 4096, SECOND = 100 /* of clock_since */ };
+
+/* What is plain in a view: sent as it lies. */
+static const size_t plain_size = offsetof(struct table_view, settings);
+
+/* The settings without the room for rules that are not there. */
+static size_t settings_size(uint32_t rules)
+{
+	return offsetof(struct settings, rule) + sizeof(struct rule) * rules;
+}
+
+/* ---- in the reader ---- */
+
+struct gathering {
+	const struct table *table;
+	const struct copy *copy;
+	struct table_view view;
+	uint32_t *entry; /* of view.client[] */
+	uint16_t *port;	 /* of a connection of each */
+	size_t client_room;
+	size_t record_room;
+};
+
+static bool is_present(const struct copy *copy, const void *place)
+{
+	size_t page = (size_t)((const char *)place - copy->base) / PAGE;
+
+	return page < (copy->size + PAGE - 1) / PAGE && (copy->present[page] & 1) != 0;
+}
+
+/* Of an array that lies in the copy, the first element from `from` on whose page is there; `end` if none is. */
+static uint32_t next_present(const struct copy *copy, const void *array, size_t each, uint32_t from, uint32_t end)
+{
+	while (from < end) {
+		const char *place = (const char *)array + each * from;
+		if (is_present(copy, place) || is_present(copy, place + each - 1))
+			return from;
+		size_t left = PAGE - (size_t)(place - copy->base) % PAGE;
+		from += (uint32_t)((left + each - 1) / each);
+	}
+	return end;
+}
+
+static bool make_room(void *array, size_t number, size_t *room, size_t each)
+{
+	void **at = array;
+
+	if (number < *room)
+		return true;
+	size_t more = *room != 0 ? *room * 2 : 256;
+	void *larger = realloc(*at, more * each);
+	if (larger == NULL)
+		return false;
+	*at = larger;
+	*room = more;
+	return true;
+}
+
+static int64_t seconds_since(uint64_t then, uint64_t now)
+{
+	return then == 0 || then > now ? -1 : (int64_t)((now - then) / 1000);
+}
+
+static void gather_header(struct gathering *gathering, uint64_t now)
+{
+	const struct table_header *header = gathering->table->header;
+	struct table_view *view = &gathering->view;
+	uint64_t failed = atomic_load(&header->failed);
+	uint64_t until = atomic_load(&header->remote_until);
+	uint64_t heard = atomic_load(&header->remote_heard);
+	int64_t uptime = seconds_since(atomic_load(&header->born), now);
+
+	memcpy(view->name, header->name, sizeof(view->name));
+	memcpy(view->program, header->program, sizeof(view->program));
+	memcpy(view->failure, header->failure, sizeof(view->failure));
+	view->capacity = gathering->table->capacity;
+	view->network = atomic_load(&header->network);
+	view->pids = atomic_load(&header->pids);
+	view->maker = atomic_load(&header->maker);
+	view->uptime = uptime > 0 ? (uint64_t)uptime : 0;
+	view->published = seconds_since(atomic_load(&header->reloaded), now);
+	view->publications = atomic_load(&header->current) >> 2;
+	view->failed = failed >= atomic_load(&header->reloaded) ? seconds_since(failed, now) : -1;
+	view->heard = seconds_since(heard, now);
+	view->fleet_current = until > now;
+	view->lease = until > heard ? until - heard : 0;
+	view->sidecar = atomic_load(&header->remote_sidecar);
+	view->fleet_mended = atomic_load(&header->remote_mended);
+	view->fleet_evicting = atomic_load(&header->remote_evicting) != 0;
+	view->refused = atomic_load(&header->refused);
+	for (unsigned reason = 0; reason < REASONS; reason++)
+		view->refused_for[reason] = atomic_load(&header->refused_for[reason]);
+	for (unsigned way = 0; way < ASKED_WAYS; way++)
+		view->asked[way] = atomic_load(&header->asked[way]);
+	view->observed = atomic_load(&header->observed);
+	view->uncounted = atomic_load(&header->uncounted);
+	view->unverified = atomic_load(&header->unverified);
+	view->checks = atomic_load(&header->checks);
+	view->check_us = atomic_load(&header->check_us);
+	view->check_gone = atomic_load(&header->check_gone);
+	view->repaired = atomic_load(&header->repaired);
+}
+
+static bool gather_clients(struct gathering *gathering)
+{
+	const struct table *table = gathering->table;
+	struct table_view *view = &gathering->view;
+	size_t entry_room = 0;
+
+	for (uint32_t entry = 0;; entry++) {
+		struct client_view client = {0};
+
+		entry = next_present(gathering->copy, table->entry, sizeof(*table->entry), entry, table->entries);
+		if (entry == table->entries)
+			return true;
+		if (!table_client(table, entry, &client.facts))
+			continue;
+		client.remote = view->fleet_current ? atomic_load(&table->entry[entry].remote) : 0;
+		if (!make_room(&view->client, view->clients, &gathering->client_room, sizeof(*view->client)) ||
+		    !make_room(&gathering->entry, view->clients, &entry_room, sizeof(*gathering->entry)))
+			return false;
+		gathering->entry[view->clients] = entry;
+		view->client[view->clients++] = client;
+	}
+}
+
+/* The place of the entry's client: they were found in the order of their entries. */
+static uint32_t client_of(const struct gathering *gathering, uint32_t entry)
+{
+	size_t low = 0;
+	size_t high = gathering->view.clients;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (gathering->entry[middle] < entry)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < gathering->view.clients && gathering->entry[low] == entry ? (uint32_t)low : NO_CLIENT;
+}
+
+/* For each client the limit that a further connection would meet. The port is that of a connection that the client has, or if
+ * it has none, that another has: a limit by port can be shown only for one. Where there is no connection at all, the limit
+ * stays that applied last, unless there are no rules. */
+static void find_limits(struct gathering *gathering, uint16_t any_port)
+{
+	struct table_view *view = &gathering->view;
+
+	for (size_t i = 0; i < view->clients; i++) {
+		struct client_facts *facts = &view->client[i].facts;
+		struct connection further = {.peer.address = facts->network.address,
+					     .local.port = gathering->port[i] != 0 ? gathering->port[i] : any_port};
+		struct limits limits;
+
+		if (facts->network.prefix == NETWORK_UID)
+			facts->limit = view->settings.per_uid;
+		else if (further.local.port != 0)
+			facts->limit = limits_apply(gathering->table, &limits, &further).limit;
+	}
+}
+
+static bool gather_record(struct gathering *gathering, uint32_t slot, uint32_t now, const struct wanted *wanted,
+			  struct record_view *found)
+{
+	const struct table *table = gathering->table;
+	uint64_t state;
+
+	if (!record_read(table, slot, &state, &found->connection))
+		return false;
+	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
+	found->client = owner != 0 && owner <= table->entries ? client_of(gathering, owner - 1) : NO_CLIENT;
+	found->since = table->record[slot].since;
+	found->age = (now - found->since) / SECOND;
+	found->holder = atomic_load_explicit(&table->record[slot].holder, memory_order_relaxed);
+	found->gone = false;
+	return wanted->network == NULL ||
+	       (!connection_is_unix(&found->connection) && network_contains(wanted->network, &found->connection.peer.address));
+}
+
+static bool gather_records(struct gathering *gathering, const struct wanted *wanted, uint16_t *any_port)
+{
+	const struct table *table = gathering->table;
+	struct table_view *view = &gathering->view;
+	uint32_t now = clock_since();
+	uint32_t extent = record_extent(table);
+
+	for (uint32_t slot = 0;; slot++) {
+		struct record_view found = {0};
+
+		slot = next_present(gathering->copy, table->record, sizeof(*table->record), slot, extent);
+		if (slot == extent)
+			return true;
+		if (!gather_record(gathering, slot, now, wanted, &found))
+			continue;
+		if (found.client != NO_CLIENT)
+			gathering->port[found.client] = found.connection.local.port;
+		if (found.connection.local.port != 0)
+			*any_port = found.connection.local.port;
+		if (!wanted->records)
+			continue;
+		if (!make_room(&view->record, view->records, &gathering->record_room, sizeof(*view->record)))
+			return false;
+		view->record[view->records++] = found;
+	}
+}
+
+bool facts_put_settings(const struct settings *settings, bool (*put)(const void *piece, size_t size, void *with), void *with)
+{
+	return put(settings, settings_size(0), with) &&
+	       put(settings->rule, settings_size(settings->rules) - settings_size(0), with);
+}
+
+bool facts_gather(const struct table *table, const struct copy *copy, const struct wanted *wanted,
+		  bool (*put)(const void *piece, size_t size, void *with), void *with)
+{
+	static struct gathering gathering;
+	static struct settings start;
+	struct table_view *view = &gathering.view;
+
+	gathering = (struct gathering){.table = table, .copy = copy};
+	gather_header(&gathering, clock_ms());
+	settings_default(&view->settings);
+	limits_copy(table, &view->settings);
+	if (wanted->clients || wanted->records) {
+		uint16_t any_port = view->settings.rules == 0 ? 1 : 0;
+
+		if (!gather_clients(&gathering) ||
+		    (gathering.port = calloc(view->clients + 1, sizeof(*gathering.port))) == NULL ||
+		    !gather_records(&gathering, wanted, &any_port))
+			return false;
+		find_limits(&gathering, any_port);
+	}
+	if (wanted->start)
+		view->starting = !limits_start(table, &start);
+	return put(view, plain_size, with) && facts_put_settings(&view->settings, put, with) &&
+	       (!wanted->start || facts_put_settings(&start, put, with)) &&
+	       put(view->client, sizeof(*view->client) * view->clients, with) &&
+	       put(view->record, sizeof(*view->record) * view->records, with);
+}
+
+/* ---- in the command ---- */
+
+/* A bool that came from elsewhere may be neither, and to load that is undefined. */
+static void make_bool(bool *value)
+{
+	unsigned char byte;
+
+	memcpy(&byte, value, 1);
+	*value = byte != 0;
+}
+
+/* Fit to be printed, whatever stood there. */
+static void make_printable(char *text, size_t size)
+{
+	char raw[256];
+
+	memcpy(raw, text, size);
+	text_escape(text, size, raw, size);
+}
+
+bool facts_take_settings(struct settings *settings, bool (*get)(void *piece, size_t size, void *with), void *with)
+{
+	if (!get(settings, settings_size(0), with) || settings->rules > RULES_MOST ||
+	    !get(settings->rule, settings_size(settings->rules) - settings_size(0), with))
+		return false;
+	settings->refuse_text[REFUSE_TEXT_MOST] = '\0';
+	settings->file[PATH_MOST] = '\0';
+	settings->table[TABLE_NAME_MOST] = '\0';
+	settings->ipv4_prefix = settings->ipv4_prefix <= 32 ? settings->ipv4_prefix : 32;
+	settings->ipv6_prefix = settings->ipv6_prefix <= 128 ? settings->ipv6_prefix : 128;
+	for (uint32_t i = 0; i < settings->rules; i++)
+		if (settings->rule[i].network.prefix > 128)
+			settings->rule[i].network.prefix = 128;
+	return true;
+}
+
+static bool check_plain(struct table_view *view, size_t size)
+{
+	if (view->capacity == 0 || view->capacity > 1U << 24 || table_size(view->capacity) != size)
+		return false;
+	if (view->clients > 2 * (size_t)view->capacity || view->records > view->capacity ||
+	    view->clients * sizeof(*view->client) + view->records * sizeof(*view->record) > FACTS_MOST)
+		return false;
+	make_printable(view->name, sizeof(view->name));
+	make_printable(view->program, sizeof(view->program));
+	make_printable(view->failure, sizeof(view->failure));
+	make_bool(&view->fleet_current);
+	make_bool(&view->fleet_evicting);
+	make_bool(&view->starting);
+	view->published = view->published >= 0 ? view->published : -1;
+	view->failed = view->failed >= 0 ? view->failed : -1;
+	view->heard = view->heard >= 0 ? view->heard : -1;
+	return true;
+}
+
+static void check_clients(struct table_view *view)
+{
+	for (size_t i = 0; i < view->clients; i++) {
+		struct client_facts *facts = &view->client[i].facts;
+
+		make_bool(&facts->by_rule);
+		if (facts->network.prefix > 128 && facts->network.prefix != NETWORK_UID)
+			facts->network.prefix = 128;
+	}
+}
+
+static void check_records(struct table_view *view)
+{
+	for (size_t i = 0; i < view->records; i++) {
+		struct record_view *record = &view->record[i];
+
+		record->connection.unasked = record->connection.descriptor = 0;
+		record->connection.port_known = false;
+		record->gone = false;
+		if (record->client >= view->clients)
+			record->client = NO_CLIENT;
+	}
+}
+
+bool facts_take(struct table_view *view, const struct wanted *wanted, bool (*get)(void *piece, size_t size, void *with),
+		void *with)
+{
+	if (!get(view, plain_size, with) || !check_plain(view, view->place.size) ||
+	    !facts_take_settings(&view->settings, get, with))
+		return false;
+	if (wanted->start &&
+	    ((view->start = malloc(sizeof(*view->start))) == NULL || !facts_take_settings(view->start, get, with)))
+		return false;
+	view->client = calloc(view->clients + 1, sizeof(*view->client));
+	view->record = calloc(view->records + 1, sizeof(*view->record));
+	if (view->client == NULL || view->record == NULL || !get(view->client, view->clients * sizeof(*view->client), with) ||
+	    !get(view->record, view->records * sizeof(*view->record), with))
+		return false;
+	check_clients(view);
+	check_records(view);
+	return true;
+}
+
+void facts_free(struct table_view *view)
+{
+	free(view->start);
+	free(view->client);
+	free(view->record);
+	view->start = NULL;
+	view->client = NULL;
+	view->record = NULL;
+}

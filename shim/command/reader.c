@@ -1,0 +1,208 @@
+#include "command/reader.h"
+
+#include "command/facts.h"
+#include "command/nobody.h"
+
+#include "table/segment.h"
+#include "table/table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+enum {
+	PAGE = 4096,
+	COPIED_MOST = (size_t)1 << 30,	/* bytes in use of a table that is read */
+	OTHER_MEMORY = (size_t)1 << 28, /* for the reader's own */
+	COPIES = 4,			/* tried, if limits are published meanwhile */
+	WALL_MS = 3000,			/* a reader that hangs is given up, though the machine be busy */
+};
+
+/* What the reader says first. */
+struct outcome {
+	enum { V_FACTS, V_NO_TABLE, V_NOT_WANTED, V_NO_MEMORY, V_TOO_LARGE, V_NOT_ATTACHED, V_NOT_NOBODY } what;
+	int error; /* errno */
+};
+
+struct task {
+	const struct place *place;
+	const struct wanted *wanted;
+	int to;
+};
+
+/* ---- in the reader, with our rights ---- */
+
+static bool attach_own(const struct place *place, bool to_write, struct segment *segment)
+{
+	struct shmid_ds facts;
+
+	if (!segment_attach_id(segment, (int)place->id, !to_write))
+		return false;
+	/* The number may have gone to another one since it was looked at. */
+	if (segment->size == place->size && shmctl(segment->id, IPC_STAT, &facts) == 0 && facts.shm_perm.cuid == place->owner)
+		return true;
+	segment_detach(segment);
+	errno = EIDRM;
+	return false;
+}
+
+bool reader_attach(const struct place *place, bool to_write, struct segment *segment)
+{
+	if (place->mapping == NULL)
+		return attach_own(place, to_write, segment);
+	int descriptor = mapping_open(place->mapping, to_write);
+	if (descriptor < 0)
+		return false;
+	bool attached = segment_attach_file(segment, descriptor, place->size, !to_write);
+	int kept = errno;
+	close(descriptor);
+	errno = kept;
+	return attached;
+}
+
+/* Which pages are there: to read one that is not would make it. The kernel tells that to the owner and to root only, so it is
+ * asked before we are nobody. Pages that were swapped out are sent for. */
+static unsigned char *find_pages(const struct segment *segment)
+{
+	size_t pages = (segment->size + PAGE - 1) / PAGE;
+	unsigned char *present = mmap(NULL, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (present == MAP_FAILED)
+		return NULL;
+	madvise(segment->base, segment->size, MADV_WILLNEED);
+	return mincore(segment->base, segment->size, present) == 0 ? present : NULL;
+}
+
+/* ---- in the reader, as nobody ---- */
+
+static bool copy_pages(const struct copy *copy, const struct segment *segment)
+{
+	const char *from = segment->base;
+	size_t copied = 0;
+
+	for (size_t at = 0, page = 0; at < segment->size; at += PAGE, page++) {
+		size_t length = segment->size - at < PAGE ? segment->size - at : PAGE;
+		if ((copy->present[page] & 1) == 0)
+			continue;
+		if ((copied += length) > COPIED_MOST)
+			return false;
+		memcpy(copy->base + at, from + at, length);
+	}
+	return true;
+}
+
+static bool is_wanted(const struct table *table, const struct wanted *wanted)
+{
+	char name[TABLE_NAME_MOST + 1];
+
+	if (wanted->which == NULL)
+		return true;
+	memcpy(name, table->header->name, sizeof(name));
+	name[TABLE_NAME_MOST] = '\0';
+	size_t length = strlen(name);
+	/* Or NAME@USER, which the command looks at more closely. */
+	return strncmp(wanted->which, name, length) == 0 && (wanted->which[length] == '\0' || wanted->which[length] == '@');
+}
+
+/* A table over a copy that nobody changes any more; one whose limits were published while it was made is made again. */
+static struct outcome look(struct copy *copy, const struct segment *segment, struct table *table, const struct wanted *wanted)
+{
+	struct table live;
+	struct limits before;
+	struct limits after;
+
+	if ((copy->present[0] & 1) == 0 || !table_look_at(&live, segment->base, segment->size))
+		return (struct outcome){V_NO_TABLE, 0};
+	if (!is_wanted(&live, wanted))
+		return (struct outcome){V_NOT_WANTED, 0};
+	copy->size = segment->size;
+	copy->base = mmap(NULL, copy->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (copy->base == MAP_FAILED)
+		return (struct outcome){V_NO_MEMORY, errno};
+	for (int i = 0; i < COPIES; i++) {
+		if (!copy_pages(copy, segment))
+			return (struct outcome){V_TOO_LARGE, 0};
+		if (!table_look_at(table, copy->base, copy->size))
+			return (struct outcome){V_NO_TABLE, 0};
+		limits_read(table, &before);
+		limits_read(&live, &after);
+		if (before.version == after.version)
+			break;
+	}
+	return (struct outcome){V_FACTS, 0};
+}
+
+static bool put(const void *piece, size_t size, void *with)
+{
+	const struct task *task = with;
+
+	return child_put(task->to, piece, size);
+}
+
+static void read_table(int to, void *with)
+{
+	struct task *task = with;
+	struct copy copy = {0};
+	struct segment segment;
+	struct table table;
+	struct outcome outcome;
+
+	task->to = to;
+	if (!reader_attach(task->place, false, &segment) || (copy.present = find_pages(&segment)) == NULL)
+		outcome = (struct outcome){V_NOT_ATTACHED, errno};
+	else if (!become_nobody(2 * segment.size + OTHER_MEMORY))
+		outcome = (struct outcome){V_NOT_NOBODY, errno};
+	else
+		outcome = look(&copy, &segment, &table, task->wanted);
+	if (child_put(to, &outcome, sizeof(outcome)) && outcome.what == V_FACTS)
+		facts_gather(&table, &copy, task->wanted, put, task);
+}
+
+/* ---- in the command ---- */
+
+static enum read_how failed(const struct outcome *outcome, char *why, size_t room)
+{
+	switch (outcome->what) {
+	case V_NO_TABLE: return READ_NO_TABLE;
+	case V_NOT_WANTED: return READ_NOT_WANTED;
+	case V_TOO_LARGE: snprintf(why, room, "more of it is in use than is read of a table"); break;
+	case V_NOT_ATTACHED:
+		/* It ended since it was found. */
+		if (outcome->error == EIDRM || outcome->error == EINVAL || outcome->error == ENOENT ||
+		    outcome->error == ESRCH || outcome->error == ESTALE)
+			return READ_NO_TABLE;
+		snprintf(why, room, "it cannot be attached: %s", strerror(outcome->error));
+		break;
+	case V_NOT_NOBODY: snprintf(why, room, "its reader cannot give up its rights: %s", strerror(outcome->error)); break;
+	case V_NO_MEMORY: snprintf(why, room, "no memory: %s", strerror(outcome->error)); break;
+	default: snprintf(why, room, "its reader was taken over"); break;
+	}
+	return READ_FAILED;
+}
+
+enum read_how reader_read(struct table_view *view, const struct wanted *wanted, unsigned cpu_ms, uint64_t *used, char *why,
+			  size_t room)
+{
+	struct task task = {.place = &view->place, .wanted = wanted};
+	struct outcome outcome = {V_FACTS, 0};
+	struct child child;
+
+	if (!child_start(&child, cpu_ms, cpu_ms + WALL_MS, -1, read_table, &task)) {
+		snprintf(why, room, "no reader can be started: %s", strerror(errno));
+		return READ_FAILED;
+	}
+	bool told = child_get(&outcome, sizeof(outcome), &child);
+	bool taken = told && outcome.what == V_FACTS && facts_take(view, wanted, child_get, &child);
+	const char *died = child_end(&child);
+	*used = child.used;
+	if (taken)
+		return READ_DONE;
+	facts_free(view);
+	if (told && outcome.what != V_FACTS)
+		return failed(&outcome, why, room);
+	snprintf(why, room, "%s", died != NULL ? died : "what its reader says is no table's");
+	return READ_FAILED;
+}
