@@ -54,7 +54,7 @@ static void reread(void)
 	memcpy(path, start.file, sizeof(path));
 	if (!settings_from_file(&wanted, &work, file_text, path, &error) ||
 	    (limits_copy(table, &in_force) && !settings_may_follow(&wanted, &in_force, &error))) {
-		limits_failed(table, error.text);
+		limits_failed(table, &error);
 		report("reload failed, the old limits stand: ", error.text, NULL);
 	} else if (!limits_publish(table, turn, &wanted)) {
 		report("reload failed, the old limits stand: others are publishing at this moment", NULL);
