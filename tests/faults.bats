@@ -17,6 +17,20 @@ load built
 	done
 }
 
+@test "faults: what a process knows of its descriptors, in every order of three threads" {
+	"$BUILD/tests/test_schedule" >"$BATS_TEST_TMPDIR/out" || { cat "$BATS_TEST_TMPDIR/out"; false; }
+	[ "$(grep -c '^ok' "$BATS_TEST_TMPDIR/out")" -eq 13 ]
+}
+
+@test "faults: without any one of the orderings of sole holding a connection is released while it is open" {
+	local ordering
+	for ordering in 5 6 7 8; do
+		run env LEFT_OUT=$ordering "$BUILD/tests/test_schedule"
+		[ "$status" -eq 1 ] || { echo "unnoticed: $ordering"; false; }
+		[[ $output == *"released while it is open"* ]]
+	done
+}
+
 sanitized() { # SANITIZER
 	local sources
 	sources=$(find "$SOURCE/lib" -name '*.c' ! -name connlimit.c)

@@ -29,6 +29,17 @@ enum point {
 	POINT_TABLE_LIMITED,	/* it has limits, and is not marked as made */
 	POINTS,
 	POINT_SWAP, /* before a swap that is tried again if it fails: not a place to die at, but to be counted */
+
+	/* What a process knows by itself dies with it, so these are not to die at either: but another thread may come between.
+	 */
+	POINT_NO_TOKEN,	      /* an accept has seen that there is no token, and takes a new one */
+	POINT_ENTRY_TOKEN,    /* a descriptor's entry has its token, and not yet its record */
+	POINT_ENTERED,	      /* it has, and nobody has looked whether anything came between */
+	POINT_STALE_TAKEN,    /* what stood under the number is taken out, and not yet doubted */
+	POINT_CLOSING_SEEN,   /* a close has seen what it closes, and not yet marked it */
+	POINT_CLOSE_COMPARED, /* a close knows what it means, and has not yet done it */
+	POINT_CLOSE_DECIDED,  /* it has, and the entry is still there */
+	POINT_COPY_SEEN,      /* a dup has seen what it copies, and not yet marked it */
 };
 
 /* Orderings that the table's algorithms rest on. A test build can leave one out, to show that it would notice. */

@@ -13,6 +13,7 @@
 
 #include "table/arrived.h"
 #include "values/door.h"
+#include "values/point.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,9 +118,10 @@ static inline bool decide(int listener, const struct arrival *arrival, struct re
 		return true;
 	descriptor_enter(descriptor, held, arrival->token);
 	child_for = held;
+	point_reached(POINT_ENTERED);
 	/* Something copied the descriptors, or closed a range of them, since before the connection was taken. */
 	if (__builtin_expect(!sole_still(arrival->token), 0))
-		table_doubt(limiter_table(), held);
+		descriptor_came_between(held);
 	return true;
 }
 
@@ -195,6 +197,8 @@ static HOT int accept_limited(int listener, struct sockaddr *address, socklen_t 
 	linger_look();
 	if (accept_peer(listener, address, length, flags, &arrival) < 0)
 		return -1;
+	if (left_out(ORDERING_TOKEN_THEN_ACCEPT))
+		arrival.token = sole_token();
 	bool admitted = decide(listener, &arrival, &refusal);
 	errno = kept;
 	if (__builtin_expect(!admitted, 0))

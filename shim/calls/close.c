@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <linux/close_range.h>
 #include <stdio.h>
-#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -76,27 +75,13 @@ INTERPOSE int fclose(FILE *stream)
 FREOPEN(freopen)
 FREOPEN(freopen64)
 
-/* ---- many at once ----
- *
- * What is in the range is marked before; what another thread accepts into it meanwhile is found by its accept to have been
- * accepted before the range was closed (accept.c), as all tokens from before are given up. */
-
-static void close_in_range(int descriptor, reference held)
-{
-	if (descriptor_is_mark(held)) {
-		descriptor_unmark(descriptor, held);
-		return;
-	}
-	descriptor_copied(descriptor);
-	table_closing(limiter_table(), held & ~DESCRIPTOR_CLOSING);
-}
+/* ---- many at once ---- */
 
 static bool range_begins(unsigned first, unsigned last)
 {
 	if (!limiter_is_open() || in_vfork_child())
 		return false;
-	sole_ends();
-	descriptor_each(first, last, close_in_range);
+	range_closing_begins(first, last);
 	return true;
 }
 
@@ -112,17 +97,18 @@ INTERPOSE int close_range(unsigned first, unsigned last, int flags)
 	int result = REAL(close_range) != NULL ? REAL(close_range)(first, last, flags)
 					       : (int)syscall(SYS_close_range, first, last, flags);
 	if (ours)
-		sole_may_begin_again();
+		range_closing_ends(first, last);
 	return result;
 }
 
 INTERPOSE void closefrom(int first)
 {
+	unsigned from = first > 0 ? (unsigned)first : 0;
 	int kept = errno;
-	bool ours = range_begins(first > 0 ? (unsigned)first : 0, ~0U);
+	bool ours = range_begins(from, ~0U);
 
 	errno = kept;
 	REAL(closefrom)(first);
 	if (ours)
-		sole_may_begin_again();
+		range_closing_ends(from, ~0U);
 }

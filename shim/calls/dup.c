@@ -11,8 +11,10 @@
 
 INTERPOSE int dup(int descriptor)
 {
-	descriptor_copied(descriptor);
-	return REAL(dup)(descriptor);
+	bool copies = copying_begins(descriptor);
+	int copy = REAL(dup)(descriptor);
+	copying_ends(copies);
+	return copy;
 }
 
 /* Neither of the two is ours, or both are the same: nothing changes for us. */
@@ -21,18 +23,21 @@ static bool concerns_nothing(int descriptor, int wanted)
 	return descriptor == wanted || (descriptor_held(descriptor) == 0 && descriptor_held(wanted) == 0);
 }
 
-static void replacing_begins(struct closing *closing, int descriptor, int wanted)
+static bool replacing_begins(struct closing *closing, int descriptor, int wanted)
 {
-	descriptor_copied(descriptor);
+	bool copies = copying_begins(descriptor);
+
 	closing->entry = NULL;
 	if (!in_vfork_child())
 		closing_begins(closing, wanted);
+	return copies;
 }
 
-static int replacing_ends(const struct closing *closing, int result)
+static int replacing_ends(const struct closing *closing, bool copies, int result)
 {
 	int kept = errno;
 
+	copying_ends(copies);
 	closing_ends(closing, result >= 0);
 	errno = kept;
 	return result;
@@ -44,8 +49,8 @@ INTERPOSE int dup2(int descriptor, int wanted)
 
 	if (__builtin_expect(concerns_nothing(descriptor, wanted), 1))
 		return REAL(dup2)(descriptor, wanted);
-	replacing_begins(&closing, descriptor, wanted);
-	return replacing_ends(&closing, REAL(dup2)(descriptor, wanted));
+	bool copies = replacing_begins(&closing, descriptor, wanted);
+	return replacing_ends(&closing, copies, REAL(dup2)(descriptor, wanted));
 }
 
 INTERPOSE int dup3(int descriptor, int wanted, int flags)
@@ -54,8 +59,8 @@ INTERPOSE int dup3(int descriptor, int wanted, int flags)
 
 	if (__builtin_expect(concerns_nothing(descriptor, wanted), 1))
 		return REAL(dup3)(descriptor, wanted, flags);
-	replacing_begins(&closing, descriptor, wanted);
-	return replacing_ends(&closing, REAL(dup3)(descriptor, wanted, flags));
+	bool copies = replacing_begins(&closing, descriptor, wanted);
+	return replacing_ends(&closing, copies, REAL(dup3)(descriptor, wanted, flags));
 }
 
 /* fcntl(2): the third argument is an int, a pointer, or absent; one word carries each of them, and arrives on our architectures
@@ -64,9 +69,12 @@ INTERPOSE int dup3(int descriptor, int wanted, int flags)
 	int connlimit_##name(int descriptor, int command, long argument) __asm__(#name);                                       \
 	INTERPOSE int connlimit_##name(int descriptor, int command, long argument)                                             \
 	{                                                                                                                      \
-		if (__builtin_expect(command == F_DUPFD || command == F_DUPFD_CLOEXEC, 0))                                     \
-			descriptor_copied(descriptor);                                                                         \
-		return REAL(name)(descriptor, command, argument);                                                              \
+		if (__builtin_expect(command != F_DUPFD && command != F_DUPFD_CLOEXEC, 1))                                     \
+			return REAL(name)(descriptor, command, argument);                                                      \
+		bool copies = copying_begins(descriptor);                                                                      \
+		int copy = REAL(name)(descriptor, command, argument);                                                          \
+		copying_ends(copies);                                                                                          \
+		return copy;                                                                                                   \
 	}
 
 FCNTL(fcntl)

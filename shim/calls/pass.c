@@ -7,9 +7,10 @@
 
 #include <errno.h>
 
-/* Visits the descriptors in a message's control data, some at a time. */
-static void each_passed(const struct msghdr *message, void (*visit)(int descriptor))
+/* Visits the descriptors in a message's control data, some at a time. Returns how many visits were true. */
+static unsigned each_passed(const struct msghdr *message, bool (*visit)(int descriptor))
 {
+	unsigned visits = 0;
 	enum { AT_ONCE = 32 };
 	const char *at = message->msg_control;
 	size_t left = message->msg_controllen;
@@ -25,46 +26,68 @@ static void each_passed(const struct msghdr *message, void (*visit)(int descript
 		for (size_t i = 0; i < number; i += AT_ONCE) {
 			size_t some = number - i < AT_ONCE ? number - i : AT_ONCE;
 			if (!caller_read(descriptor, at + CMSG_LEN(0) + i * sizeof(int), some * sizeof(int)))
-				return;
+				return visits;
 			for (size_t j = 0; j < some; j++)
-				visit(descriptor[j]);
+				visits += visit(descriptor[j]);
 		}
 		size_t step = CMSG_ALIGN(part.cmsg_len);
 		if (step >= left)
-			return;
+			break;
 		at += step;
 		left -= step;
 	}
+	return visits;
 }
 
-static void send_off(int descriptor)
+static bool receive(int descriptor)
+{
+	limiter_is_given(descriptor);
+	return false;
+}
+
+static bool send_off(int descriptor)
 {
 	limiter_sends(descriptor);
-	descriptor_copied(descriptor);
+	return copying_begins(descriptor);
 }
 
-static inline void look_at(const struct msghdr *theirs, void (*visit)(int descriptor))
+static inline unsigned look_at(const struct msghdr *theirs, bool (*visit)(int descriptor))
 {
 	struct msghdr message;
+	unsigned visits = 0;
 	int kept = errno;
 
 	if (caller_read(&message, theirs, sizeof(message)) && message.msg_control != NULL && message.msg_controllen != 0)
-		each_passed(&message, visit);
+		visits = each_passed(&message, visit);
 	errno = kept;
+	return visits;
+}
+
+static inline void sent_off(unsigned copies)
+{
+	for (; __builtin_expect(copies > 0, 0); copies--)
+		copying_ends(true);
 }
 
 INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
 {
-	if (__builtin_expect(limiter_is_of_daemon(), 0))
-		look_at(message, send_off);
-	return REAL(sendmsg)(descriptor, message, flags);
+	if (__builtin_expect(!limiter_is_of_daemon(), 1))
+		return REAL(sendmsg)(descriptor, message, flags);
+	unsigned copies = look_at(message, send_off);
+	ssize_t sent = REAL(sendmsg)(descriptor, message, flags);
+	sent_off(copies);
+	return sent;
 }
 
 INTERPOSE int sendmmsg(int descriptor, struct mmsghdr *messages, unsigned number, int flags)
 {
+	unsigned copies = 0;
+
 	for (unsigned i = 0; i < number && limiter_is_of_daemon(); i++)
-		look_at(&messages[i].msg_hdr, send_off);
-	return REAL(sendmmsg)(descriptor, messages, number, flags);
+		copies += look_at(&messages[i].msg_hdr, send_off);
+	int sent = REAL(sendmmsg)(descriptor, messages, number, flags);
+	sent_off(copies);
+	return sent;
 }
 
 /* A worker that is given its connections, and never accepts. */
@@ -73,6 +96,6 @@ INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
 	ssize_t received = REAL(recvmsg)(descriptor, message, flags);
 
 	if (__builtin_expect(limiter_is_of_daemon() && !limiter_is_open() && received >= 0, 0))
-		look_at(message, limiter_is_given);
+		look_at(message, receive);
 	return received;
 }

@@ -9,6 +9,7 @@
 #include "values/point.h"
 
 #include <errno.h>
+#include <sys/single_threaded.h>
 
 /* Nothing is ever written to the first: it is what a process without tracked descriptors has. */
 static _Alignas(64) descriptor_chunk empty;
@@ -92,6 +93,7 @@ static COLD void doubt_stale(reference stale)
 {
 	if (stale == 0 || descriptor_is_mark(stale) || (stale & DESCRIPTOR_CLOSING) != 0)
 		return;
+	point_reached(POINT_STALE_TAKEN);
 	descriptor_let_go(stale);
 }
 
@@ -104,6 +106,7 @@ HOT void descriptor_enter(int descriptor, reference held, uint64_t token)
 		return;
 	}
 	atomic_store_explicit(&entry->token, token, memory_order_relaxed);
+	point_reached(POINT_ENTRY_TOKEN);
 	atomic_store_explicit(&entry->held, held, memory_order_release);
 }
 
@@ -141,10 +144,18 @@ HOT void closing_begins(struct closing *closing, int descriptor)
 	struct descriptor *entry = &(*descriptor_chunk_of((unsigned)descriptor))[(unsigned)descriptor % CHUNK];
 	closing->token = atomic_load_explicit(&entry->token, memory_order_relaxed);
 	closing->held = held;
+	point_reached(POINT_CLOSING_SEEN);
 	if (!mark && !atomic_compare_exchange_strong(&entry->held, &held, held | DESCRIPTOR_CLOSING))
 		return;
 	closing->entry = entry;
 	closing->holder = mark ? 0 : table_closing(limiter_table(), held);
+	if (left_out(ORDERING_CLOSE_THEN_COMPARE) && !sole_still(closing->token))
+		closing->token = 0;
+}
+
+static inline bool closed_solely(const struct closing *closing)
+{
+	return left_out(ORDERING_CLOSE_THEN_COMPARE) ? closing->token != 0 : sole_still(closing->token);
 }
 
 HOT void closing_ends(const struct closing *closing, bool closed)
@@ -158,28 +169,46 @@ HOT void closing_ends(const struct closing *closing, bool closed)
 		expected = closing->held;
 	} else {
 		expected = closing->held | DESCRIPTOR_CLOSING;
+		bool solely = closed && closed_solely(closing);
+		point_reached(POINT_CLOSE_COMPARED);
 		if (!closed)
 			table_holds_on(table, closing->held, 0, closing->holder);
-		else if (sole_still(closing->token))
+		else if (solely)
 			table_release(table, closing->held);
 		else
 			doubt_own(closing->held, closing->holder);
+		point_reached(POINT_CLOSE_DECIDED);
 	}
 	if (closed || expected != closing->held)
 		atomic_compare_exchange_strong(&closing->entry->held, &expected, closed ? 0 : closing->held);
 }
 
-COLD void descriptor_copied_slowly(int descriptor)
+static COLD void descriptor_copied(int descriptor, reference held)
 {
-	reference held = descriptor_held(descriptor);
-
-	if (held == 0 || descriptor_is_mark(held) || left_out(ORDERING_MARK_THEN_COPY))
-		return;
+	point_reached(POINT_COPY_SEEN);
 	table_doubt(limiter_table(), held & ~DESCRIPTOR_CLOSING);
 	/* A process that was made for this connection and copies it (to standard input, say) is at work for it until it ends.
 	 */
 	if (child_is_for(held))
 		atomic_compare_exchange_strong(&entry_of(descriptor)->held, &held, 0);
+}
+
+COLD bool copying_begins_slowly(int descriptor)
+{
+	reference held = descriptor_held(descriptor);
+	bool alone = __libc_single_threaded != 0;
+
+	if (held == 0 || descriptor_is_mark(held) || left_out(ORDERING_MARK_THEN_COPY))
+		return false;
+	if (!alone)
+		sole_ends();
+	descriptor_copied(descriptor, held);
+	return !alone;
+}
+
+COLD void copying_ends_slowly(void)
+{
+	sole_may_begin_again();
 }
 
 /* The next descriptor from `from` on that holds something, below `end`; `end` if there is none. */
@@ -208,4 +237,39 @@ void descriptor_each(unsigned first, unsigned last, void (*visit)(int descriptor
 		end = last + 1;
 	for (unsigned i = next_held(first, end, &held); i < end; i = next_held(i + 1, end, &held))
 		visit((int)i, held);
+}
+
+/* Whether any range was ever closed. */
+NEAR static _Atomic bool ranges;
+
+static void close_in_range(int descriptor, reference held)
+{
+	if (descriptor_is_mark(held)) {
+		descriptor_unmark(descriptor, held);
+		return;
+	}
+	descriptor_copied(descriptor, held);
+	table_closing(limiter_table(), held & ~DESCRIPTOR_CLOSING);
+}
+
+COLD void range_closing_begins(unsigned first, unsigned last)
+{
+	atomic_store(&ranges, true);
+	sole_ends();
+	descriptor_each(first, last, close_in_range);
+}
+
+/* Looked at twice: another thread's entry may not have been seen yet before the call, nor our word by that thread. */
+COLD void range_closing_ends(unsigned first, unsigned last)
+{
+	descriptor_each(first, last, close_in_range);
+	sole_may_begin_again();
+}
+
+COLD void descriptor_came_between(reference held)
+{
+	if (atomic_load(&ranges))
+		descriptor_let_go(held);
+	else
+		table_doubt(limiter_table(), held);
 }

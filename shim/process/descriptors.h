@@ -88,14 +88,29 @@ struct closing {
 void closing_begins(struct closing *closing, int descriptor);
 void closing_ends(const struct closing *closing, bool closed);
 
-/* To be called before another descriptor may come to lead to the same connection. */
-void descriptor_copied_slowly(int descriptor);
+/* Before a call by which another descriptor may come to lead to the same connection. True: where other threads are, one of them
+ * may close the number meanwhile and another accept under it, and then it is that connection which is copied; so no token is
+ * good that was taken before the call has ended, and copying_ends is to be called behind it. */
+bool copying_begins_slowly(int descriptor);
+void copying_ends_slowly(void);
 
-static inline void descriptor_copied(int descriptor)
+static inline bool copying_begins(int descriptor)
 {
-	if (__builtin_expect(descriptor_held(descriptor) != 0, 0))
-		descriptor_copied_slowly(descriptor);
+	return __builtin_expect(descriptor_held(descriptor) != 0, 0) && copying_begins_slowly(descriptor);
 }
+
+static inline void copying_ends(bool began)
+{
+	if (__builtin_expect(began, 0))
+		copying_ends_slowly();
+}
+
+/* Around a call that closes all in a range: what is there is left to the kernel, and so is what comes meanwhile. */
+void range_closing_begins(unsigned first, unsigned last);
+void range_closing_ends(unsigned first, unsigned last);
+
+/* To be called for what was accepted while the descriptors were copied, or a range of them closed. */
+void descriptor_came_between(reference held);
 
 /* This process does not hold it any more, or may not, as far as we can know: the kernel is to decide. */
 void descriptor_let_go(reference held);

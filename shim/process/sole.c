@@ -46,6 +46,7 @@ COLD uint64_t sole_take_token(uint64_t seen)
 	}
 	if (seen != 0 || atomic_load(&for_good))
 		return (seen & SOLE_UNDER_WAY) == 0 ? seen : 0;
+	point_reached(POINT_NO_TOKEN);
 	uint64_t token = (atomic_fetch_add(&limiter_table()->header->tokens, 1) + 1) << SOLE_UNDER_WAY_BITS;
 	if (token == 0 || atomic_compare_exchange_strong(&sole->word, &seen, token))
 		return token;
