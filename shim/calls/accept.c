@@ -156,12 +156,17 @@ static int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *l
 
 	for (int most = REFUSED_MOST; most > 0 && next && refuse_may_close(arrival->descriptor); most--) {
 		int refused = arrival->descriptor;
+		bool ours = address != NULL && may_touch(address, length);
+		socklen_t shown = arrival->peer_length;
 
 		refused_for = *refusal;
-		if (address != NULL && may_touch(address, length))
+		if (ours)
 			*length = arrival->room;
 		if (accept_peer(listener, address, length, flags, arrival) < 0) {
+			/* The caller's buffer still has this one's address. */
 			arrival->descriptor = refused;
+			if (ours)
+				*length = shown;
 			break;
 		}
 		refuse(refused, &refused_for);

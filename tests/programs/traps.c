@@ -1103,6 +1103,36 @@ static void test_chroot(void)
 	EXPECT(count() == 0, "count %u", count());
 }
 
+/* Limit 1. Whoever polls finds somebody there, whose address is told: the last one that was refused, where nobody may stay. */
+static void test_refused_polled(void)
+{
+	struct sockaddr_in peer;
+	struct sockaddr_in client;
+	socklen_t length = sizeof(client);
+	socklen_t room = 100;
+	int last = -1;
+
+	EXPECT(serve() >= 0, "not served");
+	fcntl(listener, F_SETFL, O_NONBLOCK);
+	for (int i = 0; i < 3; i++)
+		last = connect_from("127.0.0.1");
+	getsockname(last, (struct sockaddr *)&client, &length);
+	int s = accept(listener, (struct sockaddr *)&peer, &room);
+	EXPECT(s >= 0, "nobody there: %s", strerror(errno));
+	EXPECT(room == sizeof(peer) && peer.sin_port == client.sin_port, "of length %u, at port %u", room,
+	       ntohs(peer.sin_port));
+	char byte;
+	EXPECT(recv(s, &byte, 1, 0) == -1 && errno == ECONNRESET, "it was not reset");
+	EXPECT(send(s, "+", 1, MSG_NOSIGNAL) == -1, "it can be written to");
+	EXPECT(accept(listener, NULL, NULL) == -1 && errno == EAGAIN, "somebody is there still");
+	connect_from("127.0.0.1");
+	connect_from("127.0.0.2");
+	room = sizeof(peer);
+	s = accept(listener, (struct sockaddr *)&peer, &room);
+	EXPECT(s >= 0 && peer.sin_addr.s_addr == htonl(INADDR_LOOPBACK + 1) && send(s, "+", 1, MSG_NOSIGNAL) == 1,
+	       "another one is not served first");
+}
+
 /* ---- resources ---- */
 
 static void test_few_descriptors(void)
@@ -1362,6 +1392,7 @@ int main(int argc, char **argv)
 	    {"namespace", test_namespace},
 	    {"confined_worker", test_confined_worker},
 	    {"chroot", test_chroot},
+	    {"refused_polled", test_refused_polled},
 	    {"few_descriptors", test_few_descriptors},
 	    {"endless_descriptors", test_endless_descriptors},
 	    {"locked", test_locked},
