@@ -318,6 +318,20 @@ nothing_listens() { [[ -z $(ss -Htln "sport = :$port") ]]; }
 }
 in_force() { own_status | grep -q "limit  *$1 per client"; }
 
+@test "it is found by its process, shown, and its clients are disconnected" {
+	limit_is 3
+	limited "$accepting" "$port" forks
+	hold 127.0.0.1 served
+	hold 127.0.0.2 served
+	"$CONNLIMIT" status "$daemon" | grep -q "daemon  *accepting, started as pid $daemon,"
+	"$CONNLIMIT" clients 127.0.0.1 "test-$port" | grep -q "^127.0.0.1"
+	"$CONNLIMIT" metrics | grep -q "test-$port"
+	"$CONNLIMIT" disconnect 127.0.0.1 "test-$port" | grep -q '1 of 1 connections ended'
+	until_true established_is 127.0.0.1 0
+	[ "$(established 127.0.0.2)" -eq 1 ]
+	full 127.0.0.1 3
+}
+
 @test "a program that gives up its privileges, one that is in a chroot, one that is not root's" {
 	((EUID == 0)) || skip "needs root"
 	limit_is 2
@@ -348,6 +362,47 @@ in_force() { own_status | grep -q "limit  *$1 per client"; }
 	full 127.0.0.1 2
 	run setpriv --reuid=65534 --regid=65534 --clear-groups "$CONNLIMIT" check "$here/accepting"
 	[[ $output == *"can be limited, by a supervisor"*"note: it gets no_new_privs"* ]]
+}
+
+@test "a service of systemd's: its main process is the program, and it stops at once" {
+	root=$here/root
+	mkdir -p "$root/usr/bin" "$root/srv" "$root/etc/systemd/system" "$root/etc/connlimit"
+	cp "$CONNLIMIT" "$root/usr/bin/"
+	cp "$accepting" "$root/srv/"
+	echo CONNLIMIT_PER_IP=2 >"$root/etc/connlimit/static.env"
+	cat >"$root/etc/systemd/system/static.service" <<-'UNIT'
+		[Service]
+		ExecStart=/usr/bin/connlimit run --file /etc/connlimit/static.env -- /srv/accepting 8001 blocking
+		Restart=on-failure
+	UNIT
+	cat >"$here/trial" <<-'TRIAL'
+		systemctl start static
+		for i in $(seq 100); do ss -Htln 'sport = :8001' | grep -q . && break; sleep 0.1; done
+		pid=$(systemctl show -p MainPID --value static)
+		echo "main: $(readlink /proc/$pid/exe)"
+		clients() { python3 -c 'import socket
+		held = [socket.create_connection(("127.0.0.1", 8001)) for _ in range(3)]
+		def first(s):
+		    try: return s.recv(5).decode()
+		    except OSError: return "refused"
+		print("clients:", *[first(s) for s in held])'; }
+		clients
+		kill -KILL "$pid"
+		for i in $(seq 100); do again=$(systemctl show -p MainPID --value static); [ "$again" != 0 ] && [ "$again" != "$pid" ] && break; sleep 0.1; done
+		for i in $(seq 100); do ss -Htln 'sport = :8001' | grep -q . && break; sleep 0.1; done
+		clients
+		begun=$(date +%s)
+		systemctl stop static
+		echo "stopped: $(systemctl show -p ActiveState --value static) $(($(date +%s) - begun < 5))"
+		echo "left: $(pgrep -c -x connlimit)"
+	TRIAL
+	sed -i 's/^\t\t//' "$here/trial"
+	run "$SOURCE/tests/programs/booted" "$root" "$here/trial"
+	[ "$status" -ne 77 ] || skip "there is no booting here: $output"
+	echo "$output"
+	[[ $output == *"main: /srv/accepting"* ]]
+	[ "$(grep -c 'clients: hello hello refused' <<<"$output")" -eq 2 ]
+	[[ $output == *"stopped: inactive 1"* && $output == *"left: 0"* ]]
 }
 
 @test "where the kernel does not help, it is refused, with the reason" {

@@ -97,6 +97,77 @@ static void look_at(struct processes *processes, size_t *room, const char *proce
 	fclose(maps);
 }
 
+/* proc_pid_fdinfo(5): whom a pidfd is of. 0 if the descriptor is none, or its process gone. */
+static pid_t pidfd_of(pid_t pid, const char *descriptor)
+{
+	char path[300];
+	char line[128];
+	long of = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", (int)pid, descriptor);
+	FILE *facts = fopen(path, "re");
+	while (facts != NULL && fgets(line, sizeof(line), facts) != NULL && sscanf(line, "Pid: %ld", &of) != 1)
+		;
+	if (facts != NULL)
+		fclose(facts);
+	return of > 0 ? (pid_t)of : 0;
+}
+
+/* A process may say that others are its own only if it could do with them what it likes. */
+static bool may_speak_for(pid_t pid, pid_t other)
+{
+	char path[64];
+	struct stat facts;
+	struct stat others;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	if (stat(path, &facts) != 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d", (int)other);
+	return stat(path, &others) == 0 && (facts.st_uid == 0 || facts.st_uid == others.st_uid);
+}
+
+static bool has(const struct processes *processes, const struct mapping *mapping, pid_t pid)
+{
+	for (size_t i = 0; i < processes->number; i++)
+		if (processes->mapping[i].pid == pid && processes->mapping[i].inode == mapping->inode)
+			return true;
+	return false;
+}
+
+/* A supervisor (supervise/supervise.h) has the table mapped in its program's place. The kernel says that it is one, by its
+ * notification descriptor, and whose, by a pidfd. */
+static void add_supervised(struct processes *processes, size_t *room, struct mapping mapping)
+{
+	char path[64];
+	char target[64];
+	pid_t supervisor = mapping.pid;
+	pid_t of[8];
+	size_t number = 0;
+	bool supervises = false;
+	const struct dirent *entry;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)supervisor);
+	DIR *descriptors = opendir(path);
+	if (descriptors == NULL)
+		return;
+	while ((entry = readdir(descriptors)) != NULL) {
+		ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof(target) - 1);
+
+		target[length > 0 ? length : 0] = '\0';
+		supervises |= strcmp(target, "anon_inode:seccomp notify") == 0;
+		if (number < sizeof(of) / sizeof(of[0]) && strstr(target, "pidfd") != NULL &&
+		    (of[number] = pidfd_of(supervisor, entry->d_name)) != 0)
+			number++;
+	}
+	closedir(descriptors);
+	for (size_t i = 0; i < number && supervises; i++) {
+		mapping.pid = of[i];
+		if (!has(processes, &mapping, of[i]) && may_speak_for(supervisor, of[i]) && !add(processes, room, &mapping))
+			return;
+	}
+}
+
 void processes_find(struct processes *processes)
 {
 	size_t room = 0;
@@ -114,6 +185,8 @@ void processes_find(struct processes *processes)
 				look_at(processes, &room, entry->d_name, &line, &size);
 	free(line);
 	closedir(all);
+	for (size_t i = 0, mapped = processes->number; i < mapped; i++)
+		add_supervised(processes, &room, processes->mapping[i]);
 }
 
 void processes_free(struct processes *processes)

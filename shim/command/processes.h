@@ -1,4 +1,5 @@
-/* Which processes have a table mapped: as the kernel tells it, no matter what they say of themselves. */
+/* Which processes have a table mapped, or a supervisor that has it: as the kernel tells it, no matter what they say of
+ * themselves. */
 #ifndef CONNLIMIT_COMMAND_PROCESSES_H
 #define CONNLIMIT_COMMAND_PROCESSES_H
 

@@ -337,6 +337,36 @@ def check_share():
         record("refusal", f"CPU in checks of the kernel, {addresses} addresses at their limit attack", shares, "< 2", "%")
 
 
+def supervise():
+    """A connection that is accepted and closed, under a supervisor and bare: CPU of the daemon and of who supervises it."""
+    number = 5120
+    connlimit = os.path.join(BUILD, "connlimit")
+
+    def supervisors(pid):
+        found = set()
+        for path in glob.glob("/proc/[0-9]*/fdinfo/*"):
+            try:
+                if f"\nPid:\t{pid}\n" in open(path, encoding="ascii").read():
+                    found.add(int(path.split("/")[2]))
+            except OSError:
+                pass
+        return found
+
+    def accepted(*way):
+        port = free_port()
+        server = start([*way, program("server"), "close", str(port)])
+        wait_port(port)
+        pids = [server.pid, *(supervisors(server.pid) if way else ())]
+        before = sum(cpu_ns(pid) for pid in pids)
+        run([program("load"), "flood", "127.0.0.9", str(port), str(number), "1"])
+        used = (sum(cpu_ns(pid) for pid in pids) - before) / number / 1000
+        stop(server)
+        return used
+
+    pairs = alternate(accepted, lambda: accepted(connlimit, "run", "--way=supervise", "--per-ip=1000000", "--"))
+    record("supervise", "CPU of a connection accepted and closed, supervised, more than bare", [b - a for a, b in pairs], "<= 40", "us")
+
+
 # ---- whole daemons ----
 
 
@@ -531,7 +561,7 @@ def postgres():
 # ---- all of it ----
 
 
-SECTIONS = {f.__name__: f for f in (syscalls, instructions, calls, table, process, refusals, check_share, web, nftables, redis, postgres)}
+SECTIONS = {f.__name__: f for f in (syscalls, instructions, calls, table, process, refusals, check_share, supervise, web, nftables, redis, postgres)}
 
 
 def in_namespace():
