@@ -35,7 +35,7 @@ static dev_t kernels_device(void)
 
 static uint64_t ipc_namespace(const char *process)
 {
-	char path[64];
+	char path[300];
 	struct stat facts;
 
 	snprintf(path, sizeof(path), "/proc/%s/ns/ipc", process);
@@ -78,7 +78,7 @@ static bool read_line(const char *line, struct mapping *mapping)
 
 static void look_at(struct processes *processes, size_t *room, const char *process, char **line, size_t *size)
 {
-	char path[64];
+	char path[300];
 	struct mapping mapping = {0};
 
 	snprintf(path, sizeof(path), "/proc/%s/maps", process);

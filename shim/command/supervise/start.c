@@ -9,6 +9,7 @@
 #include "command/supervise/serve.h"
 #include "command/supervise/shared.h"
 #include "process/limiter.h"
+#include "process/start_page.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -275,6 +276,7 @@ static bool open_table(const struct supervision *supervision)
 	if (!made)
 		limits_publish(&limiter_of_process, limits_turn(&limiter_of_process), supervision->limits);
 	limits_keep_start(&limiter_of_process, supervision->start);
+	start_page_keep(supervision->start->file);
 	supervise_name(wanted);
 	atomic_store(&limiter_state, LIMITER_OPEN);
 	return true;
