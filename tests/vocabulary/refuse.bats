@@ -148,6 +148,12 @@ write_server() {
 		        for f in opened:
 		            f.write("x"); f.flush()
 		        print("checked", flush=True)
+		    elif how == "forks":  # and is there a socket in the memory of either?
+		        maps = lambda: open("/proc/self/maps").read().count("socket:")
+		        here = maps()
+		        child = os.fork()
+		        if child == 0: os._exit(maps())
+		        print(f"{here} and {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}", flush=True)
 		    elif how == "descriptors":  # are all there
 		        to_be_had = free()
 		        print("all" if to_be_had == at_first - len(kept) else f"{to_be_had} of {at_first}", flush=True)
@@ -201,6 +207,16 @@ write_server() {
 	PYTHON
 	until_true grep -q all "$here/out"
 	run ! grep -v '^all$' "$here/out"
+}
+
+@test "refuse http: what is still to be read is kept by the process that refused, and by none that it forks" {
+	limits PER_IP=1 REFUSE=http
+	write_server
+	limited python3 "$here/server.py" "$port" forks
+	hold 127.0.0.1 served
+	for _ in 1 2 3; do [[ $(status_from 127.0.0.1) == 429 ]]; done
+	until_true eval '[[ $(wc -l <"$here/out") == 3 ]]'
+	diff "$here/out" <(printf '%s and 0\n' 1 2 3)
 }
 
 @test "refused: close waits for nobody, where the daemon has its own closes wait" {
