@@ -68,8 +68,8 @@ bool mend_count(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 		marked = seen;
 	if (!atomic_compare_exchange_strong(word, &seen, marked))
 		return (seen & CLIENT_COUNT) < (marked & CLIENT_COUNT);
-	/* Before a slot is looked at, everyone sees the mark: what is read behind a swap may be read before it is seen, on arm64
-	 * without LSE. An admission whose slot is not found then finds the generation raised. */
+	/* Before a slot is looked at, everyone sees the mark: what is read behind a swap may be read before it is seen, on
+	 * arm64 without LSE. An admission whose slot is not found then finds the generation raised. */
 	atomic_thread_fence(memory_order_seq_cst);
 	point_reached(POINT_MEND_MARKED);
 	uint32_t slots = count_slots(table, entry);

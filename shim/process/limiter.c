@@ -258,8 +258,8 @@ COLD bool limiter_open_table(void)
 	return limiter_is_open();
 }
 
-/* Unix sockets are counted only where users are limited. A daemon's helpers have nothing else, and often other users, who could not
- * attach its table. */
+/* Unix sockets are counted only where users are limited. A daemon's helpers have nothing else, and often other users, who could
+ * not attach its table. */
 COLD bool limiter_open_for_slowly(int listener)
 {
 	int domain = AF_UNSPEC;
@@ -267,7 +267,8 @@ COLD bool limiter_open_for_slowly(int listener)
 	int kept = errno;
 
 	start(); /* another object's constructor may come before ours */
-	bool users = settings.start.per_uid != LIMIT_NONE || (settings.start.file[0] != '\0' && settings.checked.per_uid != LIMIT_NONE);
+	bool users =
+	    settings.start.per_uid != LIMIT_NONE || (settings.start.file[0] != '\0' && settings.checked.per_uid != LIMIT_NONE);
 	bool wanted = door_getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && (users || domain != AF_UNIX);
 	errno = kept;
 	return wanted && limiter_open_table();
@@ -314,7 +315,8 @@ __attribute__((constructor)) static void start(void)
 		make_name();
 	hand_on();
 	/* The daemon started this program, or was in this process before; later it may have no right to the table. */
-	if (settings.start.handed_on && (bridge_cross(&limiter_of_process, name) || table_open(&limiter_of_process, name, NULL, NULL)))
+	if (settings.start.handed_on &&
+	    (bridge_cross(&limiter_of_process, name) || table_open(&limiter_of_process, name, NULL, NULL)))
 		opened();
 	if (settings.start.file[0] == '\0')
 		return;

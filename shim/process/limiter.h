@@ -1,7 +1,7 @@
 /* This process's limiter: the settings it was started with and the table it shares.
  *
- * The table is opened when the process first listens, accepts, or passes or is given a socket, or at the start of a program that the
- * daemon started. Any other program pays nothing but a look at its environment. */
+ * The table is opened when the process first listens, accepts, or passes or is given a socket, or at the start of a program
+ * that the daemon started. Any other program pays nothing but a look at its environment. */
 #ifndef CONNLIMIT_LIMITER_H
 #define CONNLIMIT_LIMITER_H
 
@@ -49,8 +49,9 @@ const struct settings *limiter_settings(void);
 /* The table's name, given or made for this start. */
 const char *limiter_name(void);
 
-/* This process passes a descriptor on, or is given one: if that is a TCP socket, it is one of the daemon's processes. Who passes it
- * on opens the table as one who listens does; who is given it takes part only in one that is there. errno may change. */
+/* This process passes a descriptor on, or is given one: if that is a TCP socket, it is one of the daemon's processes. Who
+ * passes it on opens the table as one who listens does; who is given it takes part only in one that is there. errno may change.
+ */
 void limiter_sends(int descriptor);
 void limiter_is_given(int descriptor);
 
