@@ -90,6 +90,9 @@ bool fleet_prepare(struct fleet *fleet, struct redis *redis, int wait_ms, char *
 /* Joins. What this node holds is to be told whole, before anything else. False as well when another node goes by our name. */
 bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, char *error);
 
+/* Hears of clients from another total on; a snapshot is to follow. */
+bool fleet_change_threshold(struct fleet *fleet, struct redis *redis, int wait_ms, uint32_t threshold, char *error);
+
 /* Says goodbye, so that nobody has to wait for the lease. */
 bool fleet_leave(struct fleet *fleet, struct redis *redis, int wait_ms, char *error);
 

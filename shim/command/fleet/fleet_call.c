@@ -43,6 +43,13 @@ void call_begin(struct call *call, const struct fleet *fleet, const char *operat
 	call_add_number(call, fleet->lease_ms);
 }
 
+void call_begin_own(struct call *call, const struct fleet *fleet, const char *operation)
+{
+	call_begin(call, fleet, operation, fleet->node);
+	call_add_text(call, fleet->incarnation);
+	call_add_number(call, fleet->threshold);
+}
+
 bool call_send(struct redis *redis, struct call *call)
 {
 	return redis_add(redis, call->arguments, call->argument, call->length);

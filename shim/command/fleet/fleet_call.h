@@ -1,4 +1,4 @@
-/* How the script (fleet.lua) is called, and what it answers. For fleet.c's use. */
+/* How the script (fleet.lua) is called, and what it answers. For the fleet's own files. */
 #ifndef CONNLIMIT_COMMAND_FLEET_CALL_H
 #define CONNLIMIT_COMMAND_FLEET_CALL_H
 
@@ -15,6 +15,8 @@ struct call {
 };
 
 void call_begin(struct call *call, const struct fleet *fleet, const char *operation, const char *node);
+/* Of what the node does as the one that joined. */
+void call_begin_own(struct call *call, const struct fleet *fleet, const char *operation);
 void call_add(struct call *call, const void *argument, size_t length);
 void call_add_text(struct call *call, const char *text);
 void call_add_number(struct call *call, long long number);
@@ -46,6 +48,9 @@ void hear_clients(struct hearing *hearing, const redisReply *text);
 
 /* Sends one call and hears the answer; once more if Redis has lost the script. */
 bool call_answered(struct call *call, struct redis *redis, int wait_ms, struct hearing *hearing);
+
+/* Whether what takes several exchanges, begun at `began` (ms of clock_us), may go on; if not, the reason names `what`. */
+bool fleet_goes_on(const struct fleet *fleet, uint64_t began, const char *what, char *error);
 
 /* Numbers as they travel: the highest byte first. */
 void put_bytes(unsigned char *to, uint64_t number, int bytes);

@@ -1,5 +1,7 @@
 #include "command/fleet/machine.h"
 
+#include "settings/settings.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +22,12 @@ struct client *machine_client(struct machine *machine, const unsigned char *key,
 		*bucket = client;
 	}
 	return client;
+}
+
+/* Over many tables it can be more than any limit is. */
+static uint32_t tellable(const struct client *client)
+{
+	return client->local < LIMIT_MOST ? client->local : LIMIT_MOST;
 }
 
 static void set_told(struct machine *machine, struct client *client, uint32_t told)
@@ -72,11 +80,11 @@ size_t machine_take_changes(struct machine *machine)
 
 	for (size_t i = 0; i < number; i++) {
 		struct client *client = machine_client(machine, machine->change[i].key, false);
-		machine->change[i].number = client != NULL ? client->local : 0;
+		machine->change[i].number = client != NULL ? tellable(client) : 0;
 		if (client == NULL)
 			continue;
 		client->changed = false;
-		set_told(machine, client, client->local); /* before the answers: they contain it */
+		set_told(machine, client, tellable(client)); /* before the answers: they contain it */
 		if (client->total != 0)
 			machine_add_to_apply(machine, client);
 	}
@@ -94,8 +102,8 @@ void machine_take_bucket(struct machine *machine, unsigned bucket, struct fleet_
 	fleet_whole_bucket(whole, bucket, clients);
 	for (client = machine->bucket[bucket]; client != NULL; client = client->next_in_bucket) {
 		if (client->local != 0)
-			fleet_whole_client(whole, client->key, client->local);
-		set_told(machine, client, client->local);
+			fleet_whole_client(whole, client->key, tellable(client));
+		set_told(machine, client, tellable(client));
 		if (client->total != 0)
 			machine_add_to_apply(machine, client);
 	}

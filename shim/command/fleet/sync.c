@@ -168,9 +168,13 @@ static bool join(struct sync *sync, uint64_t now, char *error)
 static bool speak(struct sync *sync, uint64_t now, char *error)
 {
 	uint64_t asked = clock_ms();
-	bool joins = !sync->fleet.joined || sync->fleet.threshold != sync->machine.threshold;
 
-	if (joins ? !join(sync, now, error) : !exchange(sync, error))
+	if (sync->fleet.joined && sync->fleet.threshold != sync->machine.threshold) {
+		if (!fleet_change_threshold(&sync->fleet, sync->redis, sync->lease_ms, sync->machine.threshold, error))
+			return false;
+		sync->fleet.missed = true;
+	}
+	if (sync->fleet.joined ? !exchange(sync, error) : !join(sync, now, error))
 		return false;
 	if (!sync->fleet.joined) { /* forgotten by the fleet, or Redis is empty: join in the next turn */
 		sync->forgotten = true;

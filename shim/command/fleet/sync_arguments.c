@@ -125,7 +125,8 @@ bool sync_read_again(struct sync *sync)
 	return true;
 }
 
-/* What stands between ':' and '@' was seen by whoever ran ps in the meantime; from here on it is not. */
+/* What stands between ':' and '@', and behind "?sentinel=", was seen by whoever ran ps in the meantime; from here on it is not.
+ */
 static void hide_password(char *url)
 {
 	char *from = strstr(url, "://") + 3;
@@ -133,12 +134,18 @@ static void hide_password(char *url)
 	char *end = from + strcspn(from, "/");
 	char *at = memrchr(from, '@', (size_t)(end - from));
 
-	if (at == NULL || colon == NULL || colon > at)
+	char *sentinel = strchr(end, '?');
+	bool shown = at != NULL && colon != NULL && colon < at;
+
+	if (!shown && sentinel == NULL)
 		return;
 	fprintf(stderr,
 		"connlimit sync: a password on the command line can be seen by every user; "
 		"put it into REDISCLI_AUTH or --redis-file\n");
-	memset(colon + 1, '*', (size_t)(at - colon - 1));
+	if (shown)
+		memset(colon + 1, '*', (size_t)(at - colon - 1));
+	if (sentinel != NULL)
+		memset(sentinel + 1, '*', strlen(sentinel + 1));
 }
 
 static bool good_name(const char *name)
@@ -233,8 +240,7 @@ int sync_arguments(struct sync *sync, int argc, char **argv)
 	for (int i = 0; i < urls; i++) {
 		if (!add_url(sync, &sync->servers, url[i], &why))
 			return wrong("--redis", "URL", why);
-		if (strchr(url[i], '@') != NULL)
-			hide_password(url[i]);
+		hide_password(url[i]);
 	}
 	if (!good_name(sync->cluster))
 		return wrong("--cluster", sync->cluster, "is not 1 to 60 letters, digits, '.', '_' or '-'");
