@@ -114,6 +114,23 @@ except ChildProcessError: print("no child")'
 	until_true all_gone "$supervised"
 }
 
+@test "the first process of a container, and one without standard descriptors" {
+	((EUID == 0)) || skip "needs root"
+	run unshare --pid --fork --mount-proc "$CONNLIMIT" run --way=supervise --per-ip 5 -- python3 -c 'import os
+print("pid", os.getpid())
+try: os.waitpid(-1, 0)
+except ChildProcessError: print("no child")'
+	[[ $output == *"pid 1"*"no child"* ]]
+	echo CONNLIMIT_PER_IP=1 >"$limits"
+	"$CONNLIMIT" run --file "$limits" --table "test-$port" -- "$accepting" "$port" blocking 3>&- <&- >&- 2>&- &
+	daemon=$!
+	pids+=("$daemon")
+	until_true listening
+	full 127.0.0.1 1 # of which a line would be written
+	tell_client "rounds 127.0.0.2 3"
+	[ "$answer" -eq 3 ]
+}
+
 @test "kill -9 of one supervisor after the other: no accept fails, no client is lost, no count" {
 	limit_is 5
 	limited "$accepting" "$port" "${way:-blocking}"

@@ -122,9 +122,17 @@ static void keep_as_standard(int descriptor)
 			close(number);
 }
 
-static void keep_only(int descriptor)
+/* Nothing else: what the program was given is the program's. Standard error is for lines of the log, and where there is none
+ * its number must not become a client's. */
+static void keep_only(int word)
 {
-	keep_as_standard(descriptor);
+	int kept = fcntl(word, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+	if (word <= STDERR_FILENO)
+		close(word);
+	keep_as_standard(kept);
+	if (fcntl(STDERR_FILENO, F_GETFD) < 0 && open("/dev/null", O_WRONLY | O_CLOEXEC) != STDERR_FILENO)
+		_exit(1);
 	syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0);
 }
 
@@ -166,23 +174,34 @@ static _Noreturn void be_supervisor(const struct supervision *supervision, pid_t
 
 /* ---- in the program that is to be ---- */
 
-/* Beside this process, not below it. False with errno. */
+/* Whether all orphans become this process's children. */
+static bool is_reaper(void)
+{
+	int subreaper = 0;
+
+	return getpid() == 1 || (prctl(PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0) == 0 && subreaper != 0);
+}
+
+/* Beside this process, not below it. To who would get it back, the first of a container, it is a child whose end is not told,
+ * and that wait(2) passes over (clone(2), __WCLONE). False with errno. */
 static bool fork_supervisor(const struct supervision *supervision, int words[2])
 {
+	bool untold = is_reaper();
 	pid_t program = getpid();
-	int status;
-	pid_t between = fork();
+	int status = 0;
+	pid_t between = untold ? (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, 0) : fork();
 
 	if (between == 0) {
 		setsid();
-		pid_t supervisor = fork();
+		pid_t supervisor = untold ? 0 : fork();
 		if (supervisor != 0)
 			_exit(supervisor < 0);
 		close(words[0]);
 		be_supervisor(supervision, program, words[1]);
 	}
 	close(words[1]);
-	if (between < 0 || waitpid(between, &status, 0) != between)
+	/* Where SIGCHLD is ignored, waitpid has nothing to tell. */
+	if (between < 0 || (!untold && waitpid(between, &status, 0) != between && errno != ECHILD))
 		return false;
 	errno = EAGAIN;
 	return status == 0;
