@@ -152,7 +152,7 @@ serves_and_refuses() {
 @test "adversity: the preload object under AddressSanitizer and UndefinedBehaviorSanitizer" {
 	limit_is 1
 	find "$SOURCE"/lib "$SOURCE"/shim -name '*.c' ! -name connlimit.c ! -path '*/command/*' | xargs -P 4 -I{} sh -c \
-		'gcc -std=gnu17 -D_GNU_SOURCE -U_FILE_OFFSET_BITS -I"$SOURCE/lib" -I"$SOURCE/shim" -O1 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec $2 \
+		'gcc -std=gnu17 -D_GNU_SOURCE -U_FILE_OFFSET_BITS -I"$SOURCE/lib" -I"$BUILD/lib" -I"$SOURCE/shim" -O1 -g -fPIC -fvisibility=hidden -ftls-model=initial-exec $2 \
 		-fsanitize=address,undefined -c "$1" -o "$0/$(basename "$(dirname "$1")")_$(basename "$1").o"' \
 		"$here" {} "$([[ $(uname -m) != x86_64 ]] || echo -mcx16)"
 	gcc -shared -fsanitize=address,undefined -o "$here/preload.so" "$here"/*.o

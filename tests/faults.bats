@@ -35,7 +35,7 @@ sanitized() { # SANITIZER
 	local sources
 	sources=$(find "$SOURCE/lib" -name '*.c' ! -name connlimit.c)
 	# shellcheck disable=SC2086
-	gcc -std=gnu17 -D_GNU_SOURCE -O1 -g $([[ $(uname -m) != x86_64 ]] || echo -mcx16) -I"$SOURCE/lib" "-fsanitize=$1" -o "$BATS_TEST_TMPDIR/table" \
+	gcc -std=gnu17 -D_GNU_SOURCE -O1 -g $([[ $(uname -m) != x86_64 ]] || echo -mcx16) -I"$SOURCE/lib" -I"$BUILD/lib" "-fsanitize=$1" -o "$BATS_TEST_TMPDIR/table" \
 		$sources "$SOURCE/tests/unit/test_table.c" -lcmocka -pthread
 	"$BATS_TEST_TMPDIR/table" >"$BATS_TEST_TMPDIR/out" 2>&1 || { cat "$BATS_TEST_TMPDIR/out"; false; }
 	run -1 grep -E 'WARNING: ThreadSanitizer|ERROR: AddressSanitizer|runtime error' "$BATS_TEST_TMPDIR/out"

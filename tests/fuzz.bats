@@ -6,7 +6,7 @@ load built
 compiled() { # ARGUMENT...
 	local -a wide=()
 	[[ $(uname -m) != x86_64 ]] || wide=(-mcx16)
-	clang -std=gnu17 -D_GNU_SOURCE -O1 -g "${wide[@]}" -I"$SOURCE/lib" -I"$SOURCE/shim" -fno-sanitize-recover=undefined "$@"
+	clang -std=gnu17 -D_GNU_SOURCE -O1 -g "${wide[@]}" -I"$SOURCE/lib" -I"$BUILD/lib" -I"$SOURCE/shim" -fno-sanitize-recover=undefined "$@"
 }
 
 # The library is compiled once, for all of them.

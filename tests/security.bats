@@ -193,6 +193,19 @@ assert 'test-$port' in [t['name'] for t in all['tables']]"
 	"$CONNLIMIT" status "test-$port@nobody" | grep -q "limit    7 per client"
 }
 
+@test "security: a table of another version is named as such, and neither misread nor joined; a restart beside it says so" {
+	hostile --version "test-$port"
+	"$CONNLIMIT" status >"$here/shown" 2>"$here/said"
+	grep -qE 'is not readable: its daemon runs connlimit 0\.0\.9\\x1b\[31m, layout 0000000000000001, not [0-9a-f]{16}: restart it' "$here/said"
+	limit_is 1
+	server
+	grep -F "table 'test-$port' is also that of a daemon under connlimit 0.0.9\\x1b[31m, another version" "$here/errors"
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	[ "$(own_status | grep -c '^table')" -eq 1 ]
+	let_off
+}
+
 @test "security: a program that runs setuid is left alone" {
 	cp "$(readlink -f /usr/bin/python3)" "$here/setuid"
 	chmod 4755 "$here/setuid"

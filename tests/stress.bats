@@ -71,7 +71,7 @@ nothing_counted() { [ "$(own_status | awk '/^ *127\./ { sum += $2 } END { print 
 sanitized() { # SANITIZERS nonblocking|blocking|plain
 	local at_least=10
 	find "$SOURCE"/lib "$SOURCE"/shim -name '*.c' ! -name connlimit.c ! -path '*/command/*' | xargs -P 2 -I{} sh -c \
-		'gcc -std=gnu17 -D_GNU_SOURCE -U_FILE_OFFSET_BITS -I"$SOURCE/lib" -I"$SOURCE/shim" -O1 -g -fvisibility=hidden $2 $3 -c "$1" -o "$0/$(basename "$(dirname "$1")")_$(basename "$1").o"' \
+		'gcc -std=gnu17 -D_GNU_SOURCE -U_FILE_OFFSET_BITS -I"$SOURCE/lib" -I"$BUILD/lib" -I"$SOURCE/shim" -O1 -g -fvisibility=hidden $2 $3 -c "$1" -o "$0/$(basename "$(dirname "$1")")_$(basename "$1").o"' \
 		"$here" {} "$([[ $(uname -m) != x86_64 ]] || echo -mcx16)" "-fsanitize=$1"
 	gcc -std=gnu17 -D_GNU_SOURCE -O1 -g "-fsanitize=$1" -rdynamic -o "$here/server" "$here"/*.o "$SOURCE/tests/programs/stress_server.c" -pthread
 	start_server() {

@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TABLE_MAGIC UINT64_C(0x33746d6c6e6e6f63) /* "connlmt3": the last digit is the layout's version */
+#define TABLE_MAGIC UINT64_C(0x3a746d6c6e6e6f63) /* "connlmt:" */
 
 /* ---- clients ------------------------------------------------------------------------------------------------------------
  *
@@ -212,15 +212,20 @@ struct arrived {
  * Written by whoever maps the segment first; each word is set by a swap from 0, so that two at once agree without waiting, and
  * `magic` last. */
 struct table_header {
+	/* These lie where they do in every version, so that each can name a table of another. `layout` is the layout's version:
+	 * a hash that the build makes of all that is declared here (lib/meson.build). */
 	_Atomic uint64_t magic;
+	_Atomic uint64_t layout;
+	char version[16]; /* of connlimit */
+	char name[TABLE_NAME_MOST + 1];
+
 	_Atomic uint64_t ticket; /* while it is being made: whose turn it is (table.c); 0 is not known yet */
 	_Atomic uint64_t secret[2];
 	_Atomic uint64_t born;	  /* ms of clock_ms */
 	_Atomic uint64_t network; /* inode of the maker's network namespace, 0 if /proc did not say */
 	_Atomic uint64_t pids;	  /* inode of the maker's pid namespace, 0 likewise */
 	_Atomic uint32_t maker;	  /* pid */
-	char name[TABLE_NAME_MOST + 1];
-	char program[64]; /* basename of what made it, for people */
+	char program[64];	  /* basename of what made it, for people */
 
 	/* What every admission reads, and hardly anyone writes. The briefs stand in an order by which the first publication's,
 	 * in block 1, is in the same line (limits.c). */
@@ -274,6 +279,9 @@ struct table_header {
 	struct arrived arrived[ARRIVED];
 };
 
+_Static_assert(offsetof(struct table_header, layout) == 8 && offsetof(struct table_header, version) == 16 &&
+		   offsetof(struct table_header, name) == 32 && TABLE_NAME_MOST == 63,
+	       "what other versions look at");
 _Static_assert(sizeof(struct table_header) <= 4096, "one page: behind a system call, each costs");
 _Static_assert(offsetof(struct table_header, brief) % 64 + sizeof(struct limit_brief) == 64, "in the line of `current`");
 

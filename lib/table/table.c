@@ -13,6 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#if __has_include("layout_version.h")
+#include "layout_version.h"
+#else /* a test that compiles these files by itself */
+#define LAYOUT_VERSION UINT64_C(1)
+#define LAYOUT_OF "?"
+#endif
+
 enum { PAGE = 4096, CAPACITY_LEAST = 64, CAPACITY_MOST = 1 << 24 };
 
 static uint32_t capacity_rounded(uint32_t capacity)
@@ -74,6 +81,29 @@ static bool names(const struct table_header *header, const char *name)
 	return strnlen(header->name, sizeof(header->name)) < sizeof(header->name) && strcmp(header->name, name) == 0;
 }
 
+static bool is_table(const struct table_header *header)
+{
+	return atomic_load_explicit(&header->magic, memory_order_acquire) == TABLE_MAGIC &&
+	       atomic_load_explicit(&header->layout, memory_order_relaxed) == LAYOUT_VERSION;
+}
+
+uint64_t table_layout(void)
+{
+	return LAYOUT_VERSION;
+}
+
+bool table_is_of_another_version(const void *base, char version[VERSION_TEXT], uint64_t *layout)
+{
+	const struct table_header *header = base;
+
+	if (atomic_load_explicit(&header->magic, memory_order_acquire) != TABLE_MAGIC)
+		return false;
+	*layout = atomic_load_explicit(&header->layout, memory_order_relaxed);
+	memcpy(version, header->version, sizeof(header->version));
+	version[VERSION_TEXT - 1] = '\0';
+	return *layout != LAYOUT_VERSION;
+}
+
 static void set_once(_Atomic uint64_t *word, uint64_t value)
 {
 	uint64_t expected = 0;
@@ -128,6 +158,8 @@ static void prepare(struct table *table, const char *name, const struct settings
 	if (atomic_load_explicit(&header->magic, memory_order_acquire) == 0) {
 		set_once(&header->secret[0], random_word());
 		set_once(&header->secret[1], random_word());
+		set_once(&header->layout, LAYOUT_VERSION);
+		strncpy(header->version, LAYOUT_OF, sizeof(header->version));
 		set_once(&header->born, clock_ms() + 1);
 		set_once(&header->network, network_namespace());
 		set_once(&header->pids, namespace("/proc/self/ns/pid"));
@@ -210,7 +242,7 @@ static bool meet(const struct segment_facts *facts, void *with)
 	uint64_t magic = atomic_load_explicit(&header->magic, memory_order_acquire);
 	uint64_t ticket = atomic_load(&header->ticket);
 	bool ours = names(header, rivals->name);
-	if (magic == TABLE_MAGIC && ours) {
+	if (ours && is_table(header)) {
 		rivals->found = segment;
 		return false;
 	}
@@ -276,6 +308,33 @@ bool table_open(struct table *table, const char *name, const struct settings *se
 	return true;
 }
 
+struct other_version {
+	const char *name;
+	char *version;
+	bool found;
+};
+
+static bool find_other_version(const struct segment_facts *facts, void *with)
+{
+	struct other_version *other = with;
+	struct segment segment;
+	uint64_t layout;
+
+	if (!facts->own || facts->attached == 0 || facts->size < PAGE || !segment_attach_id(&segment, facts->id, true))
+		return true;
+	other->found = names(segment.base, other->name) && table_is_of_another_version(segment.base, other->version, &layout);
+	segment_detach(&segment);
+	return !other->found;
+}
+
+bool table_has_other_version(const char *name, char version[VERSION_TEXT])
+{
+	struct other_version other = {.name = name, .version = version};
+
+	segment_list(find_other_version, &other);
+	return other.found;
+}
+
 bool table_open_anonymous(struct table *table, const char *name, const struct settings *settings)
 {
 	struct segment segment;
@@ -295,7 +354,7 @@ bool table_look_at(struct table *table, void *base, size_t size)
 {
 	uint32_t capacity = capacity_of_size(size);
 
-	if (capacity == 0 || atomic_load_explicit(&((struct table_header *)base)->magic, memory_order_acquire) != TABLE_MAGIC) {
+	if (capacity == 0 || !is_table(base)) {
 		errno = EINVAL;
 		return false;
 	}

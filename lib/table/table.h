@@ -57,6 +57,17 @@ bool table_look_at(struct table *table, void *base, size_t size);
 /* Sets `pid` anew, in a process that may be in another pid namespace than the one that had the table before. */
 void table_know_pid(struct table *table);
 
+/* Whether memory that is mapped, of at least a page, is a table of another version of connlimit. `version` is what that says of
+ * itself, and may be any text; *layout its layout's version. */
+enum { VERSION_TEXT = 17 };
+bool table_is_of_another_version(const void *base, char version[VERSION_TEXT], uint64_t *layout);
+
+/* Whether this user has a table of that name that another version made and that is in use. */
+bool table_has_other_version(const char *name, char version[VERSION_TEXT]);
+
+/* The version of our layout. */
+uint64_t table_layout(void);
+
 /* Whether a piece of memory of this size can be a table. */
 bool table_has_size(size_t size);
 

@@ -5,8 +5,10 @@
 
 #include "table/segment.h"
 #include "table/table.h"
+#include "values/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,8 +25,19 @@ enum {
 
 /* What the reader says first. */
 struct outcome {
-	enum { V_FACTS, V_NO_TABLE, V_NOT_WANTED, V_NO_MEMORY, V_TOO_LARGE, V_NOT_ATTACHED, V_NOT_NOBODY } what;
+	enum {
+		V_FACTS,
+		V_NO_TABLE,
+		V_OTHER_VERSION,
+		V_NOT_WANTED,
+		V_NO_MEMORY,
+		V_TOO_LARGE,
+		V_NOT_ATTACHED,
+		V_NOT_NOBODY
+	} what;
 	int error; /* errno */
+	char version[VERSION_TEXT];
+	uint64_t layout;
 };
 
 struct task {
@@ -114,25 +127,31 @@ static struct outcome look(struct copy *copy, const struct segment *segment, str
 	struct limits before;
 	struct limits after;
 
-	if ((copy->present[0] & 1) == 0 || !table_look_at(&live, segment->base, segment->size))
-		return (struct outcome){V_NO_TABLE, 0};
+	struct outcome other = {.what = V_OTHER_VERSION};
+
+	if ((copy->present[0] & 1) == 0)
+		return (struct outcome){.what = V_NO_TABLE};
+	if (table_is_of_another_version(segment->base, other.version, &other.layout))
+		return other;
+	if (!table_look_at(&live, segment->base, segment->size))
+		return (struct outcome){.what = V_NO_TABLE};
 	if (!is_wanted(&live, wanted))
-		return (struct outcome){V_NOT_WANTED, 0};
+		return (struct outcome){.what = V_NOT_WANTED};
 	copy->size = segment->size;
 	copy->base = mmap(NULL, copy->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (copy->base == MAP_FAILED)
-		return (struct outcome){V_NO_MEMORY, errno};
+		return (struct outcome){.what = V_NO_MEMORY, .error = errno};
 	for (int i = 0; i < COPIES; i++) {
 		if (!copy_pages(copy, segment))
-			return (struct outcome){V_TOO_LARGE, 0};
+			return (struct outcome){.what = V_TOO_LARGE};
 		if (!table_look_at(table, copy->base, copy->size))
-			return (struct outcome){V_NO_TABLE, 0};
+			return (struct outcome){.what = V_NO_TABLE};
 		limits_read(table, &before);
 		limits_read(&live, &after);
 		if (before.version == after.version)
 			break;
 	}
-	return (struct outcome){V_FACTS, 0};
+	return (struct outcome){.what = V_FACTS};
 }
 
 static bool put(const void *piece, size_t size, void *with)
@@ -152,9 +171,9 @@ static void read_table(int to, void *with)
 
 	task->to = to;
 	if (!reader_attach(task->place, false, &segment) || (copy.present = find_pages(&segment)) == NULL)
-		outcome = (struct outcome){V_NOT_ATTACHED, errno};
+		outcome = (struct outcome){.what = V_NOT_ATTACHED, .error = errno};
 	else if (!become_nobody(2 * segment.size + OTHER_MEMORY))
-		outcome = (struct outcome){V_NOT_NOBODY, errno};
+		outcome = (struct outcome){.what = V_NOT_NOBODY, .error = errno};
 	else
 		outcome = look(&copy, &segment, &table, task->wanted);
 	if (child_put(to, &outcome, sizeof(outcome)) && outcome.what == V_FACTS)
@@ -165,9 +184,17 @@ static void read_table(int to, void *with)
 
 static enum read_how failed(const struct outcome *outcome, char *why, size_t room)
 {
+	char version[4 * VERSION_TEXT];
+
 	switch (outcome->what) {
 	case V_NO_TABLE: return READ_NO_TABLE;
 	case V_NOT_WANTED: return READ_NOT_WANTED;
+	case V_OTHER_VERSION:
+		text_escape(version, sizeof(version), outcome->version, sizeof(outcome->version));
+		snprintf(why, room,
+			 "its daemon runs connlimit %s, layout %016" PRIx64 ", not %016" PRIx64 ": restart it to see it here",
+			 version, outcome->layout, table_layout());
+		break;
 	case V_TOO_LARGE: snprintf(why, room, "more of it is in use than is read of a table"); break;
 	case V_NOT_ATTACHED:
 		/* It ended since it was found. */
@@ -187,7 +214,7 @@ enum read_how reader_read(struct table_view *view, const struct wanted *wanted, 
 			  size_t room)
 {
 	struct task task = {.place = &view->place, .wanted = wanted};
-	struct outcome outcome = {V_FACTS, 0};
+	struct outcome outcome = {.what = V_FACTS};
 	struct child child;
 
 	if (!child_start(&child, cpu_ms, cpu_ms + WALL_MS, -1, read_table, &task)) {

@@ -14,6 +14,8 @@
 /* CPU for all tables together. One may take half of what is left, so that none is left nothing. */
 enum { ALL_MS = 1500, LEAST_MS = 20 };
 
+enum { PAGES_LEAST = 8 * 4096 }; /* of a table of whatever version */
+
 /* What was found, before it is read. */
 struct search {
 	struct tables *tables;
@@ -66,7 +68,9 @@ static bool find_segment(const struct segment_facts *segment, void *with)
 	struct search *search = with;
 
 	/* Nobody has it mapped: what a daemon left that was killed. Its connections are gone with it. */
-	if (segment->attached == 0 || !table_has_size(segment->size))
+	if (segment->attached == 0 || segment->size < PAGES_LEAST || segment->size % 4096 != 0)
+		return true;
+	if (!segment->readable && !table_has_size(segment->size))
 		return true;
 	if (!segment->readable) {
 		if (search->tables->hidden++ == 0)

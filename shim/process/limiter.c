@@ -152,6 +152,19 @@ void limiter_is_given(int descriptor)
 
 static void start(void);
 
+/* A restart in which old and new processes serve side by side: they have one table only if that is laid out alike. */
+static void look_for_other_version(void)
+{
+	char version[VERSION_TEXT];
+	char shown[4 * VERSION_TEXT];
+
+	if (!table_has_other_version(name, version))
+		return;
+	text_escape(shown, sizeof(shown), version, sizeof(version));
+	report("table '", name, "' is also that of a daemon under connlimit ", shown,
+	       ", another version: until its last process has ended, each of the two has the whole limit", NULL);
+}
+
 /* Too large for a small stack. */
 static struct {
 	struct settings_error error;
@@ -237,9 +250,10 @@ COLD bool limiter_open_table(void)
 	}
 	if (table_open(&limiter_of_process, name, &settings.opening, &made)) {
 		/* A program that the daemon executes is under the limits that the table has. */
-		if (made)
+		if (made) {
 			limits_keep_start(&limiter_of_process, &settings.start);
-		else if (!settings.start.handed_on)
+			look_for_other_version();
+		} else if (!settings.start.handed_on)
 			join_table();
 		opened();
 	} else {

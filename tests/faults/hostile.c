@@ -6,10 +6,11 @@
  *                               and gives the last one to root, until its standard input ends; then tells whether anybody
  *                               wrote to them
  *
- *     hostile --giants N NAME   as another user: N sparse tables of the largest capacity, called NAME, the last page of each in
- * use hostile --full NAME       as another user: one of 65 536 connections, every word of it in use hostile --file NAME as
- * another user: shows a file as a table, under a path that ends as the kernel's own memory does, and cuts it off under whoever
- * reads it, again and again
+ *     hostile --version NAME    as this user: makes what another version of connlimit would, with an escape in its version's
+ * text, until its standard input ends hostile --giants N NAME   as another user: N sparse tables of the largest capacity,
+ * called NAME, the last page of each in use hostile --full NAME       as another user: one of 65 536 connections, every word of
+ * it in use hostile --file NAME as another user: shows a file as a table, under a path that ends as the kernel's own memory
+ * does, and cuts it off under whoever reads it, again and again
  *
  *                               each until its standard input ends
  *
@@ -98,6 +99,20 @@ static int wait_for_end(void)
 	while (getchar() != EOF)
 		;
 	return 0;
+}
+
+static int be_another_version(const char *name)
+{
+	struct segment segment;
+
+	if (!segment_make(&segment, 40 * 4096))
+		return 2;
+	struct table_header *header = segment.base;
+	strcpy(header->version, "0.0.9\033[31m");
+	strncpy(header->name, name, sizeof(header->name) - 1);
+	atomic_store(&header->layout, 1);
+	atomic_store(&header->magic, TABLE_MAGIC);
+	return wait_for_end();
 }
 
 static int be_giants(int number, const char *name)
@@ -204,6 +219,8 @@ int main(int argc, char **argv)
 
 	if (argc == 4 && strcmp(argv[1], "--giants") == 0)
 		return be_giants(atoi(argv[2]), argv[3]);
+	if (argc == 3 && strcmp(argv[1], "--version") == 0)
+		return be_another_version(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "--full") == 0)
 		return be_full(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "--file") == 0)
