@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#if __has_include("layout_version.h")
-#include "layout_version.h"
+#if __has_include("table/layout_version.h")
+#include "table/layout_version.h"
 #else /* a test that compiles these files by itself */
 #define LAYOUT_VERSION UINT64_C(1)
 #define LAYOUT_OF "?"

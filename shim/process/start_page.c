@@ -1,7 +1,7 @@
 #include "process/start_page.h"
 
 #include "settings/start.h"
-#include "values/confined.h"
+#include "values/door.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -11,12 +11,12 @@ void start_page_keep(const char *file)
 {
 	struct start_page *page;
 
-	if (file[0] == '\0' || !MAY_CALL_EACH(SYS_mmap, SYS_mprotect))
+	if (file[0] == '\0')
 		return;
-	page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED)
+	page = door_mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if ((void *)page == MAP_FAILED)
 		return; /* `connlimit reload` has to be told the file */
 	strncpy(page->file, file, sizeof(page->file) - 1);
 	memcpy(page->mark, START_MARK, sizeof(START_MARK));
-	mprotect(page, sizeof(*page), PROT_READ);
+	door(SYS_mprotect, (long)page, sizeof(*page), PROT_READ, 0, 0, 0);
 }
