@@ -183,7 +183,7 @@ static bool is_known(int descriptor)
 static bool is_accepted(int descriptor)
 {
 	const struct call *call = &shared->call[shared->current];
-	struct sockaddr_storage peer;
+	struct sockaddr_storage peer = {.ss_family = AF_NETLINK};
 	socklen_t length = sizeof(peer);
 
 	return call->notification.id != 0 && call->phase == PHASE_ACCEPTING && call->taken.descriptor == 0 &&
