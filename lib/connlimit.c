@@ -94,6 +94,12 @@ connlimit *connlimit_open(const connlimit_config *config)
 
 	if (config == NULL)
 		config = standard;
+	struct settings_error error;
+	if (config != NULL && !settings_agree(&config->settings, &error)) {
+		free(limiter);
+		errno = EINVAL;
+		return NULL;
+	}
 	if (limiter != NULL && config != NULL) {
 		const struct settings *settings = &config->settings;
 		opened = settings->table[0] != '\0' ? table_open(&limiter->table, settings->table, settings, NULL)

@@ -65,8 +65,8 @@ typedef struct connlimit connlimit;
 
 /* Makes a limiter. With the setting TABLE it is shared by all processes of this user that open one of that name, whose limits
  * are then those of the one that made it, until one of them calls connlimit_set_config; without, by this process and its later
- * children. A config of NULL is one with every default. NULL with errno: ENOMEM, EACCES (the name belongs to someone else), or
- * as shmget(2). */
+ * children. A config of NULL is one with every default. NULL with errno: ENOMEM, EINVAL (TOTAL is above CAPACITY), or as
+ * shmget(2). */
 CONNLIMIT_PUBLIC connlimit *connlimit_open(const connlimit_config *config);
 
 /* Leaves it. Handles of this process count on as long as another process has the limiter open and the kernel knows their

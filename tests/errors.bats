@@ -118,3 +118,17 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 1 "cannot be written" "$CONNLIMIT" metrics --output "$here/directory.prom"
 	[ -z "$(find "$here" -name '*.prom.*')" ] # nothing half-done is left
 }
+
+@test "a total that the table has no room for: at the start, on reload and by set, both are named" {
+	local both="CONNLIMIT_TOTAL=100 is more than the table has room for, CONNLIMIT_CAPACITY=64"
+	wrong 78 "$both" env CONNLIMIT_CAPACITY=64 CONNLIMIT_TOTAL=100 LD_PRELOAD="$PRELOAD" true
+	printf 'CONNLIMIT_TOTAL=100\n' >"$limits"
+	wrong 78 "$both" env CONNLIMIT_CAPACITY=64 CONNLIMIT_FILE="$limits" LD_PRELOAD="$PRELOAD" true
+	run -0 env CONNLIMIT_CAPACITY=128 CONNLIMIT_FILE="$limits" LD_PRELOAD="$PRELOAD" true
+	printf 'CONNLIMIT_TOTAL=64\n' >"$limits"
+	CONNLIMIT_CAPACITY=64 start_daemon
+	hold 127.0.0.1 served
+	wrong 78 "$both" "$CONNLIMIT" set "test-$port" total=100
+	printf 'CONNLIMIT_TOTAL=100\n' >"$limits"
+	wrong 78 "$both" "$CONNLIMIT" reload "test-$port"
+}

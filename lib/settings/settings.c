@@ -258,5 +258,5 @@ START bool settings_from_environment(struct settings *settings, char *const envi
 			return false;
 	}
 	note_options(settings, options);
-	return true;
+	return settings->file[0] != '\0' || settings_agree(settings, error);
 }

@@ -164,6 +164,10 @@ enum { SETTINGS_FILE_MOST = 1 << 20, SETTINGS_FILE_ROOM = 2 * (SETTINGS_FILE_MOS
 bool settings_from_file(struct settings *settings, struct settings *work, char *buffer /* SETTINGS_FILE_ROOM bytes */,
 			const char *path, struct settings_error *error);
 
+/* Whether settings that were made in several places fit together; false with the reason, which names both. The readers of an
+ * environment (where no file is to be read) and of a file ask this themselves. */
+bool settings_agree(const struct settings *settings, struct settings_error *error);
+
 /* Whether `wanted` may take the place of what is in force while the daemon runs; if not, says which setting stands against it.
  */
 bool settings_may_follow(const struct settings *wanted, const struct settings *in_force, struct settings_error *error);

@@ -306,7 +306,7 @@ bool settings_from_text(struct settings *settings, struct settings *work, const 
 			struct settings_error *error)
 {
 	settings_copy(work, settings);
-	if (!read_text(work, path, text, length, error))
+	if (!read_text(work, path, text, length, error) || !settings_agree(work, error))
 		return false;
 	settings_copy(settings, work);
 	return true;

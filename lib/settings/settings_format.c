@@ -138,10 +138,24 @@ enum setting_id settings_difference(const struct settings *a, const struct setti
 	return SETTINGS;
 }
 
+bool settings_agree(const struct settings *settings, struct settings_error *error)
+{
+	if (settings->total == LIMIT_NONE || settings->total <= settings->capacity)
+		return true;
+	struct text line = text_begin(error->text, sizeof(error->text));
+	text_add(&line, "CONNLIMIT_TOTAL=");
+	text_add_number(&line, settings->total);
+	text_add(&line, " is more than the table has room for, CONNLIMIT_CAPACITY=");
+	text_add_number(&line, settings->capacity);
+	text_add(&line, ": TOTAL may be at most CAPACITY");
+	return false;
+}
+
 /* What the table was laid out by when it was made, and the signal that is armed. */
 bool settings_may_follow(const struct settings *wanted, const struct settings *in_force, struct settings_error *error)
 {
-	return stays(wanted, in_force, SETTING_CAPACITY, error) && stays(wanted, in_force, SETTING_SIGNAL, error);
+	return settings_agree(wanted, error) && stays(wanted, in_force, SETTING_CAPACITY, error) &&
+	       stays(wanted, in_force, SETTING_SIGNAL, error);
 }
 
 void settings_format(char *buffer, size_t size, const struct settings *settings, enum setting_id id)

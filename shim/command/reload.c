@@ -261,6 +261,8 @@ static int take_all(const struct table_view *view, void *with)
 	for (char **assignment = with; *assignment != NULL; assignment++)
 		if (!take(*assignment, &error))
 			return bad(view, error.text);
+	if (!settings_agree(&wanted, &error))
+		return bad(view, error.text);
 	return 0;
 }
 

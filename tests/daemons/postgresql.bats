@@ -43,6 +43,7 @@ serves() { grep -q '^ready' "$here/data/postmaster.pid"; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
 @test "8. after a refusal others are served at once" { serves_others_at_once; }
+@test "9. sessions one after another leave a peak of one" { peaks_are_of_open_ones; }
 
 @test "postgresql: psql is served, SIGHUP still reloads its configuration, other backends outlive one that ends" {
 	limit_is 2

@@ -312,6 +312,23 @@ gone_with_it() {
 	return 1
 }
 
+# A daemon that forks closes its side of what a child still has, so the kernel is asked what has ended since.
+peaks_are_of_open_ones() {
+	local rounds=60 i
+	limit_is 5
+	start
+	for ((i = 0; i < rounds; i++)); do
+		hold 127.0.0.1 served
+		let_go 127.0.0.1
+	done
+	"$CONNLIMIT" status --json "$(own_table)" | python3 -c '
+import json, sys
+table, = json.load(sys.stdin)["tables"]
+client, = [c for c in table["clients"] if c["client"] == "127.0.0.1"]
+print("peak", client["peak"], "refused", table["refused"], "checks", table["checks"]["number"])
+sys.exit(client["peak"] > int(sys.argv[1]) or table["refused"] > 0 or table["checks"]["number"] > 2 * int(sys.argv[2]))' "${peak_most:-1}" "$rounds"
+}
+
 leaves_nothing_behind() {
 	local id ids
 	limit_is 2

@@ -20,3 +20,4 @@ start() { launch socat "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=1
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
 @test "8. after a refusal others are served at once" { serves_others_at_once; }
+@test "9. sessions one after another leave a peak of one" { peaks_are_of_open_ones; }

@@ -50,6 +50,7 @@ start() {
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
 @test "8. after a refusal others are served at once" { serves_others_at_once; }
+@test "9. sessions one after another leave a peak of one" { peaks_are_of_open_ones; }
 
 @test "vsftpd: a file comes over a data connection, which is one of the client's" {
 	limit_is 2
