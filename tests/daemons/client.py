@@ -142,6 +142,23 @@ def postgres(s):
             return
 
 
+def dns(s):
+    question = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x05hello\x04test\x00\x00\x01\x00\x01"
+    say(s, struct.pack("!H", len(question)) + question, bytes((192, 0, 2, 1)))
+
+
+def fastcgi(s):
+    """One request on a connection that is to be kept (FCGI_KEEP_CONN)."""
+
+    def record(kind, content):
+        return struct.pack("!BBHHBx", 1, kind, 1, len(content), 0) + content
+
+    values = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "/ping", "SCRIPT_FILENAME": "/ping"}
+    parameters = b"".join(bytes((len(name), len(value))) + (name + value).encode() for name, value in values.items())
+    begin = record(1, struct.pack("!HB5x", 1, 1))
+    say(s, begin + record(4, parameters) + record(4, b"") + record(5, b""), b"hello")
+
+
 FAREWELL = {
     "ftp": b"QUIT\r\n",
     "imap": b"b logout\r\n",
@@ -150,7 +167,7 @@ FAREWELL = {
     "redis": b"QUIT\r\n",
     "xmpp": b"</stream:stream>",
 }
-GREETING = {f.__name__: f for f in (http, prometheus, etcd, echo, redis, memcached, ftp, imap, irc, banner, postgres, rsync, tls, xmpp)}
+GREETING = {f.__name__: f for f in (dns, fastcgi, http, prometheus, etcd, echo, redis, memcached, ftp, imap, irc, banner, postgres, rsync, tls, xmpp)}
 serial = itertools.count()
 
 
