@@ -56,7 +56,16 @@ wrong() { # STATUS TEXT COMMAND...
 		[[ $output == *" test-$first"* && $output == *" test-$port"* ]]
 	done
 	wrong 1 "there is no table 'no-such-table'" "$CONNLIMIT" set no-such-table per-ip=3
-	wrong 1 "process $$ has no table" "$CONNLIMIT" status $$
+	wrong 1 "process $$ has no table: it was not started under connlimit" "$CONNLIMIT" status $$
+	wrong 1 "process 99999999 has no table: it does not exist" "$CONNLIMIT" status 99999999
+	LD_PRELOAD=$here/libconnlimit_preload.so sleep 30 2>/dev/null 3>&- &
+	pids+=("$!")
+	sleep 0.2
+	wrong 1 "LD_PRELOAD names $here/libconnlimit_preload.so, which cannot be read: No such file or directory" "$CONNLIMIT" status "$!"
+	LD_PRELOAD=$PRELOAD sleep 30 3>&- &
+	pids+=("$!")
+	sleep 0.2
+	wrong 1 "it has the preload object, and does not listen yet" "$CONNLIMIT" status "$!"
 	wrong 2 "there are several tables, say which, or --all:" "$CONNLIMIT" reload
 	wrong 2 "there are several tables, say which, or --all:" "$CONNLIMIT" set per-ip=3
 	"$CONNLIMIT" set "$daemon" per-ip=3 # a process names its table

@@ -375,14 +375,14 @@ int tables_say_unread(const struct tables *tables, const char *which)
 int tables_none(const char *which)
 {
 	struct tables tables;
+	char why[400];
 
 	if (!tables_read(&tables, &(struct wanted){.which = NULL}))
 		return STATUS_FAILED;
 	if (process_of(which) != 0)
-		fprintf(stderr,
-			"connlimit: process %s has no table: it is not under connlimit, does not exist, or may be read only by "
-			"another user",
-			which);
+		process_why_no_table(why, sizeof(why), process_of(which));
+	if (process_of(which) != 0)
+		fprintf(stderr, "connlimit: process %s has no table: %s", which, why);
 	else if (which != NULL)
 		fprintf(stderr, "connlimit: there is no table '%s'", which);
 	else
