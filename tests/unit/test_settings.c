@@ -1,5 +1,6 @@
 /* What an operator may write, and what it means or why it is refused: text in, meaning or error out. */
 #include "settings/settings.h"
+#include "values/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -736,6 +737,31 @@ static void only_trusted_files(void **state)
 	unlink(path);
 }
 
+/* Whatever a table, a file or a server says, what is shown of it is printable ASCII: C0, C1 in both encodings, broken UTF-8. */
+static void texts_are_printable(void **state)
+{
+	static const char nasty[] =
+	    "\033[31m\xc2\x9b"
+	    "2J\x9b\xc2\xe2\x80\xae\xff\n\"\\";
+	char from[64];
+	char to[300];
+	char few[7];
+	uint64_t seed = 1;
+
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		for (size_t i = 0; i < sizeof(from); i++) {
+			seed = seed * 6364136223846793005U + 1442695040888963407U;
+			from[i] = (seed >> 40) % 2 != 0 ? nasty[(seed >> 33) % sizeof(nasty)] : (char)(seed >> 50);
+		}
+		text_escape(to, sizeof(to), from, sizeof(from));
+		text_escape(few, sizeof(few), from, sizeof(from));
+		assert_true(strlen(few) < sizeof(few));
+		for (const char *at = to; *at != '\0'; at++)
+			assert_true(*at >= ' ' && *at <= '~');
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -748,6 +774,7 @@ int main(void)
 	    cmocka_unit_test(long_paths),
 	    cmocka_unit_test(as_many_rules_as_there_may_be),
 	    cmocka_unit_test(only_trusted_files),
+	    cmocka_unit_test(texts_are_printable),
 	};
 	return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
 }
