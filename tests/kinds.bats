@@ -31,5 +31,9 @@ mptcp_or_skip() { sysctl -n net.mptcp.enabled 2>/dev/null | grep -q 1 || skip "n
 @test "kinds: link-local addresses of a listener at the wildcard address" { holds link-local-wildcard; }
 @test "kinds: SO_REUSEPORT" { holds reuseport; }
 @test "kinds: IP_TRANSPARENT" { holds transparent; }
+steering_or_skip() { [ "$(id -u)" -eq 0 ] && [ -e /proc/sys/kernel/unprivileged_bpf_disabled ] || skip "no bpf(2)"; }
+
+@test "kinds: some connections steered to the listener by a program (BPF_PROG_TYPE_SK_LOOKUP)" { steering_or_skip; holds steered; }
+@test "kinds: the same at the wildcard address" { steering_or_skip; holds steered-wildcard; }
 @test "kinds: another network namespace" { holds namespace; }
 @test "kinds: another network namespace beside the daemon's own" { holds namespace-beside; }

@@ -238,6 +238,8 @@ bool batch_add(const struct table *table, struct batch *batch, uint32_t slot, co
 
 	if (!record_read(table, slot, &batch->state[i], &batch->question[i].connection))
 		return false;
+	if (arrived_unsure(table, table->record[slot].since) && !connection_is_unix(&batch->question[i].connection))
+		batch->question[i].connection.local.address = (struct address){0};
 	batch->came_back[i] = control != NULL && came_back(&batch->question[i].connection, control);
 	batch->question[i].answer = batch->came_back[i] ? ANSWER_GONE : ANSWER_NONE;
 	batch->unplaced[i] = connection_lacks_address(&batch->question[i].connection);

@@ -32,6 +32,8 @@ static void add(const struct table *table, struct room *room, uint32_t slot, enu
 	if (!record_read(table, slot, &room->state[room->number], &question->connection) ||
 	    connection_is_unix(&question->connection) || question->connection.mptcp != 0)
 		return;
+	if (arrived_unsure(table, table->record[slot].since))
+		question->connection.local.address = (struct address){0};
 	unsigned port = question->connection.peer.port;
 	bool whole = connection_is_whole(&question->connection);
 	bool wanted = sought ? connection_lacks_address(&question->connection) || (what == SEARCH_ALL && whole)

@@ -28,7 +28,7 @@ COLD void arrived_at(struct table *table, const struct address *address)
 
 COLD bool arrived_ask(struct table *table, struct connection *connection)
 {
-	uint16_t port = connection->local.port;
+	struct endpoint thought = connection->local;
 	bool port_known = connection->port_known;
 
 	if (!connection_ask(connection))
@@ -36,8 +36,19 @@ COLD bool arrived_ask(struct table *table, struct connection *connection)
 	if (!port_known)
 		return true;
 	arrived_at(table, &connection->local.address);
-	/* The port is not the one that was thought to be known. */
-	if (connection->local.port != port)
-		atomic_store(&table->header->steered, 1);
+	/* It is not what was thought to be known. */
+	if (connection->local.port != thought.port ||
+	    (!address_is_unspecified(&thought.address) && !endpoint_same(&connection->local, &thought))) {
+		uint32_t now = clock_since();
+		uint32_t never = 0;
+		atomic_compare_exchange_strong(&table->header->steered, &never, now != 0 ? now : 1);
+	}
 	return true;
+}
+
+bool arrived_unsure(const struct table *table, uint32_t since)
+{
+	uint32_t steered = atomic_load_explicit(&table->header->steered, memory_order_relaxed);
+
+	return steered != 0 && (int32_t)(steered - since) >= 0;
 }

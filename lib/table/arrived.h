@@ -10,7 +10,10 @@ void arrived_at(struct table *table, const struct address *address);
 /* Asks for the connection's `local` and remembers it. False if the kernel does not say. */
 bool arrived_ask(struct table *table, struct connection *connection);
 
-/* The same, if it was not asked for yet. */
+/* Whether the address of what was recorded at that time is not to be relied on. */
+bool arrived_unsure(const struct table *table, uint32_t since);
+
+/* arrived_ask, if it was not asked for yet. */
 static inline bool connection_ask_local(struct table *table, struct connection *connection)
 {
 	return __builtin_expect(connection->unasked == 0, 1) || arrived_ask(table, connection);

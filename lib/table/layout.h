@@ -232,9 +232,10 @@ struct table_header {
 	_Alignas(64) _Atomic uint64_t current; /* limits: sequence << 2 | block */
 	_Atomic uint32_t grouped;	       /* the prefixes by which connections were last grouped (regroup.h) */
 	_Atomic uint32_t extent;	       /* slots in use lie below this */
-	/* 1 once a connection had another port than its listener: a program attached to the network namespace
-	 * (BPF_PROG_TYPE_SK_LOOKUP) gives it what was meant for other ports too. From then on no listener's port is taken for
-	 * that of its connections. Never 0 again. */
+	/* When a connection was first seen to have another address or port than its listener (clock_since, and never 0 then): a
+	 * program attached to the network namespace (BPF_PROG_TYPE_SK_LOOKUP) gives it what was meant for others too. From then
+	 * on no listener's is taken for that of its connections, and what was recorded until then without asking is searched
+	 * for by its peer alone. */
 	_Atomic uint32_t steered;
 	struct limit_brief brief[LIMIT_BLOCKS];
 

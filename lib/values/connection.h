@@ -20,7 +20,7 @@ struct connection {
 	/* 0, or the connection's descriptor + 1 while `local` was not asked for: that is a system call, which most connections
 	 * do without. */
 	int unasked;
-	bool port_known; /* while it was not: its port is known all the same */
+	bool port_known; /* while it was not: its port is its listener's all the same, and its address, if there is one */
 	int descriptor;	 /* + 1, of a connection that is at hand, by which the kernel's answers about it are known; else 0 */
 };
 

@@ -30,8 +30,7 @@ static bool is_wildcard(const struct address *address)
 
 /* The one address at which every connection of the listener arrives, or zeros and the port. A transparent proxy's listener gets
  * those of others (ip(7), IP_TRANSPARENT); a link-local address is many, one on each interface. Where a connection arrives
- * elsewhere all the same (by a program attached to the network namespace), the kernel does not find it under this address when
- * asked, and then nothing is concluded from its answers; for the wildcard address see `steered` in layout.h. */
+ * elsewhere all the same, see `steered` in layout.h. */
 static bool only_endpoint(int listener, struct endpoint *endpoint)
 {
 	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};

@@ -25,15 +25,10 @@ HOT bool connection_with_peer(struct connection *connection, int descriptor, con
 		if (__builtin_expect(listener->kind.interface != 0, 0))
 			connection->peer.interface = listener->kind.interface;
 	}
-	if (listener == NULL || listener->local.port == 0) {
-		connection_ask_later(connection, descriptor, 0);
-	} else if (address_is_unspecified(&listener->local.address)) {
-		bool steered = atomic_load_explicit(&limiter_table()->header->steered, memory_order_relaxed) != 0;
-		connection_ask_later(connection, descriptor, steered ? 0 : listener->local.port);
-	} else {
-		connection->local = listener->local;
-		connection->unasked = 0;
-		connection->descriptor = descriptor + 1;
-	}
+	bool known = listener != NULL && listener->local.port != 0 &&
+		     atomic_load_explicit(&limiter_table()->header->steered, memory_order_relaxed) == 0;
+	connection_ask_later(connection, descriptor, known ? listener->local.port : 0);
+	if (known)
+		connection->local.address = listener->local.address;
 	return true;
 }

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -65,6 +66,8 @@ KINDS = {
     "link-local-wildcard": lambda: [listener("::", port, family=socket.AF_INET6)],
     "reuseport": lambda: [listener("127.0.0.1", port, options=REUSEPORT) for _ in range(2)],
     "transparent": lambda: [listener("0.0.0.0", port, options=TRANSPARENT)],
+    "steered": lambda: [steer(listener("127.0.0.1", port))],
+    "steered-wildcard": lambda: [steer(listener("0.0.0.0", port))],
     "namespace": lambda: [elsewhere(port)],
     "namespace-beside": lambda: [listener("127.0.0.1", port), elsewhere(port)],
 }
@@ -95,9 +98,76 @@ def serve(kind):
         os.waitpid(worker, 0)
 
 
+def bpf(command, attributes):
+    """bpf(2): what it makes."""
+    room = ctypes.create_string_buffer(attributes.ljust(128, b"\0"))
+    made = ctypes.CDLL(None, use_errno=True).syscall(321 if os.uname().machine == "x86_64" else 280, command, room, 128)
+    if made < 0:
+        raise OSError(ctypes.get_errno(), "bpf")
+    return made, room
+
+
+def steer(one):
+    """Gives what is meant for the next port to this listener, by a BPF_PROG_TYPE_SK_LOOKUP program attached to the namespace."""
+    kept, _ = bpf(0, struct.pack("IIII", 15, 4, 8, 1))  # BPF_MAP_CREATE, BPF_MAP_TYPE_SOCKMAP
+    key, value = ctypes.c_uint32(0), ctypes.c_uint64(one.fileno())
+    bpf(2, struct.pack("IxxxxQQQ", kept, ctypes.addressof(key), ctypes.addressof(value), 0))  # BPF_MAP_UPDATE_ELEM
+    program = b"".join(
+        struct.pack("BBhi", *step)
+        for step in (
+            (0xBF, 0x16, 0, 0),  # r6 = the context
+            (0x61, 0x12, 60, 0),  # r2 = its local port
+            (0x55, 0x02, 14, port + 1),  # another one: leave it
+            (0x62, 0x0A, -4, 0),
+            (0xBF, 0xA2, 0, 0),
+            (0x07, 0x02, 0, -4),
+            (0x18, 0x11, 0, kept),
+            (0, 0, 0, 0),
+            (0x85, 0, 0, 1),  # bpf_map_lookup_elem
+            (0x15, 0x00, 7, 0),
+            (0xBF, 0x07, 0, 0),
+            (0xBF, 0x61, 0, 0),
+            (0xBF, 0x72, 0, 0),
+            (0xB7, 0x03, 0, 0),
+            (0x85, 0, 0, 124),  # bpf_sk_assign
+            (0xBF, 0x71, 0, 0),
+            (0x85, 0, 0, 86),  # bpf_sk_release
+            (0xB7, 0x00, 0, 1),  # SK_PASS
+            (0x95, 0, 0, 0),
+        )
+    )
+    steps = ctypes.create_string_buffer(program, len(program))
+    terms = ctypes.create_string_buffer(b"GPL")
+    log = ctypes.create_string_buffer(65536)
+    try:
+        loaded, _ = bpf(
+            5,  # BPF_PROG_LOAD
+            struct.pack(
+                "IIQQIIQII16sII",
+                30,
+                len(program) // 8,
+                ctypes.addressof(steps),
+                ctypes.addressof(terms),
+                1,
+                len(log),
+                ctypes.addressof(log),
+                0,
+                0,
+                b"steer",
+                0,
+                36,
+            ),
+        )
+    except OSError:
+        sys.stderr.write(log.value.decode())
+        raise
+    bpf(28, struct.pack("IIII", loaded, os.open("/proc/self/ns/net", os.O_RDONLY), 36, 0))  # BPF_LINK_CREATE
+    return one
+
+
 def connected(kind, number):
     """A client's connection, or None if it was refused; with two listeners, to one after the other."""
-    beside = "beside" in kind
+    beside = "beside" in kind or "steered" in kind
     there = port + number % 2 if beside and "namespace" not in kind else port
     protocol = MPTCP if kind == "mptcp" or (kind == "mptcp-beside" and there != port) else 0
     to, family = ("127.0.0.1", there), socket.AF_INET
