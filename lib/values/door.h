@@ -186,6 +186,11 @@ static inline int door_getsockname(int descriptor, void *address, socklen_t *len
 	return (int)door(SYS_getsockname, descriptor, (long)address, (long)length, 0, 0, 0);
 }
 
+static inline int door_getpeername(int descriptor, void *address, socklen_t *length)
+{
+	return (int)door(SYS_getpeername, descriptor, (long)address, (long)length, 0, 0, 0);
+}
+
 static inline int door_bind(int descriptor, const void *address, socklen_t length)
 {
 	return (int)door(SYS_bind, descriptor, (long)address, (long)length, 0, 0, 0);

@@ -1,8 +1,12 @@
 #include "process/listeners.h"
 
+#include "process/real.h"
+
 #include "values/door.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <gnu/libc-version.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -59,6 +63,23 @@ static bool connections_are_bound(void)
 	return read && setting != '0';
 }
 
+/* Whether what accepts for us is no more than libc: another preload between may show other peers than the kernel's. */
+static bool accept_is_libcs(void)
+{
+	const char *(*libcs)(void) = gnu_get_libc_version;
+	Dl_info object[3];
+	void *code[3];
+
+	(void)REAL(accept); /* finds them all */
+	memcpy(&code[0], &libcs, sizeof(code[0]));
+	memcpy(&code[1], &real_calls.accept, sizeof(code[1]));
+	memcpy(&code[2], &real_calls.accept4, sizeof(code[2]));
+	for (int i = 0; i < 3; i++)
+		if (dladdr(code[i], &object[i]) == 0 || object[i].dli_fbase != object[0].dli_fbase)
+			return false;
+	return true;
+}
+
 static void ask(int descriptor, struct listener *listener)
 {
 	*listener = (struct listener){0};
@@ -66,7 +87,8 @@ static void ask(int descriptor, struct listener *listener)
 		return;
 	if (!only_endpoint(descriptor, &listener->local))
 		listener->local = (struct endpoint){0};
-	listener->each = listener->kind.mptcp || (listener->kind.interface == 0 && connections_are_bound());
+	listener->each =
+	    listener->kind.mptcp || (listener->kind.interface == 0 && connections_are_bound()) || !accept_is_libcs();
 }
 
 static bool same(const struct listener *a, const struct listener *b)

@@ -15,7 +15,7 @@ struct listener {
 	struct endpoint local; /* the one address of its connections; zeros and the port if they have several, and of whose port
 				  that is not certain either, all zero */
 	struct kind kind;      /* mptcp: its connections may be */
-	bool each;	       /* the kind is to be asked of each connection */
+	bool each;	       /* the kind, and whose the peer is, are to be asked of each connection */
 };
 
 enum { LISTENERS_MOST = 64 }; /* different ones; of what more there are, everything is asked for with each connection */

@@ -2,12 +2,31 @@
 
 #include "process/limiter.h"
 
+#include "values/door.h"
+
+#include <errno.h>
+
 static bool from_unix(struct connection *connection, int descriptor)
 {
 	struct limits limits;
 
 	limits_read(limiter_table(), &limits);
 	return limits.per_uid != LIMIT_NONE && kernel_unix_connection(connection, descriptor);
+}
+
+/* Asks for what is not known of the listener's connections. One whose peer is another preload's word is never found by it. */
+static COLD void know_by_itself(struct connection *connection, int descriptor)
+{
+	struct sockaddr_storage name;
+	struct endpoint peer;
+	socklen_t length = sizeof(name);
+	int kept = errno;
+
+	kernel_know(connection, descriptor);
+	if (door_getpeername(descriptor, &name, &length) == 0 &&
+	    (!endpoint_from_sockaddr(&peer, (struct sockaddr *)&name, length) || !endpoint_same(&peer, &connection->peer)))
+		connection->network = NETWORK_OTHER;
+	errno = kept;
 }
 
 HOT bool connection_with_peer(struct connection *connection, int descriptor, const struct sockaddr *peer, socklen_t length,
@@ -18,7 +37,7 @@ HOT bool connection_with_peer(struct connection *connection, int descriptor, con
 	if (!endpoint_from_sockaddr(&connection->peer, peer, length))
 		return false;
 	if (__builtin_expect(listener == NULL || listener->each, 0)) {
-		kernel_know(connection, descriptor);
+		know_by_itself(connection, descriptor);
 	} else {
 		connection->network = listener->kind.network;
 		connection->mptcp = 0;
