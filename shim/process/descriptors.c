@@ -107,7 +107,10 @@ HOT void descriptor_enter(int descriptor, reference held, uint64_t token)
 	}
 	atomic_store_explicit(&entry->token, token, memory_order_relaxed);
 	point_reached(POINT_ENTRY_TOKEN);
-	atomic_store_explicit(&entry->held, held, memory_order_release);
+	/* Where a thread has a table of descriptors of its own, another may have entered its connection meanwhile. */
+	reference before = atomic_exchange(&entry->held, held);
+	if (__builtin_expect(before != 0, 0))
+		doubt_stale(before);
 }
 
 COLD void descriptor_stale_slowly(int descriptor)
