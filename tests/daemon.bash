@@ -68,9 +68,10 @@ until_true() {
 
 listening() { [[ -n $(ss -Htln "sport = :$port") ]]; }
 
-# limited COMMAND...: starts a daemon in the background under $limits; $daemon is its pid, $here/errors its standard error.
+# limited COMMAND...: starts a daemon in the background under $limits, as init would, in a session without a terminal; $daemon is
+# its pid, $here/errors its standard error.
 limited() {
-	"$CONNLIMIT" run --file "$limits" --table "test-$port" -- "$@" >"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+	setsid "$CONNLIMIT" run --file "$limits" --table "test-$port" -- "$@" >"$here/out" 2>>"$here/errors" 3>&- </dev/null &
 	daemon=$!
 	pids+=("$daemon")
 	until_true listening

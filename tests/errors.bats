@@ -141,3 +141,69 @@ wrong() { # STATUS TEXT COMMAND...
 	printf 'CONNLIMIT_TOTAL=100\n' >"$limits"
 	wrong 78 "$both" "$CONNLIMIT" reload "test-$port"
 }
+
+# A daemon that is started with a limit that is none.
+starts_not() {
+	local result=0
+	env CONNLIMIT_PER_IP=ten LD_PRELOAD="$PRELOAD" /bin/true || result=$?
+	[ "$result" -eq 78 ]
+}
+says_why() { grep -q "^connlimit: CONNLIMIT_PER_IP: 'ten'" "$1"; }
+
+@test "a wrong setting tells why it does not start, whatever standard error is" {
+	starts_not 2>"$here/file"
+	says_why "$here/file"
+	echo "before" >"$here/appended"
+	starts_not 2>>"$here/appended"
+	says_why "$here/appended"
+	starts_not 2> >(cat >"$here/pipe")
+	until_true says_why "$here/pipe"
+	script -qec "env CONNLIMIT_PER_IP=ten LD_PRELOAD=$PRELOAD /bin/true; echo status \$?" /dev/null 3>&- </dev/null >"$here/terminal"
+	says_why "$here/terminal"
+	grep -q "status 78" "$here/terminal"
+	env CONNLIMIT_PER_IP=ten python3 -c '
+import os, socket, subprocess, sys
+# As systemd connects it to the journal, and as inetd a client: that one gets nothing.
+ours, theirs = socket.socketpair()
+assert subprocess.call(["env", "LD_PRELOAD=" + sys.argv[1], "true"], stderr=theirs) == 78
+assert b"CONNLIMIT_PER_IP: " in ours.recv(1000)
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+accepted, _ = listener.accept()
+assert subprocess.call(["env", "LD_PRELOAD=" + sys.argv[1], "true"], stderr=accepted) == 78
+accepted.close()
+assert client.recv(1000) == b""
+# Nobody reads it, and it is full: a second later it is let be.
+out, into = os.pipe()
+os.set_blocking(into, False)
+try:
+    while True:
+        os.write(into, b"x" * 4096)
+except BlockingIOError:
+    pass
+os.set_blocking(into, True)
+assert subprocess.call(["env", "LD_PRELOAD=" + sys.argv[1], "true"], stderr=into, timeout=20) == 78
+os.close(out)
+assert subprocess.call(["env", "LD_PRELOAD=" + sys.argv[1], "true"], stderr=into, timeout=20) == 78
+' "$PRELOAD" 3>&-
+}
+
+@test "a wrong setting tells syslog why it does not start, where standard error is closed or nobody's" {
+	if ! unshare --mount true 2>/dev/null; then skip "no mount namespaces here"; fi
+	unshare --mount bash -c '
+		mount --make-rprivate / && mkdir "$1/dev" && mount -t tmpfs none "$1/dev" &&
+			for node in null zero urandom random; do touch "$1/dev/$node"; mount --bind "/dev/$node" "$1/dev/$node"; done
+		mount --rbind "$1/dev" /dev || exit 1
+		exec python3 - "$2" <<-"PYTHON"
+			import os, socket, subprocess, sys
+			log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+			log.bind("/dev/log")
+			log.settimeout(20)
+			for what in ("2>&-", "2>/dev/null", "2</dev/null"):
+			    environment = os.environ | {"CONNLIMIT_PER_IP": "ten"}
+			    status = subprocess.call(["sh", "-c", f"exec {what}; LD_PRELOAD={sys.argv[1]} /bin/true"], env=environment)
+			    assert status == 78, status
+			    line = log.recv(2000)
+			    assert line.startswith(b"<28>connlimit[") and b"]: CONNLIMIT_PER_IP: \x27ten\x27" in line, line
+		PYTHON' - "$here" "$PRELOAD" 3>&-
+}

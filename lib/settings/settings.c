@@ -60,7 +60,8 @@ const struct setting settings_table[SETTINGS] = {
     [SETTING_CAPACITY] = {"CAPACITY", "N", "65536", "65536",
 			  "Connections that can be tracked; any beyond it are admitted without being counted.",
 			  "The log and `connlimit status` say so.", read_capacity, 1, 0},
-    [SETTING_SIGNAL] = {"SIGNAL", "NAME", "HUP", "HUP", "The signal that has the file read again.", "", read_signal, 1, 0},
+    [SETTING_SIGNAL] = {"SIGNAL", "NAME", "HUP", "HUP", "The signal that has the file read again.",
+			"Given by hand, it does so even where the daemon ignores it.", read_signal, 1, 0},
 };
 
 static const char start_of_name[] = "CONNLIMIT_";

@@ -1,6 +1,7 @@
 /* exec: the process goes on as another program, which closes unseen what it inherits. */
 #include "calls/vfork.h"
 #include "process/children.h"
+#include "process/handlers.h"
 #include "process/real.h"
 
 #include <alloca.h>
@@ -14,10 +15,11 @@ extern char **environ;
 /* A vfork child's map is its parent's, who goes on. */
 #define EXECUTES(call)                                                                                                         \
 	do {                                                                                                                   \
-		if (in_vfork_child())                                                                                          \
-			return call;                                                                                           \
-		int bridge = child_executes();                                                                                 \
-		return child_does_not_execute(bridge, call);                                                                   \
+		handlers_program_begins(false);                                                                                \
+		int bridge = in_vfork_child() ? -1 : child_executes();                                                         \
+		int result = child_does_not_execute(bridge, call);                                                             \
+		handlers_program_began(false);                                                                                 \
+		return result;                                                                                                 \
 	} while (0)
 
 INTERPOSE int execve(const char *path, char *const arguments[], char *const environment[])

@@ -1,35 +1,102 @@
-/* signalfd(2): a daemon that reads its signals. The descriptors are marked in the map, and what is read from one is looked at.
- */
-#include "process/descriptors.h"
-#include "process/limiter.h"
+/* signalfd(2): a daemon that reads its signals. What is read tells, from whichever descriptor and by whichever call. */
+#include "process/handlers.h"
 #include "process/near.h"
 #include "process/real.h"
-#include "calls/signals.h"
 
-#include <errno.h>
+#include "values/door.h"
+
 #include <stddef.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <unistd.h>
-
-#define SIGNALFD_MARK ((reference)(UINT32_MAX - 2))
+#include <sys/uio.h>
 
 NEAR static _Atomic bool any;
+static dev_t device; /* all signalfds are of one inode (anon_inodefs), and no file or socket is */
+static ino_t inode;
 
 INTERPOSE int signalfd(int descriptor, const sigset_t *mask, int flags)
 {
 	int made = REAL(signalfd)(descriptor, mask, flags);
+	int kept = errno;
+	struct stat facts;
 
-	if (made >= 0 && descriptor_held(made) != SIGNALFD_MARK && sigismember(mask, limiter_settings()->signal) == 1) {
-		int kept = errno;
+	if (made >= 0 && !atomic_load(&any) && door_fstat(made, &facts) == 0) {
+		device = facts.st_dev;
+		inode = facts.st_ino;
 		atomic_store(&any, true);
-		descriptor_mark(made, SIGNALFD_MARK);
-		errno = kept;
 	}
+	errno = kept;
 	return made;
 }
 
-static void look(const char *read_bytes, size_t length);
+static bool is_signalfd(int descriptor)
+{
+	struct stat facts;
+
+	return door_fstat(descriptor, &facts) == 0 && facts.st_dev == device && facts.st_ino == inode;
+}
+
+/* Clients choose what is read from them, so what looks like the signal is believed of a signalfd alone. */
+static __attribute__((noinline)) void look(int descriptor, const struct iovec *parts, int number, size_t length)
+{
+	size_t at = 0; /* in the first of the parts */
+	int kept = errno;
+
+	for (; length >= sizeof(struct signalfd_siginfo); length -= sizeof(struct signalfd_siginfo)) {
+		struct signalfd_siginfo one;
+
+		for (size_t had = 0; had < sizeof(one);) {
+			size_t some = sizeof(one) - had;
+
+			if (number == 0)
+				return;
+			if (at == parts->iov_len) {
+				parts++, number--;
+				at = 0;
+				continue;
+			}
+			if (some > parts->iov_len - at)
+				some = parts->iov_len - at;
+			memcpy((char *)&one + had, (const char *)parts->iov_base + at, some);
+			had += some;
+			at += some;
+		}
+		if (handlers_watch_over((int)one.ssi_signo) && is_signalfd(descriptor))
+			handlers_passed((int)one.ssi_signo);
+	}
+	errno = kept;
+}
+
+static inline bool may_be_signals(ssize_t length)
+{
+	return length >= (ssize_t)sizeof(struct signalfd_siginfo) && length % (ssize_t)sizeof(struct signalfd_siginfo) == 0;
+}
+
+static void look_at(int descriptor, void *buffer, ssize_t length)
+{
+	const struct iovec part = {.iov_base = buffer, .iov_len = (size_t)length};
+
+	if (may_be_signals(length))
+		look(descriptor, &part, 1, (size_t)length);
+}
+
+static __attribute__((noinline)) ssize_t read_and_look(int descriptor, void *buffer, size_t size)
+{
+	ssize_t length = REAL(read)(descriptor, buffer, size);
+
+	look_at(descriptor, buffer, length);
+	return length;
+}
+
+static inline bool none(void)
+{
+	return __builtin_expect(!atomic_load_explicit(&any, memory_order_relaxed), 1);
+}
+
+INTERPOSE ssize_t read(int descriptor, void *buffer, size_t size)
+{
+	return none() ? REAL(read)(descriptor, buffer, size) : read_and_look(descriptor, buffer, size);
+}
 
 /* What read becomes with _FORTIFY_SOURCE, where the compiler knows the buffer and not the size. */
 ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room); // NOLINT(bugprone-reserved-identifier)
@@ -38,34 +105,25 @@ INTERPOSE ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t r
 {
 	ssize_t length = REAL(__read_chk)(descriptor, buffer, size, room);
 
-	if (atomic_load_explicit(&any, memory_order_relaxed) && length > 0 && descriptor_held(descriptor) == SIGNALFD_MARK)
-		look(buffer, (size_t)length);
+	if (!none())
+		look_at(descriptor, buffer, length);
 	return length;
 }
 
-static void look(const char *read_bytes, size_t length)
+INTERPOSE ssize_t readv(int descriptor, const struct iovec *parts, int number)
 {
-	for (; length >= sizeof(struct signalfd_siginfo); length -= sizeof(struct signalfd_siginfo)) {
-		uint32_t signal;
+	ssize_t length = REAL(readv)(descriptor, parts, number);
 
-		memcpy(&signal, read_bytes + offsetof(struct signalfd_siginfo, ssi_signo), sizeof(signal));
-		signal_passed((int)signal);
-		read_bytes += sizeof(struct signalfd_siginfo);
-	}
-}
-
-static __attribute__((noinline)) ssize_t read_and_look(int descriptor, void *buffer, size_t size)
-{
-	ssize_t length = REAL(read)(descriptor, buffer, size);
-
-	if (length > 0 && descriptor_held(descriptor) == SIGNALFD_MARK)
-		look(buffer, (size_t)length);
+	if (!none() && may_be_signals(length))
+		look(descriptor, parts, number, (size_t)length);
 	return length;
 }
 
-INTERPOSE ssize_t read(int descriptor, void *buffer, size_t size)
+INTERPOSE size_t fread(void *buffer, size_t size, size_t number, FILE *stream)
 {
-	if (__builtin_expect(!atomic_load_explicit(&any, memory_order_relaxed), 1))
-		return REAL(read)(descriptor, buffer, size);
-	return read_and_look(descriptor, buffer, size);
+	size_t whole = REAL(fread)(buffer, size, number, stream);
+
+	if (!none() && stream != NULL)
+		look_at(fileno(stream), buffer, (ssize_t)(whole * size));
+	return whole;
 }

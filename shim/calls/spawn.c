@@ -1,6 +1,7 @@
 /* Programs that libc starts for the daemon, by calls of its own that nobody sees: they may hold whatever the daemon held when
  * they were started. */
 #include "process/children.h"
+#include "process/handlers.h"
 #include "process/real.h"
 
 #include <spawn.h>
@@ -11,7 +12,9 @@
 #define STARTS(result, call)                                                                                                   \
 	do {                                                                                                                   \
 		child_begins();                                                                                                \
+		handlers_program_begins(true);                                                                                 \
 		result = call;                                                                                                 \
+		handlers_program_began(true);                                                                                  \
 		child_made(0);                                                                                                 \
 	} while (0)
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <wordexp.h>
 
 /* clang-format off */
@@ -73,6 +74,8 @@
 	CALL(int, sigignore, (int signal)) \
 	CALL(int, signalfd, (int descriptor, const sigset_t *mask, int flags)) \
 	CALL(ssize_t, read, (int descriptor, void *buffer, size_t size)) \
+	CALL(ssize_t, readv, (int descriptor, const struct iovec *parts, int number)) \
+	CALL(size_t, fread, (void *buffer, size_t size, size_t number, FILE *stream)) \
 	CALL(ssize_t, __read_chk, (int descriptor, void *buffer, size_t size, size_t room)) \
 	CALL(int, sigwait, (const sigset_t *set, int *signal)) \
 	CALL(int, sigwaitinfo, (const sigset_t *set, siginfo_t *info)) \

@@ -6,7 +6,7 @@
 #include "process/report.h"
 #include "process/sole.h"
 #include "process/start_page.h"
-#include "calls/signals.h"
+#include "process/topmost.h"
 
 #include "values/alive.h"
 #include "decisions/regroup.h"
@@ -118,9 +118,7 @@ static void opened(void)
 	sole_begin();
 	start_page_keep(settings.start.file);
 	atomic_store_explicit(&limiter_state, LIMITER_OPEN, memory_order_release);
-	/* What a signal does to a program that the daemon started is no business of ours. */
-	if (!settings.start.handed_on || atomic_load(&limiter_of_process.header->maker) == process_self())
-		reload_arm();
+	reload_arm();
 }
 
 static bool is_tcp(int descriptor)
@@ -306,7 +304,7 @@ static bool handed_on(void)
 
 static void refuse_to_start(const char *why)
 {
-	report(why, NULL);
+	report_no_start(why);
 	_exit(EX_CONFIG);
 }
 
@@ -319,6 +317,7 @@ __attribute__((constructor)) static void start(void)
 	if (atomic_exchange(&started, true))
 		return;
 	real_find();
+	report_begin();
 	settings_default(&settings.start);
 	bool good = settings_from_environment(&settings.start, environ, &error) || handed_on();
 	if (!good)
@@ -328,6 +327,8 @@ __attribute__((constructor)) static void start(void)
 	else
 		make_name();
 	hand_on();
+	if (settings.start.file[0] != '\0')
+		topmost_start();
 	/* The daemon started this program, or was in this process before; later it may have no right to the table. */
 	if (settings.start.handed_on &&
 	    (bridge_cross(&limiter_of_process, name) || table_open(&limiter_of_process, name, NULL, NULL)))
@@ -335,8 +336,10 @@ __attribute__((constructor)) static void start(void)
 	if (settings.start.file[0] == '\0')
 		return;
 	settings_copy(&settings.checked, &settings.start);
-	if (reload_read(&settings.checked, &error))
+	if (reload_read(&settings.checked, &error)) {
+		reload_watch(&settings.checked);
 		return;
+	}
 	if (!settings.start.handed_on)
 		refuse_to_start(error.text);
 	file_unread = true;

@@ -1,106 +1,290 @@
 #include "process/reload.h"
 
+#include "process/handlers.h"
 #include "process/limiter.h"
 #include "process/near.h"
 #include "process/report.h"
-#include "calls/signals.h"
+#include "process/topmost.h"
 
 #include "decisions/regroup.h"
-#include "values/confined.h"
+#include "values/alive.h"
+#include "values/door.h"
 
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/syscall.h>
 
-static struct settings read_settings; /* too large for a signal stack, as is all that is static here */
+/* A handler may have no more stack than its own frame takes (sigaltstack(2), MINSIGSTKSZ), so all of this is done on one of
+ * ours, by one thread at a time, and what is large is not on a stack at all. */
+static _Alignas(16) char stack[1 << 16];
+static struct settings read_settings;
 static struct settings work;
+static struct settings_error error_of_reading;
+static char path[PATH_MOST + 1];
 static char file_text[SETTINGS_FILE_ROOM];
+static struct settings *to_read; /* what reload_read was asked for */
+static bool was_good;
 
-NEAR static atomic_flag reading = ATOMIC_FLAG_INIT;
-NEAR static _Atomic int asked;
+/* Each says which process is at it, so that a child which was forked meanwhile finds nobody at it. */
+NEAR static _Atomic uint32_t on_stack;
+NEAR static _Atomic uint64_t asked; /* the process, and how often it was asked since it began */
+
+#define ASKED_BY(process) ((uint64_t)(process) << 32)
+
+/* A signal's handler that jumps (siglongjmp(3)), and a cancellation, would leave what is claimed here claimed. One signal of
+ * libc's own stays: for it a thread that changes the user waits (nptl(7)). False if they cannot be held back. */
+static bool holds_signals(uint64_t *before)
+{
+	enum { LIBC_SETXID = 33 };
+	uint64_t all = ~(UINT64_C(1) << (LIBC_SETXID - 1));
+
+	return door(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)before, sizeof(all), 0, 0) == 0;
+}
+
+static void lets_signals_go(const uint64_t *before)
+{
+	door(SYS_rt_sigprocmask, SIG_SETMASK, (long)before, 0, sizeof(*before), 0, 0);
+}
+
+static bool takes_stack(void)
+{
+	uint32_t process = process_self();
+	uint32_t who = atomic_load(&on_stack);
+
+	return who != process && atomic_compare_exchange_strong(&on_stack, &who, process);
+}
+
+void reload_call_on(void *stack_end, void (*does)(void)) __attribute__((visibility("hidden")));
+
+#if defined(__x86_64__)
+__asm__(
+    ".pushsection .text\n"
+    ".globl reload_call_on\n"
+    ".hidden reload_call_on\n"
+    ".type reload_call_on, @function\n"
+    "reload_call_on:\n"
+    "	.cfi_startproc\n"
+    "	push %rbx\n"
+    "	.cfi_adjust_cfa_offset 8\n"
+    "	.cfi_rel_offset %rbx, 0\n"
+    "	mov %rsp, %rbx\n"
+    "	.cfi_def_cfa_register %rbx\n"
+    "	mov %rdi, %rsp\n"
+    "	call *%rsi\n"
+    "	mov %rbx, %rsp\n"
+    "	.cfi_def_cfa_register %rsp\n"
+    "	pop %rbx\n"
+    "	.cfi_adjust_cfa_offset -8\n"
+    "	.cfi_restore %rbx\n"
+    "	ret\n"
+    "	.cfi_endproc\n"
+    ".size reload_call_on, .-reload_call_on\n"
+    ".popsection\n");
+#elif defined(__aarch64__)
+__asm__(
+    ".pushsection .text\n"
+    ".globl reload_call_on\n"
+    ".hidden reload_call_on\n"
+    ".type reload_call_on, %function\n"
+    "reload_call_on:\n"
+    "	.cfi_startproc\n"
+    "	stp x29, x30, [sp, #-32]!\n"
+    "	.cfi_adjust_cfa_offset 32\n"
+    "	.cfi_rel_offset x29, 0\n"
+    "	.cfi_rel_offset x30, 8\n"
+    "	str x19, [sp, #16]\n"
+    "	.cfi_rel_offset x19, 16\n"
+    "	mov x19, sp\n"
+    "	.cfi_def_cfa_register x19\n"
+    "	mov sp, x0\n"
+    "	blr x1\n"
+    "	mov sp, x19\n"
+    "	.cfi_def_cfa_register sp\n"
+    "	ldr x19, [sp, #16]\n"
+    "	ldp x29, x30, [sp], #32\n"
+    "	ret\n"
+    "	.cfi_endproc\n"
+    ".size reload_call_on, .-reload_call_on\n"
+    ".popsection\n");
+#else
+void reload_call_on(void *stack_end, void (*does)(void))
+{
+	(void)stack_end;
+	does();
+}
+#endif
+
+static void on_own_stack(void (*does)(void))
+{
+	reload_call_on(stack + sizeof(stack), does);
+	atomic_store(&on_stack, 0);
+}
+
+static bool read_file(struct settings *settings)
+{
+	memcpy(path, settings->file, sizeof(path));
+	return settings_from_file(settings, &work, file_text, path, &error_of_reading);
+}
+
+static void read_asked_for(void)
+{
+	was_good = read_file(to_read);
+}
 
 bool reload_read(struct settings *settings, struct settings_error *error)
 {
-	static char path[PATH_MOST + 1];
+	static const char busy[] = "the file is being read by another thread";
+	uint64_t before;
+	bool held = holds_signals(&before);
+	bool good = false;
 
-	if (atomic_flag_test_and_set(&reading)) {
-		static const char busy[] = "the file is being read by another thread";
+	if (takes_stack()) {
+		to_read = settings;
+		on_own_stack(read_asked_for);
+		good = was_good;
+		memcpy(error, &error_of_reading, sizeof(*error));
+	} else {
 		memcpy(error->text, busy, sizeof(busy));
 		error->secret = false;
-		return false;
 	}
-	memcpy(path, settings->file, sizeof(path));
-	bool good = settings_from_file(settings, &work, file_text, path, error);
-	atomic_flag_clear(&reading);
+	if (held)
+		lets_signals_go(&before);
 	return good;
 }
 
 /* A worker that confined itself leaves it to the others. */
 static bool may_read(void)
 {
-	return MAY_CALL_EACH(SYS_openat, SYS_read, SYS_close, SYS_geteuid, SYS_gettid) && MAY_CALL_FSTAT;
+	return MAY_CALL_EACH(SYS_openat, SYS_read, SYS_close, SYS_geteuid, SYS_gettid, SYS_getpid, SYS_rt_sigprocmask) &&
+	       MAY_CALL_FSTAT;
 }
 
-static void reload_once(void)
+static void failed(struct table *table)
 {
-	struct table *table = limiter_table();
-	static struct settings_error error;
+	limits_failed(table, &error_of_reading);
+	report("reload failed, the old limits stand: ", error_of_reading.text, NULL);
+}
+
+static void reload_into(struct table *table)
+{
 	uint64_t turn = limits_turn(table);
 
 	settings_copy(&read_settings, limiter_settings());
-	if (!reload_read(&read_settings, &error)) {
-		limits_failed(table, &error);
-		report("reload failed, the old limits stand: ", error.text, NULL);
+	if (!read_file(&read_settings)) {
+		failed(table);
 		return;
 	}
 	/* Both were laid down when the table was made. */
-	if (limits_copy(table, &work) && !settings_may_follow(&read_settings, &work, &error)) {
-		limits_failed(table, &error);
-		report("reload failed, the old limits stand: ", error.text, NULL);
+	if (limits_copy(table, &work) && !settings_may_follow(&read_settings, &work, &error_of_reading)) {
+		failed(table);
 		return;
 	}
 	if (!regroup_publish(table, turn, &read_settings))
 		report("reload failed, the old limits stand: others are publishing at this moment", NULL);
 }
 
-void reload_now(void)
+/* A master whose workers listen for themselves has no table open, but gets the signal. */
+static void reload_of_workers(void)
 {
-	if (!limiter_is_open() || !may_read())
+	static struct table table;
+
+	if (!MAY_CALL_EACH(SYS_shmget, SYS_shmctl, SYS_shmat, SYS_shmdt) || !table_open(&table, limiter_name(), NULL, NULL))
 		return;
-	/* Whoever raises it from 0 does the work, and does it again for those who came meanwhile. */
-	if (atomic_fetch_add(&asked, 1) != 0)
-		return;
-	int seen;
-	int cancellable;
-	/* In a handler, this may be anywhere in the daemon. A thread that is to be cancelled must not be by our reading of a
-	 * file, with a lock of malloc's in its hands. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellable);
-	do {
-		seen = atomic_load(&asked);
-		reload_once();
-	} while (!atomic_compare_exchange_strong(&asked, &seen, 0));
-	pthread_setcancelstate(cancellable, NULL);
+	reload_into(&table);
+	table_leave(&table);
 }
+
+static void reload_once(void)
+{
+	if (limiter_is_open())
+		reload_into(limiter_table());
+	else if (atomic_load(&limiter_state) == LIMITER_UNOPENED)
+		reload_of_workers();
+}
+
+static uint32_t own_process; /* once there is a table */
 
 void reload_in_child(void)
 {
-	atomic_flag_clear(&reading);
-	atomic_store(&asked, 0);
+	own_process = process_self();
 }
 
-void reload_arm(void)
+/* A vfork child leaves the reload to others: what a reload works with is its parent's. */
+static bool is_somebody_elses(void)
+{
+	return own_process != 0 && process_self() != own_process;
+}
+
+/* Whoever raises it from nothing does the work, and does it again for those who came meanwhile. */
+static bool first_to_ask(uint64_t process)
+{
+	uint64_t before = atomic_load(&asked);
+	uint64_t after;
+
+	do
+		after = (before >= ASKED_BY(process) && before < ASKED_BY(process + 1) ? before : ASKED_BY(process)) + 1;
+	while (!atomic_compare_exchange_weak(&asked, &before, after));
+	return after == ASKED_BY(process) + 1;
+}
+
+void reload_now(void)
+{
+	uint64_t before;
+
+	if (limiter_settings()->file[0] == '\0' || !may_read() || is_somebody_elses() || !holds_signals(&before))
+		return;
+	if (first_to_ask(process_self())) {
+		uint64_t seen;
+
+		do {
+			seen = atomic_load(&asked);
+			if (takes_stack())
+				on_own_stack(reload_once);
+		} while (!atomic_compare_exchange_strong(&asked, &seen, 0));
+	}
+	lets_signals_go(&before);
+}
+
+/* Not one that the daemon started: what that ignores is no business of ours, whichever signal the operator named. */
+static bool is_the_daemon(void)
+{
+	return !limiter_settings()->handed_on ||
+	       (limiter_is_open() && atomic_load(&limiter_table()->header->maker) == process_self());
+}
+
+void reload_watch(const struct settings *settings)
+{
+	bool open = limiter_is_open(); /* where this program goes on from another, and the table said which signal */
+
+	if (open && !handlers_watch_over(settings->signal))
+		return;
+	handlers_watch(settings->signal, settings->origin[SETTING_SIGNAL] != FROM_DEFAULT && is_the_daemon());
+	if (open)
+		handlers_arm();
+}
+
+/* The table says which, since the program's own variables may be another start's. What that says is believed only if it is a
+ * signal that may be. */
+static void watch_by_table(void)
 {
 	struct limits limits;
 
-	if (limiter_settings()->file[0] == '\0')
-		return;
-	/* The file may have said which, so it is asked of the table. What that says is believed only if it is a signal that may
-	 * be. */
 	limits_read(limiter_table(), &limits);
 	bool may_be = limits.signal == SIGHUP || limits.signal == SIGUSR1 || limits.signal == SIGUSR2 ||
 		      limits.signal == SIGWINCH || limits.signal == SIGURG ||
 		      (limits.signal >= SIGRTMIN && limits.signal <= SIGRTMAX);
-	signals_arm(may_be ? limits.signal : limiter_settings()->signal);
+	if (!may_be)
+		return;
+	bool by_hand = limits.signal != SIGHUP || (handlers_watch_over(limits.signal) && handlers_by_hand);
+	handlers_watch(limits.signal, by_hand && is_the_daemon());
+}
+
+void reload_arm(void)
+{
+	bool handed_on = limiter_settings()->handed_on;
+
+	if (limiter_settings()->file[0] == '\0')
+		return;
+	own_process = process_self();
+	watch_by_table();
+	topmost_settle(handed_on, atomic_load(&limiter_table()->header->maker));
+	handlers_arm();
 }

@@ -10,18 +10,20 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
 
-enum { LINE = 1024, STDERR = 2 };
+enum { LINE = 1024, STDERR = 2, START_PATIENCE = 1 /* second */ };
 
 /* What standard error was when this program started. */
 NEAR static dev_t first_device;
 NEAR static ino_t first_inode;
 
-__attribute__((constructor)) static void look_at_standard_error(void)
+void report_begin(void)
 {
 	struct stat facts;
 
-	if (fstat(STDERR, &facts) == 0) {
+	if (door_fstat(STDERR, &facts) == 0) {
 		first_device = facts.st_dev;
 		first_inode = facts.st_ino;
 	}
@@ -46,16 +48,18 @@ static bool takes_messages(int descriptor)
 	return flags >= 0 && (flags & O_APPEND) != 0;
 }
 
-static void write_quietly(int descriptor, const char *line, size_t length)
+static bool write_quietly(const struct iovec *parts, unsigned number, int patience)
 {
-	struct pollfd ready = {.fd = descriptor, .events = POLLOUT};
+	struct pollfd ready = {.fd = STDERR, .events = POLLOUT};
+	struct timespec wait = {.tv_sec = patience};
 	sigset_t raised;
 	sigset_t before;
 	sigset_t pending;
 
 	/* A full pipe would stop the daemon; POLLOUT means that PIPE_BUF bytes fit (pipe(7)), and a line is shorter. */
-	if (door_poll(&ready, 1) != 1 || (ready.revents & POLLOUT) == 0 || (ready.revents & (POLLERR | POLLHUP)) != 0)
-		return;
+	if (door(SYS_ppoll, (long)&ready, 1, (long)&wait, 0, 0, 0) != 1 || (ready.revents & POLLOUT) == 0 ||
+	    (ready.revents & (POLLERR | POLLHUP)) != 0)
+		return false;
 	/* What a write may raise would end or stop the daemon: SIGPIPE, SIGXFSZ where a file has come to RLIMIT_FSIZE, and
 	 * SIGTTOU from a terminal that belongs to others (tcsetattr(3), TOSTOP), which writes after all if that is blocked. */
 	sigemptyset(&raised);
@@ -63,16 +67,17 @@ static void write_quietly(int descriptor, const char *line, size_t length)
 	sigaddset(&raised, SIGXFSZ);
 	sigaddset(&raised, SIGTTOU);
 	if (door_sigpending(&pending) != 0 || door_sigprocmask(SIG_BLOCK, &raised, &before) != 0)
-		return;
-	ssize_t written = door_write(descriptor, line, length);
+		return false;
+	ssize_t written = door(SYS_writev, STDERR, (long)parts, number, 0, 0, 0);
 	int why = written < 0 ? errno : 0;
-	int number = why == EPIPE ? SIGPIPE : why == EFBIG ? SIGXFSZ : 0;
-	if (number != 0 && sigismember(&pending, number) == 0) {
+	int raises = why == EPIPE ? SIGPIPE : why == EFBIG ? SIGXFSZ : 0;
+	if (raises != 0 && sigismember(&pending, raises) == 0) {
 		sigemptyset(&raised);
-		sigaddset(&raised, number);
+		sigaddset(&raised, raises);
 		door_sigtake(&raised);
 	}
 	door_sigprocmask(SIG_SETMASK, &before, NULL);
+	return written > 0;
 }
 
 /* Before there is a table, a person is waiting for the daemon to start. */
@@ -86,30 +91,83 @@ static enum log_to destination(void)
 	return (enum log_to)limits.log;
 }
 
+/* A line as its parts lie, without "connlimit: " and its end: these stand around them where it is written. */
+struct line {
+	struct iovec part[SYSLOG_PARTS_MOST];
+	unsigned parts;
+	size_t length;
+};
+
+static const char start_of_line[] = "connlimit: ";
+
+static void line_begin(struct line *line)
+{
+	line->part[0] = (struct iovec){.iov_base = (void *)(uintptr_t)start_of_line, .iov_len = sizeof(start_of_line) - 1};
+	line->parts = 1;
+	line->length = sizeof(start_of_line) - 1;
+}
+
+static void line_add(struct line *line, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length > LINE - 1 - line->length)
+		length = LINE - 1 - line->length;
+	if (length == 0 || line->parts == SYSLOG_PARTS_MOST - 1)
+		return;
+	line->part[line->parts++] = (struct iovec){.iov_base = (void *)(uintptr_t)text, .iov_len = length};
+	line->length += length;
+}
+
+static bool line_to_syslog(const struct line *line)
+{
+	return syslog_send(line->part + 1, line->parts - 1);
+}
+
+static bool line_to_stderr(struct line *line, int patience)
+{
+	line->part[line->parts] = (struct iovec){.iov_base = (void *)(uintptr_t) "\n", .iov_len = 1};
+	return write_quietly(line->part, line->parts + 1, patience);
+}
+
 void report(const char *part, ...)
 {
 	enum log_to to = destination();
-	static const char start[] = "connlimit: ";
-	char line[LINE];
-	size_t length = sizeof(start) - 1;
+	struct line line;
 	int kept = errno;
 	va_list parts;
 
-	memcpy(line, start, length);
+	line_begin(&line);
 	va_start(parts, part);
-	for (; part != NULL; part = va_arg(parts, const char *)) {
-		size_t more = strlen(part);
-		if (more > sizeof(line) - 1 - length)
-			more = sizeof(line) - 1 - length;
-		memcpy(line + length, part, more);
-		length += more;
-	}
+	for (; part != NULL; part = va_arg(parts, const char *))
+		line_add(&line, part);
 	va_end(parts);
-	line[length++] = '\n';
-	if (to == LOG_TO_SYSLOG && syslog_send(line, length - 1))
+	if (to == LOG_TO_SYSLOG && line_to_syslog(&line))
 		to = LOG_TO_NOWHERE;
 	/* Where there is no syslog, or not any more (chroot), standard error is better than nothing. */
 	if (to != LOG_TO_NOWHERE && takes_messages(STDERR))
-		write_quietly(STDERR, line, length);
+		line_to_stderr(&line, 0);
 	errno = kept;
+}
+
+static bool is_read_by_somebody(int descriptor)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t length = sizeof(address);
+	struct stat facts;
+
+	if (door_fstat(descriptor, &facts) != 0 || (S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3)))
+		return false;
+	return !S_ISSOCK(facts.st_mode) ||
+	       (door_getsockname(descriptor, &address, &length) == 0 && address.ss_family == AF_UNIX);
+}
+
+void report_no_start(const char *why)
+{
+	struct line line;
+
+	line_begin(&line);
+	line_add(&line, why);
+	if (!is_read_by_somebody(STDERR) || !line_to_stderr(&line, START_PATIENCE))
+		line_to_syslog(&line);
 }

@@ -1,7 +1,6 @@
 #include "process/syslog.h"
 
 #include "values/alive.h"
-#include "values/door.h"
 #include "values/text.h"
 
 #include <string.h>
@@ -11,27 +10,26 @@
  * one needs the time zone, which cannot be had in a signal handler. */
 static const char priority[] = "<28>connlimit[";
 
-bool syslog_send(const char *line, size_t length)
+bool syslog_send(const struct iovec *parts, unsigned number)
 {
-	static const char start[] = "connlimit";
-	const struct sockaddr_un log = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
-	char datagram[1100];
+	static const struct sockaddr_un log = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+	struct iovec all[1 + SYSLOG_PARTS_MOST];
+	struct msghdr message = {.msg_name = (void *)(uintptr_t)&log, .msg_namelen = sizeof(log), .msg_iov = all};
+	char head[sizeof(priority) + 24];
 
 	int descriptor = door_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (descriptor < 0)
 		return false;
-	struct text text = text_begin(datagram, sizeof(datagram));
+	struct text text = text_begin(head, sizeof(head));
 	text_add(&text, priority);
 	text_add_number(&text, process_self());
-	text_add(&text, "]");
-	size_t head = strlen(datagram);
-	/* The line says "connlimit: ..." itself: the number goes into its middle. */
-	line += sizeof(start) - 1;
-	length -= sizeof(start) - 1;
-	if (length > sizeof(datagram) - head)
-		length = sizeof(datagram) - head;
-	memcpy(datagram + head, line, length);
-	bool sent = door_sendto(descriptor, datagram, head + length, MSG_DONTWAIT | MSG_NOSIGNAL, &log, sizeof(log)) > 0;
+	text_add(&text, "]: ");
+	all[0] = (struct iovec){.iov_base = head, .iov_len = strlen(head)};
+	if (number > SYSLOG_PARTS_MOST)
+		number = SYSLOG_PARTS_MOST;
+	memcpy(&all[1], parts, number * sizeof(parts[0]));
+	message.msg_iovlen = 1 + number;
+	bool sent = door(SYS_sendmsg, descriptor, (long)&message, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, 0) > 0;
 	door_close(descriptor);
 	return sent;
 }

@@ -4,10 +4,12 @@
 #define CONNLIMIT_SYSLOG_H
 
 #include <stdbool.h>
-#include <stddef.h>
+#include <sys/uio.h>
 
-/* Sends "connlimit: ..." as a warning of facility daemon, in one datagram to /dev/log. False if nobody takes it at once.
- * Async-signal-safe; opens and closes one descriptor. */
-bool syslog_send(const char *line, size_t length);
+enum { SYSLOG_PARTS_MOST = 10 };
+
+/* Sends "connlimit[PID]: " and the parts as a warning of facility daemon, in one datagram to /dev/log. False if nobody takes it
+ * at once. Async-signal-safe; opens and closes one descriptor. */
+bool syslog_send(const struct iovec *parts, unsigned number);
 
 #endif

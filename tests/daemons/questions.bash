@@ -9,7 +9,8 @@
 #   refused_asked   how many are refused, or served without us, beside those that are held (3)
 #   log             its log, beside its standard output and error
 #   stop_signal     what ends it (TERM)
-#   on_hangup       what SIGHUP does to it: keeps its connections (stays), or ends them by and by (renews), or ends itself (ends)
+#   on_hangup       what SIGHUP does to it: keeps its connections (stays), or ends them by and by (renews), or ends itself (ends), or
+#                   nothing (ignores)
 #   known_complaint what it says, beside what it does, of an answer of ours that the manual allows: with the reason
 #
 # shellcheck shell=bash disable=SC2034,SC2153,SC2154
@@ -181,7 +182,11 @@ limit_changes() {
 	start
 	full 127.0.0.1 2
 	limit_is 4
-	if [[ $on_hangup != ends ]]; then
+	if [[ $on_hangup == ignores ]]; then
+		kill -HUP "$daemon"
+		sleep 0.3
+		limit_in_force_is 2
+	elif [[ $on_hangup != ends ]]; then
 		hang_up 4
 		until_true held_up_to 4
 		hold 127.0.0.1 refused

@@ -3,9 +3,10 @@
 
 load questions
 
-note="one process serves all; killed and started again, it finds its table without the dead (6)"
+note="one process serves all; killed and started again, it finds its table without the dead (6); SIGHUP is ignored, as without us; the limit is changed by connlimit reload (4)"
 program=redis-server
 protocol=redis
+on_hangup=ignores
 
 ready() { needs redis-server redis-cli; }
 

@@ -314,6 +314,9 @@ static void test_programs(void)
 	if (posix_spawn(&pid, "/bin/sleep", NULL, NULL, arguments, environ) != 0)
 		exit(2);
 	close(s);
+	/* posix_spawn returns when the program has memory of its own, and the kernel closes these a moment later. */
+	for (int i = 0; i < 100 && count() != 0; i++)
+		usleep(10000);
 	EXPECT(count() == 0, "FD_CLOEXEC: count %u", count());
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -612,7 +615,7 @@ static unsigned limit_in_force(void)
 
 sighandler_t bsd_signal(int number, sighandler_t with);
 
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigset, sigignore: old daemons call them */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigset: old daemons call it */
 
 ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room); // NOLINT(bugprone-reserved-identifier)
 
@@ -629,7 +632,7 @@ static void test_signals(void)
 	sigemptyset(&none);
 	sigemptyset(&hang_up);
 	sigaddset(&hang_up, SIGHUP);
-	for (int how = 0; how < 13; how++) {
+	for (int how = 0; how < 10; how++) {
 		handled = 0;
 		wanted = 0;
 		limit_is(100 + how);
@@ -640,22 +643,19 @@ static void test_signals(void)
 		case 2: wanted = sigset(SIGHUP, handler) != SIG_ERR; break;
 		case 3: wanted = bsd_signal(SIGHUP, handler) != SIG_ERR; break;
 		case 4: wanted = sysv_signal(SIGHUP, handler) != SIG_ERR; break;
-		case 5: signal(SIGHUP, SIG_IGN); break;
-		case 6: signal(SIGHUP, SIG_DFL); break;
-		case 7: sigignore(SIGHUP); break;
 		default: sigprocmask(SIG_BLOCK, &hang_up, NULL); break;
 		}
-		int descriptor = how >= 11 ? signalfd(-1, &hang_up, SFD_CLOEXEC) : -1;
+		int descriptor = how >= 8 ? signalfd(-1, &hang_up, SFD_CLOEXEC) : -1;
 		kill(getpid(), SIGHUP);
-		if (how == 8)
+		if (how == 5)
 			EXPECT(sigwait(&hang_up, &number) == 0 && number == SIGHUP, "sigwait");
-		if (how == 9)
+		if (how == 6)
 			EXPECT(sigwaitinfo(&hang_up, NULL) == SIGHUP, "sigwaitinfo");
-		if (how == 10)
+		if (how == 7)
 			EXPECT(sigtimedwait(&hang_up, NULL, &some_time) == SIGHUP, "sigtimedwait");
-		if (how == 11)
+		if (how == 8)
 			EXPECT(read(descriptor, &got, sizeof(got)) == sizeof(got) && got.ssi_signo == SIGHUP, "signalfd");
-		if (how == 12)
+		if (how == 9)
 			EXPECT(__read_chk(descriptor, &got, sizeof(got), sizeof(got)) == sizeof(got), "__read_chk");
 		EXPECT(handled == wanted, "how %d: the handler ran %d times", how, (int)handled);
 		EXPECT(limit_in_force() == 100U + (unsigned)how, "how %d: the limit is %u", how, limit_in_force());
@@ -978,6 +978,7 @@ static void serve_confined(bool by_prctl)
 {
 	char byte = 0;
 
+	signal(SIGHUP, handler);
 	confine(by_prctl);
 	while (byte != 'e') {
 		int s = accept(listener, NULL, NULL);
@@ -1221,6 +1222,7 @@ static void test_cancelled_reload(void)
 	pthread_t thread;
 	void *result;
 
+	signal(SIGHUP, handler);
 	pthread_create(&thread, NULL, signalled, NULL);
 	limit_is(5);
 	pthread_cancel(thread);

@@ -58,7 +58,8 @@ void report(const char *part, ...)
 	line[length++] = '\n';
 	if (limiter_is_open())
 		limits_read(limiter_table(), &limits);
-	if (limits.log == LOG_TO_SYSLOG && syslog_send(line, length - 1))
+	const struct iovec said = {.iov_base = line + sizeof(start) - 1, .iov_len = length - sizeof(start)};
+	if (limits.log == LOG_TO_SYSLOG && syslog_send(&said, 1))
 		return;
 	if (limits.log != LOG_TO_NOWHERE)
 		write_quietly(line, length);

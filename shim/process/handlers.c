@@ -1,0 +1,244 @@
+#include "process/handlers.h"
+
+#include "process/real.h"
+#include "process/reload.h"
+#include "process/topmost.h"
+
+#include "values/door.h"
+
+#include <stddef.h>
+
+_Atomic int handlers_signal;
+bool handlers_by_hand;
+
+/* ---- handlers of the program's ----
+ *
+ * Each that it sets gets an entry of ours, and keeps it: a word that never changes needs no lock, is the same for a vfork
+ * child, and is right for a signal at any moment. A program that sets more of them than there are entries has the others called
+ * without a reload. */
+
+#define ENTRIES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+
+typedef void (*informed_handler)(int signal, siginfo_t *info, void *context);
+
+enum { HANDLERS = 16 };
+static _Atomic sighandler_t plain[HANDLERS];
+static _Atomic informed_handler informed[HANDLERS];
+
+#define DEFINE(n)                                                                                                              \
+	static void plain_##n(int signal)                                                                                      \
+	{                                                                                                                      \
+		handlers_passed(signal);                                                                                       \
+		atomic_load (&plain[n])(signal);                                                                               \
+	}                                                                                                                      \
+	static void informed_##n(int signal, siginfo_t *info, void *context)                                                   \
+	{                                                                                                                      \
+		handlers_passed(signal);                                                                                       \
+		atomic_load (&informed[n])(signal, info, context);                                                             \
+	}
+ENTRIES(DEFINE)
+#undef DEFINE
+
+#define PLAIN(n) plain_##n,
+static const sighandler_t plain_entry[HANDLERS] = {ENTRIES(PLAIN)};
+#undef PLAIN
+#define INFORMED(n) informed_##n,
+static const informed_handler informed_entry[HANDLERS] = {ENTRIES(INFORMED)};
+#undef INFORMED
+
+sighandler_t handlers_entry(sighandler_t theirs)
+{
+	/* SIG_HOLD is sigset(3)'s. */
+	if (theirs == SIG_DFL || theirs == SIG_IGN || theirs == SIG_ERR || theirs == SIG_HOLD)
+		return theirs;
+	for (int i = 0; i < HANDLERS; i++) {
+		sighandler_t there = NULL;
+
+		if (theirs == plain_entry[i] || atomic_compare_exchange_strong(&plain[i], &there, theirs) || there == theirs)
+			return plain_entry[i];
+	}
+	return theirs;
+}
+
+static informed_handler informed_entry_for(informed_handler theirs)
+{
+	for (int i = 0; i < HANDLERS; i++) {
+		informed_handler there = NULL;
+
+		if (theirs == informed_entry[i] || atomic_compare_exchange_strong(&informed[i], &there, theirs) ||
+		    there == theirs)
+			return informed_entry[i];
+	}
+	return theirs;
+}
+
+void handlers_put(struct sigaction *action)
+{
+	if (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN)
+		return;
+	if ((action->sa_flags & SA_SIGINFO) != 0)
+		action->sa_sigaction = informed_entry_for(action->sa_sigaction);
+	else
+		action->sa_handler = handlers_entry(action->sa_handler);
+}
+
+/* ---- where there is none ---- */
+
+static struct sigaction standard; /* what was there before on_default */
+static struct sigaction ignoring; /* and before on_ignored */
+
+static void on_default(int signal, siginfo_t *info, void *context);
+
+static void on_ignored(int signal)
+{
+	handlers_passed(signal);
+}
+
+static void take_default(int signal)
+{
+	struct sigaction ours = {.sa_sigaction = on_default, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+
+	sigemptyset(&ours.sa_mask);
+	REAL(sigaction)(signal, &ours, NULL);
+}
+
+static void take_ignored(int signal)
+{
+	struct sigaction ours = {.sa_handler = on_ignored, .sa_flags = SA_RESTART | SA_ONSTACK};
+
+	sigemptyset(&ours.sa_mask);
+	REAL(sigaction)(signal, &ours, &ignoring);
+}
+
+static bool ends_by_default(int signal)
+{
+	return signal != SIGWINCH && signal != SIGURG;
+}
+
+static __attribute__((noinline)) void end_as_by_default(int signal)
+{
+	sigset_t this_one;
+	sigset_t before;
+
+	if (!ends_by_default(signal))
+		return;
+	REAL(sigaction)(signal, &standard, NULL);
+	door_kill(door_getpid(), signal);
+	sigemptyset(&this_one);
+	sigaddset(&this_one, signal);
+	door_sigprocmask(SIG_UNBLOCK, &this_one, &before);
+	/* The first process of a pid namespace is not ended by it. */
+	door_sigprocmask(SIG_SETMASK, &before, NULL);
+	take_default(signal);
+}
+
+static void on_default(int signal, siginfo_t *info, void *context)
+{
+	int kept = errno;
+
+	(void)context;
+	if (topmost_is_told(signal, info))
+		reload_now();
+	else
+		end_as_by_default(signal);
+	errno = kept;
+}
+
+/* ---- what the program is told ---- */
+
+/* By the address alone: of a handler's two forms each has entries of its own. */
+void handlers_show(struct sigaction *action)
+{
+	if (action->sa_sigaction == on_default) {
+		*action = standard;
+		return;
+	}
+	if (action->sa_handler == on_ignored) {
+		*action = ignoring;
+		return;
+	}
+	for (int i = 0; i < HANDLERS; i++) {
+		if (action->sa_handler == plain_entry[i])
+			action->sa_handler = atomic_load(&plain[i]);
+		else if (action->sa_sigaction == informed_entry[i])
+			action->sa_sigaction = atomic_load(&informed[i]);
+	}
+}
+
+static void look(int signal)
+{
+	struct sigaction now;
+
+	if (REAL(sigaction)(signal, NULL, &now) != 0)
+		return;
+	if (now.sa_handler == SIG_DFL) {
+		standard = now;
+		if (topmost())
+			take_default(signal);
+	} else if (now.sa_handler == SIG_IGN) {
+		if (handlers_by_hand)
+			take_ignored(signal);
+	} else if (now.sa_handler != on_ignored && now.sa_sigaction != on_default) {
+		handlers_put(&now);
+		REAL(sigaction)(signal, &now, NULL);
+	}
+}
+
+void handlers_watch(int signal, bool named)
+{
+	handlers_by_hand = named;
+	atomic_store(&handlers_signal, signal);
+}
+
+void handlers_arm(void)
+{
+	int signal = atomic_load(&handlers_signal);
+
+	if (signal != 0)
+		look(signal);
+}
+
+void handlers_were_set(int signal, sighandler_t handler)
+{
+	if (handlers_by_hand && handler == SIG_IGN)
+		take_ignored(signal);
+}
+
+/* Programs that are being started beside this process, by any of its threads. */
+static _Atomic unsigned beside_us;
+
+void handlers_inherit(bool beside)
+{
+	int signal = atomic_load(&handlers_signal);
+	int kept = errno;
+	struct sigaction now;
+
+	if (beside)
+		atomic_fetch_add(&beside_us, 1);
+	if (signal != 0 && REAL(sigaction)(signal, NULL, &now) == 0 && now.sa_handler == on_ignored)
+		REAL(sigaction)(signal, &ignoring, NULL);
+	errno = kept;
+}
+
+void handlers_inherited(bool beside)
+{
+	int signal = atomic_load(&handlers_signal);
+	int kept = errno;
+	struct sigaction now;
+
+	if (beside && atomic_fetch_sub(&beside_us, 1) > 1)
+		return;
+	if (signal != 0 && REAL(sigaction)(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+		take_ignored(signal);
+	errno = kept;
+}
+
+int handlers_passed(int signal)
+{
+	if (handlers_watch_over(signal)) {
+		int kept = errno;
+		reload_now();
+		errno = kept;
+	}
+	return signal;
+}

@@ -1,0 +1,144 @@
+#include "process/topmost.h"
+
+#include "process/near.h"
+
+#include "values/door.h"
+#include "values/text.h"
+
+#include <pthread.h>
+#include <sys/prctl.h>
+
+static pid_t started;	  /* this program, in this process */
+static _Atomic pid_t top; /* the topmost process, as far as this one knows; 0: not to be known */
+static pid_t session;	  /* its session when it was settled */
+static bool had_terminal; /* and whether that had one */
+static bool worker;	  /* of a process under connlimit, which started it */
+
+/* From the topmost process down to this one, by libc's forks: the parent, and whether each was its parent's first child. One
+ * that goes to the background is; sessions and workers of a daemon that serves are not. */
+NEAR static pid_t self;
+NEAR static pid_t parent;
+NEAR static bool first;
+NEAR static unsigned forks;
+
+void topmost_start(void)
+{
+	started = door_getpid();
+}
+
+static pid_t own_session(void)
+{
+	return (pid_t)door(SYS_getsid, 0, 0, 0, 0, 0, 0);
+}
+
+static bool has_terminal(bool otherwise)
+{
+	int descriptor = door_open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (descriptor < 0)
+		return errno == ENXIO ? false : otherwise;
+	door_close(descriptor);
+	return true;
+}
+
+/* A terminal that hung up is nobody's any more (tty_ioctl(4)), but the shell that it hung up passes the signal on: what was of
+ * a terminal's session stays so until it leaves that. */
+static bool of_terminal(void)
+{
+	return has_terminal(had_terminal) || (had_terminal && own_session() == session);
+}
+
+static bool is_gone(pid_t process)
+{
+	return door_kill(process, 0) != 0 && errno == ESRCH;
+}
+
+/* All between the topmost process and this one are gone, and this one is in another session. */
+static bool went_to_background(pid_t process, pid_t above)
+{
+	return first && self == process && door_getppid() != parent && own_session() != session &&
+	       (parent == above || is_gone(above));
+}
+
+bool topmost(void)
+{
+	pid_t above = atomic_load(&top);
+	pid_t process = door_getpid();
+
+	return above > 0 && (process == above || went_to_background(process, above));
+}
+
+static void before_fork(void)
+{
+	forks++;
+}
+
+static void in_child(void)
+{
+	first = first && forks == 1;
+	forks = 0;
+	parent = self;
+	self = door_getpid();
+}
+
+/* Whether the parent has the file's name in its environment. If that may not be read the parent is another user's. */
+static bool parent_is_ours(void)
+{
+	static const char wanted[] = "CONNLIMIT_FILE=";
+	enum { LENGTH = sizeof(wanted) - 1, ANOTHER };
+	char bytes[256];
+	struct text path = text_begin(bytes, sizeof(bytes));
+	unsigned matched = 0; /* of the variable's name */
+	ssize_t length;
+
+	text_add(&path, "/proc/");
+	text_add_number(&path, (uint64_t)door_getppid());
+	text_add(&path, "/environ");
+	int descriptor = door_open(bytes, O_RDONLY | O_CLOEXEC);
+	if (descriptor < 0)
+		return errno != EACCES && errno != EPERM;
+	while (matched != LENGTH && (length = door_read(descriptor, bytes, sizeof(bytes))) > 0) {
+		for (ssize_t i = 0; i < length && matched != LENGTH; i++) {
+			if (bytes[i] == '\0')
+				matched = 0;
+			else
+				matched = matched < LENGTH && bytes[i] == wanted[matched] ? matched + 1 : ANOTHER;
+		}
+	}
+	door_close(descriptor);
+	return matched == LENGTH;
+}
+
+void topmost_settle(bool handed_on, unsigned maker)
+{
+	pid_t process = door_getpid();
+
+	if (atomic_load(&top) != 0 || process != started || (handed_on && (unsigned)process != maker))
+		return;
+	worker = handed_on && parent_is_ours();
+	had_terminal = has_terminal(false);
+	session = own_session();
+	self = process;
+	first = true;
+	atomic_store(&top, process);
+	pthread_atfork(before_fork, NULL, in_child);
+}
+
+/* PR_SET_PDEATHSIG: from the parent, when it is a parent no more. */
+static bool of_dying_parent(int signal, pid_t sender)
+{
+	int at_death = 0;
+
+	return door(SYS_prctl, PR_GET_PDEATHSIG, (long)&at_death, 0, 0, 0, 0) == 0 && at_death == signal &&
+	       sender != door_getppid();
+}
+
+bool topmost_is_told(int signal, const siginfo_t *info)
+{
+	if (info->si_code != SI_USER && info->si_code != SI_QUEUE)
+		return false;
+	if (!topmost() || info->si_pid == door_getpid() || of_dying_parent(signal, info->si_pid))
+		return false;
+	if (worker && info->si_pid == door_getppid())
+		return false;
+	return signal != SIGHUP || !of_terminal();
+}
