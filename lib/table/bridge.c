@@ -5,6 +5,7 @@
 #include "values/fingerprint.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
@@ -28,6 +29,10 @@ bool bridge_is_needed(const struct table *table)
 	return alone;
 }
 
+/* In place of a table's mark, so that nobody who looks for the table by its name takes the copy. */
+#define BRIDGE_MAGIC (~TABLE_MAGIC)
+_Static_assert(offsetof(struct table_header, magic) == 0, "what is copied begins behind it");
+
 /* Only pages that are there: to read the others would make them so. */
 static void copy_pages(char *to, const char *from, size_t size)
 {
@@ -37,9 +42,11 @@ static void copy_pages(char *to, const char *from, size_t size)
 	for (size_t at = 0; at < size; at += (size_t)AT_ONCE * PAGE) {
 		size_t length = size - at < (size_t)AT_ONCE * PAGE ? size - at : (size_t)AT_ONCE * PAGE;
 		bool known = door_mincore(from + at, length, there) == 0;
-		for (size_t page = 0; page * PAGE < length; page++)
+		for (size_t page = 0; page * PAGE < length; page++) {
+			size_t skipped = at + page == 0 ? sizeof(uint64_t) : 0;
 			if (!known || (there[page] & 1) != 0)
-				memcpy(to + at + page * PAGE, from + at + page * PAGE, PAGE);
+				memcpy(to + at + page * PAGE + skipped, from + at + page * PAGE + skipped, PAGE - skipped);
+		}
 	}
 }
 
@@ -51,6 +58,7 @@ int bridge_build(const struct table *table)
 
 	if (base != (void *)-1) { // NOLINT(performance-no-int-to-ptr)
 		copy_pages(base, table->segment.base, table->segment.size);
+		atomic_store(&((struct table_header *)base)->magic, BRIDGE_MAGIC);
 		door_shmdt(base);
 	} else if (id >= 0) {
 		bridge_remove(id);
@@ -71,14 +79,18 @@ void bridge_remove(int bridge)
 bool bridge_cross(struct table *table, const char *name)
 {
 	struct shmid_ds facts;
+	struct segment copy;
 	int id = door_shmget(key_of_self(), 0, 0);
 
 	if (id < 0 || door_shmctl(id, IPC_STAT, &facts) != 0 || facts.shm_perm.uid != door_geteuid() ||
-	    facts.shm_perm.cuid != door_geteuid() || (facts.shm_perm.mode & 0077) != 0 || !table_open_id(table, id))
+	    facts.shm_perm.cuid != door_geteuid() || (facts.shm_perm.mode & 0077) != 0 || !table_has_size(facts.shm_segsz) ||
+	    !segment_attach_id(&copy, id, false))
 		return false;
+	struct table_header *header = copy.base;
+	uint64_t expected = BRIDGE_MAGIC;
+	bool crossed = strncmp(header->name, name, sizeof(header->name)) == 0 &&
+		       atomic_compare_exchange_strong(&header->magic, &expected, TABLE_MAGIC) && table_open_id(table, id);
+	segment_detach(&copy);
 	bridge_remove(id);
-	if (strncmp(table->header->name, name, sizeof(table->header->name)) == 0)
-		return true;
-	table_leave(table);
-	return false;
+	return crossed;
 }
