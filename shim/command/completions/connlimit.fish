@@ -75,7 +75,7 @@ complete -c connlimit -n "__fish_seen_subcommand_from top" -l delay -x -d 'secon
 complete -c connlimit -n "__fish_seen_subcommand_from metrics" -l output -r -F -d 'into a file'
 complete -c connlimit -n "__fish_seen_subcommand_from metrics" -l listen -x -d 'on a loopback port'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l redis -x -d URL
-complete -c connlimit -n "__fish_seen_subcommand_from sync" -l redis-file -r -F -d 'the URL is its first line'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l redis-file -r -F -d 'a URL in each line'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l ca -r -F -d 'certificates to trust'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l cert -r -F -d 'certificate to show'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l key -r -F -d 'its key'
