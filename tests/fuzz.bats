@@ -38,5 +38,5 @@ fuzz() { # NAME [SOURCE-OR-LIBRARY...]
 @test "fuzz: the kernel's list of all connections, searched" { fuzz search; }
 @test "fuzz: the kernel's replies about Unix sockets" { fuzz unix; }
 @test "fuzz: the kernel's list of all sockets" { fuzz sockets; }
-@test "fuzz: what Redis says to the sidecar" { fuzz fleet -I"$BUILD" shim/command/fleet/fleet*.c shim/command/fleet/wire.c shim/command/fleet/resolve.c -lhiredis -lssl -lcrypto; }
+@test "fuzz: what Redis says to the sidecar" { fuzz fleet -I"$BUILD" "$SOURCE"/shim/command/fleet/fleet*.c "$SOURCE"/shim/command/fleet/wire.c "$SOURCE"/shim/command/fleet/resolve.c -lhiredis -lssl -lcrypto; }
 @test "fuzz: a table of garbage" { fuzz table; }

@@ -23,8 +23,8 @@ stress() { # nonblocking|blocking|plain SECONDS
 	[ "$all_refused" -gt "${at_least:-100}" ]
 	until_true nothing_counted
 	[ "$(established)" -eq 0 ]
-	# and each client can open exactly its limit again
-	for _ in 1 2 3 4 5; do hold 127.0.0.7 served; done
+	# and each client can open exactly its limit again, as soon as what was asked on its account is paid for
+	for _ in 1 2 3 4 5; do admitted_soon 127.0.0.7; done
 	hold 127.0.0.7 refused
 	counted_is 127.0.0.7 5
 	hold_nothing

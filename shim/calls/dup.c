@@ -9,12 +9,20 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-INTERPOSE int dup(int descriptor)
+static __attribute__((noinline)) int dup_held(int descriptor)
 {
 	bool copies = copying_begins(descriptor);
 	int copy = REAL(dup)(descriptor);
+
 	copying_ends(copies);
 	return copy;
+}
+
+INTERPOSE int dup(int descriptor)
+{
+	if (__builtin_expect(descriptor_held(descriptor) == 0, 1))
+		return REAL(dup)(descriptor);
+	return dup_held(descriptor);
 }
 
 /* Neither of the two is ours, or both are the same: nothing changes for us. */
@@ -63,6 +71,16 @@ INTERPOSE int dup3(int descriptor, int wanted, int flags)
 	return replacing_ends(&closing, copies, REAL(dup3)(descriptor, wanted, flags));
 }
 
+static __attribute__((noinline)) int duplicate(int (*really)(int descriptor, int command, ...), int descriptor, int command,
+					       long argument)
+{
+	bool copies = copying_begins(descriptor);
+	int copy = really(descriptor, command, argument);
+
+	copying_ends(copies);
+	return copy;
+}
+
 /* fcntl(2): the third argument is an int, a pointer, or absent; one word carries each of them, and arrives on our architectures
  * exactly where a variadic caller puts it (as in syscall.c). */
 #define FCNTL(name)                                                                                                            \
@@ -71,10 +89,7 @@ INTERPOSE int dup3(int descriptor, int wanted, int flags)
 	{                                                                                                                      \
 		if (__builtin_expect(command != F_DUPFD && command != F_DUPFD_CLOEXEC, 1))                                     \
 			return REAL(name)(descriptor, command, argument);                                                      \
-		bool copies = copying_begins(descriptor);                                                                      \
-		int copy = REAL(name)(descriptor, command, argument);                                                          \
-		copying_ends(copies);                                                                                          \
-		return copy;                                                                                                   \
+		return duplicate(REAL(name), descriptor, command, argument);                                                   \
 	}
 
 FCNTL(fcntl)

@@ -69,14 +69,20 @@ static inline void sent_off(unsigned copies)
 		copying_ends(true);
 }
 
-INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
+static __attribute__((noinline)) ssize_t send_looked_at(int descriptor, const struct msghdr *message, int flags)
 {
-	if (__builtin_expect(!limiter_is_of_daemon(), 1))
-		return REAL(sendmsg)(descriptor, message, flags);
 	unsigned copies = look_at(message, send_off);
 	ssize_t sent = REAL(sendmsg)(descriptor, message, flags);
 	sent_off(copies);
 	return sent;
+}
+
+INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
+{
+	/* Mostly nothing is passed. */
+	if (__builtin_expect((caller_has_on_stack(message) && message->msg_controllen == 0) || !limiter_is_of_daemon(), 1))
+		return REAL(sendmsg)(descriptor, message, flags);
+	return send_looked_at(descriptor, message, flags);
 }
 
 INTERPOSE int sendmmsg(int descriptor, struct mmsghdr *messages, unsigned number, int flags)
@@ -90,12 +96,21 @@ INTERPOSE int sendmmsg(int descriptor, struct mmsghdr *messages, unsigned number
 	return sent;
 }
 
-/* A worker that is given its connections, and never accepts. */
-INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
+static __attribute__((noinline)) ssize_t receive_looked_at(int descriptor, struct msghdr *message, int flags)
 {
 	ssize_t received = REAL(recvmsg)(descriptor, message, flags);
 
-	if (__builtin_expect(limiter_is_of_daemon() && !limiter_is_open() && received >= 0, 0))
+	if (received >= 0)
 		look_at(message, receive);
 	return received;
+}
+
+/* A worker that is given its connections, and never accepts. Without room for them no descriptors come. */
+INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
+{
+	if (__builtin_expect((caller_has_on_stack(message) && message->msg_controllen == 0) || limiter_is_open() ||
+				 !limiter_is_of_daemon(),
+			     1))
+		return REAL(recvmsg)(descriptor, message, flags);
+	return receive_looked_at(descriptor, message, flags);
 }

@@ -67,6 +67,7 @@ static bool may_concern(long number)
 	case SYS_close_range:
 #ifdef SYS_fork
 	case SYS_fork:
+	case SYS_vfork:
 #endif
 	case SYS_clone:
 	case SYS_clone3:
