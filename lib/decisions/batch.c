@@ -167,6 +167,19 @@ static void learn_proofs(struct inquiry *inquiry, const struct batch *batch)
 	}
 }
 
+/* Another namespace's are never found, and those of the control's kind are not where it is not found itself. */
+static void note_unverifiable(struct table *table, const struct inquiry *inquiry, const struct batch *batch)
+{
+	for (size_t i = 0; i < batch->number; i++) {
+		const struct connection *connection = &batch->question[i].connection;
+		bool elsewhere =
+		    connection->network != 0 && inquiry->asking.network != 0 && connection->network != inquiry->asking.network;
+
+		if (!connection_is_unix(connection) && (elsewhere || (i == 0 && inquiry->control != NULL && inquiry->doubted)))
+			unverifiable_at(table, &connection->local);
+	}
+}
+
 /* What the control has come back from is known to be gone without asking, unless it is in a namespace that nobody knows. */
 static bool is_gone(const struct inquiry *inquiry, const struct batch *batch, size_t i)
 {
@@ -211,6 +224,8 @@ int batch_drop_gone(struct table *table, struct batch *batch, struct inquiry *in
 	if (kernel_begin(&inquiry->asking)) {
 		answered = ask(table, batch, inquiry);
 		learn_proofs(inquiry, batch);
+		if (controlled)
+			note_unverifiable(table, inquiry, batch);
 		/* An onlooker's questions, which have no control, say nothing of how the daemon may ask. */
 		if (controlled)
 			atomic_fetch_add_explicit(&table->header->asked[kernel_way() % ASKED_WAYS], 1, memory_order_relaxed);

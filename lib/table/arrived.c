@@ -52,3 +52,35 @@ bool arrived_unsure(const struct table *table, uint32_t since)
 
 	return steered != 0 && (int32_t)(steered - since) >= 0;
 }
+
+COLD void unverifiable_at(struct table *table, const struct endpoint *local)
+{
+	struct endpoint known;
+	uint64_t words[2];
+
+	memcpy(words, local->address.bytes, sizeof(words));
+	for (unsigned i = 0; i < UNVERIFIABLE && local->port != 0; i++) {
+		if (unverifiable(table, i, &known)) {
+			if (endpoint_same(&known, local))
+				return;
+			continue;
+		}
+		for (int w = 0; w < 2; w++)
+			atomic_store_explicit(&table->header->unverifiable[i].word[w], words[w], memory_order_relaxed);
+		uint64_t nobody = 0;
+		atomic_compare_exchange_strong(&table->header->unverifiable[i].word[2], &nobody, local->port);
+		return;
+	}
+}
+
+bool unverifiable(const struct table *table, unsigned place, struct endpoint *local)
+{
+	const struct unverifiable *found = &table->header->unverifiable[place];
+	uint64_t words[2];
+
+	*local = (struct endpoint){.port = (uint16_t)atomic_load_explicit(&found->word[2], memory_order_acquire)};
+	for (int w = 0; w < 2; w++)
+		words[w] = atomic_load_explicit(&found->word[w], memory_order_relaxed);
+	memcpy(local->address.bytes, words, sizeof(words));
+	return local->port != 0;
+}

@@ -13,6 +13,11 @@ bool arrived_ask(struct table *table, struct connection *connection);
 /* Whether the address of what was recorded at that time is not to be relied on. */
 bool arrived_unsure(const struct table *table, uint32_t since);
 
+/* Remembers, for status, that the kernel does not tell what became of the connections of the listener at this endpoint, and
+ * tells it: false if there is none at `place`, below UNVERIFIABLE. */
+void unverifiable_at(struct table *table, const struct endpoint *local);
+bool unverifiable(const struct table *table, unsigned place, struct endpoint *local);
+
 /* arrived_ask, if it was not asked for yet. */
 static inline bool connection_ask_local(struct table *table, struct connection *connection)
 {

@@ -207,6 +207,14 @@ struct arrived {
 	_Atomic uint64_t word[2];
 };
 
+/* A listener of whose connections the kernel does not tell this daemon whether they are gone: its address, and its port in the
+ * third word. Written by one swap of the port from 0, the address before it by whoever may have been first. A hint, for people.
+ */
+enum { UNVERIFIABLE = 4 };
+struct unverifiable {
+	_Atomic uint64_t word[3];
+};
+
 /* ---- header -------------------------------------------------------------------------------------------------------------
  *
  * Written by whoever maps the segment first; each word is set by a swap from 0, so that two at once agree without waiting, and
@@ -278,6 +286,7 @@ struct table_header {
 	_Atomic uint64_t log_left_out;	       /* refusals since the last line that got none of their own */
 
 	struct arrived arrived[ARRIVED];
+	struct unverifiable unverifiable[UNVERIFIABLE];
 };
 
 _Static_assert(offsetof(struct table_header, layout) == 8 && offsetof(struct table_header, version) == 16 &&

@@ -1,5 +1,6 @@
 #include "command/facts.h"
 
+#include "table/arrived.h"
 #include "table/records.h"
 #include "values/clock.h"
 #include "values/text.h"
@@ -105,6 +106,8 @@ static void gather_header(struct gathering *gathering, uint64_t now)
 	view->observed = atomic_load(&header->observed);
 	view->uncounted = atomic_load(&header->uncounted);
 	view->unverified = atomic_load(&header->unverified);
+	for (unsigned i = 0; i < UNVERIFIABLE; i++)
+		unverifiable(gathering->table, i, &view->unverifiable[i]);
 	view->checks = atomic_load(&header->checks);
 	view->check_us = atomic_load(&header->check_us);
 	view->check_gone = atomic_load(&header->check_gone);

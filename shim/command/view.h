@@ -73,7 +73,8 @@ struct table_view {
 	uint64_t observed;
 	uint64_t uncounted;
 	uint64_t unverified;
-	uint64_t asked[ASKED_WAYS]; /* by enum kernel_way */
+	struct endpoint unverifiable[UNVERIFIABLE]; /* listeners; port 0 for none */
+	uint64_t asked[ASKED_WAYS];		    /* by enum kernel_way */
 	uint64_t checks;
 	uint64_t check_us;
 	uint64_t check_gone;
@@ -109,12 +110,13 @@ bool views_find_records(struct tables *tables, const struct wanted *wanted);
 /* What does not work as it should: how many of these there are in force. Each has a name for programs, and view_degraded_says
  * it in a sentence for people. */
 enum degraded {
-	DEGRADED_ANONYMOUS,  /* no shared memory segment was available */
-	DEGRADED_PROC,	     /* sock_diag is not available: the daemon reads /proc/net/tcp */
-	DEGRADED_BLIND,	     /* nor is that: refusals rest on the table's word */
-	DEGRADED_UNVERIFIED, /* some did */
-	DEGRADED_UNCOUNTED,  /* connections were admitted uncounted */
-	DEGRADED_UNCOVERED,  /* the kernel has connections that the table does not know */
+	DEGRADED_ANONYMOUS,    /* no shared memory segment was available */
+	DEGRADED_PROC,	       /* sock_diag is not available: the daemon reads /proc/net/tcp */
+	DEGRADED_BLIND,	       /* nor is that: refusals rest on the table's word */
+	DEGRADED_UNVERIFIED,   /* some did */
+	DEGRADED_UNCOUNTED,    /* connections were admitted uncounted */
+	DEGRADED_UNCOVERED,    /* the kernel has connections that the table does not know */
+	DEGRADED_UNVERIFIABLE, /* the kernel does not tell about some of its listeners' connections */
 	DEGRADED_NOT_COMPARED,
 	DEGRADED_RELOAD,  /* the last one failed */
 	DEGRADED_FLEET,	  /* not heard, though there is a limit over it */

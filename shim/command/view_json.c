@@ -99,6 +99,19 @@ static json_t *ways_object(const struct table_view *view)
 	return object;
 }
 
+static json_t *unverifiable_listeners(const struct table_view *view)
+{
+	json_t *array = json_array();
+	char address[ADDRESS_TEXT];
+
+	for (unsigned i = 0; i < UNVERIFIABLE && view->unverifiable[i].port != 0; i++) {
+		address_format(address, &view->unverifiable[i].address);
+		json_array_append_new(array,
+				      json_pack("{s:s, s:i}", "address", address, "port", (int)view->unverifiable[i].port));
+	}
+	return array;
+}
+
 static json_t *degraded_array(const struct table_view *view)
 {
 	json_t *array = json_array();
@@ -152,6 +165,7 @@ static json_t *table_object(const struct table_view *view)
 	json_object_set_new(object, "refused_for", reasons);
 	json_object_set_new(object, "uncounted", json_integer((json_int_t)view->uncounted));
 	json_object_set_new(object, "unverified", json_integer((json_int_t)view->unverified));
+	json_object_set_new(object, "unverifiable", unverifiable_listeners(view));
 	json_object_set_new(object, "checks",
 			    json_pack("{s:I, s:I, s:I, s:I}", "number", (json_int_t)view->checks, "microseconds",
 				      (json_int_t)view->check_us, "dropped", (json_int_t)view->check_gone, "repaired",

@@ -68,6 +68,7 @@ bool view_degraded(const struct table_view *view, enum degraded what)
 	case DEGRADED_UNVERIFIED: return view->unverified != 0;
 	case DEGRADED_UNCOUNTED: return view->uncounted != 0;
 	case DEGRADED_UNCOVERED: return view->covered >= 0 && view->covered < view->in_kernel;
+	case DEGRADED_UNVERIFIABLE: return view->unverifiable[0].port != 0;
 	case DEGRADED_NOT_COMPARED: return view->compared != COMPARED;
 	case DEGRADED_RELOAD: return view->failed >= 0;
 	case DEGRADED_FLEET: return view->settings.cluster_per_ip != LIMIT_NONE && !view->fleet_current;
@@ -81,14 +82,38 @@ bool view_degraded(const struct table_view *view, enum degraded what)
 const char *view_degraded_name(enum degraded what)
 {
 	static const char *const names[DEGRADEDS] = {
-	    [DEGRADED_ANONYMOUS] = "anonymous_memory",	    [DEGRADED_PROC] = "proc_net_tcp",
-	    [DEGRADED_BLIND] = "kernel_unreachable",	    [DEGRADED_UNVERIFIED] = "unverified_refusals",
-	    [DEGRADED_UNCOUNTED] = "uncounted_connections", [DEGRADED_UNCOVERED] = "uncovered_connections",
-	    [DEGRADED_NOT_COMPARED] = "not_compared",	    [DEGRADED_RELOAD] = "reload_failed",
-	    [DEGRADED_FLEET] = "fleet_not_heard",	    [DEGRADED_EVICTED] = "fleet_evicted",
+	    [DEGRADED_ANONYMOUS] = "anonymous_memory",
+	    [DEGRADED_PROC] = "proc_net_tcp",
+	    [DEGRADED_BLIND] = "kernel_unreachable",
+	    [DEGRADED_UNVERIFIED] = "unverified_refusals",
+	    [DEGRADED_UNCOUNTED] = "uncounted_connections",
+	    [DEGRADED_UNCOVERED] = "uncovered_connections",
+	    [DEGRADED_NOT_COMPARED] = "not_compared",
+	    [DEGRADED_RELOAD] = "reload_failed",
+	    [DEGRADED_UNVERIFIABLE] = "unverifiable_listeners",
+	    [DEGRADED_FLEET] = "fleet_not_heard",
+	    [DEGRADED_EVICTED] = "fleet_evicted",
 	};
 
 	return (unsigned)what < DEGRADEDS ? names[what] : "?";
+}
+
+static void say_unverifiable(char *text, size_t size, const struct table_view *view)
+{
+	char address[ADDRESS_TEXT];
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < UNVERIFIABLE && view->unverifiable[i].port != 0 && length < size; i++) {
+		address_format(address, &view->unverifiable[i].address);
+		length += (size_t)snprintf(text + length, size - length, "%s%s port %u", i == 0 ? "" : ", ", address,
+					   view->unverifiable[i].port);
+	}
+	if (length < size)
+		snprintf(text + length, size - length,
+			 ": the kernel does not tell this daemon which connections of the listener are gone, so one that ends "
+			 "unseen "
+			 "counts on");
 }
 
 void view_degraded_says(char *text, size_t size, const struct table_view *view, enum degraded what)
@@ -121,6 +146,7 @@ void view_degraded_says(char *text, size_t size, const struct table_view *view, 
 		snprintf(text, size, "the kernel has %" PRId64 " connections to this daemon that the table does not hold",
 			 view->in_kernel - view->covered);
 		break;
+	case DEGRADED_UNVERIFIABLE: say_unverifiable(text, size, view); break;
 	case DEGRADED_NOT_COMPARED:
 		snprintf(text, size, "these counts are not compared with the kernel: %s",
 			 view->compared == NOT_ANSWERED ? "it does not answer" : "the daemon is in another network namespace");

@@ -273,8 +273,11 @@ elif __name__ == "__main__":
         seen = sum(i % 2 == 0 for i in range(LIMIT)) if "beside" in kind else 0
         held += [connected(kind, i) for i in range(8)]
         expect("served after the worker's death", sum(one is not None for one in held[LIMIT:]), seen)
+        if "namespace" in kind and not command:
+            expect("a listener named by status", "the kernel does not tell this daemon" in status(), True)
     else:
         held += fill(kind, 1)
+        expect("a listener named by status", "the kernel does not tell this daemon" in status(), False)
     if os.environ.get("SHOW"):
         print(status())
     daemon.terminate()
