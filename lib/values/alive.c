@@ -12,8 +12,10 @@ enum {
 	A_SECOND = 100,	  /* USER_HZ, in which the kernel tells it, is that on every architecture of ours */
 	SLACK = 3,	  /* the clocks' ticks: one may be a little behind the other */
 	STATE = 3,
+	FLAGS = 9,
 	THREADS = 20,
-	BEGAN = 22, /* fields, the first being 1 */
+	BEGAN = 22,    /* fields, the first being 1 */
+	EXITING = 0x4, /* of the flags, PF_EXITING in the kernel's sched.h: it closes, or has closed, what it held */
 };
 
 /* The n-th field of a process's line, which are numbers from the fourth on; *number is 0 if it is none. NULL without it. */
@@ -67,6 +69,7 @@ static __attribute__((noinline)) bool read_stat(struct process_seen *seen)
 	char line[STAT_BYTES];
 	char path[32];
 	uint64_t threads;
+	uint64_t flags;
 	uint64_t began;
 	uint64_t none;
 
@@ -77,10 +80,10 @@ static __attribute__((noinline)) bool read_stat(struct process_seen *seen)
 	ssize_t length = door_read(descriptor, line, sizeof(line));
 	door_close(descriptor);
 	const char *state = length > 0 ? field(line, (size_t)length, STATE, &none) : NULL;
-	if (state == NULL || field(line, (size_t)length, THREADS, &threads) == NULL ||
-	    field(line, (size_t)length, BEGAN, &began) == NULL)
+	if (state == NULL || field(line, (size_t)length, FLAGS, &flags) == NULL ||
+	    field(line, (size_t)length, THREADS, &threads) == NULL || field(line, (size_t)length, BEGAN, &began) == NULL)
 		return false;
-	seen->lives = *state != 'X' && (*state != 'Z' || threads > 1);
+	seen->lives = *state != 'X' && ((*state != 'Z' && (flags & EXITING) == 0) || threads > 1);
 	seen->age = age_of(began);
 	return true;
 }
@@ -99,9 +102,9 @@ static void look(struct process_seen *seen)
 	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
 	int polled = door_poll(&ended, 1);
 	door_close(pidfd);
-	if (polled >= 0)
+	if (!read)
 		seen->lives = polled == 0;
-	else if (!read)
+	else if (polled > 0)
 		seen->lives = false;
 }
 

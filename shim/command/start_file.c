@@ -50,9 +50,9 @@ static void read_groups(struct process *process, const char *list)
 	}
 }
 
-/* Who it is, by proc_pid_status(5): the directory's owner is root's for whoever changed its user. True if it is the table's
- * maker in every respect. */
-static bool is_of(struct process *process, uid_t owner)
+/* Who it is, by proc_pid_status(5): the directory's owner is root's for whoever changed its user. Of several users that it is,
+ * the one who is not root. */
+static bool is_of(struct process *process, uid_t owner, bool anybody)
 {
 	FILE *status = open_text(process->directory, "status");
 	char line[8192];
@@ -63,8 +63,10 @@ static bool is_of(struct process *process, uid_t owner)
 		return false;
 	while (fgets(line, sizeof(line), status) != NULL) {
 		if (sscanf(line, "Uid: %u %u %u %u", &id[0], &id[1], &id[2], &id[3]) == 4) {
-			good = id[0] == owner && id[1] == owner && id[2] == owner && id[3] == owner;
+			good = anybody || id[0] == owner || id[1] == owner || id[2] == owner || id[3] == owner;
 			process->user = id[0];
+			for (int i = 1; i < 4 && process->user == 0; i++)
+				process->user = id[i];
 		} else if (sscanf(line, "Gid: %u %u", &id[0], &id[1]) == 2) {
 			process->group = id[1];
 		} else if (strncmp(line, "Groups:", 7) == 0) {
@@ -109,11 +111,11 @@ static bool find_file(struct process *process)
 	return found && process->file[0] != '\0';
 }
 
-enum search { FOUND, NONE_OF_OWNER, NO_FILE };
+enum search { FOUND, NONE_TO_BE_ASKED, NO_FILE };
 
-static enum search find_process(struct process *process, const struct place *place)
+static enum search find_process_of(struct process *process, const struct place *place, bool anybody)
 {
-	enum search best = NONE_OF_OWNER;
+	enum search best = NONE_TO_BE_ASKED;
 
 	for (size_t i = 0; i < place->pids; i++) {
 		char path[32];
@@ -122,7 +124,7 @@ static enum search find_process(struct process *process, const struct place *pla
 		process->directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (process->directory < 0)
 			continue;
-		if (is_of(process, place->owner)) {
+		if (is_of(process, place->owner, anybody)) {
 			best = NO_FILE;
 			if (find_file(process))
 				return FOUND;
@@ -130,6 +132,15 @@ static enum search find_process(struct process *process, const struct place *pla
 		close(process->directory);
 	}
 	return best;
+}
+
+/* Some daemons give up their first user in all of their processes. What one of those says is read with no more than its own
+ * rights, and put into a table that it can write to itself. */
+static enum search find_process(struct process *process, const struct place *place)
+{
+	enum search of_owner = find_process_of(process, place, false);
+
+	return of_owner != NONE_TO_BE_ASKED ? of_owner : find_process_of(process, place, true);
 }
 
 /* ---- in a child that is the daemon's user ---- */
@@ -229,9 +240,9 @@ bool start_file_read(const struct place *place, struct settings *settings, struc
 		good = ask_child(task, settings, error);
 		close(task->process.directory);
 		break;
-	case NONE_OF_OWNER:
+	case NONE_TO_BE_ASKED:
 		snprintf(error->text, sizeof(error->text),
-			 "no process of the daemon that we may look at runs as who started it, so its file of limits is not "
+			 "no process of the daemon may be looked at, so its file of limits is not "
 			 "known: name "
 			 "it with --file");
 		break;
