@@ -87,6 +87,15 @@ void handlers_put(struct sigaction *action)
 static struct sigaction standard; /* what was there before on_default */
 static struct sigaction ignoring; /* and before on_ignored */
 
+/* A call that the program did not make: not where its filter would not let it come back. */
+static int set_action(int signal, const struct sigaction *action, struct sigaction *old)
+{
+	if (may_call(SYS_rt_sigaction, signal, (long)action, (long)old))
+		return REAL(sigaction)(signal, action, old);
+	errno = EPERM;
+	return -1;
+}
+
 static void on_default(int signal, siginfo_t *info, void *context);
 
 static void on_ignored(int signal)
@@ -99,7 +108,7 @@ static void take_default(int signal)
 	struct sigaction ours = {.sa_sigaction = on_default, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
 
 	sigemptyset(&ours.sa_mask);
-	REAL(sigaction)(signal, &ours, NULL);
+	set_action(signal, &ours, NULL);
 }
 
 static void take_ignored(int signal)
@@ -107,7 +116,7 @@ static void take_ignored(int signal)
 	struct sigaction ours = {.sa_handler = on_ignored, .sa_flags = SA_RESTART | SA_ONSTACK};
 
 	sigemptyset(&ours.sa_mask);
-	REAL(sigaction)(signal, &ours, &ignoring);
+	set_action(signal, &ours, &ignoring);
 }
 
 static bool ends_by_default(int signal)
@@ -122,7 +131,7 @@ static __attribute__((noinline)) void end_as_by_default(int signal)
 
 	if (!ends_by_default(signal))
 		return;
-	REAL(sigaction)(signal, &standard, NULL);
+	set_action(signal, &standard, NULL);
 	door_kill(door_getpid(), signal);
 	sigemptyset(&this_one);
 	sigaddset(&this_one, signal);
@@ -169,7 +178,7 @@ static void look(int signal)
 {
 	struct sigaction now;
 
-	if (REAL(sigaction)(signal, NULL, &now) != 0)
+	if (set_action(signal, NULL, &now) != 0)
 		return;
 	if (now.sa_handler == SIG_DFL) {
 		standard = now;
@@ -180,7 +189,7 @@ static void look(int signal)
 			take_ignored(signal);
 	} else if (now.sa_handler != on_ignored && now.sa_sigaction != on_default) {
 		handlers_put(&now);
-		REAL(sigaction)(signal, &now, NULL);
+		set_action(signal, &now, NULL);
 	}
 }
 
@@ -215,8 +224,8 @@ void handlers_inherit(bool beside)
 
 	if (beside)
 		atomic_fetch_add(&beside_us, 1);
-	if (signal != 0 && REAL(sigaction)(signal, NULL, &now) == 0 && now.sa_handler == on_ignored)
-		REAL(sigaction)(signal, &ignoring, NULL);
+	if (signal != 0 && set_action(signal, NULL, &now) == 0 && now.sa_handler == on_ignored)
+		set_action(signal, &ignoring, NULL);
 	errno = kept;
 }
 
@@ -228,7 +237,7 @@ void handlers_inherited(bool beside)
 
 	if (beside && atomic_fetch_sub(&beside_us, 1) > 1)
 		return;
-	if (signal != 0 && REAL(sigaction)(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+	if (signal != 0 && set_action(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
 		take_ignored(signal);
 	errno = kept;
 }
