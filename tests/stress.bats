@@ -39,12 +39,11 @@ stress() { # nonblocking|blocking|plain SECONDS
 
 start_server() { limited "$BUILD/tests/stress_server" "$port" 4 4 5 "$1"; }
 
-# Under load, whichever process it is; and somebody asks the kernel about everything.
+# Under load; and somebody asks the kernel about everything. A worker would end by the signal, as without us.
 keep_reloading() { # SECONDS
-	local until=$((SECONDS + $1)) all
+	local until=$((SECONDS + $1))
 	while ((SECONDS < until)); do
-		mapfile -t all < <(pgrep -P "$daemon")
-		((!${#all[@]})) || kill -HUP "${all[RANDOM % ${#all[@]}]}"
+		kill -HUP "$daemon"
 		own_status >/dev/null
 		sleep 0.3
 	done
@@ -77,7 +76,7 @@ sanitized() { # SANITIZERS nonblocking|blocking|plain
 	start_server() {
 		CONNLIMIT_FILE=$limits CONNLIMIT_TABLE=test-$port ASAN_OPTIONS=detect_leaks=0:log_path="$here/log" UBSAN_OPTIONS=log_path="$here/log" \
 			TSAN_OPTIONS="history_size=7 report_signal_unsafe=0 suppressions=$SOURCE/tests/faults/tsan.suppressions log_path=$here/log" \
-			"$here/server" "$port" 4 4 5 "$1" >"$here/out" 2>"$here/errors" 3>&- </dev/null &
+			setsid "$here/server" "$port" 4 4 5 "$1" >"$here/out" 2>"$here/errors" 3>&- </dev/null &
 		daemon=$!
 		pids+=("$daemon")
 		until_true listening
