@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum {
-	TRIES = 64, /* times that an admission starts anew because others changed the client under it */
+	TRIES = 16, /* times that an admission starts anew because others changed the client under it */
 	CHECKS = 8, /* times that the kernel is asked for one decision: each frees at least one place, but others may take it */
 };
 

@@ -16,6 +16,8 @@
 
 enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
+	FRUITFUL = 8,	     /* part of its price that a check pays before a refusal if it found something */
+	ENOUGH = 64,	     /* that are gone, for one check */
 	PEAK_MOST = 16,	     /* before a new peak, beside the one that was marked last */
 	OVERDUE_US = 15000000,
 	/* What a check may take, for itself and for each record that it asks about; and slots looked over in a microsecond. */
@@ -56,8 +58,10 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 {
 	struct batch batch;
 	uint32_t slot = record_next(table, entry, from, end);
+	int all = 0;
 
-	while (slot < end && inquiry->left > 0) {
+	/* Where many are gone, as behind a fork, they go together: each check by itself costs a socket. */
+	while (slot < end && inquiry->left > 0 && all < ENOUGH) {
 		batch_begin(table, &batch, inquiry->control);
 		for (; slot < end && batch.number < QUESTIONS_MOST && inquiry->left > 0;
 		     slot = record_next(table, entry, slot + 1, end))
@@ -65,11 +69,14 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 				inquiry->left--;
 		*reached = slot;
 		int dropped = batch_drop_gone(table, &batch, inquiry);
-		if (dropped != 0)
-			return dropped;
+		if (dropped < 0)
+			return all > 0 ? all : dropped;
+		all += dropped;
+		if (all > 0 && dropped == 0)
+			return all;
 	}
 	*reached = slot;
-	return 0;
+	return all;
 }
 
 /* Whether a check of this client has to wait, by its own pace and by that of all. */
@@ -153,7 +160,10 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 	cost += clock_cpu_us() - mending;
 	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
 	bool found = dropped > 0 || mended;
-	pay(table, entry, pace, capped(cost, &inquiry, record_extent(table)), !found);
+	cost = capped(cost, &inquiry, record_extent(table));
+	/* Each that was found gone had to be opened first, and is asked about once: less is paid, as a client whose connections
+	 * all ended unseen is not to be refused halfway through. */
+	pay(table, entry, pace, found ? cost / FRUITFUL : cost, !found);
 	if (found)
 		return CHECK_FREED;
 	return kernel_way() == KERNEL_UNREACHABLE ? CHECK_BLIND : CHECK_NOTHING;

@@ -317,7 +317,8 @@ gone_with_it() {
 	return 1
 }
 
-# A daemon that forks closes its side of what a child still has, so the kernel is asked what has ended since.
+# A daemon that forks closes its side of what a child still has, so the kernel is asked what has ended since. Two, where a child
+# is still at its end when the next one comes.
 peaks_are_of_open_ones() {
 	local rounds=60 i
 	limit_is 5
@@ -327,7 +328,7 @@ peaks_are_of_open_ones() {
 		let_go 127.0.0.1
 	done
 	"$CONNLIMIT" suggest "$(own_table)" >"$here/suggested"
-	awk -v most="${peak_most:-1}" '/MOST AT ONCE/ { peaks = 1; next } peaks && NF { seen++; if ($1 > most) over = 1 } END { exit over || !seen }' \
+	awk -v most="${peak_most:-2}" '/MOST AT ONCE/ { peaks = 1; next } peaks && NF { seen++; if ($2 > 0 && $1 + 0 > most) over = 1 } END { exit over || !seen }' \
 		"$here/suggested" || { cat "$here/suggested"; false; }
 	"$CONNLIMIT" status --json "$(own_table)" | python3 -c '
 import json, sys

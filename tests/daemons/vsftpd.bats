@@ -73,7 +73,6 @@ start() {
 	limit_is 1 # a control connection is all that this leaves
 	kill -HUP "$daemon"
 	until_true limit_in_force_is 1
-	until_true counted_is 127.0.0.1 0
 	fails fetch 2>/dev/null
 	limit_is 2
 	kill -HUP "$daemon"

@@ -99,7 +99,11 @@ elif __name__ == "__main__":
         for child in children:
             os.kill(int(child), signal.SIGKILL)
         time.sleep(0.3)
-        print(requests(2, port))
+        # As soon as what was asked on the client's account is paid for.
+        until, again = time.monotonic() + 30, 0
+        while again < 2 and time.monotonic() < until:
+            again += requests(1, port)
+        print(again)
         children = subprocess.run(["pgrep", "-P", str(daemon.pid)], capture_output=True, text=True).stdout.split()
     for pid in [*children, daemon.pid]:
         try:

@@ -500,10 +500,11 @@ static void do_pass(void)
 	close(way[1]);
 }
 
+/* By _Fork: where there are threads, fork may not be called from a handler that interrupted it (fork(3p)). */
 static void fork_in_handler(int signal)
 {
 	int kept = errno;
-	pid_t pid = fork();
+	pid_t pid = _Fork();
 
 	(void)signal;
 	if (pid == 0) {
