@@ -339,6 +339,18 @@ int64_t check_all(struct table *table)
 	return freed;
 }
 
+bool check_is_in_doubt(const struct table *table, const struct address *address)
+{
+	struct limits limits;
+	uint32_t entry;
+	uint64_t word;
+
+	limits_read(table, &limits);
+	struct network network = limits_client(&limits, address);
+	return client_find(table, client_fingerprint(table, &network), &entry, &word) &&
+	       atomic_load_explicit(&table->entry[entry].doubtful, memory_order_relaxed) != 0;
+}
+
 uint32_t check_address(struct table *table, const struct address *address)
 {
 	uint32_t extent = record_extent(table);

@@ -43,6 +43,9 @@ int64_t check_all(struct table *table);
  * Returns the records freed. */
 uint32_t check_address(struct table *table, const struct address *address);
 
+/* Whether some of the client's connections may be gone, as nobody who could know has closed them. */
+bool check_is_in_doubt(const struct table *table, const struct address *address);
+
 /* Lowers the count to the number of slots if it stands too high and nothing moves. True if it did. */
 bool check_count(struct table *table, uint32_t entry);
 

@@ -387,13 +387,15 @@ void machine_verify(struct machine *machine, int work_ms)
 	{
 		struct address address;
 
-		if (client->total == 0 || client->local == 0 || number++ < from)
+		if (client->local == 0 || number++ < from)
 			continue;
 		memcpy(address.bytes, client->key, 16);
 		for (size_t i = 0; i < machine->tables; i++) {
 			struct joined *joined = machine->joined[i];
 			uint64_t made_in = atomic_load_explicit(&joined->table.header->network, memory_order_relaxed);
-			if (client->total >= joined->limits.cluster_per_ip && network != 0 && made_in == network)
+			bool asked =
+			    client->total >= joined->limits.cluster_per_ip || check_is_in_doubt(&joined->table, &address);
+			if (asked && network != 0 && made_in == network)
 				check_address(&joined->table, &address);
 		}
 		if (clock_us() >= until) {
