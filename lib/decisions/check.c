@@ -113,8 +113,8 @@ static int64_t search_in_time(struct table *table, struct inquiry *inquiry)
 	return own;
 }
 
-/* Goes over a client's records, or any's, from where the last check ended: at most inquiry->left of them. Returns what was
- * dropped in the first batch that had any, or -1. */
+/* Goes over a client's records, or any's, from where the last check ended: at most inquiry->left of them. Returns how many
+ * were dropped, or -1: it goes on while each batch finds some, until there are ENOUGH. */
 static int check_in_rotation(struct table *table, uint32_t entry, struct inquiry *inquiry, struct pace *pace)
 {
 	uint32_t extent = record_extent(table);
@@ -130,7 +130,7 @@ static int check_in_rotation(struct table *table, uint32_t entry, struct inquiry
 	return dropped;
 }
 
-/* What a check took is paid for, whatever came of it. */
+/* A check is paid for whether it found something or not; the caller says how much of what it took. */
 static void pay(struct table *table, uint32_t entry, struct pace *pace, uint64_t cost, bool fruitless)
 {
 	uint64_t now = clock_us();
