@@ -3,27 +3,9 @@
 
 load questions
 
-program=node
-protocol=http
-rounds_asked=300
+scheduling=SCHED_RR
 
-ready() { needs node; }
-
-start() {
-	cat >"$here/server.js" <<-NODE
-		const cluster = require('cluster');
-		cluster.schedulingPolicy = cluster.SCHED_RR;
-		if (cluster.isMaster) {
-			for (let i = 0; i < 2; i++) cluster.fork();
-			cluster.on('exit', () => cluster.fork());
-		} else {
-			const server = require('http').createServer((_, answer) => answer.end('hello\n'));
-			server.keepAliveTimeout = 300000;
-			server.listen($port, '127.0.0.1');
-		}
-	NODE
-	launch node "$here/server.js"
-}
+load node-cluster
 
 @test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }
 @test "2. after a close the next is admitted at once" { admits_after_a_close; }
