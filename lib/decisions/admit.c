@@ -247,13 +247,15 @@ static COLD void start_anew(struct table *table, struct attempt *attempt, bool u
 		attempt->limits.version = current;
 }
 
-/* Whether one more would be a new peak, and some of the client's connections may be gone. */
-static inline bool peaks_in_doubt(const struct table *table, uint32_t entry, uint64_t word)
+/* Whether one more would be a new peak, and some of the client's connections may be gone. At its limit it is checked anyway,
+ * and for more of them at once. */
+static inline bool peaks_in_doubt(const struct table *table, const struct attempt *attempt, uint64_t word)
 {
-	const struct client_entry *client = &table->entry[entry];
+	const struct client_entry *client = &table->entry[attempt->entry];
+	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
 
 	return atomic_load_explicit(&client->doubtful, memory_order_relaxed) != 0 &&
-	       (word & CLIENT_COUNT) >= atomic_load_explicit(&client->peak, memory_order_relaxed);
+	       count >= atomic_load_explicit(&client->peak, memory_order_relaxed) && count < attempt->limit;
 }
 
 static void note_unverified(struct table *table, const struct attempt *attempt, struct refusal *refusal)
@@ -282,7 +284,7 @@ HOT enum verdict table_decide_arrival(struct table *table, struct connection *co
 
 		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
 			break;
-		if (__builtin_expect(peaks_in_doubt(table, attempt.entry, word), 0) && !peak_checked) {
+		if (__builtin_expect(peaks_in_doubt(table, &attempt, word), 0) && !peak_checked) {
 			peak_checked = true;
 			if (check_before_peak(table, attempt.entry, connection))
 				continue;

@@ -16,7 +16,6 @@
 
 enum {
 	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
-	FRUITFUL = 8,	     /* part of its price that a check pays before a refusal if it found something */
 	ENOUGH = 64,	     /* that are gone, for one check */
 	PEAK_MOST = 16,	     /* before a new peak, beside the one that was marked last */
 	OVERDUE_US = 15000000,
@@ -27,14 +26,14 @@ enum {
 	UNKNOWN_TRIES = 64, /* times that the total is counted anew when others change it meanwhile */
 };
 
-/* One client's checks take 2 % of a CPU at most, and one that finds nothing is not repeated for CHECK_WAIT; a client may be
- * CHECK_AHEAD in debt before it has to wait. All clients' checks together take 1 %, beside those that are never put off: a
- * client's first one, for which it had to open its connections, and one that was put off for OVERDUE_US. A search among all of
- * the kernel's connections is paid for by all: as what it finds open is then looked up where it was found, there is hardly a
- * reason for the next one but that something is gone. */
+/* All that is asked is paid for, found or not. Checks take 2 % of a CPU at most, one client's as well as all together, beside
+ * those that are never put off: a client's first one, for which it had to open its connections, and one that was put off for
+ * OVERDUE_US. A client may be CHECK_AHEAD in debt before it has to wait, and one that finds nothing is not repeated for
+ * CHECK_WAIT. A search among all of the kernel's connections is paid for by all: it frees whatever is gone, and as what it
+ * finds open is then looked up where it was found, there is hardly a reason for the next one but that something is gone. */
 static const struct pace_rule one_client = {
     .factor = 50, .fruitless_us = CHECK_WAIT * 1000, .most_us = 60000000, .ahead_us = CHECK_AHEAD * 1000};
-static const struct pace_rule all_clients = {.factor = 100, .most_us = 5000000, .ahead_us = 1000000};
+static const struct pace_rule all_clients = {.factor = 50, .most_us = 5000000, .ahead_us = 1000000};
 static const struct pace_rule searches = {
     .factor = 50, .fruitless_us = CHECK_WAIT * 1000, .most_us = 60000000, .ahead_us = 20000000};
 
@@ -87,17 +86,49 @@ static bool must_wait(const struct table *table, const struct pace *pace, uint64
 	return !pace_allows(pace, &one_client, now) || !pace_allows(&table->header->all_pace, &all_clients, now);
 }
 
+/* One check, from its first question to its payment. */
+struct check {
+	struct inquiry inquiry;
+	struct pace *pace;
+	uint32_t entry; /* whose records: a client's, or ANY_CLIENT */
+	uint32_t most;	/* of its questions */
+	uint64_t began;
+	uint64_t searched; /* of the time since, what a search took, which pays for itself */
+};
+
+static void check_begin(struct table *table, struct check *check, uint32_t entry, struct pace *pace, struct connection *control)
+{
+	*check = (struct check){.pace = pace, .entry = entry, .most = CHECKED_MOST, .began = clock_cpu_us()};
+	check->inquiry.control = control;
+	check->inquiry.client = inquiry_client(entry);
+	check->inquiry.left = CHECKED_MOST;
+	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
+}
+
 /* More than it may take was not the check's: the kernel receives others' packets at the expense of whoever it interrupts, and a
  * busy host's time may be in it. Nobody's next check is to wait for that. Reading /proc takes as long as it takes. */
-static uint64_t capped(uint64_t cost_us, const struct inquiry *inquiry, uint32_t slots)
+static uint64_t capped(uint64_t cost_us, const struct check *check, uint32_t slots)
 {
-	uint64_t most = COST_MOST_US + (uint64_t)COST_EACH_US * (unsigned)(CHECKED_MOST - inquiry->left) + slots / SLOTS_US;
+	uint64_t most = COST_MOST_US + (uint64_t)COST_EACH_US * (check->most - check->inquiry.left) + slots / SLOTS_US;
 
 	return cost_us < most || kernel_way() != KERNEL_SOCK_DIAG ? cost_us : most;
 }
 
+static void check_end(struct table *table, struct check *check, bool fruitless)
+{
+	inquiry_end(&check->inquiry);
+	uint64_t cost = clock_cpu_us() - check->began - check->searched;
+	uint64_t now = clock_us();
+
+	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
+	cost = capped(cost, check, record_extent(table));
+	pace_pay(check->pace, &one_client, now, cost, fruitless);
+	if (check->entry != ANY_CLIENT)
+		pace_pay(&table->header->all_pace, &all_clients, now, cost, false);
+}
+
 /* A search before a refusal: for what cannot be asked about one by one, or is too much for that. */
-static int64_t search_in_time(struct table *table, struct inquiry *inquiry)
+static int64_t search_in_time(struct table *table, struct check *check)
 {
 	struct pace *pace = &table->header->search_pace;
 	int64_t dropped;
@@ -105,65 +136,44 @@ static int64_t search_in_time(struct table *table, struct inquiry *inquiry)
 	if (!pace_allows(pace, &searches, clock_us()))
 		return 0;
 	uint64_t began = clock_cpu_us();
-	int64_t own = search_records(table, inquiry, inquiry->left > 0 ? SEARCH_UNPLACED : SEARCH_ALL, &dropped);
-	uint64_t cost = clock_cpu_us() - began;
-	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
-	/* Little is paid where it found something: behind a worker that died, many clients come back at once. */
-	pace_pay(pace, &searches, clock_us(), dropped > 0 ? cost / 12 : cost, dropped <= 0);
+	int64_t own = search_records(table, &check->inquiry, check->inquiry.left > 0 ? SEARCH_UNPLACED : SEARCH_ALL, &dropped);
+	check->searched = clock_cpu_us() - began;
+	atomic_fetch_add_explicit(&table->header->check_us, check->searched, memory_order_relaxed);
+	pace_pay(pace, &searches, clock_us(), check->searched, dropped <= 0);
 	return own;
 }
 
 /* Goes over a client's records, or any's, from where the last check ended: at most inquiry->left of them. Returns how many
  * were dropped, or -1: it goes on while each batch finds some, until there are ENOUGH. */
-static int check_in_rotation(struct table *table, uint32_t entry, struct inquiry *inquiry, struct pace *pace)
+static int check_in_rotation(struct table *table, struct check *check)
 {
 	uint32_t extent = record_extent(table);
-	uint32_t from = pace_from(pace);
+	uint32_t from = pace_from(check->pace);
 
 	if (from >= extent)
 		from = 0;
 	uint32_t reached = from;
-	int dropped = check_range(table, entry, inquiry, from, extent, &reached);
+	int dropped = check_range(table, check->entry, &check->inquiry, from, extent, &reached);
 	if (dropped == 0 && reached >= extent && from > 0)
-		dropped = check_range(table, entry, inquiry, 0, from, &reached);
-	pace_go_on_at(pace, reached < extent ? reached : 0);
+		dropped = check_range(table, check->entry, &check->inquiry, 0, from, &reached);
+	pace_go_on_at(check->pace, reached < extent ? reached : 0);
 	return dropped;
-}
-
-/* A check is paid for whether it found something or not; the caller says how much of what it took. */
-static void pay(struct table *table, uint32_t entry, struct pace *pace, uint64_t cost, bool fruitless)
-{
-	uint64_t now = clock_us();
-
-	pace_pay(pace, &one_client, now, cost, fruitless);
-	if (entry != ANY_CLIENT)
-		pace_pay(&table->header->all_pace, &all_clients, now, cost, false);
 }
 
 /* One client's records, or any's, and the count of them in `word`. */
 static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint64_t *word, struct pace *pace,
 			       struct connection *control)
 {
-	struct inquiry inquiry = {.control = control, .client = inquiry_client(entry), .left = CHECKED_MOST};
+	struct check check;
 
 	if (must_wait(table, pace, clock_us()))
 		return CHECK_PUT_OFF;
-	uint64_t began = clock_cpu_us();
-	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
-	int dropped = check_in_rotation(table, entry, &inquiry, pace);
-	uint64_t cost = clock_cpu_us() - began;
-	if (dropped == 0 && (inquiry.unresolved > 0 || inquiry.left == 0))
-		dropped = (int)search_in_time(table, &inquiry);
-	inquiry_end(&inquiry);
-	uint64_t mending = clock_cpu_us();
-	bool mended = mend_count(table, word, entry);
-	cost += clock_cpu_us() - mending;
-	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
-	bool found = dropped > 0 || mended;
-	cost = capped(cost, &inquiry, record_extent(table));
-	/* Each that was found gone had to be opened first, and is asked about once: less is paid, as a client whose connections
-	 * all ended unseen is not to be refused halfway through. */
-	pay(table, entry, pace, found ? cost / FRUITFUL : cost, !found);
+	check_begin(table, &check, entry, pace, control);
+	int dropped = check_in_rotation(table, &check);
+	if (dropped == 0 && (check.inquiry.unresolved > 0 || check.inquiry.left == 0))
+		dropped = (int)search_in_time(table, &check);
+	bool found = mend_count(table, word, entry) || dropped > 0;
+	check_end(table, &check, !found);
 	if (found)
 		return CHECK_FREED;
 	return kernel_way() == KERNEL_UNREACHABLE ? CHECK_BLIND : CHECK_NOTHING;
@@ -195,29 +205,27 @@ static bool any_doubtful(const struct table *table, uint32_t entry)
 bool check_before_peak(struct table *table, uint32_t entry, struct connection *control)
 {
 	struct pace *pace = &table->notes[entry].pace;
-	struct inquiry inquiry = {.control = control, .client = inquiry_client(entry), .left = 1};
+	struct check check;
 
-	if (!pace_allows(pace, &one_client, clock_us()) || !pace_allows(&table->header->all_pace, &all_clients, clock_us()))
+	uint64_t now = clock_us();
+
+	if (!pace_allows_more(pace, &one_client, now) || !pace_allows_more(&table->header->all_pace, &all_clients, now))
 		return false;
-	uint64_t began = clock_cpu_us();
-	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
-	int dropped = check_in_rotation(table, entry, &inquiry, pace);
-	inquiry.left = PEAK_MOST;
+	check_begin(table, &check, entry, pace, control);
+	check.most = 1 + PEAK_MOST;
+	check.inquiry.left = 1;
+	int dropped = check_in_rotation(table, &check);
+	check.inquiry.left = PEAK_MOST;
 	if (dropped == 0)
-		dropped = check_in_rotation(table, entry, &inquiry, pace);
-	uint64_t cost = clock_cpu_us() - began;
+		dropped = check_in_rotation(table, &check);
 	/* Without netlink nothing is asked one by one. */
-	if (dropped == 0 && inquiry.asking.netlink < 0)
-		dropped = (int)search_in_time(table, &inquiry);
-	inquiry_end(&inquiry);
-	began = clock_cpu_us();
+	if (dropped == 0 && check.inquiry.asking.netlink < 0)
+		dropped = (int)search_in_time(table, &check);
 	atomic_store(&table->entry[entry].doubtful, 0);
 	atomic_thread_fence(memory_order_seq_cst); /* as in mend.c: a record that is marked from now on sets it again */
 	if (any_doubtful(table, entry))
 		atomic_store(&table->entry[entry].doubtful, 1);
-	cost += clock_cpu_us() - began;
-	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
-	pay(table, entry, pace, capped(cost, &inquiry, record_extent(table)), false);
+	check_end(table, &check, false);
 	return dropped > 0;
 }
 
@@ -235,23 +243,19 @@ static int free_claimed_by_dead(struct table *table, uint32_t from, uint32_t end
 enum checked check_room(struct table *table, struct connection *control)
 {
 	struct pace *pace = &table->header->room_pace;
-	struct inquiry inquiry = {.control = control, .left = CHECKED_MOST};
+	struct check check;
 
 	if (!pace_allows(pace, &one_client, clock_us()))
 		return CHECK_PUT_OFF;
-	uint64_t began = clock_cpu_us();
-	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
+	check_begin(table, &check, ANY_CLIENT, pace, control);
 	uint32_t from = pace_from(pace);
-	int dropped = check_in_rotation(table, ANY_CLIENT, &inquiry, pace);
+	int dropped = check_in_rotation(table, &check);
 	uint32_t reached = pace_from(pace);
 	int claimed = free_claimed_by_dead(table, from < reached ? from : 0, reached > from ? reached : record_extent(table));
-	uint64_t cost = clock_cpu_us() - began;
-	atomic_fetch_add_explicit(&table->header->check_us, cost, memory_order_relaxed);
-	if (dropped == 0 && (inquiry.unresolved > 0 || inquiry.left == 0))
-		dropped = (int)search_in_time(table, &inquiry);
-	inquiry_end(&inquiry);
+	if (dropped == 0 && (check.inquiry.unresolved > 0 || check.inquiry.left == 0))
+		dropped = (int)search_in_time(table, &check);
 	bool found = dropped > 0 || claimed > 0;
-	pay(table, ANY_CLIENT, pace, capped(cost, &inquiry, record_extent(table)), !found);
+	check_end(table, &check, !found);
 	return found ? CHECK_FREED : CHECK_NOTHING;
 }
 

@@ -27,6 +27,11 @@ bool pace_allows(const struct pace *pace, const struct pace_rule *rule, uint64_t
 	return ahead_of(word_of(pace), rule, now) <= ticks(rule->ahead_us);
 }
 
+bool pace_allows_more(const struct pace *pace, const struct pace_rule *rule, uint64_t now)
+{
+	return ahead_of(word_of(pace), rule, now) <= ticks(rule->ahead_us) / 2;
+}
+
 bool pace_overdue(const struct pace *pace, const struct pace_rule *rule, uint64_t now, uint64_t us)
 {
 	uint64_t word = word_of(pace);

@@ -25,6 +25,9 @@ struct pace_rule {
 /* Whether a question may be asked at `now` (clock_us). */
 bool pace_allows(const struct pace *pace, const struct pace_rule *rule, uint64_t now);
 
+/* The same for a question that can be left out: half of what may lie ahead stays for those that cannot. */
+bool pace_allows_more(const struct pace *pace, const struct pace_rule *rule, uint64_t now);
+
 /* Whether none was ever asked, or one could have been for `us` already. */
 bool pace_overdue(const struct pace *pace, const struct pace_rule *rule, uint64_t now, uint64_t us);
 

@@ -320,13 +320,10 @@ gone_with_it() {
 # A daemon that forks closes its side of what a child still has, so the kernel is asked what has ended since. Two, where a child
 # is still at its end when the next one comes.
 peaks_are_of_open_ones() {
-	local rounds=60 i
 	limit_is 5
 	start
-	for ((i = 0; i < rounds; i++)); do
-		hold 127.0.0.1 served
-		let_go 127.0.0.1
-	done
+	rounds 127.0.0.1 "$rounds_asked"
+	[ "$answer" -eq "$rounds_asked" ]
 	"$CONNLIMIT" suggest "$(own_table)" >"$here/suggested"
 	awk -v most="${peak_most:-2}" '/MOST AT ONCE/ { peaks = 1; next } peaks && NF { seen++; if ($2 > 0 && $1 + 0 > most) over = 1 } END { exit over || !seen }' \
 		"$here/suggested" || { cat "$here/suggested"; false; }
@@ -334,7 +331,7 @@ peaks_are_of_open_ones() {
 import json, sys
 table, = json.load(sys.stdin)["tables"]
 print("refused", table["refused"], "checks", table["checks"]["number"], "of", sys.argv[1])
-sys.exit(table["refused"] > 0 or table["checks"]["number"] > 1.5 * int(sys.argv[1]))' "$rounds"
+sys.exit(table["refused"] > 0 or table["checks"]["number"] > 1.5 * int(sys.argv[1]))' "$rounds_asked"
 }
 
 leaves_nothing_behind() {
