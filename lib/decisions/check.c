@@ -343,15 +343,22 @@ int64_t check_all(struct table *table)
 	return freed;
 }
 
-bool check_is_in_doubt(const struct table *table, const struct address *address)
+/* The client that an address is counted with. By itself: its limits lie on no stack while the kernel is asked. */
+static __attribute__((noinline)) bool find_client_of(const struct table *table, const struct address *address, uint32_t *entry)
 {
 	struct limits limits;
-	uint32_t entry;
 	uint64_t word;
 
 	limits_read(table, &limits);
 	struct network network = limits_client(&limits, address);
-	return client_find(table, client_fingerprint(table, &network), &entry, &word) &&
+	return client_find(table, client_fingerprint(table, &network), entry, &word);
+}
+
+bool check_is_in_doubt(const struct table *table, const struct address *address)
+{
+	uint32_t entry;
+
+	return find_client_of(table, address, &entry) &&
 	       atomic_load_explicit(&table->entry[entry].doubtful, memory_order_relaxed) != 0;
 }
 
@@ -359,15 +366,11 @@ uint32_t check_address(struct table *table, const struct address *address)
 {
 	uint32_t extent = record_extent(table);
 	struct inquiry inquiry = {.control = NULL};
-	struct limits limits;
 	struct batch batch;
 	uint32_t freed = 0;
 	uint32_t entry;
-	uint64_t word;
 
-	limits_read(table, &limits);
-	struct network network = limits_client(&limits, address);
-	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
+	if (!find_client_of(table, address, &entry))
 		return 0;
 	inquiry.client = inquiry_client(entry);
 	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;) {
