@@ -115,11 +115,11 @@ struct client_notes {
  *     kind        2 bits  FREE, CLAIMED, OPEN, DOUBTFUL
  *     generation 32 bits  raised by every claim; a reference names slot and generation, so an old one finds nothing
  *
- *     FREE -> CLAIMED -> owner set -> fields written -> OPEN   (admission)
- *     OPEN -> CLAIMED -> owner cleared -> FREE                 (its one holder closed it, and knows that it was the one)
- *     OPEN -> DOUBTFUL                                         (who holds it is not known any more: it was copied, passed on,
- * or closed by a process that had forked) OPEN or DOUBTFUL -> CLAIMED -> owner cleared -> FREE     (the kernel knows the
- * connection no more, and `holder` is gone)
+ *     FREE -> CLAIMED -> owner set -> fields written -> OPEN    an admission
+ *     OPEN -> CLAIMED -> owner cleared -> FREE                  its one holder closed it, and knows that it was the one
+ *     OPEN -> DOUBTFUL                                          nobody knows any more who holds it: it was copied, passed on,
+ *                                                               or closed by a process that had forked
+ *     OPEN or DOUBTFUL -> CLAIMED -> owner cleared -> FREE      the kernel does not know it any more, and `holder` is gone
  *
  * There is no way back from DOUBTFUL to OPEN: whoever holds the connection may let go unseen at any moment. A death leaves a
  * record OPEN or DOUBTFUL, which the kernel decides about later, or CLAIMED. A slot CLAIMED by a pid that no longer exists is
