@@ -94,6 +94,7 @@ struct check {
 	uint32_t most;	/* of its questions */
 	uint64_t began;
 	uint64_t searched; /* of the time since, what a search took, which pays for itself */
+	bool for_peak;	   /* it can be left out: half of the credit stays for those before a refusal */
 };
 
 static void check_begin(struct table *table, struct check *check, uint32_t entry, struct pace *pace, struct connection *control)
@@ -131,9 +132,10 @@ static void check_end(struct table *table, struct check *check, bool fruitless)
 static int64_t search_in_time(struct table *table, struct check *check)
 {
 	struct pace *pace = &table->header->search_pace;
+	uint64_t now = clock_us();
 	int64_t dropped;
 
-	if (!pace_allows(pace, &searches, clock_us()))
+	if (check->for_peak ? !pace_allows_more(pace, &searches, now) : !pace_allows(pace, &searches, now))
 		return 0;
 	uint64_t began = clock_cpu_us();
 	int64_t own = search_records(table, &check->inquiry, check->inquiry.left > 0 ? SEARCH_UNPLACED : SEARCH_ALL, &dropped);
@@ -212,6 +214,7 @@ bool check_before_peak(struct table *table, uint32_t entry, struct connection *c
 	if (!pace_allows_more(pace, &one_client, now) || !pace_allows_more(&table->header->all_pace, &all_clients, now))
 		return false;
 	check_begin(table, &check, entry, pace, control);
+	check.for_peak = true;
 	check.most = 1 + PEAK_MOST;
 	check.inquiry.left = 1;
 	int dropped = check_in_rotation(table, &check);
