@@ -133,8 +133,9 @@ static void one_that_is_gone_among_all(void **state)
 	start(holder, orders, reports);
 	for (uint32_t part = 0; part < HOLDERS; part++) {
 		uint32_t which = 1234 * part;
-		uint64_t began = clock_cpu_us();
 
+		pace_forgive(&table.header->search_pace); /* as if the last one were long ago, and paid for */
+		uint64_t began = clock_cpu_us();
 		assert_int_equal(arrive(&further, 77777), VERDICT_REFUSED);
 		uint64_t refused = clock_cpu_us() - began;
 		leave(&further);
