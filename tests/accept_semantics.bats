@@ -29,3 +29,11 @@ teardown() {
 	diff "$here/without" "$here/with"
 	[ "$(grep -c 'NOT limited' "$here/errors")" -eq 1 ]
 }
+
+@test "each interposed call with each kind of bad argument: result, errno or signal are as without us" {
+	"$BUILD/tests/arguments" >"$here/without"
+	echo CONNLIMIT_PER_IP=1000000 >"$here/limits.env"
+	CONNLIMIT_FILE="$here/limits.env" LD_PRELOAD="$PRELOAD" "$BUILD/tests/arguments" >"$here/with"
+	[ "$(wc -l <"$here/without")" -gt 10000 ]
+	diff "$here/without" "$here/with"
+}
