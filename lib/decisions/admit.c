@@ -3,6 +3,7 @@
 #include "decisions/pace.h"
 #include "kernel/kernel.h"
 #include "table/arrived.h"
+#include "values/budget.h"
 #include "table/clients.h"
 #include "values/clock.h"
 #include "values/point.h"
@@ -266,8 +267,8 @@ static void note_unverified(struct table *table, const struct attempt *attempt, 
 	atomic_fetch_add_explicit(&table->header->unverified, 1, memory_order_relaxed);
 }
 
-HOT enum verdict table_decide_arrival(struct table *table, struct connection *connection, reference *held,
-				      struct refusal *refusal)
+static inline __attribute__((always_inline)) enum verdict decide(struct table *table, struct connection *connection,
+								 reference *held, struct refusal *refusal)
 {
 	struct attempt attempt;
 	bool peak_checked = false;
@@ -310,7 +311,7 @@ HOT enum verdict table_decide_arrival(struct table *table, struct connection *co
 				break;
 			continue;
 		}
-		if (checks++ < CHECKS) {
+		if (checks++ < CHECKS && budget_has(ASKED_NS)) {
 			checked = check_reason(table, &attempt);
 			/* A check that was put off here is not one that could not be made. */
 			if (checked == CHECK_PUT_OFF && kernel_way() == KERNEL_UNREACHABLE)
@@ -339,6 +340,16 @@ HOT enum verdict table_decide_arrival(struct table *table, struct connection *co
 	refusal->uncounted = true;
 	atomic_fetch_add_explicit(&table->header->uncounted, 1, memory_order_relaxed);
 	return VERDICT_UNCOUNTED;
+}
+
+HOT enum verdict table_decide_arrival(struct table *table, struct connection *connection, reference *held,
+				      struct refusal *refusal)
+{
+	int64_t outer = budget_set(DECISION_NS);
+	enum verdict verdict = decide(table, connection, held, refusal);
+
+	budget_set(outer);
+	return verdict;
 }
 
 enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal)

@@ -1,6 +1,7 @@
 #include "decisions/batch.h"
 
 #include "table/arrived.h"
+#include "values/budget.h"
 #include "table/records.h"
 
 #include <string.h>
@@ -60,11 +61,17 @@ bool inquiry_release(struct table *table, struct inquiry *inquiry, uint32_t slot
 	const struct record *record = &table->record[slot];
 	uint32_t holder = atomic_load_explicit(&record->holder, memory_order_relaxed);
 
+	bool looks = holder != 0 && holder != inquiry->seen.pid && holder != table->pid;
+	if (looks && !budget_has(HOLDER_NS))
+		return false;
 	/* Who is not in the table's pid namespace sees nobody who holds anything, and leaves that to those who do. A Unix
 	 * socket that the kernel does not know any more is held by nobody. */
 	if (holder != 0 && record->interface != INTERFACE_UNIX &&
-	    (table->pid == 0 || process_holds_seen(&inquiry->seen, holder, record->since)))
+	    (table->pid == 0 || process_holds_seen(&inquiry->seen, holder, record->since))) {
+		budget_spend(looks ? HOLDER_NS : 0);
 		return false;
+	}
+	budget_spend(looks ? PROCESS_NS : 0);
 	return record_release(table, slot, state);
 }
 
@@ -132,16 +139,20 @@ static bool ask(const struct table *table, struct batch *batch, struct inquiry *
 {
 	learn_guesses(inquiry, batch);
 	place_at(batch, inquiry->guesses > 0 ? &inquiry->guess[0] : NULL);
+	budget_spend((int64_t)batch->number * ASKED_NS);
 	bool answered = kernel_ask(&inquiry->asking, batch->question, batch->number);
-	for (unsigned g = 1; g < inquiry->guesses + ARRIVED && kernel_way() == KERNEL_SOCK_DIAG; g++) {
+	for (unsigned g = 1; g < inquiry->guesses + ARRIVED && kernel_way() == KERNEL_SOCK_DIAG && budget_has(ASKED_NS); g++) {
 		struct address guess;
+		uint32_t placed;
 
 		if (g < inquiry->guesses)
 			guess = inquiry->guess[g];
 		else
 			read_arrived(table, g - inquiry->guesses, &guess);
-		if (!address_is_unspecified(&guess) && place_at(batch, &guess))
+		if (!address_is_unspecified(&guess) && (placed = place_at(batch, &guess)) != 0) {
+			budget_spend((int64_t)placed * ASKED_NS);
 			answered |= kernel_ask(&inquiry->asking, batch->question, batch->number);
+		}
 	}
 	inquiry->unresolved += place_at(batch, NULL);
 	return answered;
@@ -251,6 +262,7 @@ bool batch_add(const struct table *table, struct batch *batch, uint32_t slot, co
 {
 	size_t i = batch->number;
 
+	budget_spend(RECORD_NS);
 	if (!record_read(table, slot, &batch->state[i], &batch->question[i].connection))
 		return false;
 	if (arrived_unsure(table, table->record[slot].since) && !connection_is_unix(&batch->question[i].connection))

@@ -1,6 +1,7 @@
 #include "decisions/check.h"
 
 #include "values/alive.h"
+#include "values/budget.h"
 #include "decisions/batch.h"
 #include "table/clients.h"
 #include "values/clock.h"
@@ -46,7 +47,8 @@ bool check_count(struct table *table, uint32_t entry)
 
 bool check_total_unknown(struct table *table)
 {
-	for (int attempt = 0; attempt < UNKNOWN_TRIES && total_is_unknown(table); attempt++)
+	for (int attempt = 0; attempt < UNKNOWN_TRIES && total_is_unknown(table) && budget_has(walk_ns(record_extent(table)));
+	     attempt++)
 		mend_count(table, &table->header->total, ANY_CLIENT);
 	return !total_is_unknown(table);
 }
@@ -62,7 +64,7 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 	/* Where many are gone, as behind a fork, they go together: each check by itself costs a socket. */
 	while (slot < end && inquiry->left > 0 && all < ENOUGH) {
 		batch_begin(table, &batch, inquiry->control);
-		for (; slot < end && batch.number < QUESTIONS_MOST && inquiry->left > 0;
+		for (; slot < end && batch.number < QUESTIONS_MOST && inquiry->left > 0 && budget_has(ASKED_NS);
 		     slot = record_next(table, entry, slot + 1, end))
 			if (batch_add(table, &batch, slot, inquiry->control))
 				inquiry->left--;
@@ -73,6 +75,8 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 		all += dropped;
 		if (all > 0 && dropped == 0)
 			return all;
+		if (!budget_has(ASKED_NS))
+			inquiry->left = 0;
 	}
 	*reached = slot;
 	return all;
@@ -155,9 +159,16 @@ static int check_in_rotation(struct table *table, struct check *check)
 	if (from >= extent)
 		from = 0;
 	uint32_t reached = from;
-	int dropped = check_range(table, check->entry, &check->inquiry, from, extent, &reached);
+	/* What is too large for one decision is gone over in several, by turns with the mending of counts. */
+	uint32_t most = budget_slots();
+	if (extent > most && atomic_load_explicit(&table->header->checks, memory_order_relaxed) % 2 != 0)
+		return 0;
+	uint32_t end = extent - from > most ? from + most : extent;
+	budget_spend(walk_ns(extent < most ? extent : most));
+	int dropped = check_range(table, check->entry, &check->inquiry, from, end, &reached);
+	most -= end - from;
 	if (dropped == 0 && reached >= extent && from > 0)
-		dropped = check_range(table, check->entry, &check->inquiry, 0, from, &reached);
+		dropped = check_range(table, check->entry, &check->inquiry, 0, from < most ? from : most, &reached);
 	pace_go_on_at(check->pace, reached < extent ? reached : 0);
 	return dropped;
 }
@@ -195,8 +206,10 @@ enum checked check_total(struct table *table, struct connection *control)
 static bool any_doubtful(const struct table *table, uint32_t entry)
 {
 	uint32_t extent = record_extent(table);
-	uint32_t slot = record_next(table, entry, 0, extent);
 
+	if (!budget_spend(walk_ns(extent)))
+		return true;
+	uint32_t slot = record_next(table, entry, 0, extent);
 	for (int looked = 0; slot < extent; looked++, slot = record_next(table, entry, slot + 1, extent))
 		if (looked == PEAK_MOST ||
 		    record_kind(atomic_load_explicit(&table->record[slot].state, memory_order_relaxed)) == RECORD_DOUBTFUL)
@@ -237,7 +250,7 @@ static int free_claimed_by_dead(struct table *table, uint32_t from, uint32_t end
 {
 	int freed = 0;
 
-	for (uint32_t slot = from; slot < end; slot++)
+	for (uint32_t slot = from; slot < end && budget_spend(RECORD_NS); slot++)
 		freed +=
 		    mend_claimed_by_dead(table, slot, atomic_load_explicit(&table->record[slot].state, memory_order_relaxed));
 	return freed;
@@ -248,7 +261,7 @@ enum checked check_room(struct table *table, struct connection *control)
 	struct pace *pace = &table->header->room_pace;
 	struct check check;
 
-	if (!pace_allows(pace, &one_client, clock_us()))
+	if (!budget_has(ASKED_NS) || !pace_allows(pace, &one_client, clock_us()))
 		return CHECK_PUT_OFF;
 	check_begin(table, &check, ANY_CLIENT, pace, control);
 	uint32_t from = pace_from(pace);
@@ -275,8 +288,12 @@ uint32_t check_certain(const struct table *table, uint32_t entry)
 		uint64_t state = atomic_load_explicit(&record->state, memory_order_relaxed);
 		uint32_t holder = atomic_load_explicit(&record->holder, memory_order_relaxed);
 
+		if (!budget_spend(RECORD_NS))
+			break;
 		if (record_kind(state) != RECORD_OPEN || holder == 0 || holder == dead)
 			continue;
+		if (holder != alive)
+			budget_spend(PROCESS_NS);
 		if (holder != alive && !process_alive(holder)) {
 			dead = holder;
 			continue;

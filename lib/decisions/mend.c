@@ -1,6 +1,7 @@
 #include "decisions/mend.h"
 
 #include "values/alive.h"
+#include "values/budget.h"
 #include "table/clients.h"
 #include "values/point.h"
 #include "table/records.h"
@@ -22,20 +23,24 @@ bool mend_claimed_by_dead(struct table *table, uint32_t slot, uint64_t state)
 {
 	uint32_t pid = (uint32_t)(state & RECORD_PID);
 
-	if (record_kind(state) != RECORD_CLAIMED || pid == 0 || table->pid == 0 || process_alive(pid))
+	if (record_kind(state) != RECORD_CLAIMED || pid == 0 || table->pid == 0 || !budget_spend(PROCESS_NS) ||
+	    process_alive(pid))
 		return false;
 	mend_slot(table, slot, state);
 	return true;
 }
 
-/* Slots that owner[] gives to a client, or to any, on the way freeing those whose claimer died. */
-static uint32_t count_slots(struct table *table, uint32_t entry)
+/* Slots that owner[] gives to a client, or to any, on the way freeing those whose claimer died; no further than to `enough`.
+ * What the budget does not suffice to look at counts as held: a count that is too high is on the safe side. */
+static uint32_t count_slots(struct table *table, uint32_t entry, uint32_t enough)
 {
 	uint32_t extent = record_extent(table);
 	uint32_t slots = 0;
 
-	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;
+	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent && slots < enough;
 	     slot = record_next(table, entry, slot + 1, extent)) {
+		if (!budget_spend(RECORD_NS))
+			return slots + record_number(table, entry, slot, extent);
 		uint64_t state = atomic_load(&table->record[slot].state);
 
 		if (record_kind(state) == RECORD_FREE)
@@ -53,8 +58,11 @@ bool mend_count(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 {
 	uint64_t seen = atomic_load(word);
 
-	for (int look = 0; look < LOOKS; look++) {
-		uint32_t slots = count_slots(table, entry);
+	/* In a large table once over the owners takes longer than that. */
+	int64_t walk = walk_ns(record_extent(table));
+	for (int look = 0; look < LOOKS && budget_has(2 * walk); look++) {
+		budget_spend(walk);
+		uint32_t slots = count_slots(table, entry, (uint32_t)(seen & CLIENT_COUNT));
 
 		if (slots >= (seen & CLIENT_COUNT))
 			return false;
@@ -62,6 +70,8 @@ bool mend_count(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 		if (now != seen)
 			return (now & CLIENT_COUNT) < (seen & CLIENT_COUNT);
 	}
+	if (!budget_spend(walk))
+		return false;
 	uint64_t marked =
 	    (client_generation(seen) + CLIENT_GENERATION) | (seen & (CLIENT_COUNT | CLIENT_TENTATIVE)) | CLIENT_MENDING;
 	if (left_out(ORDERING_RAISE_THEN_COUNT))
@@ -72,7 +82,7 @@ bool mend_count(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 	 * arm64 without LSE. An admission whose slot is not found then finds the generation raised. */
 	atomic_thread_fence(memory_order_seq_cst);
 	point_reached(POINT_MEND_MARKED);
-	uint32_t slots = count_slots(table, entry);
+	uint32_t slots = count_slots(table, entry, (uint32_t)(marked & CLIENT_COUNT));
 	point_reached(POINT_MEND_COUNTED);
 	if (slots >= (marked & CLIENT_COUNT))
 		return false;

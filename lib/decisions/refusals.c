@@ -5,6 +5,9 @@
 
 static const struct rate lines = {.every_us = 1000000 / LOG_LINES, .burst = LOG_LINES};
 
+/* Of this process alone, as the shared bucket can be filled by whoever writes the table. */
+static _Atomic uint64_t own_tokens;
+
 bool refusal_to_log(struct table *table, const struct refusal *refusal, struct refusal_line *line)
 {
 	struct client_notes *notes = &table->notes[refusal->entry];
@@ -22,7 +25,8 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 	if (!atomic_compare_exchange_strong(&notes->shown_refused, &shown, refused))
 		return false;
 	atomic_store_explicit(&notes->shown_at, now, memory_order_relaxed);
-	if (!rate_take(&header->log_tokens, &lines, clock_us())) {
+	uint64_t us = clock_us();
+	if (!rate_take(&header->log_tokens, &lines, us) || !rate_take(&own_tokens, &lines, us)) {
 		atomic_fetch_add_explicit(&header->log_left_out, first ? 1 : refused - shown, memory_order_relaxed);
 		return false;
 	}

@@ -1,8 +1,11 @@
 #include "decisions/regroup.h"
 
+#include "decisions/check.h"
 #include "table/clients.h"
+#include "values/budget.h"
 #include "values/point.h"
 #include "table/records.h"
+#include "table/total.h"
 
 enum { TRIES = 16 };
 
@@ -60,30 +63,57 @@ static void move(struct table *table, const struct limits *limits, uint32_t slot
 			return;
 }
 
+/* In steps, each of which is charged. */
+static uint32_t next_to_move(const struct table *table, uint32_t from, uint32_t extent)
+{
+	enum { STEP = 1024 };
+
+	for (uint32_t slot = from; slot < extent;) {
+		uint32_t end = extent - slot < STEP ? extent : slot + STEP;
+
+		slot = record_next(table, ANY_CLIENT, slot, end);
+		if (slot < end || !budget_spend(walk_ns(STEP)))
+			return slot;
+	}
+	return extent;
+}
+
 COLD void regroup(struct table *table, const struct limits *limits)
 {
-	uint32_t grouped = regroup_key(limits);
+	uint64_t done = regroup_key(limits);
+	uint64_t seen = atomic_load(&table->header->grouped);
 
 	/* As in mend.c: an admission whose slot is not found here finds that the limits have changed. */
 	atomic_thread_fence(memory_order_seq_cst);
 	uint32_t extent = record_extent(table);
-	for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent && grouped != 0;
-	     slot = record_next(table, ANY_CLIENT, slot + 1, extent)) {
+	uint32_t slot = (uint32_t)seen == (uint32_t)done ? (uint32_t)(seen >> 32) : 0;
+	for (slot = next_to_move(table, slot, extent); slot < extent && budget_spend(REGROUPED_NS);
+	     slot = next_to_move(table, slot + 1, extent)) {
 		move(table, limits, slot);
 		/* Newer limits: what we moved last may be wrong by them, so it is for the next one to do it all. */
-		if (atomic_load(&table->header->current) != limits->version)
-			grouped = 0;
+		if (atomic_load(&table->header->current) != limits->version) {
+			atomic_store(&table->header->grouped, 0);
+			return;
+		}
 	}
-	atomic_store(&table->header->grouped, grouped);
+	uint64_t reached = slot >= extent ? done : (done & ~REGROUPED) | (uint64_t)slot << 32;
+	atomic_compare_exchange_strong(&table->header->grouped, &seen, reached);
 }
 
 bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings)
 {
 	struct limits limits;
+	uint64_t generation;
 
 	if (!limits_publish(table, turn, settings))
 		return false;
 	limits_read(table, &limits);
 	regroup_look(table, &limits);
+	/* A decision would begin to count as well, but in a very large table it may not take as long as that does. */
+	if (limits.total != LIMIT_NONE && (atomic_load(&table->header->total) & TOTAL_COUNTING) == 0) {
+		if (total_count(table, limits.total, &generation) == COUNTED)
+			total_uncount(table, generation);
+		check_total_unknown(table);
+	}
 	return true;
 }

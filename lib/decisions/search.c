@@ -1,8 +1,11 @@
 #include "decisions/search.h"
 
+#include "decisions/pace.h"
 #include "kernel/kernel.h"
 #include "table/arrived.h"
 #include "table/records.h"
+#include "values/budget.h"
+#include "values/clock.h"
 #include "values/door.h"
 
 /* Memory for one, mapped for as long as it lasts. */
@@ -12,16 +15,30 @@ struct room {
 	uint64_t *state;
 	uint32_t *slot;
 	uint32_t *place;
+	uint32_t most;	 /* records */
+	uint32_t looked; /* at so many, whether or not they are sought */
 	uint32_t number;
 	uint32_t sought; /* of these, the first so many */
 };
 
-static size_t bytes_of(uint32_t extent)
+static size_t bytes_of(uint32_t most)
 {
 	struct room room;
 
-	return sizeof(room) + extent * (sizeof(*room.question) + sizeof(*room.state) + sizeof(*room.slot)) +
-	       search_places(extent) * sizeof(*room.place);
+	return sizeof(room) + most * (sizeof(*room.question) + sizeof(*room.state) + sizeof(*room.slot)) +
+	       search_places(most) * sizeof(*room.place);
+}
+
+/* Where more are recorded than the kernel has sockets, and these many more, this many are gone: that is enough for once. So a
+ * decision's search takes as long as the kernel's list is, whatever stands in the table. */
+enum { GONE_AT_ONCE = 1024 };
+
+static uint32_t most_of(const struct table *table, const struct inquiry *inquiry)
+{
+	uint32_t extent = record_extent(table);
+	uint32_t sockets = inquiry->control != NULL ? kernel_sockets() : UINT32_MAX;
+
+	return sockets < extent && extent - sockets > GONE_AT_ONCE ? sockets + GONE_AT_ONCE : extent;
 }
 
 static void add(const struct table *table, struct room *room, uint32_t slot, enum sought what, bool sought)
@@ -45,15 +62,33 @@ static void add(const struct table *table, struct room *room, uint32_t slot, enu
 	room->slot[room->number++] = slot;
 }
 
-static void fill(const struct table *table, struct room *room, uint32_t extent, enum sought what)
+/* One pass, over the slots of the inquiry's client, or of the others, or of all. */
+enum whose { ITS_OWN, OTHERS, ALL };
+
+static void fill_pass(const struct table *table, struct room *room, uint32_t client, enum whose whose, enum sought what,
+		      bool sought)
 {
-	for (int pass = 0; pass < (what == SEARCH_ALL ? 1 : 2); pass++) {
-		for (uint32_t slot = record_next(table, ANY_CLIENT, 0, extent); slot < extent && room->number < extent;
-		     slot = record_next(table, ANY_CLIENT, slot + 1, extent))
-			add(table, room, slot, what, pass == 0);
-		if (pass == 0)
-			room->sought = room->number;
-	}
+	uint32_t entry = whose == ITS_OWN ? client - 1 : ANY_CLIENT;
+	uint32_t extent = record_extent(table);
+
+	for (uint32_t slot = record_next(table, entry, 0, extent);
+	     slot < extent && room->number < room->most && room->looked / 2 < room->most;
+	     slot = record_next(table, entry, slot + 1, extent))
+		if (whose != OTHERS || atomic_load_explicit(&table->owner[slot], memory_order_relaxed) != client) {
+			room->looked++;
+			add(table, room, slot, what, sought);
+		}
+}
+
+static void fill(const struct table *table, struct room *room, uint32_t client, enum sought what)
+{
+	if (client != 0)
+		fill_pass(table, room, client, ITS_OWN, what, true);
+	fill_pass(table, room, client, client != 0 ? OTHERS : ALL, what, true);
+	room->sought = room->number;
+	room->looked = 0;
+	if (what != SEARCH_ALL)
+		fill_pass(table, room, client, ALL, what, false);
 }
 
 /* In such a list all devices' sockets are: the namespace alone makes the kind. */
@@ -115,13 +150,12 @@ static int64_t drop_gone(struct table *table, struct inquiry *inquiry, const str
 	return own;
 }
 
-int64_t search_records(struct table *table, struct inquiry *inquiry, enum sought what, int64_t *dropped)
+static int64_t search(struct table *table, struct inquiry *inquiry, enum sought what, int64_t *dropped)
 {
-	uint32_t extent = record_extent(table);
-	size_t size = bytes_of(extent);
+	uint32_t most = most_of(table, inquiry);
+	size_t size = bytes_of(most);
 	int64_t own = -1;
 
-	*dropped = 0;
 	if (!kernel_begin(&inquiry->asking))
 		what = SEARCH_ALL;
 	struct room *room = door_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
@@ -130,11 +164,12 @@ int64_t search_records(struct table *table, struct inquiry *inquiry, enum sought
 			kernel_went(KERNEL_UNREACHABLE);
 		return -1;
 	}
+	room->most = most;
 	room->state = (uint64_t *)(room + 1);
-	room->question = (struct question *)(room->state + extent);
-	room->slot = (uint32_t *)(room->question + extent);
-	room->place = room->slot + extent;
-	fill(table, room, extent, what);
+	room->question = (struct question *)(room->state + most);
+	room->slot = (uint32_t *)(room->question + most);
+	room->place = room->slot + most;
+	fill(table, room, inquiry->client, what);
 	struct kernel_search search = {
 	    .question = room->question,
 	    .number = room->number,
@@ -151,6 +186,24 @@ int64_t search_records(struct table *table, struct inquiry *inquiry, enum sought
 	if (inquiry->control != NULL && inquiry->asking.netlink < 0)
 		atomic_fetch_add_explicit(&table->header->asked[kernel_way() % ASKED_WAYS], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&table->header->check_gone, (uint64_t)*dropped, memory_order_relaxed);
+	return own;
+}
+
+/* What this process has paid for its own searches: the table's word is anybody's. As it pays no more than all do, it does not
+ * have to wait for itself where nobody else has written there. */
+static struct pace own_pace;
+static const struct pace_rule own_searches = {.factor = 50, .most_us = 60000000, .ahead_us = 20000000};
+
+int64_t search_records(struct table *table, struct inquiry *inquiry, enum sought what, int64_t *dropped)
+{
+	*dropped = 0;
+	if (inquiry->control != NULL && !pace_allows(&own_pace, &own_searches, clock_us()))
+		return -1;
+	uint64_t began = clock_cpu_us();
+	int64_t outer = budget_set(SEARCH_NS);
+	int64_t own = search(table, inquiry, what, dropped);
+	budget_set(outer);
+	pace_pay(&own_pace, &own_searches, clock_us(), clock_cpu_us() - began, false);
 	return own;
 }
 

@@ -148,6 +148,9 @@ bool kernel_state_is_held(unsigned state, uint32_t inode);
  * 5 KiB of stack. */
 bool kernel_proc_each(bool ipv6, visit_socket *visit, void *with);
 
+/* TCP sockets that the kernel has, in all namespaces, but for those in TIME_WAIT; UINT32_MAX if /proc does not say. */
+uint32_t kernel_sockets(void);
+
 /* What kernel_ask does where there is no netlink. */
 bool kernel_ask_proc(struct asking *asking, struct question *questions, size_t number);
 

@@ -191,3 +191,23 @@ bool kernel_ask_proc(struct asking *asking, struct question *questions, size_t n
 	}
 	return true;
 }
+
+uint32_t kernel_sockets(void)
+{
+	static const char word[] = " alloc ";
+	char text[512];
+	uint32_t number = 0;
+
+	int descriptor = door_open("/proc/net/sockstat", O_RDONLY | O_CLOEXEC);
+	if (descriptor < 0)
+		return UINT32_MAX;
+	ssize_t length = door_read(descriptor, text, sizeof(text));
+	door_close(descriptor);
+	const char *end = text + (length > 0 ? length : 0);
+	const char *at = memmem(text, (size_t)(end - text), word, sizeof(word) - 1);
+	if (at == NULL)
+		return UINT32_MAX;
+	for (at += sizeof(word) - 1; at < end && *at >= '0' && *at <= '9' && number < UINT32_MAX / 10; at++)
+		number = number * 10 + (uint32_t)(*at - '0');
+	return number;
+}

@@ -1,5 +1,6 @@
 #include "table/records.h"
 
+#include "values/budget.h"
 #include "values/clock.h"
 #include "table/clients.h"
 #include "values/point.h"
@@ -12,6 +13,7 @@ enum {
 	NEARBY = 2, /* groups tried one after the other before we jump */
 	GROW_AFTER = 8,
 	GIVE_UP_AFTER = 64,
+	GROW_MOST = 24, /* an extent that somebody lowers is not grown for ever */
 };
 
 /* Where this thread looks first: the slot it freed last (still in its cache), then around where it last found one. Threads
@@ -52,8 +54,10 @@ static inline bool try_claim(struct table *table, uint32_t slot, uint64_t *claim
 	if (atomic_load_explicit(&table->owner[slot], memory_order_relaxed) != 0)
 		return false;
 	uint64_t state = atomic_load_explicit(&table->record[slot].state, memory_order_relaxed);
-	if (record_kind(state) != RECORD_FREE)
+	if (record_kind(state) != RECORD_FREE) {
+		budget_spend(APART_NS);
 		return false;
+	}
 	*claimed = record_state(record_generation(state) + 1, RECORD_CLAIMED, table->pid & RECORD_PID);
 	return atomic_compare_exchange_strong(&table->record[slot].state, &state, *claimed);
 }
@@ -73,12 +77,20 @@ static bool claim_in_group(struct table *table, uint32_t from, uint32_t *slot, u
 	return false;
 }
 
-/* The last resort of a nearly full table: every group once. */
+/* The last resort of a nearly full table: one group after the other, going on where the last time ended. A decision goes over
+ * as many as it may. */
 static bool claim_anywhere(struct table *table, uint32_t *slot, uint64_t *claimed)
 {
-	for (uint32_t group = 0; group < table->capacity; group += GROUP)
+	enum { ONE_BY_ONE = 4 }; /* takes so much longer than a walk */
+	static _Thread_local uint32_t group;
+
+	for (uint32_t slots = 0; slots < table->capacity && budget_spend(ONE_BY_ONE * walk_ns(GROUP));
+	     slots += GROUP, group += GROUP) {
+		if (group >= table->capacity)
+			group = 0;
 		if (claim_in_group(table, group, slot, claimed))
 			return true;
+	}
 	return false;
 }
 
@@ -87,6 +99,7 @@ static COLD bool search(struct table *table, uint32_t *slot, uint64_t *claimed)
 	static _Thread_local uint64_t full_since; /* ms: a full table is not run over for every connection */
 
 	uint32_t extent = record_extent(table);
+	int grown = 0;
 	uint32_t group = dice == 0 ? roll() % (extent / GROUP) * GROUP : look_at;
 
 	for (int tried = 0; tried < GIVE_UP_AFTER; tried++) {
@@ -96,7 +109,7 @@ static COLD bool search(struct table *table, uint32_t *slot, uint64_t *claimed)
 			look_at = *slot;
 			return true;
 		}
-		if (tried == GROW_AFTER && extent < table->capacity) {
+		if (tried == GROW_AFTER && extent < table->capacity && grown++ < GROW_MOST) {
 			group = extent;
 			grow_extent(table, extent);
 			extent = record_extent(table);
@@ -220,8 +233,21 @@ bool record_doubt(struct table *table, uint32_t slot, uint32_t generation)
 	return doubted;
 }
 
+enum { AHEAD = 512 }; /* slots: what a walk will come to is fetched before */
+
 static uint32_t next_of_any(const uint32_t *owner, uint32_t from, uint32_t end)
 {
+	for (; from < end && (from % GROUP != 0 || from + GROUP > end); from++)
+		if (owner[from] != 0)
+			return from;
+	for (; from + GROUP <= end; from += GROUP) {
+		uint32_t found = 0;
+		__builtin_prefetch(&owner[from + AHEAD]);
+		for (uint32_t i = 0; i < GROUP; i++)
+			found |= owner[from + i];
+		if (found != 0)
+			break;
+	}
 	while (from < end && owner[from] == 0)
 		from++;
 	return from;
@@ -243,6 +269,7 @@ uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, u
 	}
 	for (; from + GROUP <= end; from += GROUP) {
 		uint32_t found = 0;
+		__builtin_prefetch(&owner[from + AHEAD]);
 		for (uint32_t i = 0; i < GROUP; i++)
 			found |= owner[from + i] == wanted ? 1U : 0U;
 		if (found != 0)
@@ -252,6 +279,20 @@ uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, u
 		if (owner[from] == wanted)
 			return from;
 	return end;
+}
+
+uint32_t record_number(const struct table *table, uint32_t entry, uint32_t from, uint32_t end)
+{
+	const uint32_t *owner = (const uint32_t *)(const void *)table->owner;
+	uint32_t wanted = entry + 1;
+	uint32_t number = 0;
+
+	if (entry == ANY_CLIENT)
+		for (; from < end; from++)
+			number += owner[from] != 0 ? 1 : 0;
+	for (; from < end; from++)
+		number += owner[from] == wanted ? 1 : 0;
+	return number;
 }
 
 bool record_read(const struct table *table, uint32_t slot, uint64_t *state, struct connection *connection)

@@ -54,6 +54,9 @@ bool record_doubt(struct table *table, uint32_t slot, uint32_t generation);
 /* The next slot at or after `from` that belongs to the client, up to `end`; `end` if there is none. */
 uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end);
 
+/* How many slots from `from` up to `end` belong to the client. */
+uint32_t record_number(const struct table *table, uint32_t entry, uint32_t from, uint32_t end);
+
 /* A published slot's connection. False if there is none or it changed while it was copied. */
 bool record_read(const struct table *table, uint32_t slot, uint64_t *state, struct connection *connection);
 

@@ -45,16 +45,14 @@ static void nasty_field(struct table *table, uint64_t *seed)
 	}
 }
 
-_Noreturn void scribble(struct table *table, uint64_t seed)
+void scribble_once(struct table *table, uint64_t *seed)
 {
-	/* A table without its mark is seen by nobody who looks for tables: with every other seed it keeps it. */
-	size_t spared = seed % 2 != 0 ? sizeof(table->header->magic) : 0;
 	/* The parts that are used are small in a large segment: most writes go there. */
 	struct {
 		char *at;
 		size_t size;
 	} part[] = {
-	    {(char *)table->header + spared, sizeof(*table->header) - spared},
+	    {(char *)table->header + sizeof(table->header->magic), sizeof(*table->header) - sizeof(table->header->magic)},
 	    {(char *)table->blocks, 4096},
 	    {(char *)table->blocks, sizeof(*table->blocks) * (LIMIT_BLOCKS + 1)},
 	    {(char *)table->entry, sizeof(*table->entry) * table->entries},
@@ -62,25 +60,36 @@ _Noreturn void scribble(struct table *table, uint64_t seed)
 	    {(char *)table->owner, sizeof(*table->owner) * table->capacity},
 	    {(char *)table->record, sizeof(*table->record) * table->capacity},
 	};
+	unsigned which = random_number(seed) % (sizeof(part) / sizeof(part[0]));
+	size_t at = (size_t)random_number(seed) % (part[which].size / 8) * 8;
+	uint64_t word = nasty_word(seed);
+
+	switch (random_number(seed) % 10) {
+	case 0: /* a whole line */
+		if (which != 0 || at >= 64)
+			memset(part[which].at + at / 64 * 64, (int)word, 64);
+		break;
+	case 1: /* one bit */ *(uint64_t *)(void *)(part[which].at + at) ^= UINT64_C(1) << word % 64; break;
+	case 2: /* one place copied to another: duplicates, cycles */
+		memcpy(part[which].at + at, part[which].at + (size_t)random_number(seed) % (part[which].size / 8) * 8, 8);
+		break;
+	case 3: nasty_field(table, seed); break;
+	default: memcpy(part[which].at + at, &word, 8); break;
+	}
+}
+
+_Noreturn void scribble(struct table *table, uint64_t seed)
+{
+	/* A table without its mark is seen by nobody who looks for tables: with every other seed it keeps it. */
+	bool spared = seed % 2 != 0;
 
 	for (;;) {
-		unsigned which = random_number(&seed) % (sizeof(part) / sizeof(part[0]));
-		size_t at = (size_t)random_number(&seed) % (part[which].size / 8) * 8;
-		uint64_t word = nasty_word(&seed);
-
-		switch (random_number(&seed) % 10) {
-		case 0: /* a whole line */ memset(part[which].at + at / 64 * 64, (int)word, 64); break;
-		case 1: /* one bit */ *(uint64_t *)(void *)(part[which].at + at) ^= UINT64_C(1) << word % 64; break;
-		case 2: /* one place copied to another: duplicates, cycles */
-			memcpy(part[which].at + at, part[which].at + (size_t)random_number(&seed) % (part[which].size / 8) * 8,
-			       8);
-			break;
-		case 3: nasty_field(table, &seed); break;
-		default: memcpy(part[which].at + at, &word, 8); break;
-		}
+		scribble_once(table, &seed);
 		if (random_number(&seed) % 64 == 0) {
 			struct timespec a_moment = {.tv_nsec = 20000};
 			nanosleep(&a_moment, NULL); /* so that something works between the blows */
+			if (!spared)
+				atomic_store(&table->header->magic, nasty_word(&seed));
 		}
 	}
 }

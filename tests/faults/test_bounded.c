@@ -1,0 +1,588 @@
+/* A worker that was taken over writes into the table whatever makes others work: each decision beside it stays within 1 ms of
+ * CPU, its lines of log within their rate, and root's commands within 2 s. One attack after another, at two capacities, each
+ * for BOUNDED_MS (600).
+ *
+ * What an interrupt takes is counted to whom it interrupts, so single decisions may stand out that are not longer by our doing:
+ * judged is that not more than one in a thousand and FEW are over; the worst is printed.
+ *
+ * Decisions that search through all of the kernel's connections take as long as these are many. They are judged by what they
+ * take together: 2 % of a CPU behind the first 0.4 s. */
+#include "decisions/check.h"
+#include "kernel/kernel.h"
+#include "scribble.h"
+#include "table/clients.h"
+#include "table/records.h"
+#include "table/table.h"
+#include "values/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	LIMIT = 4,
+	TOTAL = 48,
+	MOST_US = 1000,
+	FEW = 3,
+	STEP_US = 10,
+	STEPS = 2000,
+	PIDS = 32,
+	LOOK_US = 2000000,
+	SEARCH_BURST_US = 400000
+};
+
+static struct settings settings;
+static struct table table;
+static struct connection open_connection; /* one that the kernel has */
+static int descriptor;
+static uint32_t client; /* its entry */
+static uint32_t pids[PIDS];
+
+/* A search among all of the kernel's connections takes as long as these are many, and is judged by itself. */
+static uint64_t searches;
+bool __real_kernel_search(struct asking *asking, struct kernel_search *search);
+bool __wrap_kernel_search(struct asking *asking, struct kernel_search *search);
+bool __wrap_kernel_search(struct asking *asking, struct kernel_search *search)
+{
+	searches++;
+	return __real_kernel_search(asking, search);
+}
+
+/* ---- attacks: prepared once, then repeated without end ---- */
+
+static void all_slots(enum record_kind kind, bool of_client, bool placed)
+{
+	atomic_store(&table.header->extent, table.capacity);
+	for (uint32_t slot = 0; slot < table.capacity; slot++) {
+		struct record *record = &table.record[slot];
+
+		record->peer = open_connection.peer.address;
+		if (!of_client)
+			memcpy(record->peer.bytes + 13, &slot, 3);
+		record->local = placed ? open_connection.local.address : (struct address){0};
+		record->peer_port = (uint16_t)(1 + slot % 60000);
+		record->local_port = open_connection.local.port;
+		record->network = open_connection.network;
+		record->since = clock_since();
+		record->interface = 0;
+		record->mptcp = 0;
+		atomic_store(&record->holder, pids[slot % PIDS]);
+		atomic_store(&record->state, record_state(1, kind, kind == RECORD_CLAIMED ? pids[slot % PIDS] : 0));
+		atomic_store(&table.owner[slot], 1 + (of_client ? client : slot % table.entries));
+	}
+}
+
+static void nothing_is_paid(void)
+{
+	atomic_store_explicit(&table.notes[client].pace.word, 0, memory_order_relaxed);
+	atomic_store_explicit(&table.header->all_pace.word, 0, memory_order_relaxed);
+	atomic_store_explicit(&table.header->total_pace.word, 0, memory_order_relaxed);
+	atomic_store_explicit(&table.header->room_pace.word, 0, memory_order_relaxed);
+	atomic_store_explicit(&table.header->search_pace.word, 0, memory_order_relaxed);
+}
+
+static void count_is(_Atomic uint64_t *word, uint64_t count)
+{
+	uint64_t seen = atomic_load(word);
+
+	atomic_store(word, (seen & ~(CLIENT_COUNT | CLIENT_TENTATIVE)) | count);
+}
+
+static void owners_are(uint32_t owner)
+{
+	for (uint32_t slot = 0; slot < table.capacity; slot++)
+		atomic_store_explicit(&table.owner[slot], owner, memory_order_relaxed);
+}
+
+static void prepare_regroup(void)
+{
+	all_slots(RECORD_OPEN, false, true);
+}
+static void regroup_storm(uint64_t turn)
+{
+	atomic_store(&table.header->grouped, (uint32_t)turn % 3);
+	if (turn % 65536 == 0)
+		for (uint32_t slot = 0; slot < table.capacity; slot++)
+			atomic_store_explicit(&table.owner[slot], 1 + slot % table.entries, memory_order_relaxed);
+}
+
+static void prepare_claims(void)
+{
+	all_slots(RECORD_CLAIMED, true, true);
+}
+static void prepare_claimed_by_one(void)
+{
+	for (int i = 0; i < PIDS; i++)
+		pids[i] = 1;
+	all_slots(RECORD_CLAIMED, true, true);
+}
+static void prepare_unowned_claims(void)
+{
+	all_slots(RECORD_CLAIMED, true, true);
+	owners_are(0);
+}
+static void prepare_held(void)
+{
+	all_slots(RECORD_DOUBTFUL, true, true);
+}
+static void prepare_unplaced(void)
+{
+	all_slots(RECORD_OPEN, true, false);
+	for (uint32_t i = 0; i < ARRIVED; i++)
+		atomic_store(&table.header->arrived[i].word[1],
+			     UINT64_C(0x7fffff0000) | (uint64_t)i << 56 | UINT64_C(0xffff) << 16);
+}
+static void prepare_others(void)
+{
+	all_slots(RECORD_DOUBTFUL, false, true);
+}
+static void prepare_kinds(void)
+{
+	all_slots(RECORD_DOUBTFUL, true, true);
+	for (uint32_t slot = 0; slot < table.capacity; slot++) {
+		struct record *record = &table.record[slot];
+		switch (slot % 4) {
+		case 0: record->interface = INTERFACE_UNIX; break;
+		case 1: record->mptcp = 1 + slot; break;
+		case 2: record->network = NETWORK_OTHER; break;
+		default: record->interface = slot; break;
+		}
+	}
+}
+static void prepare_nothing(void)
+{
+	for (uint32_t slot = 0; slot < table.capacity; slot++) /* the pages are there: to make them is not the walk's */
+		atomic_store(&table.owner[slot], 0);
+	atomic_store(&table.header->extent, table.capacity);
+}
+
+static void full_client(uint64_t turn)
+{
+	(void)turn;
+	nothing_is_paid();
+	count_is(&table.entry[client].word, 0xfffff0);
+}
+
+static void full_total(uint64_t turn)
+{
+	(void)turn;
+	nothing_is_paid();
+	count_is(&table.entry[client].word, 0);
+	atomic_store(&table.header->total, (atomic_load(&table.header->total) & ~CLIENT_COUNT) | TOTAL_COUNTING | 0xfffff0);
+}
+
+static void unknown_total(uint64_t turn)
+{
+	nothing_is_paid();
+	count_is(&table.entry[client].word, 0);
+	if (turn % 2 == 0)
+		atomic_store(&table.header->total, TOTAL_COUNTING | TOTAL_UNKNOWN | turn * CLIENT_GENERATION);
+}
+
+static void new_peaks(uint64_t turn)
+{
+	(void)turn;
+	nothing_is_paid();
+	count_is(&table.entry[client].word, 0);
+	atomic_store(&table.entry[client].peak, 0);
+	atomic_store(&table.entry[client].doubtful, 1);
+	atomic_store(&table.header->total, 0);
+}
+
+static void no_room(uint64_t turn)
+{
+	nothing_is_paid();
+	count_is(&table.entry[client].word, 0);
+	atomic_store(&table.header->total, 0);
+	atomic_store(&table.header->extent, turn % 2 == 0 ? 0 : table.capacity);
+}
+
+static void words_move(uint64_t turn)
+{
+	uint32_t bucket = client / BUCKET * BUCKET;
+	uint64_t word = turn * CLIENT_GENERATION | (turn % 3 == 0 ? CLIENT_TENTATIVE : turn % 3 == 1 ? CLIENT_MENDING : 0);
+
+	atomic_store_explicit(&table.entry[client].word, word | turn % LIMIT, memory_order_relaxed);
+	atomic_store_explicit(&table.header->total, word | TOTAL_COUNTING | turn % 16, memory_order_relaxed);
+	for (uint32_t i = bucket; i < bucket + BUCKET; i++) {
+		atomic_store_explicit(&table.entry[i].fingerprint, table.entry[client].fingerprint, memory_order_relaxed);
+		if (i != client)
+			atomic_store_explicit(&table.entry[i].word, word | CLIENT_TENTATIVE, memory_order_relaxed);
+	}
+}
+
+static void prepare_limits(void)
+{
+	for (int b = 0; b < LIMIT_BLOCKS; b++) {
+		struct limit_block *block = &table.blocks[b];
+
+		atomic_store(&block->writer, 1);
+		block->settings.rules = RULES_MOST;
+		block->rules.networks = RULES_MOST;
+		/* All of them contain every address, each larger than the one before it, with as many rules as may be. */
+		for (uint32_t i = 0; i < RULES_MOST; i++)
+			block->rules.network[i] = (struct rules_network){.prefix = (uint8_t)(i % 129),
+									 .outer = (uint16_t)(i == 0 ? RULES_MOST : i),
+									 .rule = 0,
+									 .rules = RULES_MOST};
+	}
+}
+static void limits_flip(uint64_t turn)
+{
+	atomic_store_explicit(&table.header->current, turn, memory_order_relaxed);
+	for (int b = 0; b < LIMIT_BLOCKS; b++)
+		atomic_store_explicit(&table.header->brief[b].word[3], turn * 0x9e3779b97f4a7c15, memory_order_relaxed);
+}
+
+static void paces_far_ahead(uint64_t turn)
+{
+	uint64_t word = turn % 2 == 0 ? ~UINT64_C(0) : (clock_us() / 256 + 4000) << 24;
+
+	atomic_store(&table.notes[client].pace.word, word);
+	atomic_store(&table.header->all_pace.word, word);
+	atomic_store(&table.header->total_pace.word, word);
+	atomic_store(&table.header->room_pace.word, word);
+	atomic_store(&table.header->search_pace.word, word);
+	count_is(&table.entry[client].word, 0xfffff0);
+}
+
+static void log_is_new(uint64_t turn)
+{
+	(void)turn;
+	atomic_store(&table.header->log_tokens, 0);
+	for (uint32_t entry = 0; entry < table.entries; entry++) {
+		atomic_store_explicit(&table.notes[entry].shown_refused, 0, memory_order_relaxed);
+		if (entry % 1024 == 0) {
+			atomic_store_explicit(&table.notes[client].shown_refused, 0, memory_order_relaxed);
+			atomic_store(&table.header->log_tokens, 0);
+			count_is(&table.entry[client].word, 0xfffff0);
+			atomic_store(&table.notes[client].pace.word, (clock_us() / 256 + 4000) << 24);
+		}
+	}
+}
+
+static void steered(uint64_t turn)
+{
+	full_client(turn);
+	atomic_store(&table.header->steered, clock_since() + (uint32_t)turn % 3);
+	for (int i = 0; i < UNVERIFIABLE; i++)
+		atomic_store(&table.header->unverifiable[i].word[2], turn % 2);
+	for (int i = 0; i < ARRIVED; i++)
+		atomic_store(&table.header->arrived[i].word[0], turn);
+}
+
+static void everything_at_random(uint64_t turn)
+{
+	static uint64_t seed = 1;
+
+	scribble_once(&table, &seed);
+	if (turn % 16 == 0)
+		nothing_is_paid();
+}
+
+static const struct attack {
+	const char *name;
+	void (*prepare)(void);
+	void (*strike)(uint64_t turn);
+} attacks[] = {
+    {"regrouping without end", prepare_regroup, regroup_storm},
+    {"slots claimed by processes that live", prepare_claims, full_client},
+    {"slots claimed by one", prepare_claimed_by_one, full_client},
+    {"connections held by processes that live", prepare_held, full_client},
+    {"connections without their address", prepare_unplaced, full_client},
+    {"the total by connections without their address", prepare_unplaced, full_total},
+    {"other kinds of connections", prepare_kinds, full_client},
+    {"the total", prepare_others, full_total},
+    {"the total, claimed", prepare_claims, full_total},
+    {"the total unknown", prepare_others, unknown_total},
+    {"new peaks", prepare_held, new_peaks},
+    {"new peaks without their address", prepare_unplaced, new_peaks},
+    {"no room", prepare_others, no_room},
+    {"no room, claimed", prepare_claims, no_room},
+    {"no room, claimed for nobody", prepare_unowned_claims, no_room},
+    {"counts with no slots", prepare_nothing, full_client},
+    {"clients' words and generations", prepare_nothing, words_move},
+    {"limits", prepare_limits, limits_flip},
+    {"paces far ahead", prepare_held, paces_far_ahead},
+    {"log words zeroed", prepare_nothing, log_is_new},
+    {"steered, arrived, unverifiable", prepare_held, steered},
+    {"everything at random", prepare_others, everything_at_random},
+};
+
+/* ---- the decisions beside it ---- */
+
+struct seen {
+	uint32_t step[STEPS + 1];
+	uint64_t decisions;
+	uint64_t over;
+	uint64_t worst_us;
+	uint64_t searches;
+	uint64_t search_us;
+	uint64_t worst_search_us;
+	uint64_t lines;
+	uint64_t refused;
+};
+
+static void note(struct seen *seen, uint64_t us)
+{
+	seen->decisions++;
+	seen->over += us >= MOST_US ? 1 : 0;
+	seen->worst_us = us > seen->worst_us ? us : seen->worst_us;
+	seen->step[us / STEP_US < STEPS ? us / STEP_US : STEPS]++;
+}
+
+static uint64_t most_but_for(const struct seen *seen, uint64_t few)
+{
+	uint64_t above = 0;
+
+	for (int step = STEPS; step > 0; step--) {
+		above += seen->step[step];
+		if (above > few)
+			return (uint64_t)step * STEP_US + STEP_US;
+	}
+	return STEP_US;
+}
+
+static void decide_and_close(struct seen *seen, uint64_t *seed)
+{
+	struct connection connection = open_connection;
+	struct refusal refusal;
+	struct refusal_line line;
+	uint64_t searched = searches;
+	reference held = 0;
+
+	switch (random_number(seed) % 4) {
+	case 0:
+		connection.peer.address.bytes[12] = 10;
+		connection.peer.address.bytes[15] = (uint8_t)random_number(seed);
+		connection.descriptor = 0;
+		break;
+	case 1: connection_ask_later(&connection, descriptor, open_connection.local.port); break;
+	default: break;
+	}
+	uint64_t began = clock_cpu_us();
+	enum verdict verdict = table_decide_arrival(&table, &connection, &held, &refusal);
+	uint64_t took = clock_cpu_us() - began;
+	if (searches == searched) {
+		note(seen, took);
+	} else {
+		seen->searches++;
+		seen->search_us += took;
+		seen->worst_search_us = took > seen->worst_search_us ? took : seen->worst_search_us;
+	}
+	if (refusal.reason != REFUSED_NOT) {
+		seen->refused += verdict == VERDICT_REFUSED ? 1 : 0;
+		seen->lines += refusal_to_log(&table, &refusal, &line) ? 1 : 0;
+	}
+	began = clock_cpu_us();
+	if (random_number(seed) % 4 == 0)
+		table_doubt(&table, held);
+	table_closing(&table, held);
+	table_release(&table, held);
+	note(seen, clock_cpu_us() - began);
+}
+
+static void make_connection(void)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(name);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	int peer = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_true(bind(listener, (struct sockaddr *)&name, length) == 0 && listen(listener, 5) == 0 &&
+		    getsockname(listener, (struct sockaddr *)&name, &length) == 0 &&
+		    connect(peer, (struct sockaddr *)&name, length) == 0);
+	descriptor = accept(listener, (struct sockaddr *)&name, &length);
+	assert_true(descriptor >= 0);
+	struct connection connection = {.peer = {.port = ntohs(name.sin_port)}, .descriptor = descriptor + 1};
+	connection.peer.address.bytes[10] = connection.peer.address.bytes[11] = 0xff;
+	memcpy(connection.peer.address.bytes + 12, &name.sin_addr, 4);
+	getsockname(descriptor, (struct sockaddr *)&name, &length);
+	connection.local.address = connection.peer.address;
+	memcpy(connection.local.address.bytes + 12, &name.sin_addr, 4);
+	connection.local.port = ntohs(name.sin_port);
+	kernel_know(&connection, descriptor);
+	open_connection = connection;
+}
+
+static pid_t begin_attack(const struct attack *attack)
+{
+	pid_t parent = getpid();
+	pid_t hostile = fork();
+	if (hostile != 0)
+		return hostile;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+		_exit(1);
+	for (uint64_t turn = 1;; turn++)
+		attack->strike(turn);
+}
+
+static uint64_t children_us(void)
+{
+	struct rusage used;
+
+	getrusage(RUSAGE_CHILDREN, &used);
+	return (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000 +
+	       (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+}
+
+/* What root's commands take of the table while it is written to. Returns the most of them. */
+static uint64_t look_at_it(const char *name)
+{
+	static const char *const words[][2] = {
+	    {"status", NULL}, {"status", "--json"}, {"metrics", NULL}, {"clients", NULL}, {"suggest", NULL}};
+	const char *command = getenv("CONNLIMIT");
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && command != NULL && command[0] != '\0'; i++) {
+		uint64_t before = children_us();
+		pid_t looks = fork();
+		int how;
+
+		if (looks == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			if (freopen("/dev/null", "w", stdout) == NULL || freopen("/dev/null", "w", stderr) == NULL)
+				_exit(99);
+			if (strcmp(words[i][0], "metrics") == 0)
+				execl(command, command, words[i][0], (char *)NULL);
+			else
+				execl(command, command, words[i][0], name, words[i][1], (char *)NULL);
+			_exit(99);
+		}
+		waitpid(looks, &how, 0);
+		uint64_t took = children_us() - before;
+		if (!WIFEXITED(how) || WEXITSTATUS(how) == 99)
+			took = UINT64_MAX;
+		most = took > most ? took : most;
+	}
+	return most;
+}
+
+static uint64_t number_of(const char *name, uint64_t standard)
+{
+	const char *text = getenv(name);
+
+	return text != NULL ? strtoull(text, NULL, 10) : standard;
+}
+
+static uint64_t withstand(const struct attack *attack, uint32_t capacity)
+{
+	static struct seen seen;
+	uint64_t ms = number_of("BOUNDED_MS", 600);
+	uint64_t seed = 1;
+	char name[32];
+	reference held;
+	uint64_t word;
+	struct network network = {.address = open_connection.peer.address, .prefix = 128};
+
+	seen = (struct seen){0};
+	settings.capacity = capacity;
+	snprintf(name, sizeof(name), "bounded-%d", (int)getpid());
+	assert_true(table_open_anonymous(&table, name, &settings));
+	assert_int_equal(table_admit(&table, &open_connection, &held), VERDICT_ADMITTED);
+	assert_true(client_find(&table, client_fingerprint(&table, &network), &client, &word));
+	attack->prepare();
+	pid_t hostile = begin_attack(attack);
+	uint64_t began = clock_us();
+	do {
+		decide_and_close(&seen, &seed);
+	} while (clock_us() - began < ms * 1000);
+	uint64_t took = clock_us() - began;
+	uint64_t looked = look_at_it(name);
+	kill(hostile, SIGKILL);
+	waitpid(hostile, NULL, 0);
+	table_leave(&table);
+	/* A burst, and what comes in the time. */
+	uint64_t lines = LOG_LINES + 1 + LOG_LINES * took / 1000000;
+	uint64_t few = seen.decisions / 1000 + FEW;
+	uint64_t most = most_but_for(&seen, seen.decisions / 1000);
+	bool searched = seen.search_us > SEARCH_BURST_US + took / 50 + seen.worst_search_us;
+	bool held_up =
+	    looked > LOOK_US || searched || seen.over > few || seen.lines > lines || seen.decisions + seen.searches < 100;
+	printf(
+	    "# %8u %-48s %7llu decisions, %7llu refused; CPU us: 99.9%% %5llu, second %5llu, worst %5llu; %llu over; %llu "
+	    "searched, worst %llu; %llu lines; root's commands %llu ms%s\n",
+	    capacity, attack->name, (unsigned long long)seen.decisions / 2, (unsigned long long)seen.refused,
+	    (unsigned long long)most, (unsigned long long)most_but_for(&seen, 1), (unsigned long long)seen.worst_us,
+	    (unsigned long long)seen.over, (unsigned long long)seen.searches, (unsigned long long)seen.worst_search_us,
+	    (unsigned long long)seen.lines, (unsigned long long)looked / 1000, held_up ? "  <---" : "");
+	fflush(stdout);
+	return held_up ? 1 : 0;
+}
+
+static void each_decision_is_bounded(uint32_t capacity)
+{
+	uint64_t failed = 0;
+
+	for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++)
+		if (getenv("ATTACK") == NULL || strstr(attacks[i].name, getenv("ATTACK")) != NULL)
+			failed += withstand(&attacks[i], capacity);
+	assert_int_equal(failed, 0);
+}
+
+static void at_65536(void **state)
+{
+	(void)state;
+	each_decision_is_bounded(65536);
+}
+
+static void at_a_million(void **state)
+{
+	(void)state;
+	each_decision_is_bounded(1 << 20);
+}
+
+static pid_t sleeper[PIDS];
+
+static int begin(void **state)
+{
+	(void)state;
+	for (int i = 0; i < PIDS; i++) {
+		sleeper[i] = fork();
+		if (sleeper[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;)
+				pause();
+		}
+		pids[i] = (uint32_t)sleeper[i];
+	}
+	settings_default(&settings);
+	settings.per_ip = LIMIT;
+	settings.total = TOTAL;
+	make_connection();
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	for (int i = 0; i < PIDS; i++) {
+		kill(sleeper[i], SIGKILL);
+		waitpid(sleeper[i], NULL, 0);
+	}
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(at_65536),
+	    cmocka_unit_test(at_a_million),
+	};
+	return cmocka_run_group_tests_name("bounded", tests, begin, end);
+}
