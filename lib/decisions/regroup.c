@@ -100,13 +100,11 @@ COLD void regroup(struct table *table, const struct limits *limits)
 	atomic_compare_exchange_strong(&table->header->grouped, &seen, reached);
 }
 
-bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings)
+static void apply_to_all(struct table *table)
 {
 	struct limits limits;
 	uint64_t generation;
 
-	if (!limits_publish(table, turn, settings))
-		return false;
 	limits_read(table, &limits);
 	regroup_look(table, &limits);
 	/* A decision would begin to count as well, but in a very large table it may not take as long as that does. */
@@ -115,5 +113,15 @@ bool regroup_publish(struct table *table, uint64_t turn, const struct settings *
 			total_uncount(table, generation);
 		check_total_unknown(table);
 	}
+}
+
+bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings)
+{
+	if (!limits_publish(table, turn, settings))
+		return false;
+	/* Also in a handler that has interrupted a decision, or that did and never came back to it. */
+	int64_t outer = budget_set(BUDGET_NONE);
+	apply_to_all(table);
+	budget_set(outer);
 	return true;
 }

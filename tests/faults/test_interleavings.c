@@ -9,6 +9,7 @@
 #include "../unit/apart.h"
 #include "decisions/check.h"
 #include "table/clients.h"
+#include "values/budget.h"
 #include "values/point.h"
 #include "table/records.h"
 #include "decisions/regroup.h"
@@ -26,6 +27,7 @@ enum { ACTORS = 3, STACK = 256 * 1024, STEPS_MOST = 64, LIMIT = 1, ORDERS_MOST =
 struct actor {
 	ucontext_t context;
 	char stack[STACK];
+	int64_t budget; /* what a thread has for itself */
 	bool ended;
 	void (*act)(struct actor *actor);
 	reference held;
@@ -287,6 +289,7 @@ static void set_up(const struct scenario *chosen)
 		struct actor *actor = &actors[i];
 		reference held = i == 0 ? actor->held : 0;
 		actor->ended = false;
+		actor->budget = BUDGET_NONE;
 		actor->act = chosen->act[i];
 		actor->client = chosen->client[i];
 		actor->verdict = VERDICT_UNCOUNTED;
@@ -311,7 +314,9 @@ static unsigned step(unsigned choice)
 			chosen = &actors[i];
 	if (chosen != NULL) {
 		running = chosen;
+		budget_set(chosen->budget);
 		swapcontext(&scheduler, &chosen->context);
+		chosen->budget = budget_set(BUDGET_NONE);
 		running = NULL;
 		look();
 	}
