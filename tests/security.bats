@@ -139,6 +139,26 @@ assert 'test-$port' in [t['name'] for t in all['tables']]"
 	let_off
 }
 
+@test "security: nothing in a table is shown but as printable characters, to people, as JSON and to Prometheus" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	hostile --texts texts
+	local command
+	for command in status "status --json" "status --names" metrics suggest "clients 0.0.0.0/0" "set texts per-ip=20"; do
+		# shellcheck disable=SC2086
+		"$CONNLIMIT" $command >"$here/shown" 2>&1 || true
+		[ -s "$here/shown" ]
+		LC_ALL=C run -1 grep -anvx '[ -~]*' "$here/shown"
+	done
+	"$CONNLIMIT" status >"$here/shown" 2>"$here/said"
+	grep -qF '\x1b[31m\xc2\x9b2J\x9b2J' "$here/shown"
+	"$CONNLIMIT" status --json 2>"$here/said" | python3 -c 'import json, sys; json.load(sys.stdin)'
+	# A label ends where it should, and there is one end.
+	"$CONNLIMIT" metrics >"$here/shown" 2>"$here/said"
+	[ "$(grep -c '^# EOF' "$here/shown")" -eq 1 ]
+	run -1 grep -vE '^#|^[a-z_]+(\{([a-z_]+="([^"\\]|\\[\\"n])*",?)*\})? [-+0-9.e]+( [0-9.]+)?$' "$here/shown"
+	let_off
+}
+
 @test "security: a file is no table, whatever its path; and nobody's table is in the way of root's" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 	limit_is 1

@@ -190,7 +190,8 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 		[ "$(sort "$here/$how" | uniq -d | wc -l)" = 0 ]
 		[ "$(wc -l <"$here/$how")" -le 3 ]
 	done
-	run -1 grep -q $'\033' "$here/escapes"
+	LC_ALL=C run -1 grep -anvx '[ -~]*' "$here/escapes"
+	grep -qF 'ERR \x1b[31mred\x07 \xc2\x9b2J\x9b2J \xff\xe2\x80\xae "quoted" and so on' "$here/escapes"
 	until_true says loading LOADING
 	for pid in "${bad[@]}"; do
 		kill -0 "$pid"

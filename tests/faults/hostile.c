@@ -14,6 +14,8 @@
  *
  *                               each until its standard input ends
  *
+ *     hostile --texts NAME      as another user: a table all of whose texts are what a terminal, a parser or a log could obey
+ *
  *     hostile --claims TABLE PEER-PORT LOCAL-PORT
  *                               makes a table in which a connection of 127.0.0.1 stands that is another daemon's, until its
  * standard input ends
@@ -157,6 +159,45 @@ static int be_full(const char *name)
 	return wait_for_end();
 }
 
+/* C0, C1 as a byte and in UTF-8, broken UTF-8, a change of direction, quotes, ends of lines, and no end. */
+static void write_nasty(char *to, size_t size)
+{
+	static const char nasty[] =
+	    "\"\n\\ \033[31m\xc2\x9b"
+	    "2J\x9b"
+	    "2J\r\n# EOF\n\xe2\x80\xae\xff\xc3\a\b\x7f";
+
+	for (size_t i = 0; i < size; i++)
+		to[i] = nasty[i % (sizeof(nasty) - 1)];
+}
+
+static int be_texts(const char *name)
+{
+	static struct settings settings;
+	struct table table;
+
+	settings_default(&settings);
+	if (!become_another() || !table_open_anonymous(&table, name, &settings))
+		return 2;
+	write_nasty(table.header->program, sizeof(table.header->program));
+	write_nasty(table.header->failure, sizeof(table.header->failure));
+	write_nasty(table.header->version, sizeof(table.header->version));
+	write_nasty(table.header->name + strlen(name), sizeof(table.header->name) - strlen(name));
+	atomic_store(&table.header->failed, 1);
+	for (int block = 0; block <= LIMIT_BLOCKS; block++) {
+		struct settings *written = &table.blocks[block].settings;
+
+		written->refuse = REFUSE_TEXT;
+		write_nasty(written->refuse_text, sizeof(written->refuse_text));
+		write_nasty(written->file, sizeof(written->file));
+		write_nasty(written->table, sizeof(written->table));
+		for (int setting = 0; setting < SETTINGS; setting++)
+			written->origin[setting] = 2;
+	}
+	atomic_store(&table.header->started, START_WRITTEN);
+	return wait_for_end();
+}
+
 static int be_file(const char *name)
 {
 	static struct settings settings;
@@ -223,6 +264,8 @@ int main(int argc, char **argv)
 		return be_another_version(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "--full") == 0)
 		return be_full(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "--texts") == 0)
+		return be_texts(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "--file") == 0)
 		return be_file(argv[2]);
 	if (argc != 3)

@@ -19,7 +19,7 @@ def answer(connection, data):
     if how == "garbage":
         connection.sendall(bytes(range(256)) * 40)
     elif how == "escapes":
-        connection.sendall(b"-ERR \x1b[31mred\x07 and so on\r\n")
+        connection.sendall(b"-ERR \x1b[31mred\x07 \xc2\x9b2J\x9b2J \xff\xe2\x80\xae \"quoted\" and so on\r\n")
     elif how == "string":  # promised, and coming, as long as it is taken
         connection.sendall(b"$2000000000\r\n")
         while True:

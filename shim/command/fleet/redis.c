@@ -3,6 +3,7 @@
 #include "command/fleet/wire.h"
 
 #include "values/clock.h"
+#include "values/text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -152,11 +153,7 @@ bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *re
 
 void redis_quote(char *error, const redisReply *reply)
 {
-	size_t length = reply->len < WIRE_ERROR - 1 ? reply->len : WIRE_ERROR - 1;
-
-	for (size_t i = 0; i < length; i++)
-		error[i] = reply->str[i] >= ' ' && reply->str[i] < 127 ? reply->str[i] : '?';
-	error[length] = '\0';
+	text_escape(error, WIRE_ERROR, reply->str, reply->len);
 }
 
 struct greeting {

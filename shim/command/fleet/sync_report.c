@@ -2,6 +2,8 @@
 
 #include "command/fleet/notify.h"
 
+#include "values/text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -10,12 +12,10 @@ enum { SAY_MENDED_MS = 10000, LINE = FLEET_ERROR + 200 };
 static void compose(char line[LINE], const char *format, const char *detail)
 {
 	char status[LINE + 16];
+	char raw[LINE];
 
-	snprintf(line, LINE, format, detail); // NOLINT: the formats are those of this program
-	/* Some of it comes from a server. */
-	for (char *c = line; *c != '\0'; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
+	snprintf(raw, LINE, format, detail); // NOLINT: the formats are those of this program
+	text_escape(line, LINE, raw, LINE);  /* some of it comes from a server */
 	snprintf(status, sizeof(status), "STATUS=%s", line);
 	notify(status);
 }
