@@ -44,6 +44,15 @@ for t in json.load(sys.stdin)["tables"]: print(t["user"], t["memory"], t["open"]
 	let_off
 }
 
+@test "security: no segment has a key that another user could take first, nor the copy that a table leaves over an exec" {
+	limit_is 1
+	CONNLIMIT_FILE=$limits CONNLIMIT_TABLE="test-$port" LD_PRELOAD='' strace -f -E LD_PRELOAD="$PRELOAD" -e trace=shmget,execve -o "$here/trace" \
+		python3 -c 'import os, socket, sys; s = socket.create_server(("127.0.0.1", int(sys.argv[1]))); os.execv("/bin/true", ["true"])' "$port"
+	grep -A9 'execve.*/bin/true' "$here/trace" | grep -q 'execve.* = 0'
+	[ "$(grep -c 'shmget(IPC_PRIVATE, .* = [0-9]' "$here/trace")" -ge 2 ]
+	run -1 grep 'shmget([^I]' "$here/trace"
+}
+
 differing() { # SETTING...: a second daemon with the table of this test, under other settings
 	run timeout 3 env "$@" CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" "$BUILD/tests/chaos_server" "$(free_port)" threads </dev/null
 	echo "$status: $output"

@@ -2,22 +2,12 @@
 
 #include "values/alive.h"
 #include "values/door.h"
-#include "values/fingerprint.h"
 
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ipc.h>
 #include <sys/shm.h>
-
-/* Another user may take it first; then the table does not outlast the exec. */
-static key_t key_of_self(void)
-{
-	static const uint64_t well_known[2] = {0x636f6e6e6c696d69, 0x6272696467650000};
-	key_t key = (key_t)(fingerprint(well_known, process_self(), door_geteuid(), 0) & 0x7fffffff);
-
-	return key != 0 ? key : 1;
-}
 
 bool bridge_is_needed(const struct table *table)
 {
@@ -53,7 +43,7 @@ static void copy_pages(char *to, const char *from, size_t size)
 int bridge_build(const struct table *table)
 {
 	int kept = errno;
-	int id = door_shmget(key_of_self(), table->segment.size, IPC_CREAT | IPC_EXCL | 0600);
+	int id = door_shmget(IPC_PRIVATE, table->segment.size, IPC_CREAT | IPC_EXCL | 0600);
 	void *base = id >= 0 ? door_shmat(id, NULL, 0) : (void *)-1; // NOLINT(performance-no-int-to-ptr)
 
 	if (base != (void *)-1) { // NOLINT(performance-no-int-to-ptr)
@@ -76,21 +66,36 @@ void bridge_remove(int bridge)
 	errno = kept;
 }
 
-bool bridge_cross(struct table *table, const char *name)
-{
-	struct shmid_ds facts;
-	struct segment copy;
-	int id = door_shmget(key_of_self(), 0, 0);
+struct crossing {
+	struct table *table;
+	const char *name;
+	bool crossed;
+};
 
-	if (id < 0 || door_shmctl(id, IPC_STAT, &facts) != 0 || facts.shm_perm.uid != door_geteuid() ||
-	    facts.shm_perm.cuid != door_geteuid() || (facts.shm_perm.mode & 0077) != 0 || !table_has_size(facts.shm_segsz) ||
-	    !segment_attach_id(&copy, id, false))
-		return false;
+/* One that this process has made, in the program that it was before. */
+static bool cross(const struct segment_facts *facts, void *with)
+{
+	struct crossing *crossing = with;
+	struct segment copy;
+
+	if (!facts->own || facts->attached != 0 || (uint32_t)facts->maker != process_self() || !table_has_size(facts->size) ||
+	    !segment_attach_id(&copy, facts->id, false))
+		return true;
 	struct table_header *header = copy.base;
 	uint64_t expected = BRIDGE_MAGIC;
-	bool crossed = strncmp(header->name, name, sizeof(header->name)) == 0 &&
-		       atomic_compare_exchange_strong(&header->magic, &expected, TABLE_MAGIC) && table_open_id(table, id);
+	if (strncmp(header->name, crossing->name, sizeof(header->name)) == 0 &&
+	    atomic_compare_exchange_strong(&header->magic, &expected, TABLE_MAGIC)) {
+		crossing->crossed = table_open_id(crossing->table, facts->id);
+		bridge_remove(facts->id);
+	}
 	segment_detach(&copy);
-	bridge_remove(id);
-	return crossed;
+	return !crossing->crossed;
+}
+
+bool bridge_cross(struct table *table, const char *name)
+{
+	struct crossing crossing = {.table = table, .name = name};
+
+	segment_list(cross, &crossing);
+	return crossing.crossed;
 }

@@ -1,7 +1,8 @@
 /* Over an exec a process has nothing attached for a moment. If it alone has the table, the table would be gone with that
  * moment, and with it the count of what the process takes along and of what other programs of the daemon hold. So it leaves a
- * copy under a key made of its pid, which is removed when the program takes it up, when the exec fails, or, should neither
- * come, as any table that nobody has attached (table_remove_abandoned). */
+ * copy, which the program finds among the user's segments by who made it: it has no key that another user could take first. It
+ * is removed when the program takes it up, when the exec fails, or, should neither come, as any table that nobody has attached
+ * (table_remove_abandoned). */
 #ifndef CONNLIMIT_BRIDGE_H
 #define CONNLIMIT_BRIDGE_H
 
