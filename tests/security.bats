@@ -168,6 +168,20 @@ assert 'test-$port' in [t['name'] for t in all['tables']]"
 	let_off
 }
 
+@test "security: two users' tables of one name are told apart by their owners" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	limit_is 1
+	server
+	hostile --giants 1 "test-$port"
+	"$CONNLIMIT" status --names 2>"$here/said" | grep "^test-$port" >"$here/shown"
+	[ "$(cat "$here/shown")" = "test-$port"$'\n'"test-$port@nobody" ]
+	"$CONNLIMIT" status "test-$port@root" | grep -q '^  limit    1 per client'
+	"$CONNLIMIT" status "test-$port@nobody" >"$here/shown"
+	grep -q '^  limit    7 per client' "$here/shown"
+	grep -qx '  user     nobody' "$here/shown"
+	let_off
+}
+
 @test "security: a file is no table, whatever its path; and nobody's table is in the way of root's" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 	limit_is 1

@@ -238,7 +238,7 @@ struct table_header {
 	/* What every admission reads, and hardly anyone writes. The briefs stand in an order by which the first publication's,
 	 * in block 1, is in the same line (limits.c). */
 	_Alignas(64) _Atomic uint64_t current; /* limits: sequence << 2 | block */
-	_Atomic uint64_t grouped; /* the prefixes by which connections are grouped, and how far (regroup.h) */
+	_Atomic uint64_t grouped;	       /* the prefixes by which connections are grouped, and how far (regroup.h) */
 	_Atomic uint32_t extent;	       /* slots in use lie below this */
 	/* When a connection was first seen to have another address or port than its listener (clock_since, and never 0 then): a
 	 * program attached to the network namespace (BPF_PROG_TYPE_SK_LOOKUP) gives it what was meant for others too. From then

@@ -249,6 +249,7 @@ static void print_clients(const struct table_view *view)
 
 static void print_table(const struct table_view *view)
 {
+	char owner[USER_TEXT];
 	char span[SPAN_TEXT];
 
 	view_span(span, view->uptime);
@@ -258,6 +259,10 @@ static void print_table(const struct table_view *view)
 	       view->place.memory == MEMORY_ELSEWHERE	? ", in another IPC namespace (a container)"
 	       : view->place.memory == MEMORY_ANONYMOUS ? ", in anonymous memory"
 							: "");
+	if (view->place.owner != geteuid()) {
+		user_text(owner, view->place.owner);
+		printf("  user     %s\n", owner);
+	}
 	print_settings(view);
 	print_reload(view);
 	print_fleet(view);
@@ -273,12 +278,15 @@ static void print_table(const struct table_view *view)
 
 static int print_names(const char *which)
 {
+	char called[QUALIFIED_TEXT];
 	struct tables tables;
 
 	if (!tables_read(&tables, &(struct wanted){.which = which}))
 		return STATUS_FAILED;
-	for (int i = 0; i < tables.number; i++)
-		printf("%s\n", tables.view[i].name);
+	for (int i = 0; i < tables.number; i++) {
+		tables_call(called, &tables, i);
+		printf("%s\n", called);
+	}
 	int status = tables_say_unread(&tables, which);
 	if (tables.number == 0 && which != NULL)
 		status = tables_none(which);

@@ -372,8 +372,29 @@ int tables_say_unread(const struct tables *tables, const char *which)
 	return tables->number == 0 && tables->hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_DONE;
 }
 
+void table_text(char text[QUALIFIED_TEXT], const struct table_view *view)
+{
+	char owner[USER_TEXT];
+
+	user_text(owner, view->place.owner);
+	snprintf(text, QUALIFIED_TEXT, "%s@%s", view->name, owner);
+}
+
+void tables_call(char text[QUALIFIED_TEXT], const struct tables *tables, int which)
+{
+	bool twin = false;
+
+	for (int i = 0; i < which && !twin; i++)
+		twin = strcmp(tables->view[i].name, tables->view[which].name) == 0;
+	if (twin)
+		table_text(text, &tables->view[which]);
+	else
+		snprintf(text, QUALIFIED_TEXT, "%s", tables->view[which].name);
+}
+
 int tables_none(const char *which)
 {
+	char called[QUALIFIED_TEXT];
 	struct tables tables;
 	char why[400];
 
@@ -387,21 +408,15 @@ int tables_none(const char *which)
 		fprintf(stderr, "connlimit: there is no table '%s'", which);
 	else
 		fprintf(stderr, "connlimit: no daemon runs under connlimit");
-	for (int i = 0; i < tables.number; i++)
-		fprintf(stderr, "%s %s", i == 0 ? "; there are:" : "", tables.view[i].name);
+	for (int i = 0; i < tables.number; i++) {
+		tables_call(called, &tables, i);
+		fprintf(stderr, "%s %s", i == 0 ? "; there are:" : "", called);
+	}
 	fputc('\n', stderr);
 	say_hidden(&tables);
 	int status = tables.hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_FAILED;
 	tables_free(&tables);
 	return status;
-}
-
-void table_text(char text[QUALIFIED_TEXT], const struct table_view *view)
-{
-	char owner[USER_TEXT];
-
-	user_text(owner, view->place.owner);
-	snprintf(text, QUALIFIED_TEXT, "%s@%s", view->name, owner);
 }
 
 int tables_choose(struct tables *tables, const char *which, bool all)

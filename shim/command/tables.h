@@ -68,4 +68,7 @@ int tables_choose(struct tables *tables, const char *which, bool all);
 enum { QUALIFIED_TEXT = TABLE_NAME_MOST + 1 + USER_TEXT };
 void table_text(char text[QUALIFIED_TEXT], const struct table_view *view);
 
+/* By what it is meant among all of them: its name, or, where one that goes first has that, with its owner. */
+void tables_call(char text[QUALIFIED_TEXT], const struct tables *tables, int which);
+
 #endif
