@@ -71,6 +71,7 @@ static int come_first(const char *name)
 		if (header[i] == (void *)-1)
 			return 2;
 		strncpy(header[i]->name, name, sizeof(header[i]->name) - 1);
+		atomic_store(&header[i]->layout, table_layout());
 		atomic_store(&header[i]->magic, i == 0 ? 0 : TABLE_MAGIC);
 		/* Whoever owns a segment may give it away, and keep it mapped: who made it is another matter. */
 		struct shmid_ds facts = {.shm_perm = {.uid = 0, .gid = 0, .mode = 0600}};

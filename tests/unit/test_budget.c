@@ -1,6 +1,7 @@
 /* Many clients at their limits cannot together buy more of the kernel's time than one can. */
 #include "apart.h"
 #include "values/clock.h"
+#include "decisions/pace.h"
 #include "table/table.h"
 
 #include "skipped.h"
@@ -72,10 +73,31 @@ static void test_many_clients_share_what_checks_may_take(void **state)
 	assert_true((atomic_load(&table.header->check_us) - spent) * 100 < took * 5);
 }
 
+/* What nobody can have paid was written by somebody else, and keeps nobody from asking; what was paid does. */
+static void test_a_pace_far_ahead_is_nobodys_payment(void **state)
+{
+	static const struct pace_rule rule = {.factor = 50, .most_us = 60000000, .ahead_us = 1000000};
+	uint64_t now = 3600U * UINT64_C(1000000);
+
+	(void)state;
+	for (int bit = 24; bit < 64; bit++) {
+		struct pace pace = {.word = UINT64_C(1) << bit};
+		uint64_t until = ((UINT64_C(1) << bit) >> 24) * PACE_TICK_US;
+		bool paid = until > now + rule.ahead_us && until <= now + rule.ahead_us + rule.most_us;
+		assert_int_equal(pace_allows(&pace, &rule, now), !paid);
+	}
+	struct pace pace = {.word = UINT64_MAX};
+	assert_true(pace_allows(&pace, &rule, now));
+	pace_pay(&pace, &rule, now, 200000, false);
+	assert_false(pace_allows(&pace, &rule, now));
+	assert_true(pace_allows(&pace, &rule, now + 10000000));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_many_clients_share_what_checks_may_take),
+	    cmocka_unit_test(test_a_pace_far_ahead_is_nobodys_payment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
