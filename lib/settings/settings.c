@@ -44,6 +44,15 @@ const struct setting settings_table[SETTINGS] = {
 	 "The connection stays open until the client has read the answer, at most 32 in a process, and ends when the "
 	 "daemon next accepts or closes a connection after 3 s.",
 	 read_refuse, 0, 0},
+    [SETTING_KEEPALIVE] =
+	{"KEEPALIVE", "TIME", "120s", "0",
+	 "After how long a client whose machine is gone stops counting (s, m or h); 0: when the daemon notices.",
+	 "Listeners get SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_USER_TIMEOUT of tcp(7), and connections have "
+	 "them from there. Each of these that the daemon sets itself stays as it is; TCP_KEEPCNT says nothing beside the "
+	 "last. The time runs from what last came from the client or, if later, from the first that was sent to it since. "
+	 "A client that takes nothing of what it is sent for nearly so long is ended as well. After a reload, connections "
+	 "have the new time once a process has accepted one.",
+	 read_keepalive, 0, 0},
     [SETTING_MODE] = {"MODE", "MODE", "observe", "enforce", "enforce, observe (refuse nothing, but report) or off.",
 		      "`observe` counts and logs what would be refused; `connlimit suggest` then says which limit to choose.",
 		      read_mode, 0, 0},

@@ -20,6 +20,8 @@
 #define LIMIT_DENY 0U	      /* nobody; only rules can say it */
 #define LIMIT_MOST 16000000U  /* the largest number accepted for a count */
 
+enum { KEEPALIVE_LEAST = 8, KEEPALIVE_MOST = 18 * 3600 }; /* seconds; half of the most is what tcp(7) takes for TCP_KEEPIDLE */
+
 enum { RULES_MOST = 10000, PATH_MOST = 1024, TABLE_NAME_MOST = 63, REFUSE_TEXT_MOST = 512 };
 
 enum refuse_how { REFUSE_RESET, REFUSE_CLOSE, REFUSE_HTTP, REFUSE_TEXT };
@@ -60,6 +62,7 @@ enum setting_id {
 	SETTING_IPV6_PREFIX,
 	SETTING_RULES,
 	SETTING_REFUSE,
+	SETTING_KEEPALIVE,
 	SETTING_MODE,
 	SETTING_LOG,
 	SETTING_FILE,
@@ -80,6 +83,7 @@ struct settings {
 	uint32_t per_uid;
 	uint32_t cluster_per_ip; /* over all machines that `connlimit sync` joins */
 	struct rate rate;
+	uint32_t keepalive;  /* seconds; 0: none */
 	uint8_t ipv4_prefix; /* 0..32 */
 	uint8_t ipv6_prefix; /* 0..128 */
 	uint8_t refuse;	     /* enum refuse_how */

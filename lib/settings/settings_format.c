@@ -179,6 +179,10 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 		}
 		break;
 	case SETTING_REFUSE: add_refuse(&text, settings); break;
+	case SETTING_KEEPALIVE:
+		text_add_number(&text, settings->keepalive);
+		text_add(&text, settings->keepalive != 0 ? "s" : "");
+		break;
 	case SETTING_MODE: text_add(&text, settings->mode <= MODE_OFF ? modes[settings->mode] : "?"); break;
 	case SETTING_LOG: text_add(&text, settings->log <= LOG_TO_NOWHERE ? logs[settings->log] : "?"); break;
 	case SETTING_FILE: text_add_escaped(&text, settings->file, strnlen(settings->file, PATH_MOST)); break;

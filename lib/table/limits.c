@@ -55,6 +55,7 @@ static void write_brief(struct limit_brief *brief, const struct settings *from)
 	    .mode = from->mode,
 	    .log = from->log,
 	    .signal = from->signal,
+	    .keepalive = from->keepalive <= KEEPALIVE_MOST ? (uint16_t)from->keepalive : 0,
 	};
 
 	memcpy(words, &limits, sizeof(words));

@@ -101,7 +101,8 @@ struct limits {
 	uint8_t mode;
 	int32_t signal;
 	uint8_t log;
-	uint8_t reserved[3];
+	uint8_t reserved;
+	uint16_t keepalive; /* seconds, 0 for none */
 };
 
 /* A consistent copy of the limits in force. */
