@@ -77,11 +77,12 @@ COLD void regroup(struct table *table, const struct limits *limits)
 	atomic_store(&table->header->grouped, grouped);
 }
 
-bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings)
+bool regroup_publish_listed(struct table *table, uint64_t turn, const struct settings *settings,
+			    const struct rules_index *listed)
 {
 	struct limits limits;
 
-	if (!limits_publish(table, turn, settings))
+	if (!limits_publish_listed(table, turn, settings, listed))
 		return false;
 	limits_read(table, &limits);
 	regroup_look(table, &limits);

@@ -8,8 +8,14 @@
 
 #include "table/table.h"
 
-/* Publishes settings, as limits_publish, and regroups if that is needed. */
-bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings);
+/* Publishes settings, as limits_publish_listed, and regroups if that is needed. */
+bool regroup_publish_listed(struct table *table, uint64_t turn, const struct settings *settings,
+			    const struct rules_index *listed);
+
+static inline bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings)
+{
+	return regroup_publish_listed(table, turn, settings, NULL);
+}
 
 /* Counts every connection for the client that it belongs to under these limits. */
 void regroup(struct table *table, const struct limits *limits);

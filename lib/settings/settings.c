@@ -33,10 +33,13 @@ const struct setting settings_table[SETTINGS] = {
 	{"RULES", "NETWORK=N ...",
 	 "\"10.0.0.0/8=100 :8443=20 192.0.2.0/24:22=deny [2001:db8::/32]:443=5,10/s 127.0.0.0/8=unlimited\"", "",
 	 "Exceptions by network, :PORT, or both; the most specific one applies.",
-	 "That is the longest prefix, and of several rules for it the one with a port. The limit applies to each client in "
-	 "the network; `deny` refuses all of its connections, `unlimited` none. A rate follows after a comma: "
-	 "`10.0.0.0/8=100,50/s,burst=200`. PORT is the daemon's port. Up to 10 000 rules; in quotes they may be on several "
-	 "lines, where # begins a comment.",
+	 "That is the longest prefix, and of several rules for it the one with a port. The limit applies to each client "
+	 "in the network; `deny` refuses all of its connections, `unlimited` none. A rate follows after a comma: "
+	 "`10.0.0.0/8=100,50/s,burst=200`. PORT is the daemon's port. Up to 10 000 rules; in quotes they may be on "
+	 "several lines, where # begins a comment. `@office.list=unlimited` is a rule for each network in a file that "
+	 "has one a line (# or ; begins a comment), beside the file of limits or with an absolute path. Up to 8 such "
+	 "lists, with 100 000 networks in all, are read with the file of limits and trusted as that is; a rule for the "
+	 "very same network goes before them.",
 	 read_rules, 0, 0},
     [SETTING_REFUSE] =
 	{"REFUSE", "HOW", "http", "reset", "What a refused client gets: reset, close, http, or text:...",

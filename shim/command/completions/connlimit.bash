@@ -77,7 +77,9 @@ _connlimit() {
 	case $command in
 	run) _connlimit_run ;;
 	check)
-		if [[ $cur == -* ]]; then
+		if [[ $previous == --rules ]]; then
+			_connlimit_value "file"
+		elif [[ $cur == -* ]]; then
 			_connlimit_words "$(_connlimit_options "$program" "$command")"
 		else
 			mapfile -t COMPREPLY < <(compgen -c -- "$cur")
