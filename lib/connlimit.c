@@ -3,7 +3,7 @@
 
 #include "decisions/regroup.h"
 #include "kernel/kernel.h"
-#include "settings/settings.h"
+#include "settings/lists.h"
 #include "table/table.h"
 
 #include <errno.h>
@@ -38,11 +38,41 @@ void connlimit_config_delete(connlimit_config *config)
 	free(config);
 }
 
+/* What their lists have: NULL if they have none, or with the error. */
+static struct rules_index *read_lists(const struct settings *settings, struct settings_error *error, bool *good)
+{
+	*good = settings->lists == 0;
+	if (*good)
+		return NULL;
+	struct rules_index *listed = malloc(sizeof(*listed));
+	char *buffer = malloc(LISTS_ROOM);
+	if (listed == NULL || buffer == NULL)
+		memcpy(error->text, "out of memory", sizeof("out of memory"));
+	else
+		*good = lists_read(settings, listed, buffer, error);
+	free(buffer);
+	if (*good)
+		return listed;
+	free(listed);
+	errno = EINVAL;
+	return NULL;
+}
+
+/* They are read again when they are put in force. */
+static bool lists_are_good(connlimit_config *config)
+{
+	bool good;
+
+	free(read_lists(&config->settings, &config->error, &good));
+	return good;
+}
+
 int connlimit_config_set(connlimit_config *config, const char *name, const char *value)
 {
 	enum setting_id id = settings_find(name, strlen(name), &config->error);
 
-	if (id != SETTINGS && settings_set(&config->settings, id, value, strlen(value), FROM_OPTION, &config->error))
+	if (id != SETTINGS && settings_set(&config->settings, id, value, strlen(value), FROM_OPTION, &config->error) &&
+	    lists_are_good(config))
 		return 0;
 	errno = EINVAL;
 	return -1;
@@ -60,7 +90,7 @@ int connlimit_config_file(connlimit_config *config, const char *path)
 		good = settings_from_file(&config->settings, work, buffer, path, &config->error);
 	free(work);
 	free(buffer);
-	if (good)
+	if (good && lists_are_good(config))
 		return 0;
 	errno = EINVAL;
 	return -1;
@@ -95,20 +125,26 @@ connlimit *connlimit_open(const connlimit_config *config)
 	if (config == NULL)
 		config = standard;
 	struct settings_error error;
-	if (config != NULL && !settings_agree(&config->settings, &error)) {
+	struct rules_index *listed = NULL;
+	bool good = config == NULL || settings_agree(&config->settings, &error);
+	if (good && config != NULL)
+		listed = read_lists(&config->settings, &error, &good);
+	if (!good) {
 		free(limiter);
 		errno = EINVAL;
 		return NULL;
 	}
 	if (limiter != NULL && config != NULL) {
 		const struct settings *settings = &config->settings;
-		opened = settings->table[0] != '\0' ? table_open(&limiter->table, settings->table, settings, NULL)
-						    : table_open_anonymous(&limiter->table, "", settings);
+		opened = settings->table[0] != '\0'
+			     ? table_open_listed(&limiter->table, settings->table, settings, listed, NULL)
+			     : table_open_anonymous_listed(&limiter->table, "", settings, listed);
 	} else {
 		errno = ENOMEM;
 	}
 	int kept = errno;
 	free(standard);
+	free(listed);
 	if (opened)
 		return limiter;
 	free(limiter);
@@ -144,10 +180,15 @@ int connlimit_set_config(connlimit *limiter, const connlimit_config *config)
 	wanted->settings.capacity = whole->settings.capacity;
 	wanted->settings.signal = whole->settings.signal;
 	free(whole);
-	bool published = regroup_publish(&limiter->table, turn, &wanted->settings);
+	bool good;
+	struct rules_index *listed = read_lists(&wanted->settings, &wanted->error, &good);
+	bool published = good && regroup_publish_listed(&limiter->table, turn, &wanted->settings, listed);
+	free(listed);
 	free(wanted);
 	if (published)
 		return 0;
+	if (!good)
+		return -1;
 	errno = EAGAIN;
 	return -1;
 }

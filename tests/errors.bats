@@ -41,6 +41,17 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 2 "--watch 5000: is not a number of seconds from 1 to 3600; a PID goes before --watch" "$CONNLIMIT" status --watch 5000
 	wrong 2 "--all and 'nginx' are two ways; choose one" "$CONNLIMIT" disconnect --all 127.0.0.1 nginx
 	wrong 2 "'nginx' is one argument too many" "$CONNLIMIT" reload --all nginx
+	wrong 2 "--older-than 1: has no unit: s, m or h; allowed: 30s, 10m, 1h" "$CONNLIMIT" disconnect --older-than 1 127.0.0.1
+	wrong 2 "--older-than 1d: is not a time" "$CONNLIMIT" disconnect --older-than=1d
+	wrong 2 "--older-than 0s: is out of range" "$CONNLIMIT" disconnect --older-than 0s
+	wrong 2 "--idle 1001h: is out of range" "$CONNLIMIT" disconnect --idle 1001h
+	wrong 2 "--idle needs a value" "$CONNLIMIT" disconnect --idle
+	wrong 2 "--dry-run takes no value" "$CONNLIMIT" disconnect --dry-run=yes
+	wrong 2 "an argument is missing" "$CONNLIMIT" disconnect --all
+	wrong 2 "an argument is missing" "$CONNLIMIT" disconnect --dry-run
+	wrong 2 "--all and 'nginx' are two ways; choose one" "$CONNLIMIT" disconnect --older-than 1h --all nginx
+	wrong 2 "--all and 'nginx' are two ways; choose one" "$CONNLIMIT" disconnect --older-than 1h --all 127.0.0.1 nginx
+	wrong 2 "'nowhere' is not" "$CONNLIMIT" disconnect --older-than 1h nowhere nginx
 	wrong 2 "there is no command 'stats'" "$CONNLIMIT" help stats
 }
 
@@ -50,7 +61,7 @@ wrong() { # STATUS TEXT COMMAND...
 	first=$port
 	port=$(free_port)
 	start_daemon
-	for command in "status" "reload" "suggest" "clients 127.0.0.1" "disconnect 127.0.0.1"; do
+	for command in "status" "reload" "suggest" "clients 127.0.0.1" "disconnect 127.0.0.1" "disconnect --idle 1h"; do
 		# shellcheck disable=SC2086
 		wrong 1 "there is no table 'no-such-table'; there are:" "$CONNLIMIT" $command no-such-table
 		[[ $output == *" test-$first"* && $output == *" test-$port"* ]]

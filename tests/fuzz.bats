@@ -32,6 +32,7 @@ fuzz() { # NAME [SOURCE-OR-LIBRARY...]
 }
 
 @test "fuzz: settings, from files and by value" { fuzz settings; }
+@test "fuzz: lists of networks" { fuzz lists; }
 @test "fuzz: settings, from an environment" { fuzz environment; }
 @test "fuzz: addresses and networks" { fuzz network; }
 @test "fuzz: the kernel's replies, by netlink and in /proc" { fuzz kernel; }

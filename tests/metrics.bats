@@ -76,6 +76,56 @@ value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") ==
 	kill -0 "$daemon"
 }
 
+# Of three clients' connections, one talks; with the ages that they get here, one is younger than the others.
+three_clients() {
+	limit_is 3
+	start_server
+	hold 127.0.0.71 served
+	hold 127.0.0.72 served
+	python3 -c "
+import socket, time
+talking = socket.create_connection(('127.0.0.1', $port), source_address=('127.0.0.73', 0))
+while True:
+    talking.sendall(b'GET')
+    time.sleep(0.2)" 3>&- 2>/dev/null &
+	pids+=($!)
+	until_true counted_is 127.0.0.73 1
+	sleep 3
+	hold 127.0.0.74 served
+}
+
+# What it writes, without what it says of tables that it cannot read.
+disconnected() { output=$("$CONNLIMIT" disconnect "$@" "test-$port" 2>"$here/said"); }
+
+@test "disconnect --dry-run: those that are old, those that are idle by the kernel's word, and ends none" {
+	three_clients
+	disconnected --dry-run --older-than 2s
+	[[ $output == *"127.0.0.71 port "*" of table test-$port: open for "*" s, idle for "*" s"* ]]
+	[[ $output == *127.0.0.72* && $output == *127.0.0.73* && $output != *127.0.0.74* ]]
+	[[ $output == *"3 of 3 connections would be ended" ]]
+	disconnected --dry-run --older-than 2s --idle 2s
+	[[ $output == *127.0.0.71* && $output == *127.0.0.72* && $output == *"2 of 2 connections would be ended" ]]
+	disconnected --dry-run --idle 2s 127.0.0.72/31
+	[[ $output == "127.0.0.72 port "*"1 of 1 connections would be ended" ]]
+	disconnected --dry-run --older-than 1h
+	[ "$output" = "0 of 0 connections would be ended" ]
+	disconnected --dry-run 127.0.0.74
+	[[ $output == "127.0.0.74 port "*"1 of 1 connections would be ended" ]]
+	for client in 71 72 73 74; do counted_is "127.0.0.$client" 1; done
+}
+
+@test "disconnect --older-than --idle: ends those, and no others" {
+	[ "$(id -u)" -eq 0 ] || skip "needs CAP_NET_ADMIN"
+	three_clients
+	disconnected --older-than 2s --idle 2s || grep -q "cannot end connections" "$here/said"
+	[[ $(cat "$here/said") != *"cannot end connections"* ]] || skip "a kernel without CONFIG_INET_DIAG_DESTROY"
+	[ "$output" = "2 of 2 connections ended" ]
+	until_true counted_is 127.0.0.71 0
+	until_true counted_is 127.0.0.72 0
+	counted_is 127.0.0.73 1
+	counted_is 127.0.0.74 1
+}
+
 @test "disconnect: leaves alone what is another daemon's, whatever a worker wrote into its table" {
 	[ "$(id -u)" -eq 0 ] || skip "needs CAP_NET_ADMIN"
 	limit_is 3

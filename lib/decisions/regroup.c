@@ -115,9 +115,10 @@ static void apply_to_all(struct table *table)
 	}
 }
 
-bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings)
+bool regroup_publish_listed(struct table *table, uint64_t turn, const struct settings *settings,
+			    const struct rules_index *listed)
 {
-	if (!limits_publish(table, turn, settings))
+	if (!limits_publish_listed(table, turn, settings, listed))
 		return false;
 	/* Also in a handler that has interrupted a decision, or that did and never came back to it. */
 	int64_t outer = budget_set(BUDGET_NONE);

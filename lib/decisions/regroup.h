@@ -9,8 +9,14 @@
 
 #include "table/table.h"
 
-/* Publishes settings, as limits_publish, and regroups if that is needed. */
-bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings);
+/* Publishes settings, as limits_publish_listed, and regroups if that is needed. */
+bool regroup_publish_listed(struct table *table, uint64_t turn, const struct settings *settings,
+			    const struct rules_index *listed);
+
+static inline bool regroup_publish(struct table *table, uint64_t turn, const struct settings *settings)
+{
+	return regroup_publish_listed(table, turn, settings, NULL);
+}
 
 /* Counts connections for the client that each belongs to under these limits: all of them, outside of a decision. */
 void regroup(struct table *table, const struct limits *limits);

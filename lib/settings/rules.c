@@ -79,48 +79,109 @@ static bool contains(const struct rules_network *outer, const struct address *ad
  * fence is for the compiler: what was looked at must be the copy, not the shared memory once more. */
 static bool network_at(const struct rules_index *index, uint32_t at, uint32_t rules, struct rules_network *copy)
 {
-	if (at == 0 || at > RULES_MOST)
+	if (at == 0 || at > NETWORKS_MOST)
 		return false;
 	*copy = index->network[at - 1];
 	atomic_signal_fence(memory_order_seq_cst);
-	return copy->prefix <= 128 && copy->rule < rules && copy->rules <= rules - copy->rule;
+	return copy->prefix <= 128 && (copy->rules == 0 || (copy->rule < rules && copy->rules <= rules - copy->rule));
 }
 
-void rules_build(struct rules_index *index, const struct rule *rule, uint32_t rules)
+int rules_order(const struct rules_network *a, const struct rules_network *b)
 {
-	struct rules_network last;
+	int order = memcmp(a->address.bytes, b->address.bytes, sizeof(a->address.bytes));
+
+	if (order != 0)
+		return order;
+	if (a->prefix != b->prefix)
+		return a->prefix < b->prefix ? -1 : 1;
+	return (a->ipv6 != 0) - (b->ipv6 != 0);
+}
+
+/* Rules and listed networks, both sorted, as they are merged. */
+struct merging {
+	const struct rule *rule;
+	uint32_t rules, at_rule;
+	const struct rules_index *listed;
+	uint32_t number, at_listed;
+	uint32_t lists;
+};
+
+/* The network of the next rule, with all of its rules. */
+static bool peek_rule(struct merging *merging, struct rules_network *network)
+{
+	while (merging->at_rule < merging->rules && merging->rule[merging->at_rule].network.prefix > 128)
+		merging->at_rule++;
+	if (merging->at_rule == merging->rules)
+		return false;
+	const struct rule *first = &merging->rule[merging->at_rule];
+	*network = (struct rules_network){.address = first->network.address,
+					  .prefix = first->network.prefix,
+					  .ipv6 = first->ipv6,
+					  .rule = (uint16_t)merging->at_rule};
+	uint32_t end = merging->at_rule;
+	while (end < merging->rules && merging->rule[end].network.prefix == network->prefix &&
+	       merging->rule[end].ipv6 == network->ipv6 &&
+	       memcmp(&merging->rule[end].network.address, &network->address, sizeof(network->address)) == 0)
+		end++;
+	network->rules = (uint16_t)(end - merging->at_rule);
+	return network->rules > 0;
+}
+
+static bool peek_listed(struct merging *merging, struct rules_network *network)
+{
+	for (; merging->at_listed < merging->number; merging->at_listed++) {
+		*network = merging->listed->network[merging->at_listed];
+		atomic_signal_fence(memory_order_seq_cst);
+		if (network->list != 0 && network->list <= merging->lists && network->prefix <= 128)
+			break;
+	}
+	network->rule = network->rules = 0;
+	return merging->at_listed < merging->number;
+}
+
+static bool next_network(struct merging *merging, struct rules_network *network)
+{
+	struct rules_network ruled;
+	struct rules_network listed;
+	bool rule = peek_rule(merging, &ruled);
+	bool list = peek_listed(merging, &listed);
+	int order = !rule ? 1 : !list ? -1 : rules_order(&ruled, &listed);
+
+	if (order <= 0)
+		merging->at_rule += ruled.rules;
+	if (order >= 0 && list)
+		merging->at_listed++;
+	*network = order <= 0 ? ruled : listed;
+	if (order == 0)
+		network->list = listed.list;
+	return rule || list;
+}
+
+void rules_build(struct rules_index *index, const struct rule *rule, uint32_t rules, const struct rules_index *listed,
+		 uint32_t lists)
+{
+	uint32_t number = listed != NULL ? *(const volatile uint32_t *)&listed->networks : 0;
+	struct merging merging = {.rule = rule,
+				  .rules = rules <= RULES_MOST ? rules : RULES_MOST,
+				  .listed = listed,
+				  .number = lists > 0 && number <= NETWORKS_MOST ? number : 0,
+				  .lists = lists};
+	struct rules_network next;
 	uint32_t networks = 0;
 
-	if (rules > RULES_MOST)
-		rules = RULES_MOST;
-	for (uint32_t i = 0; i < rules; i++) {
-		struct rule added = rule[i];
-
-		if (added.network.prefix > 128)
-			continue;
-		if (networks > 0 && last.prefix == added.network.prefix && last.ipv6 == added.ipv6 &&
-		    memcmp(&last.address, &added.network.address, sizeof(last.address)) == 0) {
-			last.rules++;
-			index->network[networks - 1].rules = last.rules;
-			continue;
-		}
+	while (networks < NETWORKS_MOST && next_network(&merging, &next)) {
 		/* In sorted order, what contains this one also contains the one before it, or is the one before it. */
 		uint32_t outer = networks;
 		struct rules_network larger;
 		for (int step = 0;
-		     step <= 130 && network_at(index, outer, rules, &larger) && !contains(&larger, &added.network.address);
+		     step <= 130 && network_at(index, outer, merging.rules, &larger) && !contains(&larger, &next.address);
 		     step++)
 			outer = larger.outer;
-		if (!network_at(index, outer, rules, &larger) ||
-		    length_of(larger.prefix, larger.ipv6) >= length_of(added.network.prefix, added.ipv6))
+		if (!network_at(index, outer, merging.rules, &larger) ||
+		    length_of(larger.prefix, larger.ipv6) >= length_of(next.prefix, next.ipv6))
 			outer = 0;
-		last = (struct rules_network){.address = added.network.address,
-					      .prefix = added.network.prefix,
-					      .ipv6 = added.ipv6,
-					      .outer = (uint16_t)outer,
-					      .rule = (uint16_t)i,
-					      .rules = 1};
-		index->network[networks++] = last;
+		next.outer = outer;
+		index->network[networks++] = next;
 	}
 	index->networks = networks;
 }
@@ -150,14 +211,24 @@ static bool find_port(const struct rule *rule, const struct rules_network *netwo
 	return false;
 }
 
-bool rules_find(const struct rules_index *index, const struct rule *rule, uint32_t rules, const struct address *address,
-		uint16_t port, struct rule *found)
+static void find_list(const struct settings *settings, const struct rules_network *network, struct rule *found)
+{
+	const struct list *list = &settings->list[network->list - 1];
+
+	*found = (struct rule){.network = {.address = network->address, .prefix = network->prefix},
+			       .ipv6 = network->ipv6,
+			       .limit = list->limit,
+			       .rate = list->rate};
+}
+
+unsigned rules_find(const struct rules_index *index, const struct settings *settings, uint32_t rules, uint32_t lists,
+		    const struct address *address, uint16_t port, struct rule *found)
 {
 	struct rules_network network;
 	bool ipv4 = address_is_ipv4(address);
 	uint32_t low = 0;
 	uint32_t networks = *(const volatile uint32_t *)&index->networks; /* once: it is compared, and then used */
-	uint32_t high = networks <= RULES_MOST ? networks : 0;
+	uint32_t high = networks <= NETWORKS_MOST ? networks : 0;
 
 	/* The networks before `low` start at or before the address. */
 	while (low < high) {
@@ -173,9 +244,15 @@ bool rules_find(const struct rules_index *index, const struct rule *rule, uint32
 		/* An IPv4 address is kept as ::ffff:a.b.c.d, but belongs to no network that is written as IPv6's. */
 		longest = length_of(network.prefix, network.ipv6);
 		bool other_family = ipv4 && longest > 0 && network.prefix < 96;
-		if (!other_family && contains(&network, address) && find_port(rule, &network, port, found))
-			return true;
+		if (!other_family && contains(&network, address)) {
+			if (find_port(settings->rule, &network, port, found))
+				return FOUND_RULE;
+			if (network.list != 0 && network.list <= lists && network.list <= LISTS_MOST) {
+				find_list(settings, &network, found);
+				return FOUND_LIST + network.list - 1U;
+			}
+		}
 		low = network.outer;
 	}
-	return false;
+	return FOUND_NONE;
 }

@@ -33,10 +33,13 @@ const struct setting settings_table[SETTINGS] = {
 	{"RULES", "NETWORK=N ...",
 	 "\"10.0.0.0/8=100 :8443=20 192.0.2.0/24:22=deny [2001:db8::/32]:443=5,10/s 127.0.0.0/8=unlimited\"", "",
 	 "Exceptions by network, :PORT, or both; the most specific one applies.",
-	 "That is the longest prefix, and of several rules for it the one with a port. The limit applies to each client in "
-	 "the network; `deny` refuses all of its connections, `unlimited` none. A rate follows after a comma: "
-	 "`10.0.0.0/8=100,50/s,burst=200`. PORT is the daemon's port. Up to 10 000 rules; in quotes they may be on several "
-	 "lines, where # begins a comment.",
+	 "That is the longest prefix, and of several rules for it the one with a port. The limit applies to each client "
+	 "in the network; `deny` refuses all of its connections, `unlimited` none. A rate follows after a comma: "
+	 "`10.0.0.0/8=100,50/s,burst=200`. PORT is the daemon's port. Up to 10 000 rules; in quotes they may be on "
+	 "several lines, where # begins a comment. `@office.list=unlimited` is a rule for each network in a file that "
+	 "has one a line (# or ; begins a comment), beside the file of limits or with an absolute path. Up to 8 such "
+	 "lists, with 100 000 networks in all, are read with the file of limits and trusted as that is; a rule for the "
+	 "very same network goes before them.",
 	 read_rules, 0, 0},
     [SETTING_REFUSE] =
 	{"REFUSE", "HOW", "http", "reset", "What a refused client gets: reset, close, http, or text:...",
@@ -44,6 +47,15 @@ const struct setting settings_table[SETTINGS] = {
 	 "The connection stays open until the client has read the answer, at most 32 in a process, and ends when the "
 	 "daemon next accepts or closes a connection after 3 s.",
 	 read_refuse, 0, 0},
+    [SETTING_KEEPALIVE] =
+	{"KEEPALIVE", "TIME", "120s", "0",
+	 "After how long a client whose machine is gone stops counting (s, m or h); 0: when the daemon notices.",
+	 "Listeners get SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_USER_TIMEOUT of tcp(7), and connections have "
+	 "them from there. Each of these that the daemon sets itself stays as it is; TCP_KEEPCNT says nothing beside the "
+	 "last. The time runs from what last came from the client or, if later, from the first that was sent to it since. "
+	 "A client that takes nothing of what it is sent for nearly so long is ended as well. After a reload, connections "
+	 "have the new time once a process has accepted one.",
+	 read_keepalive, 0, 0},
     [SETTING_MODE] = {"MODE", "MODE", "observe", "enforce", "enforce, observe (refuse nothing, but report) or off.",
 		      "`observe` counts and logs what would be refused; `connlimit suggest` then says which limit to choose.",
 		      read_mode, 0, 0},

@@ -20,6 +20,9 @@
 #define LIMIT_DENY 0U	      /* nobody; only rules can say it */
 #define LIMIT_MOST 16000000U  /* the largest number accepted for a count */
 
+enum { KEEPALIVE_LEAST = 8, KEEPALIVE_MOST = 18 * 3600 }; /* seconds; half of the most is what tcp(7) takes for TCP_KEEPIDLE */
+
+enum { LISTS_MOST = 8, LIST_PATH_MOST = 255 };
 enum { RULES_MOST = 10000, PATH_MOST = 1024, TABLE_NAME_MOST = 63, REFUSE_TEXT_MOST = 512 };
 
 enum refuse_how { REFUSE_RESET, REFUSE_CLOSE, REFUSE_HTTP, REFUSE_TEXT };
@@ -42,6 +45,14 @@ struct rule {
 	struct rate rate;	/* burst 0: the one for all; else this, every_us 0 for none */
 };
 
+/* A file of networks, one a line, that CONNLIMIT_RULES names: the same applies in all of them. What it has is read apart
+ * (lists.h). */
+struct list {
+	uint32_t limit; /* both as in a rule */
+	struct rate rate;
+	char path[LIST_PATH_MOST + 1]; /* absolute, or beside the file of limits */
+};
+
 /* Where a value in force came from: FROM_COMMAND is `connlimit set`, FROM_OPTION `connlimit run --...` or the program's own
  * word by connlimit.h. */
 enum origin { FROM_DEFAULT, FROM_ENVIRONMENT, FROM_FILE, FROM_COMMAND, FROM_OPTION };
@@ -60,6 +71,7 @@ enum setting_id {
 	SETTING_IPV6_PREFIX,
 	SETTING_RULES,
 	SETTING_REFUSE,
+	SETTING_KEEPALIVE,
 	SETTING_MODE,
 	SETTING_LOG,
 	SETTING_FILE,
@@ -80,6 +92,7 @@ struct settings {
 	uint32_t per_uid;
 	uint32_t cluster_per_ip; /* over all machines that `connlimit sync` joins */
 	struct rate rate;
+	uint32_t keepalive;  /* seconds; 0: none */
 	uint8_t ipv4_prefix; /* 0..32 */
 	uint8_t ipv6_prefix; /* 0..128 */
 	uint8_t refuse;	     /* enum refuse_how */
@@ -93,6 +106,8 @@ struct settings {
 	char table[TABLE_NAME_MOST + 1]; /* "" for one made for this start */
 	/* Not 0: the table's name came with a '=' before it, from a process of the daemon that executed this program. */
 	uint8_t handed_on;
+	uint32_t lists;
+	struct list list[LISTS_MOST];
 	uint32_t rules;
 	struct rule rule[RULES_MOST];
 	struct rule sorting[RULES_MOST]; /* room for settings_set alone, never copied: on error `rule` is as it was */

@@ -1,5 +1,6 @@
 /* Reading the file of limits: systemd.exec(5), EnvironmentFile=. */
 #include "settings/settings.h"
+#include "settings/trusted.h"
 #include "values/door.h"
 #include "values/text.h"
 
@@ -8,34 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* A place in the text, and what is wrong there. With line 0 it is the whole file. */
-struct place {
-	unsigned line;
-	size_t column;
-};
-
-static __attribute__((noinline)) bool file_wrong(struct settings_error *error, const char *path, struct place place,
-						 const char *problem)
-{
-	struct settings_error said;
-	struct text text;
-
-	text = text_begin(said.text, sizeof(said.text));
-	text_add(&text, problem); /* a copy: it may be in *error */
-	text = text_begin(error->text, sizeof(error->text));
-	text_add_path(&text, path);
-	if (place.line > 0) {
-		text_add(&text, ":");
-		text_add_number(&text, place.line);
-		text_add(&text, ":");
-		text_add_number(&text, place.column);
-	}
-	error->place = strlen(error->text);
-	text_add(&text, ": ");
-	text_add(&text, said.text);
-	return false;
-}
 
 struct reading {
 	const char *at;
@@ -312,87 +285,22 @@ bool settings_from_text(struct settings *settings, struct settings *work, const 
 	return true;
 }
 
-static bool system_said(struct settings_error *error, const char *path, const char *what, int number)
-{
-	struct settings_error line;
-	struct text text = text_begin(line.text, sizeof(line.text));
-	const char *name = strerrordesc_np(number);
-
-	text_add(&text, what);
-	text_add(&text, ": ");
-	text_add(&text, name != NULL ? name : "unknown error");
-	return file_wrong(error, path, (struct place){0}, line.text);
-}
-
-/* Who may write this file may set the limits: only root and the daemon's own user. */
-static const char *not_trusted(const struct stat *facts)
-{
-	if (!S_ISREG(facts->st_mode))
-		return "is not a regular file";
-	if (facts->st_uid != 0 && facts->st_uid != door_geteuid())
-		return "is ignored: it belongs neither to root nor to the daemon's user";
-	if ((facts->st_mode & S_IWOTH) != 0)
-		return "is ignored: others may write to it";
-	if ((facts->st_mode & S_IWGRP) != 0 && facts->st_gid != 0 &&
-	    facts->st_gid != (gid_t)door(SYS_getegid, 0, 0, 0, 0, 0, 0))
-		return "is ignored: a foreign group may write to it";
-	if (facts->st_size > SETTINGS_FILE_MOST)
-		return "is larger than 1048576 bytes";
-	return NULL;
-}
-
-/* Opening some devices does something. So it is looked at first (open(2), O_PATH), and what was looked at is opened. Without
- * /proc it is opened as it is: O_NONBLOCK, for a FIFO must not wait for a writer. */
-static int open_regular(const char *path)
-{
-	enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
-	char again[32];
-	struct stat facts;
-
-	int looked_at = door_open(path, O_PATH | O_CLOEXEC);
-	if (looked_at < 0 || door_fstat(looked_at, &facts) != 0 || !S_ISREG(facts.st_mode))
-		return looked_at; /* reading it is an error, and so is its kind */
-	struct text name = text_begin(again, sizeof(again));
-	text_add(&name, "/proc/self/fd/");
-	text_add_number(&name, (uint64_t)looked_at);
-	int descriptor = door_open(again, FLAGS);
-	if (descriptor < 0)
-		descriptor = door_open(path, FLAGS);
-	int number = errno;
-	door_close(looked_at);
-	errno = number;
-	return descriptor;
-}
-
 bool settings_from_file(struct settings *settings, struct settings *work, char *buffer, const char *path,
 			struct settings_error *error)
 {
-	struct stat facts;
 	size_t length = 0;
+	bool secret;
 	int kept = errno;
+	int descriptor = trusted_open(path, SETTINGS_FILE_MOST, &secret, error);
 
-	error->secret = false;
-	int descriptor = open_regular(path);
-	if (descriptor < 0) {
-		bool said = system_said(error, path, "cannot be opened", errno);
-		errno = kept;
-		return said;
-	}
-	const char *why = door_fstat(descriptor, &facts) == 0 ? not_trusted(&facts) : "cannot be examined";
-	if (why != NULL) {
-		door_close(descriptor);
-		errno = kept;
-		return file_wrong(error, path, (struct place){0}, why);
-	}
+	if (descriptor < 0)
+		return false;
 	while (length <= SETTINGS_FILE_MOST) {
-		ssize_t n = door_read(descriptor, buffer + length, SETTINGS_FILE_MOST + 1 - length);
-		if (n < 0 && errno == EINTR)
-			continue;
+		ssize_t n = trusted_read(descriptor, buffer + length, SETTINGS_FILE_MOST + 1 - length, path, error);
 		if (n < 0) {
-			int number = errno;
 			door_close(descriptor);
 			errno = kept;
-			return system_said(error, path, "cannot be read", number);
+			return false;
 		}
 		if (n == 0)
 			break;
@@ -404,6 +312,6 @@ bool settings_from_file(struct settings *settings, struct settings *work, char *
 		return file_wrong(error, path, (struct place){0}, "is larger than 1048576 bytes");
 	if (settings_from_text(settings, work, path, buffer, length, error))
 		return true;
-	error->secret = (facts.st_mode & S_IROTH) == 0;
+	error->secret = secret;
 	return false;
 }

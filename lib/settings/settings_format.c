@@ -38,6 +38,20 @@ static void add_rate(struct text *text, const struct rate *rate, const char *sep
 	text_add_number(text, rate->burst);
 }
 
+static void add_limit(struct text *text, uint32_t limit, const struct rate *rate)
+{
+	text_add(text, "=");
+	if (limit == LIMIT_DENY)
+		text_add(text, "deny");
+	else
+		add_count(text, limit);
+	bool as_ever = rate->burst == 0 || (limit == LIMIT_NONE && rate->every_us == 0);
+	if (limit != LIMIT_DENY && !as_ever) {
+		text_add(text, ",");
+		add_rate(text, rate, ",");
+	}
+}
+
 static void add_rule(struct text *text, const struct rule *rule)
 {
 	char network[NETWORK_TEXT];
@@ -54,15 +68,19 @@ static void add_rule(struct text *text, const struct rule *rule)
 		text_add(text, ":");
 		text_add_number(text, rule->port);
 	}
-	text_add(text, "=");
-	if (rule->limit == LIMIT_DENY)
-		text_add(text, "deny");
-	else
-		add_count(text, rule->limit);
-	bool as_ever = rule->rate.burst == 0 || (rule->limit == LIMIT_NONE && rule->rate.every_us == 0);
-	if (rule->limit != LIMIT_DENY && !as_ever) {
-		text_add(text, ",");
-		add_rate(text, &rule->rate, ",");
+	add_limit(text, rule->limit, &rule->rate);
+}
+
+static void add_rules(struct text *text, const struct settings *settings)
+{
+	for (uint32_t i = 0; i < settings->lists && i < LISTS_MOST; i++) {
+		text_add(text, i > 0 ? " @" : "@");
+		text_add_escaped(text, settings->list[i].path, strnlen(settings->list[i].path, LIST_PATH_MOST));
+		add_limit(text, settings->list[i].limit, &settings->list[i].rate);
+	}
+	for (uint32_t i = 0; i < settings->rules && i < RULES_MOST && text->left > 1; i++) {
+		text_add(text, i > 0 || settings->lists > 0 ? " " : "");
+		add_rule(text, &settings->rule[i]);
 	}
 }
 
@@ -115,7 +133,8 @@ static bool stays(const struct settings *wanted, const struct settings *in_force
 
 static bool same_rules(const struct settings *a, const struct settings *b)
 {
-	return a->rules == b->rules && a->rules <= RULES_MOST && memcmp(a->rule, b->rule, sizeof(a->rule[0]) * a->rules) == 0;
+	return a->lists == b->lists && a->lists <= LISTS_MOST && memcmp(a->list, b->list, sizeof(a->list[0]) * a->lists) == 0 &&
+	       a->rules == b->rules && a->rules <= RULES_MOST && memcmp(a->rule, b->rule, sizeof(a->rule[0]) * a->rules) == 0;
 }
 
 enum setting_id settings_difference(const struct settings *a, const struct settings *b)
@@ -172,13 +191,12 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 	case SETTING_RATE: add_rate(&text, &settings->rate, " "); break;
 	case SETTING_IPV4_PREFIX: text_add_number(&text, settings->ipv4_prefix); break;
 	case SETTING_IPV6_PREFIX: text_add_number(&text, settings->ipv6_prefix); break;
-	case SETTING_RULES:
-		for (uint32_t i = 0; i < settings->rules && i < RULES_MOST && text.left > 1; i++) {
-			text_add(&text, i > 0 ? " " : "");
-			add_rule(&text, &settings->rule[i]);
-		}
-		break;
+	case SETTING_RULES: add_rules(&text, settings); break;
 	case SETTING_REFUSE: add_refuse(&text, settings); break;
+	case SETTING_KEEPALIVE:
+		text_add_number(&text, settings->keepalive);
+		text_add(&text, settings->keepalive != 0 ? "s" : "");
+		break;
 	case SETTING_MODE: text_add(&text, settings->mode <= MODE_OFF ? modes[settings->mode] : "?"); break;
 	case SETTING_LOG: text_add(&text, settings->log <= LOG_TO_NOWHERE ? logs[settings->log] : "?"); break;
 	case SETTING_FILE: text_add_escaped(&text, settings->file, strnlen(settings->file, PATH_MOST)); break;

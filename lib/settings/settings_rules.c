@@ -6,7 +6,8 @@
 #include <string.h>
 
 static const char allowed[] =
-    "NETWORK=LIMIT, :PORT=LIMIT or NETWORK:PORT=LIMIT, with blanks between rules (IPv6 and a port: [2001:db8::/32]:443); "
+    "NETWORK=LIMIT, :PORT=LIMIT, NETWORK:PORT=LIMIT or @LIST=LIMIT, with blanks between rules (IPv6 and a port: "
+    "[2001:db8::/32]:443); "
     "LIMIT: 1 "
     "to 16000000, 'unlimited' or 'deny', with a rate if wanted: 100,50/s";
 
@@ -121,6 +122,23 @@ static bool read_network(struct rule *rule, const char *text, size_t length, siz
 	return true;
 }
 
+/* "@office.list". */
+static bool read_list(const char *text, size_t length, size_t *bad, const char **problem)
+{
+	*bad = 0;
+	*problem = "names no list behind '@'";
+	if (length < 2)
+		return false;
+	*problem = "has a path of more than 255 bytes";
+	if (length - 1 > LIST_PATH_MOST)
+		return false;
+	*problem = "has what is not printable ASCII in its path";
+	for (*bad = 1; *bad < length; ++*bad)
+		if (text[*bad] <= ' ' || text[*bad] > '~')
+			return false;
+	return true;
+}
+
 static bool read_rule(struct rule *rule, const char *text, size_t length, size_t *bad, const char **problem)
 {
 	const char *equals = memchr(text, '=', length);
@@ -136,6 +154,8 @@ static bool read_rule(struct rule *rule, const char *text, size_t length, size_t
 		*bad += target + 1;
 		return false;
 	}
+	if (text[0] == '@')
+		return read_list(text, target, bad, problem);
 	size_t port_at = find_port(text, target);
 	*bad = port_at;
 	*problem = "has no port from 1 to 65535";
@@ -203,17 +223,45 @@ static bool each_rule(const char *text, size_t length,
 	return true;
 }
 
-/* Rules as they come; the one too many is counted, and has no room. */
+/* Rules as they come; the one too many is counted, and has no room. Of lists it is only counted how many there are, and looked
+ * whether one comes twice. */
 struct taken {
 	struct rule *rule;
 	uint32_t rules;
+	uint32_t lists;
+	const char *list[LISTS_MOST]; /* their text, which ends at a '=' */
+	const char *at;		      /* of one that was there before */
+	size_t length;
 };
+
+static size_t length_of_list(const char *at, size_t length)
+{
+	const char *equals = memchr(at, '=', length);
+
+	return equals != NULL ? (size_t)(equals - at) + 1 : length;
+}
+
+static bool take_list(struct taken *taken, const char *at, size_t length)
+{
+	size_t own = length_of_list(at, length);
+
+	for (uint32_t i = 0; i < taken->lists; i++)
+		if (memcmp(taken->list[i], at, own) == 0) {
+			taken->at = at;
+			taken->length = length;
+			return false;
+		}
+	if (taken->lists < LISTS_MOST)
+		taken->list[taken->lists] = at;
+	return ++taken->lists <= LISTS_MOST;
+}
 
 static bool take_rule(const struct rule *rule, const char *at, size_t length, void *with)
 {
 	struct taken *taken = with;
 
-	(void)at, (void)length;
+	if (*at == '@')
+		return take_list(taken, at, length);
 	if (taken->rules < RULES_MOST)
 		taken->rule[taken->rules] = *rule;
 	return ++taken->rules <= RULES_MOST;
@@ -231,11 +279,27 @@ static bool find_repeated(const struct rule *rule, const char *at, size_t length
 {
 	struct repeated *repeated = with;
 
-	if (!rules_same_place(rule, &repeated->rule))
+	if (*at == '@' || !rules_same_place(rule, &repeated->rule))
 		return true;
 	repeated->at = at;
 	repeated->length = length;
 	return ++repeated->seen < 2;
+}
+
+static bool keep_list(const struct rule *rule, const char *at, size_t length, void *with)
+{
+	struct settings *settings = with;
+
+	if (*at != '@')
+		return true;
+	struct list *list = &settings->list[settings->lists++];
+	size_t path = length_of_list(at, length) - 2;
+
+	memset(list, 0, sizeof(*list)); /* others see it, and it is compared */
+	list->limit = rule->limit;
+	list->rate = rule->rate;
+	memcpy(list->path, at + 1, path);
+	return settings->lists < LISTS_MOST;
 }
 
 bool read_rules(struct settings *settings, const char *text, size_t length, struct settings_error *error)
@@ -249,6 +313,11 @@ bool read_rules(struct settings *settings, const char *text, size_t length, stru
 	uint32_t rules = taken.rules;
 	if (rules > RULES_MOST)
 		return value_wrong(error, text, length, 0, "has too many rules", "at most 10000 rules");
+	if (taken.at != NULL)
+		return value_wrong(error, taken.at, taken.length, (size_t)(taken.at - text), "names a list for the second time",
+				   "each list once");
+	if (taken.lists > LISTS_MOST)
+		return value_wrong(error, text, length, 0, "has too many lists", "at most 8 lists");
 	rules_sort(first, rules);
 	uint32_t twice = rules_repeated(first, rules);
 	if (twice < rules) {
@@ -259,5 +328,7 @@ bool read_rules(struct settings *settings, const char *text, size_t length, stru
 	}
 	memcpy(settings->rule, first, rules * sizeof(*first));
 	settings->rules = rules;
+	settings->lists = 0;
+	each_rule(text, length, keep_list, settings, error);
 	return true;
 }

@@ -195,6 +195,41 @@ bool read_rate(struct settings *settings, const char *text, size_t length, struc
 	return true;
 }
 
+bool duration_parse(uint32_t *seconds, const char *text, size_t length, uint32_t least, uint32_t most, const char **problem)
+{
+	char unit = length > 0 ? text[length - 1] : '\0';
+	uint32_t each = unit == 's' ? 1 : unit == 'm' ? 60 : unit == 'h' ? 3600 : 0;
+	uint32_t number;
+
+	*problem = length > 0 && is_digit(unit) ? "has no unit: s, m or h" : "is not a time";
+	if (each == 0)
+		return false;
+	for (size_t i = 0; i + 1 < length; i++)
+		if (!is_digit(text[i])) {
+			*problem = "is not a time: a whole number and s, m or h";
+			return false;
+		}
+	if (length < 2)
+		return false;
+	*problem = out_of_range;
+	if (!read_number(text, length - 1, 0, most / each, &number) || number * each < least)
+		return false;
+	*seconds = number * each;
+	return true;
+}
+
+bool read_keepalive(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	const char *problem;
+
+	if (is_word(text, length, "0")) {
+		settings->keepalive = 0;
+		return true;
+	}
+	return duration_parse(&settings->keepalive, text, length, KEEPALIVE_LEAST, KEEPALIVE_MOST, &problem) ||
+	       value_wrong(error, text, length, 0, problem, "a time such as 120s, 2m or 1h, from 8s to 18h; 0 for none");
+}
+
 static bool read_prefix(uint8_t *prefix, const char *text, size_t length, uint32_t most, const char *allowed,
 			struct settings_error *error)
 {

@@ -8,7 +8,7 @@
 typedef bool setting_reader(struct settings *settings, const char *text, size_t length, struct settings_error *error);
 
 setting_reader read_per_ip, read_total, read_rate, read_per_uid, read_cluster_per_ip, read_ipv4_prefix, read_ipv6_prefix,
-    read_rules, read_refuse, read_mode, read_log, read_file, read_table, read_join, read_capacity, read_signal;
+    read_rules, read_refuse, read_keepalive, read_mode, read_log, read_file, read_table, read_join, read_capacity, read_signal;
 
 /* Says "'TEXT' (at character POSITION + 1) PROBLEM; allowed: ALLOWED" and returns false. */
 bool value_wrong(struct settings_error *error, const char *text, size_t length, size_t position, const char *problem,
@@ -17,6 +17,9 @@ bool value_wrong(struct settings_error *error, const char *text, size_t length, 
 /* Reads "20/s", "100/m" or "5000/h", behind it if wanted blanks or a comma and "burst=N"; 0 and "unlimited" are no rate, which
  * is every_us 0 and burst 1. On error tells the problem and where it begins; *rate is then unchanged. */
 bool rate_parse(struct rate *rate, const char *text, size_t length, size_t *bad, const char **problem);
+
+/* Reads "90s", "2m" or "1h" into seconds within [least, most]. On error tells the problem; *seconds is then unchanged. */
+bool duration_parse(uint32_t *seconds, const char *text, size_t length, uint32_t least, uint32_t most, const char **problem);
 
 /* Why a text that should be a number is none. */
 const char *number_problem(const char *text, size_t length);

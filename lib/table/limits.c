@@ -55,6 +55,8 @@ static void write_brief(struct limit_brief *brief, const struct settings *from)
 	    .mode = from->mode,
 	    .log = from->log,
 	    .signal = from->signal,
+	    .lists = (uint8_t)(from->lists <= LISTS_MOST ? from->lists : 0),
+	    .keepalive = from->keepalive <= KEEPALIVE_MOST ? (uint16_t)from->keepalive : 0,
 	};
 
 	memcpy(words, &limits, sizeof(words));
@@ -137,8 +139,10 @@ static size_t bytes_in_use(uint32_t rules)
 	return offsetof(struct settings, rule) + sizeof(struct rule) * (rules <= RULES_MOST ? rules : 0);
 }
 
-bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings)
+bool limits_publish_listed(struct table *table, uint64_t turn, const struct settings *settings,
+			   const struct rules_index *listed)
 {
+	uint64_t from = version_of(table);
 	struct limit_block *block = claim_block(table);
 	bool ours = false;
 
@@ -148,7 +152,13 @@ bool limits_publish(struct table *table, uint64_t turn, const struct settings *s
 	uint32_t rules = settings->rules <= RULES_MOST ? settings->rules : 0;
 	memcpy(&block->settings, settings, bytes_in_use(rules));
 	rules_sort(block->settings.rule, rules);
-	rules_build(&block->rules, block->settings.rule, rules);
+	rules_build(&block->rules, block->settings.rule, rules,
+		    listed != NULL ? listed : &table->blocks[from % LIMIT_BLOCKS].rules,
+		    settings->lists <= LISTS_MOST ? settings->lists : 0);
+	if (listed == NULL && settings->lists > 0 && version_of(table) != from) {
+		atomic_store(&block->writer, 0); /* it may have been written to meanwhile */
+		return false;
+	}
 	write_brief(brief_of(table, (uint64_t)(block - table->blocks)), settings);
 	point_reached(POINT_LIMITS_WRITTEN);
 	uint64_t current = version_of(table);
@@ -181,6 +191,10 @@ void limits_keep_start(struct table *table, const struct settings *settings)
 
 static void end_texts(struct settings *settings)
 {
+	if (settings->lists > LISTS_MOST)
+		settings->lists = 0;
+	for (uint32_t i = 0; i < settings->lists; i++)
+		settings->list[i].path[LIST_PATH_MOST] = '\0';
 	if (settings->rules > RULES_MOST)
 		settings->rules = 0;
 	settings->refuse_text[REFUSE_TEXT_MOST] = '\0';
@@ -240,8 +254,9 @@ struct applied limits_for(const struct table *table, const struct limits *limits
 
 	if (connection_is_unix(connection)) {
 		applied.limit = limits->per_uid;
-	} else if (limits->rules != 0 && rules_find(&block->rules, block->settings.rule, limits->rules,
-						    &connection->peer.address, connection->local.port, &rule)) {
+	} else if ((limits->rules | limits->lists) != 0 &&
+		   rules_find(&block->rules, &block->settings, limits->rules, limits->lists, &connection->peer.address,
+			      connection->local.port, &rule) != FOUND_NONE) {
 		applied.limit = rule.limit;
 		applied.by_rule = true;
 		if (rule.rate.burst != 0)

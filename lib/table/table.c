@@ -151,7 +151,7 @@ void table_know_pid(struct table *table)
 	table->pid = same ? pid : 0;
 }
 
-static void prepare(struct table *table, const char *name, const struct settings *settings)
+static void prepare(struct table *table, const char *name, const struct settings *settings, const struct rules_index *listed)
 {
 	struct table_header *header = table->header;
 
@@ -170,7 +170,7 @@ static void prepare(struct table *table, const char *name, const struct settings
 		atomic_store(&header->extent, CAPACITY_LEAST);
 		point_reached(POINT_TABLE_NAMED);
 		if (settings != NULL && atomic_load(&header->current) == 0)
-			limits_publish(table, limits_turn(table), settings);
+			limits_publish_listed(table, limits_turn(table), settings, listed);
 		point_reached(POINT_TABLE_LIMITED);
 		atomic_store_explicit(&header->magic, TABLE_MAGIC, memory_order_release);
 	}
@@ -178,7 +178,7 @@ static void prepare(struct table *table, const char *name, const struct settings
 	table->secret[1] = atomic_load(&header->secret[1]);
 }
 
-static bool settle(struct table *table, const char *name, const struct settings *settings)
+static bool settle(struct table *table, const char *name, const struct settings *settings, const struct rules_index *listed)
 {
 	uint32_t capacity = capacity_of_size(table->segment.size);
 
@@ -190,7 +190,7 @@ static bool settle(struct table *table, const char *name, const struct settings 
 	lay_out(table, table->segment.base, capacity);
 	/* A table in a core dump would carry the addresses of every client. */
 	door_madvise(table->segment.base, table->segment.size, MADV_DONTDUMP);
-	prepare(table, name, settings);
+	prepare(table, name, settings, listed);
 	table_know_pid(table);
 	return true;
 }
@@ -286,7 +286,8 @@ static bool make_or_join(struct table *table, struct rivals *rivals, const struc
 	return true;
 }
 
-bool table_open(struct table *table, const char *name, const struct settings *settings, bool *new)
+bool table_open_listed(struct table *table, const char *name, const struct settings *settings, const struct rules_index *listed,
+		       bool *new)
 {
 	struct rivals rivals = {.name = name, .own = -1};
 
@@ -299,7 +300,7 @@ bool table_open(struct table *table, const char *name, const struct settings *se
 	} else if (!make_or_join(table, &rivals, settings)) {
 		return false;
 	}
-	if (!settle(table, name, settings))
+	if (!settle(table, name, settings, listed))
 		return false;
 	if (new != NULL)
 		*new = rivals.found.base == NULL;
@@ -335,14 +336,15 @@ bool table_has_other_version(const char *name, char version[VERSION_TEXT])
 	return other.found;
 }
 
-bool table_open_anonymous(struct table *table, const char *name, const struct settings *settings)
+bool table_open_anonymous_listed(struct table *table, const char *name, const struct settings *settings,
+				 const struct rules_index *listed)
 {
 	struct segment segment;
 
 	if (!segment_anonymous(&segment, table_size(settings->capacity)))
 		return false;
 	table->segment = segment;
-	return settle(table, name, settings);
+	return settle(table, name, settings, listed);
 }
 
 bool table_has_size(size_t size)

@@ -39,13 +39,27 @@ typedef uint64_t reference;
 /* Where a table could not be had as asked. */
 enum table_degraded { TABLE_SHARED, TABLE_ANONYMOUS };
 
-/* Attaches this user's table `name`, or makes it with `settings` as its first limits (`made`, if not NULL, tells). With
+/* Attaches this user's table `name`, or makes it with `settings`, and what their lists have (lists.h), as its first limits
+ * (`made`, if not NULL, tells). With
  * settings NULL it is only attached. May wait for another process that is making it, up to 0.2 s. Not async-signal-safe. False
  * with errno: ENOENT there is none and settings is NULL; otherwise as segment_make. */
-bool table_open(struct table *table, const char *name, const struct settings *settings, bool *made);
+bool table_open_listed(struct table *table, const char *name, const struct settings *settings, const struct rules_index *listed,
+		       bool *made);
 
-/* As table_open on memory shared with later children only. */
-bool table_open_anonymous(struct table *table, const char *name, const struct settings *settings);
+/* As table_open_listed on memory shared with later children only. */
+bool table_open_anonymous_listed(struct table *table, const char *name, const struct settings *settings,
+				 const struct rules_index *listed);
+
+/* Without lists. */
+static inline bool table_open(struct table *table, const char *name, const struct settings *settings, bool *made)
+{
+	return table_open_listed(table, name, settings, NULL, made);
+}
+
+static inline bool table_open_anonymous(struct table *table, const char *name, const struct settings *settings)
+{
+	return table_open_anonymous_listed(table, name, settings, NULL);
+}
 
 /* Attaches the table in segment `id` for looking at. False if it is not a table of this layout. */
 bool table_open_id(struct table *table, int id);
@@ -101,7 +115,8 @@ struct limits {
 	uint8_t mode;
 	int32_t signal;
 	uint8_t log;
-	uint8_t reserved[3];
+	uint8_t lists;
+	uint16_t keepalive; /* seconds, 0 for none */
 };
 
 /* A consistent copy of the limits in force. */
@@ -110,9 +125,17 @@ void limits_read(const struct table *table, struct limits *limits);
 /* Takes a place in the order of reloads; to be taken before the file is read, so that an older file never overtakes. */
 uint64_t limits_turn(struct table *table);
 
-/* Publishes settings to every process at once, unless a later turn was published already (true: nothing to do). False when no
- * block could be had because others are publishing right now. For a table that has connections there is regroup_publish. */
-bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings);
+/* Publishes settings to every process at once, unless a later turn was published already (true: nothing to do), and what their
+ * lists have; NULL: what those in force have. False when others are publishing right now. For a table that has connections
+ * there is regroup_publish. */
+bool limits_publish_listed(struct table *table, uint64_t turn, const struct settings *settings,
+			   const struct rules_index *listed);
+
+/* With what is in force of lists. */
+static inline bool limits_publish(struct table *table, uint64_t turn, const struct settings *settings)
+{
+	return limits_publish_listed(table, turn, settings, NULL);
+}
 
 /* Keeps what the daemon was started with, before any file was read, for `connlimit reload`; and gives it back, or the defaults
  * if nobody kept it. A new start of the daemon replaces it; false if one does so at this moment, or died over it. */

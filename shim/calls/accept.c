@@ -103,6 +103,7 @@ static inline bool decide(int listener, const struct arrival *arrival, struct re
 	int descriptor = arrival->descriptor;
 
 	descriptor_stale(descriptor);
+	listeners_follow(limiter_table(), descriptor);
 	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)&arrival->peer, arrival->peer_length,
 				  listener_of(listener)))
 		return true;
@@ -224,7 +225,8 @@ INTERPOSE HOT int accept4(int listener, struct sockaddr *address, socklen_t *len
 /* A daemon that listens is about to accept: now is the time to have the table, before it forks its workers. */
 INTERPOSE int listen(int listener, int backlog)
 {
-	limiter_open_for(listener);
+	if (limiter_open_for(listener))
+		listener_keep_alive(listener);
 	int result = REAL(listen)(listener, backlog);
 	if (result == 0 && limiter_is_open())
 		listener_learn(listener);

@@ -1,4 +1,6 @@
 /* connlimit check COMMAND: can it be limited, and what will not be? */
+#include "command/check.h"
+
 #include "command/command.h"
 #include "command/supervise/supervise.h"
 #include "command/way.h"
@@ -7,12 +9,16 @@
 
 static const char help[] =
     "usage: connlimit check [--] COMMAND [ARGUMENT]...\n"
+    "       connlimit check --rules FILE [ADDRESS [PORT]]\n"
     "\n"
     "Says whether COMMAND can be limited, in which way, and which of its connections\n"
     "would be missed. Nothing is started.\n"
     "\n"
-    "Exit status: 0 it can be limited; 2 called wrongly; 126 it cannot; 127 it is not\n"
-    "there\n";
+    "  --rules FILE  says instead whether a file of limits and its lists are right,\n"
+    "                and what applies to ADDRESS at the daemon's PORT, and why\n"
+    "\n"
+    "Exit status: 0 it can be limited, or the file is right; 2 called wrongly; 78 the\n"
+    "file is wrong; 126 it cannot be limited; 127 it is not there\n";
 
 static void tell_findings(const struct program *program, enum way way)
 {
@@ -46,17 +52,21 @@ static int tell(const struct program *program, const char *path)
 
 int command_check(int argc, char **argv)
 {
-	static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option options[] = {{"rules", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0}};
+	const char *rules = NULL;
 	struct program program;
 	char path[sizeof(program.path)];
 	int option;
 
 	while ((option = next_option(argc, argv, "+:h", options)) != -1) {
-		if (option != 'h')
-			return STATUS_USAGE;
-		fputs(help, stdout);
-		return output_end();
+		switch (option) {
+		case 'r': rules = optarg; break;
+		case 'h': fputs(help, stdout); return output_end();
+		default: return STATUS_USAGE;
+		}
 	}
+	if (rules != NULL)
+		return check_rules(argc, argv, rules);
 	if (optind == argc)
 		return usage_error("check", "no command to look at");
 	const char *command = argv[optind];

@@ -1,4 +1,4 @@
-/* connlimit disconnect ADDRESS: the end of one client's connections. */
+/* connlimit disconnect: the end of one client's connections, or of those that are old or idle. */
 #include "command/command.h"
 #include "command/connections.h"
 #include "command/coverage.h"
@@ -6,10 +6,14 @@
 #include "command/processes.h"
 #include "command/tables.h"
 
+#include "settings/settings_values.h"
+
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,14 +24,20 @@
 #include <unistd.h>
 
 static const char help[] =
-    "usage: connlimit disconnect ADDRESS | NETWORK/PREFIX [TABLE | PID | --all]\n"
+    "usage: connlimit disconnect [OPTION]... ADDRESS | NETWORK/PREFIX [TABLE | PID]\n"
+    "       connlimit disconnect --older-than TIME [OPTION]... [ADDRESS] [TABLE|PID]\n"
     "\n"
     "Ends the connections of a client, or of all of a network, through the kernel:\n"
     "the client is reset, and the daemon reads an error (ECONNABORTED). Needs\n"
     "CAP_NET_ADMIN and a kernel built with CONFIG_INET_DIAG_DESTROY. TABLE may be\n"
-    "left out where there is only one.\n"
+    "left out where there is only one. With a time, and no ADDRESS, those of all\n"
+    "clients over TCP are meant.\n"
     "\n"
-    "  --all  its connections with all daemons under limits\n"
+    "  --older-than TIME  only those accepted so long ago: 30s, 10m, 1h\n"
+    "  --idle TIME        only those over which no data has come or gone for so long,\n"
+    "                     by the kernel's word\n"
+    "  --dry-run          say which they are, and end none\n"
+    "  --all              connections with all daemons under limits\n"
     "\n"
     "Exit status: 0 done, also if there are none; 1 no such table, or some could not\n"
     "be ended; 2 called wrongly, or several tables and none named; 69 this kernel\n"
@@ -39,8 +49,10 @@ static const char help[] =
  * A worker may write into the table what it likes: other daemons' connections too. So none is ended that the kernel does not
  * know to be held by a process which has the table mapped. */
 
-/* What is not an errno: the kernel has such a connection, and it is not the daemon's. */
-enum { NOT_THEIRS = -1 };
+/* What is not an errno: the kernel has such a connection, and it is not the daemon's; or data went over it lately. */
+enum { NOT_THEIRS = -1, NOT_IDLE = -2 };
+
+enum { TIME_MOST = 1000 * 3600 }; /* seconds; the kernel's own times, in milliseconds of 32 bits, go on for little longer */
 
 struct daemon {
 	unsigned long *inode; /* of its processes' sockets, sorted */
@@ -127,6 +139,7 @@ static void write_request(struct request *request, const struct connection *conn
 	bool ipv4 = address_is_ipv4(&connection->peer.address);
 	size_t skipped = ipv4 ? 12 : 0;
 
+	/* With TCP_INFO. */
 	*request = (struct request){
 	    .header = {.nlmsg_len = sizeof(*request),
 		       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
@@ -134,6 +147,7 @@ static void write_request(struct request *request, const struct connection *conn
 		       .nlmsg_seq = 1},
 	    .body = {.sdiag_family = ipv4 ? AF_INET : AF_INET6,
 		     .sdiag_protocol = IPPROTO_TCP,
+		     .idiag_ext = 1U << (INET_DIAG_INFO - 1),
 		     .idiag_states = ~(1U << TCP_LISTEN),
 		     .id = {.idiag_sport = htons(connection->local.port),
 			    .idiag_dport = htons(connection->peer.port),
@@ -158,12 +172,52 @@ static int ask(int descriptor, const struct request *request, struct reply *repl
 	return (size_t)length >= sizeof(reply->header) + sizeof(reply->error) ? -reply->error.error : EIO;
 }
 
-/* sock_diag(7), SOCK_DESTROY: the kernel ends the connection as if by a reset, and the daemon reads ECONNABORTED. The cookie
- * names the very socket that was looked at. Returns an errno, ENOENT if it is gone already, or NOT_THEIRS. */
-static int destroy(int descriptor, const struct connection *connection, const struct daemon *daemon)
+/* For how many seconds no data has come or gone, by the kernel's own times. False if it does not say. */
+static bool idle_seconds(const struct reply *reply, uint32_t *seconds)
 {
+	size_t end = reply->header.nlmsg_len < sizeof(*reply) ? reply->header.nlmsg_len : sizeof(*reply);
+	size_t at = NLMSG_LENGTH(sizeof(reply->socket));
+	const char *bytes = (const char *)reply;
+	struct rtattr attribute;
+	struct tcp_info facts;
+
+	for (; at + sizeof(attribute) <= end; at += RTA_ALIGN(attribute.rta_len)) {
+		memcpy(&attribute, bytes + at, sizeof(attribute));
+		if (attribute.rta_len < sizeof(attribute) || attribute.rta_len > end - at)
+			return false;
+		if (attribute.rta_type != INET_DIAG_INFO)
+			continue;
+		if (attribute.rta_len < RTA_LENGTH(offsetof(struct tcp_info, tcpi_last_ack_recv)))
+			return false;
+		memcpy(&facts, bytes + at + RTA_LENGTH(0), offsetof(struct tcp_info, tcpi_last_ack_recv));
+		uint32_t sent = facts.tcpi_last_data_sent;
+		uint32_t received = facts.tcpi_last_data_recv;
+		*seconds = (sent < received ? sent : received) / 1000;
+		return true;
+	}
+	return false;
+}
+
+static void say_chosen(const struct client_connection *one, bool known, uint32_t idle)
+{
+	char peer[ADDRESS_TEXT];
+
+	address_format(peer, &one->connection.peer.address);
+	printf("%s port %u of table %s: open for %" PRIu32 " s", peer, one->connection.peer.port, one->table, one->age);
+	if (known)
+		printf(", idle for %" PRIu32 " s", idle);
+	printf("\n");
+}
+
+/* sock_diag(7), SOCK_DESTROY: the kernel ends the connection as if by a reset, and the daemon reads ECONNABORTED. The cookie
+ * names the very socket that was looked at. Returns an errno, ENOENT if it is gone already, NOT_THEIRS or NOT_IDLE. */
+static int destroy(int descriptor, const struct client_connection *one, const struct daemon *daemon,
+		   const struct selection *selection)
+{
+	const struct connection *connection = &one->connection;
 	struct request request;
 	struct reply reply;
+	uint32_t idle = 0;
 
 	write_request(&request, connection);
 	int failure = ask(descriptor, &request, &reply);
@@ -174,6 +228,15 @@ static int destroy(int descriptor, const struct connection *connection, const st
 		return ENOENT;
 	if (!is_theirs(daemon, connection, reply.socket.idiag_inode))
 		return NOT_THEIRS;
+	bool known = idle_seconds(&reply, &idle);
+	if (selection->idle != 0 && !known)
+		return ENODATA;
+	if (idle < selection->idle)
+		return NOT_IDLE;
+	if (selection->dry_run) {
+		say_chosen(one, known, idle);
+		return 0;
+	}
 	request.header.nlmsg_type = SOCK_DESTROY;
 	request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	memcpy(request.body.id.idiag_cookie, reply.socket.id.idiag_cookie, sizeof(request.body.id.idiag_cookie));
@@ -183,6 +246,7 @@ static int destroy(int descriptor, const struct connection *connection, const st
 static const char *why_not(int failure)
 {
 	return failure == NOT_THEIRS   ? "it is not the daemon's, as far as we may see, and is left alone"
+	       : failure == ENODATA    ? "the kernel does not say since when it is idle, and it is left alone"
 	       : failure == EOPNOTSUPP ? "this kernel cannot end connections: it was built without CONFIG_INET_DIAG_DESTROY"
 	       : failure == EPERM      ? "not permitted: ending connections needs CAP_NET_ADMIN, so run it as root"
 				       : strerror(failure);
@@ -201,13 +265,14 @@ static void say_why(char *text, size_t size, const struct client_connection *one
 			 one->elsewhere ? "its daemon is in another network namespace; run it there" : why_not(failure));
 }
 
-int disconnect_all(const struct connections *connections, size_t *ended, char *why, size_t size)
+int disconnect_all(const struct connections *connections, const struct selection *selection, struct disconnected *result,
+		   char *why, size_t size)
 {
 	int status = STATUS_DONE;
 	int descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	struct daemon daemon = {0};
 
-	*ended = 0;
+	*result = (struct disconnected){0};
 	sockets_read(&daemon.sockets);
 	if (descriptor < 0) {
 		snprintf(why, size, "sock_diag is not available: %s", strerror(errno));
@@ -217,12 +282,18 @@ int disconnect_all(const struct connections *connections, size_t *ended, char *w
 	for (size_t i = 0; i < connections->number; i++) {
 		const struct client_connection *one = &connections->connection[i];
 
-		look_at_daemon(&daemon, connections, one);
-		int failure = one->elsewhere ? EXDEV : destroy(descriptor, &one->connection, &daemon);
-		if (failure == 0)
-			(*ended)++;
-		if (failure == 0 || failure == ENOENT)
+		/* Unix sockets the kernel does not end. */
+		if (one->age < selection->older_than || connection_is_unix(&one->connection))
 			continue;
+		look_at_daemon(&daemon, connections, one);
+		int failure = one->elsewhere ? EXDEV : destroy(descriptor, one, &daemon, selection);
+		if (failure == ENOENT || failure == NOT_IDLE)
+			continue;
+		result->chosen++;
+		if (failure == 0) {
+			result->ended++;
+			continue;
+		}
 		say_why(why, size, one, failure);
 		status = failure == EPERM ? STATUS_NOT_PERMITTED : failure == EOPNOTSUPP ? STATUS_UNAVAILABLE : STATUS_FAILED;
 		if (status != STATUS_FAILED)
@@ -251,40 +322,87 @@ static int choose(const char **which, bool all, char chosen[QUALIFIED_TEXT])
 	return status;
 }
 
+/* Reads "1h". */
+static bool read_time(const char *name, const char *given, uint32_t *seconds)
+{
+	const char *problem;
+
+	if (duration_parse(seconds, given, strlen(given), 1, TIME_MOST, &problem))
+		return true;
+	usage_error("disconnect", "--%s %s: %s; allowed: 30s, 10m, 1h, up to 1000h", name, given, problem);
+	return false;
+}
+
+/* Whose connections: where they are chosen by a time, an address may be left out. *network is then left alone. */
+static int read_whose(int argc, char **argv, bool by_time, struct network *network, bool *everybody, const char **which)
+{
+	const char *problem;
+	size_t position;
+	int left = argc - optind;
+
+	*everybody =
+	    by_time &&
+	    (left == 0 || (left == 1 && !network_parse(network, argv[optind], strlen(argv[optind]), &problem, &position)));
+	if (!*everybody)
+		return client_arguments(argc, argv, network, which);
+	*which = left == 1 ? argv[optind] : NULL;
+	return STATUS_DONE;
+}
+
+static int disconnect(const struct network *network, const char *which, const struct selection *selection)
+{
+	struct connections connections;
+	struct disconnected result;
+	char why[256];
+
+	if (!connections_find(&connections, network, which)) {
+		connections_free(&connections);
+		return STATUS_FAILED;
+	}
+	int status = disconnect_all(&connections, selection, &result, why, sizeof(why));
+	fflush(stdout);
+	if (status != 0)
+		fprintf(stderr, "connlimit: %s\n", why);
+	printf("%zu of %zu connections %s\n", result.ended, result.chosen, selection->dry_run ? "would be ended" : "ended");
+	connections_free(&connections);
+	return status != 0 ? status : output_end();
+}
+
 int command_disconnect(int argc, char **argv)
 {
-	static const struct option options[] = {{"all", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
-	struct connections connections;
+	static const struct option options[] = {
+	    {"all", no_argument, NULL, 'a'},	    {"dry-run", no_argument, NULL, 'd'},
+	    {"idle", required_argument, NULL, 'i'}, {"older-than", required_argument, NULL, 'o'},
+	    {"help", no_argument, NULL, 'h'},	    {0}};
+	struct selection selection = {0};
 	struct network network;
 	const char *which;
 	char chosen[QUALIFIED_TEXT];
-	char why[256];
 	bool all = false;
-	size_t ended;
+	bool everybody = false;
 	int option;
 
 	while ((option = next_option(argc, argv, ":h", options)) != -1) {
 		switch (option) {
 		case 'a': all = true; break;
+		case 'd': selection.dry_run = true; break;
+		case 'i':
+			if (!read_time("idle", optarg, &selection.idle))
+				return STATUS_USAGE;
+			break;
+		case 'o':
+			if (!read_time("older-than", optarg, &selection.older_than))
+				return STATUS_USAGE;
+			break;
 		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;
 		}
 	}
-	int status = client_arguments(argc, argv, &network, &which);
+	bool by_time = selection.older_than != 0 || selection.idle != 0;
+	int status = read_whose(argc, argv, by_time, &network, &everybody, &which);
 	if (status == 0 && all && which != NULL)
 		return usage_error(argv[0], "--all and '%s' are two ways; choose one", which);
 	if (status == 0)
 		status = choose(&which, all, chosen);
-	if (status != 0)
-		return status;
-	if (!connections_find(&connections, &network, which)) {
-		connections_free(&connections);
-		return STATUS_FAILED;
-	}
-	status = disconnect_all(&connections, &ended, why, sizeof(why));
-	if (status != 0)
-		fprintf(stderr, "connlimit: %s\n", why);
-	printf("%zu of %zu connections ended\n", ended, connections.number);
-	connections_free(&connections);
-	return status != 0 ? status : output_end();
+	return status != 0 ? status : disconnect(everybody ? NULL : &network, which, &selection);
 }

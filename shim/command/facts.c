@@ -277,6 +277,10 @@ bool facts_take_settings(struct settings *settings, bool (*get)(void *piece, siz
 	if (!get(settings, settings_size(0), with) || settings->rules > RULES_MOST ||
 	    !get(settings->rule, settings_size(settings->rules) - settings_size(0), with))
 		return false;
+	if (settings->lists > LISTS_MOST)
+		return false;
+	for (uint32_t i = 0; i < settings->lists; i++)
+		settings->list[i].path[LIST_PATH_MOST] = '\0';
 	settings->refuse_text[REFUSE_TEXT_MOST] = '\0';
 	settings->file[PATH_MOST] = '\0';
 	settings->table[TABLE_NAME_MOST] = '\0';

@@ -6,9 +6,9 @@
 #include "command/tables.h"
 
 #include "decisions/regroup.h"
-#include "decisions/regroup.h"
-#include "settings/settings.h"
+#include "settings/lists.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,6 +47,8 @@ enum { OTHER_MEMORY = 1 << 28 }; /* for the writer */
 
 static struct settings wanted;
 static struct settings work;
+static struct rules_index read_lists;	 /* of `wanted` */
+static const struct rules_index *listed; /* NULL: what is in force stays */
 static char file_text[SETTINGS_FILE_ROOM];
 
 static int busy(const struct table_view *view, const char *what)
@@ -85,7 +87,7 @@ static enum written write_table(struct table *table, const struct writing *writi
 	limits_read(table, &limits);
 	if (limits.version >> 2 != writing->view->publications)
 		return CHANGED_MEANWHILE;
-	return regroup_publish(table, limits_turn(table), &wanted) ? WRITTEN : OTHERS_PUBLISH;
+	return regroup_publish_listed(table, limits_turn(table), &wanted, listed) ? WRITTEN : OTHERS_PUBLISH;
 }
 
 static void write_as_nobody(int to, void *with)
@@ -199,6 +201,22 @@ static int change_limits(const char *which, bool all, change_limit *change, void
 	return highest;
 }
 
+/* A file that the caller names, and the lists beside it. */
+static bool read_named(const char *path, struct settings_error *error)
+{
+	static char kept[PATH_MOST + 1];
+	char whole[PATH_MAX];
+
+	if (!settings_from_file(&wanted, &work, file_text, path, error))
+		return false;
+	memcpy(kept, wanted.file, sizeof(kept));
+	if (realpath(path, whole) != NULL && strlen(whole) <= PATH_MOST)
+		memcpy(wanted.file, whole, strlen(whole) + 1);
+	bool good = lists_read(&wanted, &read_lists, file_text, error);
+	memcpy(wanted.file, kept, sizeof(kept));
+	return good;
+}
+
 /* The daemon's own file again, or one that the caller names, on what the daemon was started with. */
 static int read_again(const struct table_view *view, void *with)
 {
@@ -208,8 +226,8 @@ static int read_again(const struct table_view *view, void *with)
 	if (view->starting || view->start == NULL)
 		return busy(view, "the daemon is starting");
 	settings_copy(&wanted, view->start);
-	bool read = path != NULL ? settings_from_file(&wanted, &work, file_text, path, &error)
-				 : start_file_read(&view->place, &wanted, &error);
+	bool read = path != NULL ? read_named(path, &error) : start_file_read(&view->place, &wanted, &read_lists, &error);
+	listed = &read_lists;
 	if (read && settings_may_follow(&wanted, &view->settings, &error))
 		return 0;
 	if (error.place > 0) /* something is wrong with a file */
@@ -263,6 +281,8 @@ static int take_all(const struct table_view *view, void *with)
 			return bad(view, error.text);
 	if (!settings_agree(&wanted, &error))
 		return bad(view, error.text);
+	if (wanted.lists > 0 && wanted.origin[SETTING_RULES] == FROM_COMMAND)
+		return bad(view, "CONNLIMIT_RULES: lists stand in the file of limits, or the environment");
 	return 0;
 }
 

@@ -3,7 +3,7 @@
 #include "command/supervise/supervise.h"
 #include "command/way.h"
 
-#include "settings/settings.h"
+#include "settings/lists.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -233,13 +233,16 @@ static bool set_preload(void)
 	return set;
 }
 
+static struct rules_index listed;
+
 static bool limits_are_valid(struct settings_error *error)
 {
 	char file[PATH_MOST + 1];
 
 	memcpy(file, settings.file, sizeof(file));
 	settings_copy(&limits, &settings);
-	return file[0] == '\0' || settings_from_file(&limits, &work, file_text, file, error);
+	return (file[0] == '\0' || settings_from_file(&limits, &work, file_text, file, error)) &&
+	       lists_read(&limits, &listed, file_text, error);
 }
 
 static bool supervised(const struct program *program, char **argv, int argc)
@@ -247,6 +250,7 @@ static bool supervised(const struct program *program, char **argv, int argc)
 	struct supervision supervision = {.program = program->path,
 					  .start = &settings,
 					  .limits = &limits,
+					  .listed = &listed,
 					  .never_waits_in_accept = program->go,
 					  .no_ring = rings != RINGS_LEFT,
 					  .title = argv[0],
@@ -296,7 +300,7 @@ static bool prepare(const struct program *program, enum way way, char **argv, in
 static void note_no_limit(void)
 {
 	if (limits.per_ip == LIMIT_NONE && limits.total == LIMIT_NONE && limits.per_uid == LIMIT_NONE &&
-	    limits.cluster_per_ip == LIMIT_NONE && limits.rate.every_us == 0 && limits.rules == 0)
+	    limits.cluster_per_ip == LIMIT_NONE && limits.rate.every_us == 0 && limits.rules == 0 && limits.lists == 0)
 		fprintf(stderr, "connlimit: note: no limit is set, so connections are only counted; as in --per-ip=10\n");
 	else if (limits.mode == MODE_OFF)
 		fprintf(stderr, "connlimit: note: mode off: no limit is in force\n");

@@ -3,12 +3,14 @@
 #include "command/facts.h"
 #include "command/nobody.h"
 
+#include "settings/lists.h"
 #include "settings/start.h"
 #include "values/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +151,7 @@ struct task {
 	struct process process;
 	struct settings settings;
 	struct settings work;
+	struct rules_index listed;
 	struct settings_error error;
 	char text[SETTINGS_FILE_ROOM];
 	int to;
@@ -172,6 +175,18 @@ static bool put(const void *piece, size_t size, void *with)
 	return child_put(task->to, piece, size);
 }
 
+/* Beside the path that the process keeps, whatever its table says. */
+static bool read_lists(struct task *task)
+{
+	char kept[PATH_MOST + 1];
+
+	memcpy(kept, task->settings.file, sizeof(kept));
+	memcpy(task->settings.file, task->process.file, sizeof(task->settings.file));
+	bool good = lists_read(&task->settings, &task->listed, task->text, &task->error);
+	memcpy(task->settings.file, kept, sizeof(kept));
+	return good;
+}
+
 static void read_file(int to, void *with)
 {
 	struct task *task = with;
@@ -183,12 +198,15 @@ static void read_file(int to, void *with)
 	if (!go_there(process) || !become_user(process->user, process->group, process->groups, process->number))
 		snprintf(error->text, sizeof(error->text), "the daemon's user cannot be taken on: %s", strerror(errno));
 	else
-		good = settings_from_file(&task->settings, &task->work, task->text, process->file, error) ? 1 : 0;
+		good = settings_from_file(&task->settings, &task->work, task->text, process->file, error) && read_lists(task)
+			   ? 1
+			   : 0;
 	if (!put(&good, 1, task))
 		return;
-	if (good != 0)
-		facts_put_settings(&task->settings, put, task);
-	else
+	if (good != 0 && facts_put_settings(&task->settings, put, task))
+		put(&task->listed, offsetof(struct rules_index, network) + task->listed.networks * sizeof(struct rules_network),
+		    task);
+	if (good == 0)
 		put(error, sizeof(*error), task);
 }
 
@@ -206,7 +224,13 @@ static void check_error(struct settings_error *error)
 	error->place = error->place < sizeof(error->text) ? error->place : 0;
 }
 
-static bool ask_child(struct task *task, struct settings *settings, struct settings_error *error)
+static bool take_lists(struct rules_index *listed, struct child *child)
+{
+	return child_get(listed, offsetof(struct rules_index, network), child) && listed->networks <= LISTED_MOST &&
+	       child_get(listed->network, listed->networks * sizeof(struct rules_network), child);
+}
+
+static bool ask_child(struct task *task, struct settings *settings, struct rules_index *listed, struct settings_error *error)
 {
 	struct child child;
 	char good = 0;
@@ -216,7 +240,8 @@ static bool ask_child(struct task *task, struct settings *settings, struct setti
 		return false;
 	}
 	bool told = child_get(&good, 1, &child) &&
-		    (good != 0 ? facts_take_settings(settings, child_get, &child) : child_get(error, sizeof(*error), &child));
+		    (good != 0 ? facts_take_settings(settings, child_get, &child) && take_lists(listed, &child)
+			       : child_get(error, sizeof(*error), &child));
 	const char *died = child_end(&child);
 	if (told && good == 0)
 		check_error(error);
@@ -226,7 +251,8 @@ static bool ask_child(struct task *task, struct settings *settings, struct setti
 	return told && good != 0;
 }
 
-bool start_file_read(const struct place *place, struct settings *settings, struct settings_error *error)
+bool start_file_read(const struct place *place, struct settings *settings, struct rules_index *listed,
+		     struct settings_error *error)
 {
 	struct task *task = calloc(1, sizeof(*task));
 	bool good = false;
@@ -237,7 +263,7 @@ bool start_file_read(const struct place *place, struct settings *settings, struc
 	switch (find_process(&task->process, place)) {
 	case FOUND:
 		settings_copy(&task->settings, settings);
-		good = ask_child(task, settings, error);
+		good = ask_child(task, settings, listed, error);
 		close(task->process.directory);
 		break;
 	case NONE_TO_BE_ASKED:

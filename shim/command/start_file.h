@@ -4,11 +4,13 @@
 
 #include "command/view.h"
 
-#include "settings/settings.h"
+#include "settings/rules.h"
 
-/* Reads it over *settings, as the daemon's user and where the daemon's root is. Its path is what a process keeps in memory of
- * its own (settings/start.h) which has the table mapped and runs as who made it: no worker that became another user can change
- * that. False with the error; error->text is for the caller alone, who may be able to read more than the daemon. */
-bool start_file_read(const struct place *place, struct settings *settings, struct settings_error *error);
+/* Reads it over *settings, and their lists into *listed, as the daemon's user and where the daemon's root is. Its path is what
+ * a process keeps in memory of its own (settings/start.h) which has the table mapped and runs as who made it: no worker that
+ * became another user can change that. False with the error; error->text is for the caller alone, who may be able to read more
+ * than the daemon. */
+bool start_file_read(const struct place *place, struct settings *settings, struct rules_index *listed,
+		     struct settings_error *error);
 
 #endif

@@ -43,6 +43,7 @@ static json_t *setting_value(const struct settings *settings, enum setting_id id
 	case SETTING_CLUSTER_PER_IP: return limit_or_null(settings->cluster_per_ip);
 	case SETTING_IPV4_PREFIX: return json_integer(settings->ipv4_prefix);
 	case SETTING_IPV6_PREFIX: return json_integer(settings->ipv6_prefix);
+	case SETTING_KEEPALIVE: return settings->keepalive != 0 ? json_integer(settings->keepalive) : json_null();
 	case SETTING_CAPACITY: return json_integer(settings->capacity);
 	case SETTING_RATE:
 		if (settings->rate.every_us == 0)

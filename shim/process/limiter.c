@@ -197,7 +197,8 @@ static void join_table(void)
 	uint32_t maker_pid = 0;
 
 	if (!segment_maker_lives(&limiter_of_process.segment, &maker_pid)) {
-		regroup_publish(&limiter_of_process, limits_turn(&limiter_of_process), &settings.opening);
+		regroup_publish_listed(&limiter_of_process, limits_turn(&limiter_of_process), &settings.opening,
+				       reload_listed());
 		limits_keep_start(&limiter_of_process, &settings.start);
 		return;
 	}
@@ -218,6 +219,11 @@ static void join_table(void)
 	    ": give this daemon a table of its own, or the same settings, or CONNLIMIT_JOIN=yes to go under that one's limits",
 	    NULL);
 	_exit(EX_CONFIG);
+}
+
+static bool is_read(const struct settings *from)
+{
+	return from->file[0] != '\0' || from->lists > 0;
 }
 
 COLD bool limiter_open_table(void)
@@ -241,12 +247,12 @@ COLD bool limiter_open_table(void)
 	/* The file is read again, for it may have changed since the start; what was read then serves if it cannot be read any
 	 * more (a daemon in a chroot, or under another user). */
 	settings_copy(&settings.opening, &settings.start);
-	if (settings.opening.file[0] != '\0' && !reload_read(&settings.opening, &error)) {
+	if (is_read(&settings.opening) && !reload_read(&settings.opening, &error)) {
 		settings_copy(&settings.opening, &settings.checked);
 		if (file_unread)
 			report(error.text, ": this program's connections are under the limits of the environment only", NULL);
 	}
-	if (table_open(&limiter_of_process, name, &settings.opening, &made)) {
+	if (table_open_listed(&limiter_of_process, name, &settings.opening, reload_listed(), &made)) {
 		/* A program that the daemon executes is under the limits that the table has. */
 		if (made) {
 			limits_keep_start(&limiter_of_process, &settings.start);
@@ -257,7 +263,7 @@ COLD bool limiter_open_table(void)
 	} else {
 		int why = errno;
 
-		if (table_open_anonymous(&limiter_of_process, name, &settings.opening)) {
+		if (table_open_anonymous_listed(&limiter_of_process, name, &settings.opening, reload_listed())) {
 			opened();
 			report("no shared memory segment available (", strerrorname_np(why),
 			       "): the table is shared with forked processes only and not seen by status", NULL);
@@ -266,6 +272,7 @@ COLD bool limiter_open_table(void)
 			report("no shared memory available (", strerrorname_np(errno), "): connections are NOT limited", NULL);
 		}
 	}
+	reload_published();
 	errno = kept;
 	return limiter_is_open();
 }
@@ -333,14 +340,16 @@ __attribute__((constructor)) static void start(void)
 	if (settings.start.handed_on &&
 	    (bridge_cross(&limiter_of_process, name) || table_open(&limiter_of_process, name, NULL, NULL)))
 		opened();
-	if (settings.start.file[0] == '\0')
+	if (!is_read(&settings.start))
 		return;
 	settings_copy(&settings.checked, &settings.start);
 	if (reload_read(&settings.checked, &error)) {
-		reload_watch(&settings.checked);
+		if (settings.start.file[0] != '\0')
+			reload_watch(&settings.checked);
 		return;
 	}
 	if (!settings.start.handed_on)
 		refuse_to_start(error.text);
+	settings_copy(&settings.checked, &settings.start);
 	file_unread = true;
 }

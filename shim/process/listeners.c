@@ -1,5 +1,8 @@
 #include "process/listeners.h"
 
+#include "process/keepalive.h"
+#include "process/limiter.h"
+#include "process/near.h"
 #include "process/real.h"
 
 #include "values/door.h"
@@ -7,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -97,6 +101,35 @@ static bool same(const struct listener *a, const struct listener *b)
 	       a->kind.interface == b->kind.interface && a->kind.mptcp == b->kind.mptcp && a->each == b->each;
 }
 
+COLD void listener_keep_alive(int descriptor)
+{
+	struct limits limits;
+
+	limits_read(limiter_table(), &limits);
+	keepalive_set(descriptor, limits.keepalive);
+}
+
+NEAR _Atomic uint64_t listeners_version;
+static _Atomic uint32_t keepalive; /* of that version */
+
+static void follow(int descriptor, reference held)
+{
+	if ((uint32_t)held == LISTENER_MARK)
+		keepalive_set(descriptor, atomic_load(&keepalive));
+}
+
+COLD void listeners_follow_limits(int connection)
+{
+	struct limits limits;
+
+	limits_read(limiter_table(), &limits);
+	atomic_store(&listeners_version, limits.version);
+	if (atomic_exchange(&keepalive, limits.keepalive) == limits.keepalive)
+		return;
+	descriptor_each(0, UINT_MAX, follow);
+	keepalive_set(connection, limits.keepalive);
+}
+
 COLD void listener_learn(int descriptor)
 {
 	struct listener listener;
@@ -106,6 +139,7 @@ COLD void listener_learn(int descriptor)
 	reference before = descriptor_held(descriptor);
 	if ((uint32_t)before == LISTENER_MARK)
 		descriptor_unmark(descriptor, before);
+	listener_keep_alive(descriptor);
 	ask(descriptor, &listener);
 	errno = kept;
 	for (unsigned i = 0; place == LISTENERS_MOST && i < LISTENERS_MOST; i++) {

@@ -24,6 +24,22 @@ enum { LISTENERS_MOST = 64 }; /* different ones; of what more there are, everyth
 
 extern struct listener listeners[LISTENERS_MOST + 1];
 
+/* Before the descriptor begins to listen: what CONNLIMIT_KEEPALIVE says of its connections. errno is kept. */
+void listener_keep_alive(int listener);
+
+/* The limits by which this process last set up its listeners, and the connection at hand. */
+extern _Atomic uint64_t listeners_version;
+void listeners_follow_limits(int connection);
+
+/* To be called with what was accepted. */
+static inline void listeners_follow(const struct table *table, int connection)
+{
+	if (__builtin_expect(atomic_load_explicit(&table->header->current, memory_order_relaxed) !=
+				 atomic_load_explicit(&listeners_version, memory_order_relaxed),
+			     0))
+		listeners_follow_limits(connection);
+}
+
 /* To be called when the descriptor has begun to listen, or accepts and has no mark. errno is kept. Async-signal-safe. */
 void listener_learn(int listener);
 

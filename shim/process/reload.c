@@ -7,10 +7,12 @@
 #include "process/topmost.h"
 
 #include "decisions/regroup.h"
+#include "settings/lists.h"
 #include "values/alive.h"
 #include "values/door.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 /* A handler may have no more stack than its own frame takes (sigaltstack(2), MINSIGSTKSZ), so all of this is done on one of
  * ours, by one thread at a time, and what is large is not on a stack at all. */
@@ -118,10 +120,58 @@ static void on_own_stack(void (*does)(void))
 	atomic_store(&on_stack, 0);
 }
 
+/* What lists have is mapped when there are any, and its pages are given back once it is published. */
+static struct rules_index *listed; /* of what was read last and was good */
+static struct rules_index *spare;
+
+static void give_back(struct rules_index *lists)
+{
+	if (lists != NULL)
+		door_madvise(lists, sizeof(*lists), MADV_DONTNEED);
+}
+
+static bool read_lists(const struct settings *settings)
+{
+	static const char no_memory[] = "no memory for the lists of CONNLIMIT_RULES";
+
+	if (settings->lists == 0)
+		return true;
+	if (spare == NULL) {
+		void *room =
+		    door_mmap(NULL, sizeof(*spare), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+		if (room == MAP_FAILED) {
+			memcpy(error_of_reading.text, no_memory, sizeof(no_memory));
+			return false;
+		}
+		spare = room;
+	}
+	_Static_assert(sizeof(file_text) >= LISTS_ROOM, "the file was read");
+	struct rules_index *read = spare;
+	if (lists_read(settings, read, file_text, &error_of_reading)) {
+		spare = listed;
+		listed = read;
+	}
+	give_back(spare);
+	return listed == read;
+}
+
+const struct rules_index *reload_listed(void)
+{
+	return listed;
+}
+
+void reload_published(void)
+{
+	give_back(listed);
+}
+
 static bool read_file(struct settings *settings)
 {
 	memcpy(path, settings->file, sizeof(path));
-	return settings_from_file(settings, &work, file_text, path, &error_of_reading);
+	error_of_reading.place = 0;
+	error_of_reading.secret = false;
+	return (path[0] == '\0' || settings_from_file(settings, &work, file_text, path, &error_of_reading)) &&
+	       read_lists(settings);
 }
 
 static void read_asked_for(void)
@@ -177,8 +227,9 @@ static void reload_into(struct table *table)
 		failed(table);
 		return;
 	}
-	if (!regroup_publish(table, turn, &read_settings))
+	if (!regroup_publish_listed(table, turn, &read_settings, listed))
 		report("reload failed, the old limits stand: others are publishing at this moment", NULL);
+	reload_published();
 }
 
 /* A master whose workers listen for themselves has no table open, but gets the signal. */

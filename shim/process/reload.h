@@ -2,11 +2,15 @@
 #ifndef CONNLIMIT_RELOAD_H
 #define CONNLIMIT_RELOAD_H
 
-#include "settings/settings.h"
+#include "settings/rules.h"
 
-/* Lays the file named in `settings` over them. False with the reason, and *settings unchanged. Async-signal-safe; one at a time
- * in a process, a second at the same time fails. */
+/* Lays the file named in `settings` over them, if one is, and reads their lists. False with the reason. Async-signal-safe; one
+ * at a time in a process, a second at the same time fails. */
 bool reload_read(struct settings *settings, struct settings_error *error);
+
+/* What the lists have that were read last with good settings, NULL if none was; and when it is published, it goes. */
+const struct rules_index *reload_listed(void);
+void reload_published(void);
 
 /* Reads the file again and publishes it, in this process's table or, where it has none, in the one of its name. A bad file
  * changes nothing, is reported and noted in the table. Async-signal-safe. If one is under way in this process it is done once

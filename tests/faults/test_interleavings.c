@@ -282,9 +282,26 @@ static const struct scenario scenarios[] = {
 static size_t empty_size;
 static char *prepared; /* the table as the scenario's preparation leaves it */
 
+/* The limits' blocks are large and mostly room for rules and lists, of which there are none: only what is in use is copied. */
+static void copy_table(char *to, const char *from)
+{
+	size_t blocks = (size_t)((char *)table.blocks - (char *)table.segment.base);
+	size_t behind = blocks + (sizeof(struct limit_block) * (LIMIT_BLOCKS + 1));
+
+	memcpy(to, from, blocks);
+	for (unsigned i = 0; i <= LIMIT_BLOCKS; i++) {
+		size_t block = blocks + i * sizeof(struct limit_block);
+		size_t index = block + offsetof(struct limit_block, rules);
+
+		memcpy(to + block, from + block, offsetof(struct limit_block, settings.rule));
+		memcpy(to + index, from + index, offsetof(struct rules_index, network));
+	}
+	memcpy(to + behind, from + behind, empty_size - behind);
+}
+
 static void set_up(const struct scenario *chosen)
 {
-	memcpy(table.segment.base, prepared, empty_size);
+	copy_table(table.segment.base, prepared);
 	for (unsigned i = 0; i < number; i++) {
 		struct actor *actor = &actors[i];
 		reference held = i == 0 ? actor->held : 0;
@@ -387,7 +404,6 @@ int main(void)
 
 		if (!table_open_anonymous(&table, "interleavings", &settings) || !set_apart(&table))
 			return 1;
-		/* The limits' blocks are large and mostly unused: only what a copy needs. */
 		empty_size = table.segment.size;
 		prepared = malloc(empty_size);
 		number = chosen->actors;
@@ -397,7 +413,7 @@ int main(void)
 		actors[0].held = 0;
 		chosen->prepare();
 		reference held = actors[0].held;
-		memcpy(prepared, table.segment.base, empty_size);
+		copy_table(prepared, table.segment.base);
 		unsigned long tried = number == 2 ? every_order(chosen, held) : 0;
 		if (number > 2 || tried == ORDERS_MOST)
 			tried += random_orders(chosen, held, seed, orders);

@@ -216,6 +216,18 @@ void linger_sweep(struct lingering *kept)
 	(void)kept;
 }
 
+_Atomic uint64_t listeners_version;
+
+void listeners_follow_limits(int connection)
+{
+	(void)connection;
+}
+
+void listener_keep_alive(int listener)
+{
+	(void)listener;
+}
+
 void listener_learn(int listener)
 {
 	(void)listener;

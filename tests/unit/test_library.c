@@ -191,6 +191,44 @@ static void a_bad_setting_changes_nothing_and_says_why(void **state)
 	connlimit_config_delete(config);
 }
 
+static void lists_of_networks(void **state)
+{
+	char path[] = "/tmp/test_library.XXXXXX";
+	char value[64];
+	connlimit_config *config = connlimit_config_new();
+	connlimit_handle handle;
+	struct sockaddr_in peer = address_of(9);
+	int file = mkstemp(path);
+
+	(void)state;
+	assert_true(file >= 0);
+	assert_int_equal(write(file, "10.0.0.0/8\n127.0.0.8/31\n", 24), 24);
+	close(file);
+	snprintf(value, sizeof(value), "@%s=deny", path);
+	assert_int_equal(connlimit_config_set(config, "RULES", value), 0);
+	connlimit *limiter = connlimit_open(config);
+	assert_non_null(limiter);
+	peer.sin_port = htons(40000);
+	assert_int_equal(connlimit_accept_address(limiter, (struct sockaddr *)&peer, sizeof(peer), NULL, 0, &handle),
+			 CONNLIMIT_REFUSED);
+	peer = address_of(7);
+	peer.sin_port = htons(40001);
+	assert_int_equal(connlimit_accept_address(limiter, (struct sockaddr *)&peer, sizeof(peer), NULL, 0, &handle),
+			 CONNLIMIT_ADMITTED);
+	/* It is gone: what is in force stays. */
+	unlink(path);
+	assert_int_equal(connlimit_set_config(limiter, config), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(connlimit_config_set(config, "RULES", value), -1);
+	assert_non_null(strstr(connlimit_config_error(config), "cannot be opened"));
+	peer = address_of(8);
+	peer.sin_port = htons(40002);
+	assert_int_equal(connlimit_accept_address(limiter, (struct sockaddr *)&peer, sizeof(peer), NULL, 0, &handle),
+			 CONNLIMIT_REFUSED);
+	connlimit_close(limiter);
+	connlimit_config_delete(config);
+}
+
 static void addresses_alone_are_enough(void **state)
 {
 	connlimit *limiter = limiter_of("2");
@@ -598,6 +636,7 @@ int main(void)
 	    TEST(frees_exactly_once),
 	    TEST(limits_change_while_it_runs),
 	    TEST(a_bad_setting_changes_nothing_and_says_why),
+	    TEST(lists_of_networks),
 	    TEST(addresses_alone_are_enough),
 	    TEST(local_users_have_their_own_limit),
 	    TEST(a_config_is_set_and_got_whole_from_many_threads),

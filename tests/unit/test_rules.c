@@ -16,7 +16,8 @@
 #include <string.h>
 
 static struct rules_index index_of_rules;
-static struct rule rule[RULES_MOST];
+static struct settings of_rules;
+static struct rule *const rule = of_rules.rule;
 static uint64_t dice = 0x2545f4914f6cdd1d;
 
 static uint32_t roll(uint32_t sides)
@@ -102,7 +103,7 @@ static void compare_with_reading_all(uint32_t rules, unsigned variety, int quest
 {
 	int found = 0;
 
-	rules_build(&index_of_rules, rule, rules);
+	rules_build(&index_of_rules, rule, rules, NULL, 0);
 	for (int i = 0; i < questions; i++) {
 		struct address address = random_address(variety);
 		uint16_t port = (uint16_t)roll(8);
@@ -115,7 +116,7 @@ static void compare_with_reading_all(uint32_t rules, unsigned variety, int quest
 			address.bytes[roll(16)] ^= (uint8_t)(roll(4) == 0 ? 1U << roll(8) : 0);
 		}
 		bool there = read_them_all(rules, &address, port, &expected);
-		assert_int_equal(rules_find(&index_of_rules, rule, rules, &address, port, &found_rule), there);
+		assert_int_equal(rules_find(&index_of_rules, &of_rules, rules, 0, &address, port, &found_rule), there);
 		assert_int_equal(found_rule.limit, expected);
 		found += there;
 	}
@@ -148,10 +149,10 @@ static void ten_thousand_ports_of_one_network(void **state)
 	for (uint32_t i = 0; i < RULES_MOST; i++)
 		rule[i] = (struct rule){.port = (uint16_t)(RULES_MOST - 1 - i), .limit = RULES_MOST - 1 - i};
 	rules_sort(rule, RULES_MOST);
-	rules_build(&index_of_rules, rule, RULES_MOST);
+	rules_build(&index_of_rules, rule, RULES_MOST, NULL, 0);
 	assert_int_equal(index_of_rules.networks, 1);
 	for (uint32_t port = 1; port < 65536; port++) {
-		assert_true(rules_find(&index_of_rules, rule, RULES_MOST, &address, (uint16_t)port, &found));
+		assert_true(rules_find(&index_of_rules, &of_rules, RULES_MOST, 0, &address, (uint16_t)port, &found));
 		assert_int_equal(found.limit, port < RULES_MOST ? port : 0);
 	}
 }
@@ -169,15 +170,15 @@ static void as_deep_as_addresses_go(void **state)
 					     .port = 80,
 					     .limit = prefix + 1};
 	rules_sort(rule, 129);
-	rules_build(&index_of_rules, rule, 129);
+	rules_build(&index_of_rules, rule, 129, NULL, 0);
 	for (unsigned bit = 0; bit < 128; bit++) {
 		struct address address = inside;
 		address.bytes[bit / 8] ^= (uint8_t)(0x80U >> (bit % 8));
-		assert_true(rules_find(&index_of_rules, rule, 129, &address, 80, &found));
+		assert_true(rules_find(&index_of_rules, &of_rules, 129, 0, &address, 80, &found));
 		assert_int_equal(found.limit, bit + 1);
-		assert_false(rules_find(&index_of_rules, rule, 129, &address, 81, &found));
+		assert_false(rules_find(&index_of_rules, &of_rules, 129, 0, &address, 81, &found));
 	}
-	assert_true(rules_find(&index_of_rules, rule, 129, &inside, 80, &found));
+	assert_true(rules_find(&index_of_rules, &of_rules, 129, 0, &inside, 80, &found));
 	assert_int_equal(found.limit, 129);
 }
 
@@ -196,6 +197,105 @@ static void repeats_are_found(void **state)
 	}
 }
 
+/* ---- lists ---- */
+
+static struct rules_index listed;
+
+/* Of networks without repeats, each in some list. */
+static void make_listed(uint32_t number, unsigned variety)
+{
+	static struct rule sorted[RULES_MOST];
+
+	for (uint32_t i = 0; i < number; i++) {
+		sorted[i] = random_rule(variety);
+		sorted[i].port = 0;
+	}
+	rules_sort(sorted, number);
+	listed.networks = 0;
+	for (uint32_t i = 0; i < number; i++)
+		if (i == 0 || !rules_same_place(&sorted[i - 1], &sorted[i]))
+			listed.network[listed.networks++] = (struct rules_network){.address = sorted[i].network.address,
+										   .prefix = sorted[i].network.prefix,
+										   .ipv6 = sorted[i].ipv6,
+										   .list = (uint16_t)(1 + roll(LISTS_MOST)),
+										   .outer = roll(1000)};
+}
+
+static void lists_among_rules(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < LISTS_MOST; i++)
+		of_rules.list[i].limit = 2000 + i;
+	for (unsigned round = 0; round < 300; round++) {
+		unsigned variety = 2 + round % 5;
+		uint32_t rules = make_rules(round % 40, variety);
+		uint32_t lists = 1 + roll(LISTS_MOST);
+		make_listed(1 + round, variety);
+		rules_build(&index_of_rules, rule, rules, &listed, lists);
+		for (int i = 0; i < 200; i++) {
+			struct address address = random_address(variety);
+			uint16_t port = (uint16_t)roll(8);
+			uint32_t expected = 0;
+			unsigned longest = 0;
+			struct rule found = {0};
+			bool there = read_them_all(rules, &address, port, &expected);
+			bool by_list = false;
+
+			for (uint32_t r = 0; there && r < rules; r++)
+				if (rule[r].limit == expected && concerns(&rule[r], &address) &&
+				    (rule[r].port == 0 || rule[r].port == port) && length_of(&rule[r]) > longest)
+					longest = length_of(&rule[r]);
+			for (uint32_t n = 0; n < listed.networks; n++) {
+				const struct rules_network *one = &listed.network[n];
+				struct rule as = {.network = {.address = one->address, .prefix = one->prefix},
+						  .ipv6 = one->ipv6};
+				if (one->list > lists || !concerns(&as, &address))
+					continue;
+				if (!there || length_of(&as) > longest) {
+					expected = 2000 + one->list - 1U;
+					longest = length_of(&as);
+					there = by_list = true;
+				}
+			}
+			unsigned which = rules_find(&index_of_rules, &of_rules, rules, lists, &address, port, &found);
+			assert_int_equal(which != FOUND_NONE, there);
+			assert_int_equal(found.limit, expected);
+			assert_int_equal(which >= FOUND_LIST, by_list);
+			if (by_list)
+				assert_int_equal(which - FOUND_LIST, expected - 2000);
+		}
+		/* Made from an index that is in force, it is the same. */
+		static struct rules_index again;
+		rules_build(&again, rule, rules, &index_of_rules, lists);
+		assert_int_equal(again.networks, index_of_rules.networks);
+		assert_memory_equal(again.network, index_of_rules.network, again.networks * sizeof(again.network[0]));
+	}
+}
+
+static void as_many_as_there_may_be(void **state)
+{
+	struct rule found;
+
+	(void)state;
+	for (uint32_t i = 0; i < LISTED_MOST; i++) {
+		struct address address = {.bytes = {0x20, 0x01, 0x0d, 0xb8, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i}};
+		listed.network[i] = (struct rules_network){.address = address, .prefix = 56, .list = 1};
+	}
+	listed.networks = LISTED_MOST;
+	for (uint32_t i = 0; i < RULES_MOST; i++)
+		rule[i] = (struct rule){
+		    .network = {.address = {.bytes = {0x20, 0x02, (uint8_t)(i >> 8), (uint8_t)i}}, .prefix = 32}, .limit = 7};
+	rules_build(&index_of_rules, rule, RULES_MOST, &listed, 1);
+	assert_int_equal(index_of_rules.networks, NETWORKS_MOST);
+	for (uint32_t i = 0; i < LISTED_MOST; i += 997) {
+		struct address address = listed.network[i].address;
+		address.bytes[15] = 1;
+		assert_int_equal(rules_find(&index_of_rules, &of_rules, RULES_MOST, 1, &address, 80, &found), FOUND_LIST);
+		address.bytes[1] = 0x03;
+		assert_int_equal(rules_find(&index_of_rules, &of_rules, RULES_MOST, 1, &address, 80, &found), FOUND_NONE);
+	}
+}
+
 /* Another process may write anything into the index: lookups end, and read nothing outside (a sanitizer would tell). */
 static void garbage_in_shared_memory(void **state)
 {
@@ -203,15 +303,19 @@ static void garbage_in_shared_memory(void **state)
 	for (int round = 0; round < 300; round++) {
 		uint8_t *bytes = (uint8_t *)&index_of_rules;
 		uint32_t rules = make_rules(50, 4);
-		rules_build(&index_of_rules, rule, rules);
+		rules_build(&index_of_rules, rule, rules, NULL, 0);
 		for (int i = 0; i < 200; i++)
 			bytes[roll(offsetof(struct rules_index, network) + 50 * sizeof(struct rules_network))] =
 			    (uint8_t)roll(256);
 		for (int i = 0; i < 50; i++) {
 			struct address address = random_address(4);
 			struct rule found;
-			rules_find(&index_of_rules, rule, rules, &address, (uint16_t)roll(6), &found);
+			rules_find(&index_of_rules, &of_rules, rules, roll(UINT16_MAX), &address, (uint16_t)roll(6), &found);
 		}
+		/* What `connlimit set` has of lists is out of there too. */
+		index_of_rules.networks = roll(2) == 0 ? roll(UINT32_MAX) : 50;
+		rules_build(&listed, rule, rules, &index_of_rules, LISTS_MOST);
+		assert_true(listed.networks <= NETWORKS_MOST);
 	}
 }
 
@@ -334,6 +438,8 @@ int main(void)
 	    cmocka_unit_test(ten_thousand_ports_of_one_network),
 	    cmocka_unit_test(as_deep_as_addresses_go),
 	    cmocka_unit_test(repeats_are_found),
+	    cmocka_unit_test(lists_among_rules),
+	    cmocka_unit_test(as_many_as_there_may_be),
 	    cmocka_unit_test(garbage_in_shared_memory),
 	    cmocka_unit_test(the_same_place_twice_is_an_error),
 	    cmocka_unit_test(ten_thousand_and_one_more),

@@ -77,7 +77,9 @@ _connlimit() {
 	case $command in
 	run) _connlimit_run ;;
 	check)
-		if [[ $cur == -* ]]; then
+		if [[ $previous == --rules ]]; then
+			_connlimit_value "file"
+		elif [[ $cur == -* ]]; then
 			_connlimit_words "$(_connlimit_options "$program" "$command")"
 		else
 			mapfile -t COMPREPLY < <(compgen -c -- "$cur")
@@ -96,7 +98,11 @@ _connlimit() {
 	clients | disconnect)
 		if [[ $cur == -* ]]; then
 			_connlimit_words "$(_connlimit_options "$program" "$command")"
-		elif [[ $previous == "$command" || $previous == --json || $previous == --compact || $previous == --all ]]; then
+		elif [[ $previous == --idle || $previous == --older-than ]]; then
+			_connlimit_words "30s 10m 1h"
+		elif [[ ${COMP_WORDS[COMP_CWORD - 2]} == --idle || ${COMP_WORDS[COMP_CWORD - 2]} == --older-than ]]; then
+			_connlimit_words "$(_connlimit_clients "$program") $(_connlimit_tables "$program")"
+		elif [[ $previous == "$command" || $previous == --json || $previous == --compact || $previous == --all || $previous == --dry-run ]]; then
 			_connlimit_words "$(_connlimit_clients "$program")"
 			# The colons of an IPv6 address divide words too.
 			! declare -F __ltrim_colon_completions >/dev/null || __ltrim_colon_completions "$cur"

@@ -65,6 +65,10 @@ complete -c connlimit -n "__fish_seen_subcommand_from set" -a '(__connlimit_sett
 complete -c connlimit -n "__fish_seen_subcommand_from set" -a '(__connlimit_assignments)' -d setting
 complete -c connlimit -n "__fish_seen_subcommand_from reload set disconnect" -l all -d 'of all daemons'
 complete -c connlimit -n "__fish_seen_subcommand_from clients disconnect" -a '(__connlimit_clients)' -d client
+complete -c connlimit -n "__fish_seen_subcommand_from check" -l rules -r -F -d 'what a file of limits says'
+complete -c connlimit -n "__fish_seen_subcommand_from disconnect" -l older-than -x -a '30s 10m 1h' -d 'accepted so long ago'
+complete -c connlimit -n "__fish_seen_subcommand_from disconnect" -l idle -x -a '30s 10m 1h' -d 'no data for so long'
+complete -c connlimit -n "__fish_seen_subcommand_from disconnect" -l dry-run -d 'only say which'
 complete -c connlimit -n "__fish_seen_subcommand_from check run" -a '(__fish_complete_command)'
 complete -c connlimit -n "__fish_seen_subcommand_from $commands" -l help -d 'options and exit statuses'
 complete -c connlimit -n "__fish_seen_subcommand_from status clients" -l json -d 'for programs'

@@ -3,6 +3,7 @@
 
 #include "command/supervise/listeners.h"
 #include "command/supervise/target.h"
+#include "process/keepalive.h"
 #include "process/limiter.h"
 #include "process/log.h"
 #include "process/peer.h"
@@ -78,6 +79,18 @@ static bool is_limited(int listener)
 		return true;
 	limits_read(limiter_table(), &limits);
 	return limits.per_uid != LIMIT_NONE && number_of(listener, SO_DOMAIN) == AF_UNIX;
+}
+
+/* Whoever does not use it pays for no call. */
+static void keep_alive(int descriptor)
+{
+	struct limits limits;
+
+	limits_read(limiter_table(), &limits);
+	if (limits.keepalive == 0 && !shared->kept_alive)
+		return;
+	shared->kept_alive = true;
+	keepalive_set(descriptor, limits.keepalive);
 }
 
 static int flags_of(const struct call *call)
@@ -163,6 +176,7 @@ static bool decide(struct call *call, bool again, struct refusal *refusal)
 	reference held;
 
 	*refusal = (struct refusal){0};
+	keep_alive(taken->descriptor);
 	if (!connection_with_peer(&connection, taken->descriptor, (const struct sockaddr *)&taken->peer, taken->peer_length,
 				  NULL) ||
 	    (again && connection_ask_local(table, &connection) && is_recorded(table, &connection)))
@@ -294,6 +308,7 @@ static void handle_accept(struct call *call, bool again)
 	}
 	option(listener, SO_COOKIE, &cookie, sizeof(cookie));
 	call->listener = cookie;
+	keep_alive(listener);
 	if (!again && !target_has_room(call))
 		finish(call, EMFILE);
 	else

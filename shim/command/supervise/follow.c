@@ -3,6 +3,8 @@
 #include "process/limiter.h"
 #include "process/report.h"
 
+#include "settings/lists.h"
+
 #include <limits.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -14,6 +16,7 @@ static struct settings wanted;
 static struct settings in_force;
 static struct settings work;
 static char file_text[SETTINGS_FILE_ROOM];
+static struct rules_index listed;
 
 static const char *name_of(const char *path)
 {
@@ -52,11 +55,11 @@ static void reread(void)
 
 	settings_copy(&wanted, &start);
 	memcpy(path, start.file, sizeof(path));
-	if (!settings_from_file(&wanted, &work, file_text, path, &error) ||
+	if (!settings_from_file(&wanted, &work, file_text, path, &error) || !lists_read(&wanted, &listed, file_text, &error) ||
 	    (limits_copy(table, &in_force) && !settings_may_follow(&wanted, &in_force, &error))) {
 		limits_failed(table, &error);
 		report("reload failed, the old limits stand: ", error.text, NULL);
-	} else if (!limits_publish(table, turn, &wanted)) {
+	} else if (!limits_publish_listed(table, turn, &wanted, &listed)) {
 		report("reload failed, the old limits stand: others are publishing at this moment", NULL);
 	}
 }

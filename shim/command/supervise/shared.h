@@ -80,6 +80,7 @@ struct shared {
 	int main;	     /* the program's first process, as a pidfd */
 	int worker, standby; /* pidfds; the latter -1 if there is none */
 	bool killable;
+	bool kept_alive;    /* CONNLIMIT_KEEPALIVE was set once */
 	volatile bool over; /* the program is gone */
 
 	unsigned extent;	 /* calls at and past this one were never used */

@@ -289,11 +289,12 @@ static bool open_table(const struct supervision *supervision)
 	}
 	if (wanted[0] == '\0')
 		wanted = name;
-	if (!table_open(&limiter_of_process, wanted, supervision->limits, &made) &&
-	    !table_open_anonymous(&limiter_of_process, wanted, supervision->limits))
+	if (!table_open_listed(&limiter_of_process, wanted, supervision->limits, supervision->listed, &made) &&
+	    !table_open_anonymous_listed(&limiter_of_process, wanted, supervision->limits, supervision->listed))
 		return false;
 	if (!made)
-		limits_publish(&limiter_of_process, limits_turn(&limiter_of_process), supervision->limits);
+		limits_publish_listed(&limiter_of_process, limits_turn(&limiter_of_process), supervision->limits,
+				      supervision->listed);
 	limits_keep_start(&limiter_of_process, supervision->start);
 	start_page_keep(supervision->start->file);
 	supervise_name(wanted);

@@ -14,12 +14,13 @@
 #include <stddef.h>
 
 struct supervision {
-	const char *program;	       /* the file that is about to be executed */
-	const struct settings *start;  /* as the environment and the options said */
-	const struct settings *limits; /* with what the file said */
-	bool never_waits_in_accept;    /* its runtime polls, as Go's does */
-	bool no_ring;		       /* io_uring_setup(2) is to fail with ENOSYS */
-	char *title;		       /* this process's arguments, which name the supervisor in ps(1) */
+	const char *program;		  /* the file that is about to be executed */
+	const struct settings *start;	  /* as the environment and the options said */
+	const struct settings *limits;	  /* with what the file said */
+	const struct rules_index *listed; /* what their lists have */
+	bool never_waits_in_accept;	  /* its runtime polls, as Go's does */
+	bool no_ring;			  /* io_uring_setup(2) is to fail with ENOSYS */
+	char *title;			  /* this process's arguments, which name the supervisor in ps(1) */
 	size_t title_room;
 };
 

@@ -183,10 +183,10 @@ static void ask_to_disconnect(struct top *top)
 static void disconnect_chosen(struct top *top)
 {
 	char why[120];
-	size_t ended;
-	int status = disconnect_all(&top->connections, &ended, why, sizeof(why));
+	struct disconnected result;
+	int status = disconnect_all(&top->connections, &(struct selection){0}, &result, why, sizeof(why));
 
-	snprintf(top->message, sizeof(top->message), "%zu of %zu connections ended%s%s", ended, top->connections.number,
+	snprintf(top->message, sizeof(top->message), "%zu of %zu connections ended%s%s", result.ended, top->connections.number,
 		 status != 0 ? ": " : "", status != 0 ? why : "");
 }
 

@@ -1,0 +1,26 @@
+/* Files that say who is limited how: the file of limits, and lists. Who may write one may set the limits, so each must belong
+ * to root or the effective user, and nobody else may be able to write to it. For lib's own use; async-signal-safe. */
+#ifndef CONNLIMIT_TRUSTED_H
+#define CONNLIMIT_TRUSTED_H
+
+#include "settings/settings.h"
+
+#include <sys/types.h>
+
+/* A place in a file, and what is wrong there. With line 0 it is the whole file. */
+struct place {
+	unsigned line;
+	size_t column;
+};
+
+/* Says "PATH:LINE:COLUMN: PROBLEM", and returns false. `problem` may be error->text. */
+bool file_wrong(struct settings_error *error, const char *path, struct place place, const char *problem);
+
+/* Opens it, if it is a regular file of at most `most` bytes that is trusted. -1 with the error, errno kept. *secret: not
+ * everyone may read it. */
+int trusted_open(const char *path, off_t most, bool *secret, struct settings_error *error);
+
+/* Reads on. Bytes read, 0 at the end, -1 with the error. */
+ssize_t trusted_read(int descriptor, char *buffer, size_t size, const char *path, struct settings_error *error);
+
+#endif

@@ -1,0 +1,112 @@
+#include "process/keepalive.h"
+
+#include "process/report.h"
+
+#include "kernel/kernel.h"
+#include "values/door.h"
+#include "values/hot.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+
+/* Of the time T, half passes in silence. Then a question follows each sixteenth, and the first that falls due past four fifths
+ * ends the connection: TCP_USER_TIMEOUT decides that, whatever TCP_KEEPCNT is, and also ends what is sent and not acknowledged.
+ * That is at most 14/16 T; the kernel's timers are up to an eighth late, so it is within T.
+ *
+ * By TCP_USER_TIMEOUT a socket tells for which T it was set, and so to other processes too, and after an exec: nobody else
+ * chooses a number of milliseconds that is one less than a multiple of 800. */
+enum { IDLE_OF, INTERVAL_OF, ON, TIMEOUT_OF, OPTIONS };
+
+static const struct {
+	int level, name;
+} option[OPTIONS] = {
+    [IDLE_OF] = {IPPROTO_TCP, TCP_KEEPIDLE},
+    [INTERVAL_OF] = {IPPROTO_TCP, TCP_KEEPINTVL},
+    [ON] = {SOL_SOCKET, SO_KEEPALIVE},
+    [TIMEOUT_OF] = {IPPROTO_TCP, TCP_USER_TIMEOUT}, /* last, as it stands for all of them */
+};
+
+static int value_for(int which, uint32_t seconds)
+{
+	switch (which) {
+	case IDLE_OF: return (int)seconds / 2;
+	case INTERVAL_OF: return seconds < 32 ? 1 : (int)seconds / 16;
+	case TIMEOUT_OF: return (int)seconds * 800 - 1;
+	default: return 1;
+	}
+}
+
+static uint32_t seconds_of(int timeout)
+{
+	return timeout > 0 && (timeout + 1) % 800 == 0 ? (uint32_t)(timeout + 1) / 800 : 0;
+}
+
+static bool get(int descriptor, int which, int *value)
+{
+	socklen_t length = sizeof(*value);
+
+	return door_getsockopt(descriptor, option[which].level, option[which].name, value, &length) == 0;
+}
+
+static bool set(int descriptor, int which, int value)
+{
+	return door_setsockopt(descriptor, option[which].level, option[which].name, &value, sizeof(value)) == 0;
+}
+
+/* SO_KEEPALIVE is turned on once, and never off: if it is off later, that was the daemon; if it is on, it may have been. */
+static bool change(int descriptor, int which, uint32_t before, uint32_t seconds, int standard)
+{
+	int current;
+
+	if (!get(descriptor, which, &current))
+		return false;
+	if (which == ON)
+		return current != 0 || before != 0 || seconds == 0 || set(descriptor, which, 1);
+	if (current != standard && (before == 0 || current != value_for(which, before)))
+		return true;
+	return set(descriptor, which, seconds != 0 ? value_for(which, seconds) : standard);
+}
+
+static bool change_all(int descriptor, uint32_t before, uint32_t seconds)
+{
+	int fresh = door_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool good = fresh >= 0;
+
+	for (int which = 0; which < OPTIONS && good; which++) {
+		int standard;
+
+		good = get(fresh, which, &standard) && change(descriptor, which, before, seconds, standard);
+	}
+	int why = errno;
+	if (fresh >= 0)
+		door_close(fresh);
+	errno = why;
+	return good;
+}
+
+static void say_failed(int descriptor)
+{
+	static _Atomic bool said;
+	struct kind kind;
+	int why = errno;
+
+	if (kernel_kind(descriptor, &kind) && !atomic_exchange(&said, true))
+		report("CONNLIMIT_KEEPALIVE cannot be set on a socket (", strerrorname_np(why),
+		       "): clients whose machine is gone count until the daemon notices", NULL);
+}
+
+COLD void keepalive_set(int descriptor, uint32_t seconds)
+{
+	int kept = errno;
+	int timeout = 0;
+	bool known = get(descriptor, TIMEOUT_OF, &timeout);
+	uint32_t before = seconds_of(timeout);
+
+	if (known ? before != seconds && !change_all(descriptor, before, seconds) : seconds != 0)
+		say_failed(descriptor);
+	errno = kept;
+}
