@@ -156,7 +156,7 @@ assert 'test-$port' in [t['name'] for t in all['tables']]"
 		# shellcheck disable=SC2086
 		"$CONNLIMIT" $command >"$here/shown" 2>&1 || true
 		[ -s "$here/shown" ]
-		if LC_ALL=C grep -anvx '[ -~]*' "$here/shown" >"$here/raw"; then
+		if LC_ALL=C grep -anvx $'[\t -~]*' "$here/shown" >"$here/raw"; then
 			echo "$command: $(cat -v "$here/raw")"
 			false
 		fi
