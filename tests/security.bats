@@ -156,7 +156,10 @@ assert 'test-$port' in [t['name'] for t in all['tables']]"
 		# shellcheck disable=SC2086
 		"$CONNLIMIT" $command >"$here/shown" 2>&1 || true
 		[ -s "$here/shown" ]
-		LC_ALL=C run -1 grep -anvx '[ -~]*' "$here/shown"
+		if LC_ALL=C grep -anvx $'[\t -~]*' "$here/shown" >"$here/raw"; then
+			echo "$command: $(cat -v "$here/raw")"
+			false
+		fi
 	done
 	"$CONNLIMIT" status >"$here/shown" 2>"$here/said"
 	grep -qF '\x1b[31m\xc2\x9b2J\x9b2J' "$here/shown"

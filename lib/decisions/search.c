@@ -192,7 +192,7 @@ static int64_t search(struct table *table, struct inquiry *inquiry, enum sought 
 /* What this process has paid for its own searches: the table's word is anybody's. As it pays no more than all do, it does not
  * have to wait for itself where nobody else has written there. */
 static struct pace own_pace;
-static const struct pace_rule own_searches = {.factor = 50, .most_us = 60000000, .ahead_us = 20000000};
+static const struct pace_rule own_searches = {.factor = 50, .most_us = 60000000, .ahead_us = 60000000};
 
 int64_t search_records(struct table *table, struct inquiry *inquiry, enum sought what, int64_t *dropped)
 {
