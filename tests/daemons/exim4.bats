@@ -46,3 +46,9 @@ executed_again() { (($(grep -c "daemon started" "$log") > hang_ups)); }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
 @test "8. after a refusal others are served at once" { serves_others_at_once; }
+
+@test "exim4: check says that it is supervised, and why" {
+	run -0 "$CONNLIMIT" check "$program"
+	[[ $output == *": can be limited, by a supervisor of its system calls"* ]]
+	[[ $output == *"because: it is setuid: where it has given up root and executes itself, as on a reload, the loader ignores preloads"* ]]
+}

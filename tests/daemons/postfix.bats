@@ -52,3 +52,10 @@ start() {
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
 @test "8. after a refusal others are served at once" { serves_others_at_once; }
+
+@test "postfix: check says that both can be limited, the master and what accepts" {
+	for program in master smtpd; do
+		run -0 "$CONNLIMIT" check "/opt/connlimit-test/postfix/usr/lib/postfix/sbin/$program"
+		[[ $output == *": can be limited" ]]
+	done
+}
