@@ -115,10 +115,19 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	chgrp 65534 group
 	chmod 2755 group
 	refused 126 "setgid: the loader ignores preloads" "$CONNLIMIT" run --way=preload -- ./group
-	# For whom the program runs as anyway, the loader is as ever; and of a script these bits mean nothing.
+	# It may execute itself once it is nobody.
 	cp /bin/true own
 	chmod 4755 own
-	"$CONNLIMIT" run -- ./own
+	refused 126 "given up root and executes itself" "$CONNLIMIT" run --way=preload -- ./own
+	refused 0 "limited by a supervisor: it is setuid" "$CONNLIMIT" run -- ./own
+	# For whom the program runs as anyway, the loader is as ever; and of a script these bits mean nothing.
+	mkdir -m 777 nobody
+	cp /bin/true nobody/own
+	chown 65534 nobody/own
+	chmod 4755 nobody/own
+	chmod 755 .
+	cp "$CONNLIMIT" "$PRELOAD" nobody
+	setpriv --reuid=65534 --clear-groups nobody/connlimit run --way=preload -- nobody/own
 	printf '#!/bin/sh\n' >script
 	chown 65534 script
 	chmod 4755 script

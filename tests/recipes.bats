@@ -26,12 +26,17 @@ setup_file() {
 	recipes_into "$root" >"$BATS_FILE_TMPDIR/recipes"
 	cp "$CONNLIMIT" "$root/usr/bin/"
 	cp "$PRELOAD" "$libraries/"
+	for package in postfix exim4-base exim4-config exim4-daemon-light; do
+		package=/opt/connlimit-test/$package
+		cp -a "$package"/{etc,usr,var} "$root" 2>/dev/null || true # not each has all
+		[[ ! -d $package/lib ]] || cp -a "$package/lib" "$root/usr"
+	done
 	# "The same drop-in fits"
 	for unit in ssh vsftpd; do
 		mkdir -p "$units/$unit.service.d"
 		cp "$units/nginx.service.d/connlimit.conf" "$units/$unit.service.d/"
 	done
-	for table in nginx vsftpd postgresql redis-server; do
+	for table in nginx vsftpd postgresql redis-server postfix exim4; do
 		echo CONNLIMIT_PER_IP=5 >"$root/etc/connlimit/$table.env"
 	done
 	# The drop-in for confined services, and what it does not set.
@@ -54,7 +59,7 @@ setup_file() {
 		>"$units/private.service.d/more.conf"
 	cat >"$root/srv/knock.py" <<'PYTHON'
 import socket, struct, sys, time
-ask = {22: b"", 21: b"", 5432: struct.pack("!II", 8, 80877103), 6379: b"PING\r\n"}.get(int(sys.argv[1]), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+ask = {22: b"", 25: b"", 2525: b"", 21: b"", 5432: struct.pack("!II", 8, 80877103), 6379: b"PING\r\n"}.get(int(sys.argv[1]), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 until = time.monotonic() + 20
 def opened():
     while True:
@@ -83,7 +88,7 @@ for _ in range(8):
 print(served, "served", refused, "refused")
 PYTHON
 	cat >"$BATS_FILE_TMPDIR/script" <<'SCRIPT'
-ports="nginx:80 ssh:22 vsftpd:21 postgresql:5432 redis-server:6379 confined:8001 dynamic:8002 private:8003"
+ports="nginx:80 ssh:22 vsftpd:21 postgresql:5432 redis-server:6379 postfix:25 exim4:2525 confined:8001 dynamic:8002 private:8003"
 soon() { # COMMAND... TEXT: waits, at most twenty seconds, until it says so
 	local until=$((SECONDS + 20))
 	until "${@:1:$#-1}" 2>/dev/null | grep -qF "${!#}"; do
@@ -92,6 +97,16 @@ soon() { # COMMAND... TEXT: waits, at most twenty seconds, until it says so
 	done
 }
 chown -R root: /etc/connlimit
+# What their packages do when they are installed; two of them are not to have one port.
+for user in postfix Debian-exim; do useradd --system --user-group "$user"; done
+groupadd --system postdrop
+printf '%s\n' 'compatibility_level = 3.6' 'inet_interfaces = 127.0.0.1' 'alias_maps =' 'myhostname = localhost' >>/etc/postfix/main.cf
+cp /usr/share/postfix/master.cf.dist /etc/postfix/master.cf
+postfix set-permissions >/dev/null 2>&1
+for folder in log spool; do install -d -o Debian-exim /var/$folder/exim4; done
+echo localhost >/etc/mailname
+printf '%s\n' "dc_eximconfig_configtype='local'" "dc_local_interfaces='127.0.0.1.2525'" "dc_use_split_config='false'" >/etc/exim4/update-exim4.conf.conf
+systemctl start exim4 postfix@- # postfix.service excludes the other
 systemctl start nginx ssh vsftpd postgresql redis-server confined dynamic private
 for each in $ports; do
 	table=${each%:*}
@@ -99,6 +114,7 @@ for each in $ports; do
 	sed -i s/PER_IP=5/PER_IP=6/ "/etc/connlimit/$table.env"
 	case $table in
 	redis-server) connlimit reload redis-server >/dev/null ;;
+	postfix) systemctl reload postfix@- ;;
 	*) systemctl reload "$table" ;;
 	esac
 	# Until the limit is the new one, and those of before are closed.
@@ -134,8 +150,11 @@ asks_by() { grep -q "^$1 status:   checks .* by $2," "$SAID"; }
 @test "recipes: there is one for each of these" {
 	diff <(sort "$BATS_FILE_TMPDIR/recipes") - <<-END
 		/etc/connlimit/ssh.env
+		/etc/postfix/main.cf
 		/etc/postgresql/15/main/environment
+		/etc/systemd/system/exim4.service
 		/etc/systemd/system/nginx.service.d/connlimit.conf
+		/etc/systemd/system/postfix@.service.d/connlimit.conf
 		/etc/systemd/system/redis-server.service.d/connlimit.conf
 	END
 }
@@ -144,6 +163,8 @@ asks_by() { grep -q "^$1 status:   checks .* by $2," "$SAID"; }
 @test "recipes: sshd" { holds ssh; }
 @test "recipes: vsftpd, by nginx's drop-in" { holds vsftpd; }
 @test "recipes: PostgreSQL" { holds postgresql; }
+@test "recipes: Postfix" { holds postfix; }
+@test "recipes: Exim, also after it has executed itself" { holds exim4; }
 @test "recipes: Redis, which may ask by netlink" {
 	holds redis-server
 	asks_by redis-server sock_diag

@@ -287,13 +287,18 @@ static void examine_elf(struct program *program, const struct image *image)
 }
 
 /* ld.so(8): in secure-execution mode a preload with a slash in its path is ignored. Supervised by who is not root, such a
- * program would not get its privileges (no_new_privs). */
+ * program would not get its privileges (no_new_privs). One of root's own is executed so at first, but what is setuid mostly
+ * gives root up while it serves, and some execute themselves then. */
 static void examine_privileges(struct program *program, const char *path, const struct stat *facts)
 {
 	enum ruled_out out = geteuid() == 0 ? RULES_OUT_PRELOAD : RULES_OUT_ALL;
 
 	if ((facts->st_mode & S_ISUID) != 0 && facts->st_uid != getuid())
 		found(program, out, "it is setuid: the loader ignores preloads for it");
+	else if ((facts->st_mode & S_ISUID) != 0 && getuid() == 0)
+		found(program, out,
+		      "it is setuid: where it has given up root and executes itself, as on a reload, the loader ignores "
+		      "preloads for it");
 	if ((facts->st_mode & S_ISGID) != 0 && (facts->st_mode & S_IXGRP) != 0 && facts->st_gid != getgid())
 		found(program, out, "it is setgid: the loader ignores preloads for it");
 	/* For root, capabilities of the file add nothing to what the process has, and the loader does not turn secure. */

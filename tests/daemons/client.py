@@ -86,6 +86,11 @@ def imap(s):
     say(s, b"a login user password\r\n", b"a OK")
 
 
+def smtp(s):
+    until(s, b"220 ")
+    say(s, b"EHLO test\r\n", b"250 ")
+
+
 def banner(s):
     until(s, b"SSH-2.0-")
 
@@ -165,9 +170,10 @@ FAREWELL = {
     "memcached": b"quit\r\n",
     "postgres": b"X\0\0\0\4",
     "redis": b"QUIT\r\n",
+    "smtp": b"QUIT\r\n",
     "xmpp": b"</stream:stream>",
 }
-GREETING = {f.__name__: f for f in (dns, fastcgi, http, prometheus, etcd, echo, redis, memcached, ftp, imap, irc, banner, postgres, rsync, tls, xmpp)}
+GREETING = {f.__name__: f for f in (dns, fastcgi, http, prometheus, etcd, echo, redis, memcached, ftp, imap, irc, banner, postgres, rsync, smtp, tls, xmpp)}
 serial = itertools.count()
 
 

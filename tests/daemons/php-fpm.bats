@@ -3,15 +3,15 @@
 
 load questions
 
-program=php-fpm
+program=$(find /usr/sbin -name 'php-fpm*' -printf '%f\n' 2>/dev/null | sort -V | tail -1)
 protocol=fastcgi
 rounds_asked=300
 stop_signal=QUIT
 on_hangup=renews
 
 ready() {
-	php_fpm=$(find /usr/sbin -name 'php-fpm*' 2>/dev/null | sort -V | tail -1)
-	[[ -n $php_fpm ]] || skip "php-fpm is not installed"
+	[[ -n $program ]] || skip "php-fpm is not installed"
+	needs "$program"
 }
 
 start() {
@@ -28,7 +28,7 @@ start() {
 		$( ((EUID != 0)) || echo user = www-data)
 		$( ((EUID != 0)) || echo group = www-data)
 	PHP
-	launch "$php_fpm" -n -F -y "$here/php-fpm.conf"
+	launch "$program" -n -F -y "$here/php-fpm.conf"
 }
 
 @test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }

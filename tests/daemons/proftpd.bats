@@ -3,14 +3,13 @@
 
 load questions
 
-program=proftpd
+program=/opt/connlimit-test/proftpd-core/usr/sbin/proftpd # scripts/packages
 protocol=ftp
 rounds_asked=200
-PATH=$PATH:/opt/connlimit-test/proftpd-core/usr/sbin # scripts/packages
 
 ready() {
 	as_root_or_skip
-	needs proftpd
+	needs "$program"
 	mkdir -p "$here/ftp"
 }
 
@@ -38,7 +37,7 @@ start() {
 			UserAlias anonymous nobody
 		</Anonymous>
 	PROFTPD
-	launch proftpd --nodaemon --config "$here/proftpd.conf"
+	launch "$program" --nodaemon --config "$here/proftpd.conf"
 }
 
 @test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }

@@ -25,6 +25,7 @@ on_hangup=stays
 log=
 limited=yes
 named=()
+place=()
 
 # What is tested is copied to where a daemon that runs as another user can read it, as an installed one could.
 setup_more() {
@@ -49,13 +50,37 @@ needs() {
 	done
 }
 
+# unpacked PACKAGE USER GROUP...: what is launched finds a package that is only unpacked (scripts/packages) lying over this system, $here/etc
+# over /etc, and these users and groups.
+unpacked() {
+	local id=61100 name
+	as_root_or_skip
+	[[ -d /opt/connlimit-test/$1 ]] || skip "$1 is not unpacked"
+	unshare --mount mount -t overlay overlay -o "lowerdir=/opt/connlimit-test/$1/usr:/usr" /usr || skip "no overlays"
+	mkdir "$here/etc"
+	cp /etc/passwd /etc/group "$here/etc"
+	for name in "${@:2}"; do
+		id=$((id + 1))
+		grep -q "^$name:" "$here/etc/group" || echo "$name:x:$id:" >>"$here/etc/group"
+		grep -q "^$name:" "$here/etc/passwd" || echo "$name:x:$id:$id::/nonexistent:/usr/sbin/nologin" >>"$here/etc/passwd"
+	done
+	cat >"$here/in-place" <<-PLACE
+		#!/bin/sh
+		mount -t overlay overlay -o "lowerdir=/opt/connlimit-test/$1/usr:/usr" /usr
+		mount -t overlay overlay -o "lowerdir=$here/etc:/etc" /etc
+		exec "\$@"
+	PLACE
+	chmod 755 "$here/in-place"
+	place=(unshare --mount "$here/in-place")
+}
+
 # launch COMMAND...: under limits, or without us where the two are compared.
 launch() {
 	launched=$*
 	local command=("$CONNLIMIT" run --file "$limits" "${named[@]}" --)
 	[[ $limited == yes ]] || command=()
 	# In a session of its own: some send signals to their whole process group.
-	setsid "${command[@]}" "$@" >>"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+	setsid "${place[@]}" "${command[@]}" "$@" >>"$here/out" 2>>"$here/errors" 3>&- </dev/null &
 	daemon=$!
 	pids+=("$daemon")
 	until_true listening
