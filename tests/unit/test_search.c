@@ -39,9 +39,11 @@ static enum verdict arrive(struct one *one, uint32_t host)
 	struct sockaddr_in peer;
 	socklen_t length = sizeof(peer);
 	struct connection connection = {0};
+	struct linger at_once = {.l_onoff = 1}; /* no TIME_WAIT, which others' searches would go over */
 
 	one->client = socket(AF_INET, SOCK_STREAM, 0);
 	assert_true(one->client >= 0);
+	setsockopt(one->client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	assert_int_equal(bind(one->client, (struct sockaddr *)&from, sizeof(from)), 0);
 	assert_int_equal(connect(one->client, (struct sockaddr *)&address, sizeof(address)), 0);
 	one->server = accept(listener, (struct sockaddr *)&peer, &length);
@@ -54,9 +56,6 @@ static enum verdict arrive(struct one *one, uint32_t host)
 
 static void leave(const struct one *one)
 {
-	struct linger at_once = {.l_onoff = 1};
-
-	setsockopt(one->client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	close(one->client);
 	close(one->server);
 }
