@@ -61,7 +61,11 @@ whole_429() {
 		        assert more, "the answer was cut off"
 		        answer += more
 		    stubborn.append(s)
-		assert descriptors() - before <= 4, (before, descriptors())  # what is under way
+		# What is under way passes; what is kept for those that never close would not.
+		deadline = time.monotonic() + 20
+		while descriptors() - before > 4 and time.monotonic() < deadline:
+		    time.sleep(0.05)
+		assert descriptors() - before <= 4, (before, descriptors())
 		kept = lambda: len(subprocess.run(["ss", "-Htn", "state", "fin-wait-2", f"sport = :{port}"], capture_output=True).stdout.splitlines())
 		assert kept() > 32, kept()
 		# Another client is served at once in between; and after the deadline the next accepts end what is left.
