@@ -22,7 +22,7 @@ static const char help[] =
     "kernel at each update. 'h' shows the keys: sort by any column, filter, list or\n"
     "end a client's connections.\n"
     "\n"
-    "  --delay SECONDS  time between updates, 1 to 3600 (1); longer if reading is slow\n"
+    "  --delay SECONDS  time between updates, 1 to 3600 (1); longer if slow\n"
     "\n"
     "Exit status: 0 done; 1 no such table, or no terminal that can be drawn on;\n"
     "2 called wrongly; 77 no such table among those that this user may read\n";
