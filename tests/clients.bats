@@ -113,7 +113,7 @@ assert one['client'] == '127.0.0.1' and one['local'] == '127.0.0.1' and one['loc
 	echo "$output"
 	[[ $output == *"looking: $(printf 't%s\n' "$port" "$other" | sort | tr '\n' ' ')"* ]]
 	for change in "disconnect 127.0.0.1" reload "set per-ip=3"; do
-		[[ $output == *$'\n'"$change: 2 connlimit: "*"there are several tables, say which, or --all:"* ]]
+		[[ $output == *$'\n'"$change: 2 connlimit: "*"there are several tables; name one, or give --all:"* ]]
 	done
 	[ "$(grep -c '^all: 2$' <<<"$output")" -eq 2 ]
 	[[ $output == *$'\none: 2'* ]]

@@ -217,7 +217,7 @@ knows() {
 	at 1
 	until_true refused_now
 	in_node 2 "$CONNLIMIT" metrics | grep -q "^connlimit_fleet_heard{table=\"fleet-$$-2\".* 1$"
-	in_node 2 "$CONNLIMIT" status "fleet-$$-2" | grep -q "fleet    in step, heard .*s ago by connlimit sync, pid [0-9]*, good for 1.0 s"
+	in_node 2 "$CONNLIMIT" status "fleet-$$-2" | grep -q "fleet    in step, heard .*s ago by connlimit sync, pid [0-9]*, valid for 1.0 s"
 }
 
 @test "fleet: with Redis stopped nobody waits, and it converges when it goes on" {
@@ -421,5 +421,5 @@ knows() {
 	cat "$here/sync1" "$here/sync2" | grep -q 'were mended'
 	redis flushall
 	until_true total_is 2
-	until_true grep -q 'the fleet had forgotten this node' "$here/sync1"
+	until_true grep -q 'the fleet had lost this node' "$here/sync1"
 }

@@ -77,8 +77,8 @@ wrong() { # STATUS TEXT COMMAND...
 	pids+=("$!")
 	sleep 0.2
 	wrong 1 "it has the preload object, and does not listen yet" "$CONNLIMIT" status "$!"
-	wrong 2 "there are several tables, say which, or --all:" "$CONNLIMIT" reload
-	wrong 2 "there are several tables, say which, or --all:" "$CONNLIMIT" set per-ip=3
+	wrong 2 "there are several tables; name one, or give --all:" "$CONNLIMIT" reload
+	wrong 2 "there are several tables; name one, or give --all:" "$CONNLIMIT" set per-ip=3
 	"$CONNLIMIT" set "$daemon" per-ip=3 # a process names its table
 	own_status | grep -q 'limit  *3 per client (set;'
 	kill_tree "$daemon"
@@ -115,7 +115,7 @@ wrong() { # STATUS TEXT COMMAND...
 	[[ $output == *"ending connections needs CAP_NET_ADMIN"* ]]
 	counted_is 127.0.0.81 1
 	wrong 0 "0 of 0 connections ended" "$CONNLIMIT" disconnect 192.0.2.1 "test-$port"
-	wrong 0 "192.0.2.1 holds no connection" "$CONNLIMIT" clients 192.0.2.1 "test-$port"
+	wrong 0 "192.0.2.1 has no open connection" "$CONNLIMIT" clients 192.0.2.1 "test-$port"
 }
 
 @test "standard output that cannot be written to is an error" {

@@ -245,7 +245,7 @@ assert 'test-$port' in [t['name'] for t in all['tables']]"
 	grep -qE 'is not readable: its daemon runs connlimit 0\.0\.9\\x1b\[31m, layout 0000000000000001, not [0-9a-f]{16}: restart it' "$here/said"
 	limit_is 1
 	server
-	grep -F "table 'test-$port' is also that of a daemon under connlimit 0.0.9\\x1b[31m, another version" "$here/errors"
+	grep -F "table 'test-$port' is also used by a daemon under connlimit 0.0.9\\x1b[31m, another version" "$here/errors"
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
 	[ "$(own_status | grep -c '^table')" -eq 1 ]

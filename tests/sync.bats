@@ -110,7 +110,7 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 	until_true members same
 	first=$sidecar
 	sidecar two --node same
-	until_true says one 'another machine goes by the name of node same'
+	until_true says one 'another machine uses the name of node same'
 	incarnation=$(redis hget 'connlimit:{test}:incarnations' same)
 	sleep 1
 	[ "$(redis hget 'connlimit:{test}:incarnations' same)" = "$incarnation" ]
@@ -394,7 +394,7 @@ ended_within() {
 	redis acl setuser sync resetpass '>first'
 	until_true says a 'heard again'
 	redis flushall
-	until_true says a 'had forgotten this node, or all'
+	until_true says a 'had lost this node.s counts, or all of them'
 	[ "$(grep -c WRONGPASS "$here/a")" = 1 ]
 	url="rediss://127.0.0.1:$redis_port" sidecar tls
 	until_true says tls 'no answer to the TLS handshake in time: does this port speak it'
@@ -410,7 +410,7 @@ ended_within() {
 	echo admit 1 >&"$node_in"
 	sidecar a --table "$table"
 	until_true says a 'maxmemory-policy allkeys'
-	until_true eval '"$CONNLIMIT" status "$table" | grep -q "Redis is set up to evict"'
+	until_true eval '"$CONNLIMIT" status "$table" | grep -q "Redis is configured to evict"'
 	"$CONNLIMIT" metrics | grep -q "^connlimit_degraded{table=\"$table\".*fleet_evicted\"} 1"
 	redis config set maxmemory-policy volatile-lru
 	kill -KILL "$sidecar"
@@ -463,7 +463,7 @@ ended_within() {
 	until_true joined a
 	echo http://x >"$here/urls"
 	kill -HUP "$sidecar"
-	until_true says a 'what it said before is kept'
+	until_true says a 'its former content stays in use'
 	sleep 0.5
 	members a
 	alive

@@ -1,12 +1,13 @@
-/* Records that the kernel is asked about together, and what becomes of those that are gone. For lib's own use.
+/* Asking the kernel about several records at once, and dropping those whose connections are gone. For lib's own use.
  *
- * The kernel's "not found" is believed on proof only: that a connection of the same kind (kernel.h), of which it is known that
- * it is open, is found. For the kind of the connection that is being decided on, the control, that is the control itself, by
- * its own cookie. For another kind, it is an undoubted record that is found open, or, while
- * the namespace is known to be the right one, what the kernel shows in the place of one that is gone: its remains, or its
- * listener. Where the control is not found though it is open, nothing of its kind is believed, whatever else was found.
+ * "Not found" is believed only with a proof that connections of this kind (kernel.h) are found: another connection of the same
+ * kind that is known to be open must be found. The connection that is being decided on is called the control. For its kind, the
+ * proof is the control itself, found by its own cookie. For another kind, the proof is an undoubted record that is found open.
+ * Or, if the namespace is known to be the right one, it is what the kernel shows instead of a connection that is gone: its
+ * remains, or its listener. If the control is not found although it is open, nothing about its kind is believed.
  *
- * And gone from the network is not gone from the daemon: a record that has a holder stays while that process lives. */
+ * A connection that is gone from the network may still be open in the daemon: a record with a holder stays while that process
+ * lives. */
 #ifndef CONNLIMIT_BATCH_H
 #define CONNLIMIT_BATCH_H
 
@@ -16,18 +17,18 @@
 
 enum { GUESSES = 4, PROOFS = 4 };
 
-/* What a decision goes by, and what it has come to know. inquiry_end closes what it has opened. */
+/* What a decision has to find out, and what is known so far. inquiry_end closes what was opened. */
 struct inquiry {
-	struct connection *control; /* known to be open; NULL for an onlooker, who believes other proofs only */
-	uint32_t client;	    /* entry + 1 of whom it is about, 0 for all */
-	int left;		    /* records that may still be asked about */
-	uint32_t unresolved;	    /* those that cannot be asked about, as it is not known where they arrived */
-	uint32_t unproven;	    /* those that were not found, and are not believed to be gone */
+	struct connection *control; /* known to be open; NULL if there is none, as in commands: then only other proofs count */
+	uint32_t client;	    /* entry + 1 of the client, 0 for all */
+	int left;		    /* how many more records may be asked about */
+	uint32_t unresolved;	    /* records that cannot be asked about, as their local address is not known */
+	uint32_t unproven;	    /* records that were not found, but are not believed to be gone */
 
 	struct asking asking;
 	struct address guess[GUESSES]; /* addresses at which the client's connections arrived */
 	unsigned guesses;
-	struct kind proven[PROOFS]; /* those whose connections are found */
+	struct kind proven[PROOFS]; /* kinds whose connections are found */
 	unsigned proofs;
 	bool asked_control;
 	bool doubted; /* the control was not found, though it has not ended */
@@ -41,16 +42,16 @@ static inline uint32_t inquiry_client(uint32_t entry)
 	return entry == UINT32_MAX ? 0 : entry + 1;
 }
 
-/* That connections of this kind are found. */
+/* Notes that connections of this kind are found. */
 void inquiry_prove(struct inquiry *inquiry, const struct kind *kind);
 
-/* What became of the control: `found`, with its own identity. */
+/* Notes whether the control was found, with its own identity. */
 void inquiry_note_control(struct inquiry *inquiry, bool found);
 
-/* Whether a connection that was not found is gone. */
+/* Whether "not found" proves that this connection is gone. */
 bool inquiry_believes(const struct inquiry *inquiry, const struct connection *connection);
 
-/* Frees a record whose connection is gone from the network, unless a process that holds it lives. */
+/* Frees a record whose connection is gone from the network, unless its holder lives. */
 bool inquiry_release(struct table *table, struct inquiry *inquiry, uint32_t slot, uint64_t state);
 
 struct batch {
@@ -58,20 +59,19 @@ struct batch {
 	uint32_t slot[QUESTIONS_MOST];
 	uint64_t state[QUESTIONS_MOST];
 	bool unplaced[QUESTIONS_MOST];	/* recorded without its local address */
-	bool came_back[QUESTIONS_MOST]; /* the control has its addresses and ports */
+	bool came_back[QUESTIONS_MOST]; /* the control has the same addresses and ports */
 	size_t number;
 };
 
-/* Begins a batch with the control, whose local address is asked for now. An onlooker's, which has none, begins with `number` 0.
- */
+/* Begins a batch with the control, whose local address is asked for now. A batch without a control begins with `number` 0. */
 void batch_begin(struct table *table, struct batch *batch, struct connection *control);
 
-/* Adds the record in a slot, if one is there: then true. There must be room. `control` as in the inquiry. */
+/* Adds the record in a slot; false if there is none. The batch must have room. `control` as in the inquiry. */
 bool batch_add(const struct table *table, struct batch *batch, uint32_t slot, const struct connection *control);
 
-/* Asks about all of a batch, and drops the records whose connections are gone. Returns how many, or -1 if the kernel did not
- * answer; inquiry->unresolved and ->unproven grow by those of which nothing can be said. Where there is no netlink, these are
- * all: a search is to be made for them (search.h). */
+/* Asks about all records of a batch, and drops those whose connections are gone. Returns how many, or -1 if the kernel did not
+ * answer. Records without a result are added to inquiry->unresolved or ->unproven. Without netlink no record has a result: then
+ * call a search (search.h). */
 int batch_drop_gone(struct table *table, struct batch *batch, struct inquiry *inquiry);
 
 #endif

@@ -1,9 +1,10 @@
-/* After a prefix was changed, connections that are open belong to other clients: they are counted anew. For lib's own use.
+/* When a prefix changes, open connections belong to other clients, so they are counted again. For lib's own use.
  *
- * Whoever publishes the limits begins; but it may die over it or be stopped, and until it is done a client under the new prefix
- * would count too few. So `grouped` in the header says by which prefixes the connections are grouped, and whoever is about to
- * decide and finds others there goes on with it, beside those who are at it: a slot changes hands by one swap, whoever does it.
- * One decision does as much as its budget allows (values/budget.h), some 1 000 connections, and the next goes on. */
+ * The process that publishes the limits begins. But it may die or be stopped, and until all is done a client under the new
+ * prefix would have too low a count. So `grouped` in the header says by which prefixes the connections are grouped. A process
+ * that is about to decide on a connection and finds other prefixes there continues the work, in parallel with any others that
+ * are doing it: each slot is moved by one swap, so it does not matter by which process. One decision does as much as its budget
+ * allows (values/budget.h), some 1 000 connections, and the next one goes on. */
 #ifndef CONNLIMIT_REGROUP_H
 #define CONNLIMIT_REGROUP_H
 
@@ -21,8 +22,8 @@ static inline bool regroup_publish(struct table *table, uint64_t turn, const str
 /* Counts connections for the client that each belongs to under these limits: all of them, outside of a decision. */
 void regroup(struct table *table, const struct limits *limits);
 
-/* All slots are grouped by these prefixes. While that is not so, the upper half is the slot up to which they are. Never 0,
- * which is no prefixes. */
+/* The value of `grouped` when all slots are grouped by these prefixes. Until then, the upper half is the slot up to which they
+ * are. Never 0, which means that there are no prefixes yet. */
 #define REGROUPED (UINT64_C(0xffffffff) << 32)
 static inline uint64_t regroup_key(const struct limits *limits)
 {

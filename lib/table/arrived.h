@@ -1,4 +1,5 @@
-/* At which addresses connections to a wildcard listener arrive, as far as it was asked (layout.h, `arrived` and `steered`). */
+/* The local addresses at which connections to wildcard listeners arrive, as far as they were asked for (layout.h, `arrived` and
+ * `steered`). */
 #ifndef CONNLIMIT_ARRIVED_H
 #define CONNLIMIT_ARRIVED_H
 
@@ -10,15 +11,15 @@ void arrived_at(struct table *table, const struct address *address);
 /* Asks for the connection's `local` and remembers it. False if the kernel does not say. */
 bool arrived_ask(struct table *table, struct connection *connection);
 
-/* Whether the address of what was recorded at that time is not to be relied on. */
+/* Whether the local address of a connection that was recorded at that time is unreliable. */
 bool arrived_unsure(const struct table *table, uint32_t since);
 
-/* Remembers, for status, that the kernel does not tell what became of the connections of the listener at this endpoint, and
- * tells it: false if there is none at `place`, below UNVERIFIABLE. */
+/* unverifiable_at remembers for `status` that the connections of the listener at this endpoint cannot be verified with the
+ * kernel. unverifiable reads such a listener; false if there is none at `place`, which is below UNVERIFIABLE. */
 void unverifiable_at(struct table *table, const struct endpoint *local);
 bool unverifiable(const struct table *table, unsigned place, struct endpoint *local);
 
-/* arrived_ask, if it was not asked for yet. */
+/* Calls arrived_ask, if the address was not asked for yet. */
 static inline bool connection_ask_local(struct table *table, struct connection *connection)
 {
 	return __builtin_expect(connection->unasked == 0, 1) || arrived_ask(table, connection);

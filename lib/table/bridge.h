@@ -1,7 +1,8 @@
-/* Over an exec a process has nothing attached for a moment. If it alone has the table, the table would be gone with that
- * moment, and with it the count of what the process takes along and of what other programs of the daemon hold. So it leaves a
- * copy, which the program finds among the user's segments by who made it: it has no key that another user could take first. It
- * is removed when the program takes it up, when the exec fails, or, should neither come, as any table that nobody has attached
+/* Keeping the table over an exec. During an exec a process has nothing attached for a moment. If no other process has the table
+ * attached, it would be gone then, and with it the counts of connections that the process keeps over the exec, or that other
+ * programs of the daemon have open. So the process leaves a copy. The new program finds it among the user's segments by its
+ * creator; it has no key that another user could take first. The copy is removed when the new program takes it over, or when
+ * the exec fails; otherwise like any table that no process has attached
  * (table_remove_abandoned). */
 #ifndef CONNLIMIT_BRIDGE_H
 #define CONNLIMIT_BRIDGE_H
@@ -11,11 +12,11 @@
 /* Whether this process alone has the table. */
 bool bridge_is_needed(const struct table *table);
 
-/* Leaves a copy; -1 if it is not available. Async-signal-safe, as is the next; both keep errno. */
+/* Leaves a copy; -1 if that is not possible. This and the next are async-signal-safe and keep errno. */
 int bridge_build(const struct table *table);
 void bridge_remove(int bridge);
 
-/* In the program that the process has become: takes it up. False if none was left. */
+/* Takes over the copy, in the new program. False if there is none. */
 bool bridge_cross(struct table *table, const char *name);
 
 #endif

@@ -16,22 +16,22 @@ static inline uint64_t client_fingerprint(const struct table *table, const struc
 	return fingerprint(table->secret, words[0], words[1], network->prefix);
 }
 
-/* Finds the client's entry, and the word it had. False if there is none. */
+/* Finds the client's entry, and returns the word that was read. False if there is none. */
 bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entry, uint64_t *word);
 
-/* Finds the client's entry or adds one with count 0. False if both of its buckets are full of clients that hold connections, or
- * if others were in the way too often. */
+/* Finds the client's entry or adds one with count 0. False if both of its buckets are full of clients with open connections, or
+ * if other processes interfered too often. */
 bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
 			uint64_t *word);
 
-/* Counts one connection more, if that keeps the count at or under `limit` (LIMIT_NONE: always).
- * *generation tells whether the count was repaired later. */
+/* Raises the count by one if it stays at or below `limit` (LIMIT_NONE: always). A later change of *generation shows that the
+ * count was repaired. */
 enum counted { COUNTED, COUNT_FULL, COUNT_LOST };
 enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
 			  uint64_t *generation);
 
-/* Takes back one that was counted under `generation`. If the count was repaired since, the repair has judged by the slots, and
- * nothing is done. */
+/* Lowers the count by one that was counted under `generation`. Does nothing if the count was repaired since then: the repair
+ * set it to the number of slots. */
 void client_uncount(struct table *table, uint32_t entry, uint64_t generation);
 
 static inline uint64_t client_generation(uint64_t word)

@@ -1,17 +1,17 @@
-/* What lies in the shared memory of a table, and who may change what.
+/* The shared memory of a table: what is in it, and who may change what.
  *
- * Everything here can be read and written by every process of the daemon, those that dropped privileges included, so nothing
- * here is believed: there are no pointers, sizes and places come from the process's own `struct table`, every index read from
- * here is compared with them, every walk has an end. There are no locks: each change is one atomic instruction on one word (or
- * one 16-byte pair), and a process that dies or is stopped between two of them leaves one of the states below.
+ * Every process of the daemon can read and write everything here, even a process that dropped its privileges. So nothing here
+ * is trusted. There are no pointers. Sizes and positions come from the process's own `struct table`, and every index that is
+ * read from here is compared with them. Every loop is bounded. There are no locks: each change is one atomic instruction on one
+ * word (or one 16-byte pair). A process that dies or is stopped between two changes leaves one of the states below.
  *
- * The invariant that everything keeps:
+ * The invariant:
  *
  *     a client's count >= its slots (the entries of owner[] that name it) >= its open connections that we track
  *
- * An admission raises the count first and takes the slot after; a release frees the slot first and lowers the count after. So
- * a death in between leaves a count too high, never too low, and nobody is admitted past the limit. A count too high refuses
- * no one, because before a refusal check.c compares the count with the slots, and the slots with the kernel.
+ * An admission first raises the count, then takes the slot. A release first frees the slot, then lowers the count. So a death
+ * in between leaves a count that is too high, never too low, and nobody is admitted past the limit. A count that is too high
+ * refuses no one: before a refusal, check.c compares the count with the slots, and the slots with the kernel.
  */
 #ifndef CONNLIMIT_LAYOUT_H
 #define CONNLIMIT_LAYOUT_H
@@ -27,12 +27,12 @@
 
 /* ---- clients ------------------------------------------------------------------------------------------------------------
  *
- * A client is an entry in a bucket of eight, in one of the two buckets that its fingerprint chooses. `fingerprint` 0 is an
- * entry that was never used. `word` holds, from the low bits:
+ * Entries lie in buckets of eight. A client has one entry, in one of the two buckets that its fingerprint selects.
+ * `fingerprint` is 0 in an entry that was never used. `word` has these fields, from the low bits:
  *
  *     count       24 bits  connections counted
- *     tentative    1 bit   being added: counts nothing, and anyone may throw it out
- *     mending      1 bit   somebody compares the count with the slots; every change of the count clears it
+ *     tentative    1 bit   being added: counts nothing, and anyone may remove it
+ *     mending      1 bit   a process is comparing the count with the slots; every change of the count clears this bit
  *     generation  38 bits  raised whenever the entry changes hands, and twice when its count is mended
  *
  * States of an entry, and the only ways between them (each one compare-and-swap):
@@ -45,21 +45,21 @@
  *     confirmed, count n  -> n, mending, generation + 1          a mend begins, and then counts the slots
  *     mending, count n    -> s, generation + 1                   it ends: s slots were found, n > s
  *
- * A mend raises the generation before it counts slots, so that an admission which counted itself earlier and takes its slot
- * later finds that out and starts anew; it ends by a swap that any admission or release in between makes fail, as that clears
- * the mark; and it raises the generation again, so that a release whose slot was no longer found does not lower the count a
- * second time.
+ * A mend raises the generation before it counts slots. Suppose an admission raised the count before that, and takes its slot
+ * after it: it finds the generation changed and starts over. The mend ends with a swap. That fails if there was any admission
+ * or release in between, because these clear the mending bit. The swap raises the generation again. So a release that freed its
+ * slot before the slots were counted does not lower the count a second time.
  *
- * Whoever reads an entry reads `word` before `fingerprint` and acts only by a swap that expects the word it read: as the
- * fingerprint never changes without the generation, success proves that both belonged together. Entries with count 0 stay (they
- * hold the client's history) until another client needs the place. */
+ * A reader reads `word` before `fingerprint`, and changes the entry only by a swap that expects the word it read. The
+ * fingerprint never changes without the generation, so a successful swap proves that both belong together. Entries with count 0
+ * stay until another client needs the place, since they have the client's history. */
 struct client_entry {
 	_Atomic uint64_t fingerprint;
 	_Atomic uint64_t word;
-	/* Notes, as struct client_notes below, but those that an admission looks at: so it touches one line of its client. */
+	/* More notes, like struct client_notes below. An admission reads these, so they share the entry's cache line. */
 	_Atomic uint32_t limit;	  /* the limit that last applied, LIMIT_NONE for none */
 	_Atomic uint32_t peak;	  /* most connections counted at once */
-	_Atomic uint32_t remote;  /* connections that other nodes of the fleet hold, while header->remote_until is not past */
+	_Atomic uint32_t remote;  /* connections on other nodes of the fleet; valid until header->remote_until */
 	_Atomic uint8_t by_rule;  /* the limit came from a rule */
 	_Atomic uint8_t doubtful; /* a record of the client may be: set by every mark, cleared by a check that finds none */
 	uint8_t unused[2];
@@ -67,9 +67,9 @@ struct client_entry {
 
 enum { BUCKET = 8 };
 
-/* A swap that fails because another was faster is tried again this often. Among honest processes one of them gets on with each
- * failure, so it never comes to that; one that writes to a word without end holds nobody up for longer (some 50 us). Whoever
- * gives up leaves a count or a reference too many, never one too few. */
+/* How often a swap is attempted that fails because another process was faster. Among honest processes, each failure means that
+ * another one succeeded, so the limit is never reached. A process that writes to a word in an endless loop delays others by no
+ * more than this (some 50 us). A process that gives up leaves a count too high or a record too many, never too few. */
 enum { SWAPS_MOST = 1000 };
 enum { ARRIVED = 16 }; /* local addresses remembered */
 
@@ -78,10 +78,11 @@ enum { ARRIVED = 16 }; /* local addresses remembered */
 #define CLIENT_MENDING UINT64_C(0x2000000)
 #define CLIENT_GENERATION UINT64_C(0x4000000) /* one generation */
 
-/* All clients together are counted in a word of the same form, `total` in the header; where a client's has `tentative`, it has
- * `counting`. It is touched only while there is a limit on the total. When one is set, the first admission that sees it turns
- * counting on with the count unknown (TOTAL_UNKNOWN), and a mend then finds the count from the slots; the first that sees
- * no limit any more turns it off. Both raise the generation, by which an admission under way notices and starts anew. */
+/* `total` in the header counts all clients together. It has the same format as a client's word, but the bit `tentative` is
+ * `counting` here. It is written only while there is a limit on the total. When a limit is set, the first admission that sees
+ * it turns counting on, with the count unknown (TOTAL_UNKNOWN); a mend then finds the count from the slots. When the limit is
+ * removed, the first admission that sees this turns counting off. Both raise the generation, so that admissions in progress
+ * notice and start over. */
 #define TOTAL_COUNTING CLIENT_TENTATIVE
 #define TOTAL_UNKNOWN CLIENT_COUNT
 
@@ -91,7 +92,7 @@ struct pace {
 	_Atomic uint64_t word;
 };
 
-/* What is known of a client beside its count. Advice only: it may belong to the entry's former client for a moment, and is
+/* What is known of a client besides its count. For display only: for a moment it may belong to the entry's former client. It is
  * shown only if the address still hashes to the entry's fingerprint. */
 struct client_notes {
 	_Atomic uint64_t address[2]; /* struct address, masked */
@@ -107,8 +108,9 @@ struct client_notes {
 
 /* ---- records ------------------------------------------------------------------------------------------------------------
  *
- * A connection's record is a slot: owner[slot] and record[slot]. owner is the client's entry + 1, or 0 for nobody; it lies
- * apart, four bytes a slot, so that all slots of a client are found by running over it. `state` holds, from the low bits:
+ * A connection's record is a slot: owner[slot] and record[slot]. owner is the client's entry + 1, or 0 for none. It is a
+ * separate array, four bytes per slot, so that finding all slots of a client reads little memory. `state` has these fields,
+ * from the low bits:
  *
  *     pid        30 bits  CLAIMED: of the process that is filling or emptying the slot, in the table's pid namespace; 0: it
  *                         is in another one. Otherwise 0
@@ -116,25 +118,26 @@ struct client_notes {
  *     generation 32 bits  raised by every claim; a reference names slot and generation, so an old one finds nothing
  *
  *     FREE -> CLAIMED -> owner set -> fields written -> OPEN    an admission
- *     OPEN -> CLAIMED -> owner cleared -> FREE                  its one holder closed it, and knows that it was the one
- *     OPEN -> DOUBTFUL                                          nobody knows any more who holds it: it was copied, passed on,
+ *     OPEN -> CLAIMED -> owner cleared -> FREE                  its only holder closed it, and knows that it was the only one
+ *     OPEN -> DOUBTFUL                                          its holders are not known any more: it was copied, passed on,
  *                                                               or closed by a process that had forked
  *     OPEN or DOUBTFUL -> CLAIMED -> owner cleared -> FREE      the kernel does not know it any more, and `holder` is gone
  *
- * There is no way back from DOUBTFUL to OPEN: whoever holds the connection may let go unseen at any moment. A death leaves a
- * record OPEN or DOUBTFUL, which the kernel decides about later, or CLAIMED. A slot CLAIMED by a pid that no longer exists is
- * set free by mend.c. One that was claimed out of another pid namespace is nobody's to judge: it counts for no client, and is
- * lost if its claimer died in those nanoseconds. Fields are written only between CLAIMED and OPEN; the swap to OPEN fails if
- * the slot was taken away meanwhile, and the admission starts anew.
+ * A DOUBTFUL record never becomes OPEN again: any holder may close the connection unseen at any moment. A process that dies
+ * leaves its records OPEN or DOUBTFUL, and the kernel is asked about them later. It may also leave one CLAIMED. If the
+ * claimer's pid no longer exists, mend.c frees the slot. If the claimer was in another pid namespace, that cannot be found out:
+ * the slot counts for no client, and is lost if the claimer died in those nanoseconds. Fields are written only between CLAIMED
+ * and OPEN. The swap to OPEN fails if the slot was taken away in the meantime; then the admission starts over.
  *
- * `holder` is the process that is known to hold the connection, by its pid in the table's namespace: the one that accepted it,
- * or the child that it made for it; 0 when nobody is known. While it lives and has not closed, the daemon is at work for the
- * client, whatever the client has done to the connection meanwhile. Written by the holder, and by its parent at the fork.
+ * `holder` is the process that is known to have the connection open, by its pid in the table's namespace: the process that
+ * accepted it, or the child that was forked for it. It is 0 if that is not known. While this process lives and has not closed
+ * the connection, the daemon is busy with it, even if the client has reset it. Written by the holder, and by its parent at the
+ * fork.
  *
- * `local` has its port alone, and an address of zeros, where the address was not asked for: at a listener on the wildcard
- * address, while the client held less than half of what it may (admit.c). The kernel is asked about such a connection under the
- * addresses at which others arrived, and if it is not found there, it is searched for among all that the kernel has (check.c).
- */
+ * `local` may have a port but only zeros as its address: the address of a connection to a wildcard listener is not asked for
+ * while the client has less than half of its limit (admit.c). To check such a connection, the kernel is asked about it under
+ * the addresses at which others arrived. If it is not found there, it is searched for among all of the kernel's connections
+ * (check.c). */
 struct record {
 	_Atomic uint64_t state;
 	uint32_t since; /* clock_since when accepted */
@@ -167,7 +170,7 @@ enum refusal_reason {
 	REFUSED_RULE, /* a rule's number, or deny */
 	REFUSED_TOTAL,
 	REFUSED_RATE,
-	REFUSED_FLEET, /* by what other machines hold */
+	REFUSED_FLEET, /* the limit over many machines */
 	REASONS
 };
 
@@ -175,20 +178,21 @@ enum { ASKED_WAYS = 4 }; /* as many as enum kernel_way has */
 
 /* ---- limits -------------------------------------------------------------------------------------------------------------
  *
- * Limits are published whole. `current` in the header holds (sequence << 2 | block). A reload takes its sequence before it
- * reads the file, claims a block that is not current, writes it, and swaps `current` only if its sequence is still the newest:
- * so an older file never overtakes a newer one, and readers see all of the old or all of the new. A reader copies the block and
- * looks at `current` again. A writer that dies leaves a block claimed by a dead thread, which the next one takes over. */
+ * Limits are published as a whole. `current` in the header is (sequence << 2 | block). A reload takes its sequence number
+ * before it reads the file, claims a block that is not current, and writes it. It swaps `current` only if its sequence number
+ * is still the newest, so an older file never replaces a newer one. A reader copies the block and then checks that `current`
+ * has not changed, so it sees either all old limits or all new ones. A writer that dies leaves a block claimed by a dead
+ * thread; the next writer takes it over. */
 enum { LIMIT_BLOCKS = 4 };
 
-/* One block more, the last, is never current: it holds what the daemon was started with, without its file, for whoever reads
- * the file again on its behalf. Written by each start, before `started` in the header is set; one that dies over it is replaced
- * by the next. */
+/* There is one more block, the last, which is never current. It has the settings that the daemon was started with, without its
+ * file, for commands that read the file again on its behalf. Each start writes it before it sets `started` in the header. If a
+ * start dies while writing it, the next one replaces it. */
 enum { START_BLOCK = LIMIT_BLOCKS };
 #define START_WRITTEN UINT32_MAX /* no pid */
 
-/* What every admission reads of the settings, struct limits but its version, lies in the header instead, where that has the
- * rest of what it looks at: one for each block, written with it. */
+/* The settings that every admission reads: struct limits without its version. They are in the header, next to the other fields
+ * that an admission reads. There is one for each block, written together with it. */
 enum { LIMIT_WORDS = 5 };
 struct limit_brief {
 	_Atomic uint64_t word[LIMIT_WORDS];
@@ -202,15 +206,15 @@ struct limit_block {
 	struct rules_index rules;
 } __attribute__((aligned(4096)));
 
-/* An address at which connections to wildcard listeners arrived. Only a hint: when there are too many, one takes the place of
- * another, and one that is being replaced is neither. All zero: none. */
+/* An address at which connections to wildcard listeners arrived. Only a hint: if there are too many, a new one replaces an old
+ * one, and while that happens it may be read as a mixture of both. All zero: none. */
 struct arrived {
 	_Atomic uint64_t word[2];
 };
 
-/* A listener of whose connections the kernel does not tell this daemon whether they are gone: its address, and its port in the
- * third word. Written by one swap of the port from 0, the address before it by whoever may have been first. A hint, for people.
- */
+/* A listener whose connections cannot be verified with the kernel: its address, and its port in the third word. The address is
+ * written first; one swap of the port from 0 then claims the place. If two processes write at once, the address may be
+ * either's. A hint, for display only. */
 enum { UNVERIFIABLE = 4 };
 struct unverifiable {
 	_Atomic uint64_t word[3];
@@ -218,17 +222,17 @@ struct unverifiable {
 
 /* ---- header -------------------------------------------------------------------------------------------------------------
  *
- * Written by whoever maps the segment first; each word is set by a swap from 0, so that two at once agree without waiting, and
- * `magic` last. */
+ * Written by the process that maps the segment first. Each word is set by a swap from 0, so that two processes that do so at
+ * once agree without waiting. `magic` is set last. */
 struct table_header {
-	/* These lie where they do in every version, so that each can name a table of another. `layout` is the layout's version:
-	 * a hash that the build makes of all that is declared here (lib/meson.build). */
+	/* These have the same offsets in every version, so that each version can name tables of the others. `layout` is the
+	 * version of the layout: a hash that the build makes of everything declared here (lib/table/meson.build). */
 	_Atomic uint64_t magic;
 	_Atomic uint64_t layout;
 	char version[16]; /* of connlimit */
 	char name[TABLE_NAME_MOST + 1];
 
-	_Atomic uint64_t ticket; /* while it is being made: whose turn it is (table.c); 0 is not known yet */
+	_Atomic uint64_t ticket; /* while the table is being made: whose turn it is (table.c); 0: not known yet */
 	_Atomic uint64_t secret[2];
 	_Atomic uint64_t born;	  /* ms of clock_ms */
 	_Atomic uint64_t network; /* inode of the maker's network namespace, 0 if /proc did not say */
@@ -236,26 +240,26 @@ struct table_header {
 	_Atomic uint32_t maker;	  /* pid */
 	char program[64];	  /* basename of what made it, for people */
 
-	/* What every admission reads, and hardly anyone writes. The briefs stand in an order by which the first publication's,
-	 * in block 1, is in the same line (limits.c). */
+	/* Read by every admission, rarely written. The order of the briefs puts that of the first publication, in block 1, into
+	 * the same cache line as `current` (limits.c). */
 	_Alignas(64) _Atomic uint64_t current; /* limits: sequence << 2 | block */
 	_Atomic uint64_t grouped;	       /* the prefixes by which connections are grouped, and how far (regroup.h) */
 	_Atomic uint32_t extent;	       /* slots in use lie below this */
-	/* When a connection was first seen to have another address or port than its listener (clock_since, and never 0 then): a
-	 * program attached to the network namespace (BPF_PROG_TYPE_SK_LOOKUP) gives it what was meant for others too. From then
-	 * on no listener's is taken for that of its connections, and what was recorded until then without asking is searched
-	 * for by its peer alone. */
+	/* When a connection was first seen to have another address or port than its listener (clock_since; never 0 then). That
+	 * happens if a program attached to the network namespace (BPF_PROG_TYPE_SK_LOOKUP) redirects connections to a listener.
+	 * From then on a listener's address is not assumed to be that of its connections. Connections that were recorded before
+	 * without asking for it are searched for by their peer alone. */
 	_Atomic uint32_t steered;
 	struct limit_brief brief[LIMIT_BLOCKS];
 
-	/* The last token taken (shim's sole holding): every process of the daemon has others. */
+	/* The last token taken (shim/process/sole.h). No two processes of the daemon have the same token. */
 	_Alignas(64) _Atomic uint64_t tokens;
 
 	_Alignas(64) _Atomic uint64_t sequence; /* of limits, the last one taken */
 	_Atomic uint32_t started;		/* START_WRITTEN, or the pid of the process that is writing the start block */
 	_Atomic uint64_t reloaded;		/* ms of the last reload, 0 if there was none */
 	_Atomic uint64_t failed;		/* ms of the last reload that failed, 0 if there was none */
-	char failure[256];			/* what it said */
+	char failure[256];			/* its error message */
 
 	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
 	struct pace total_pace;
@@ -263,28 +267,28 @@ struct table_header {
 	struct pace room_pace;	 /* of the search for slots in a full table */
 	struct pace search_pace; /* of searches among all of the kernel's connections */
 
-	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` counts. A sidecar that dies
-	 * or hears nothing leaves a time that passes, and then only the machine's own limits hold. */
+	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` is valid. If the sidecar
+	 * dies or hears nothing, this time passes, and then only the machine's own limits apply. */
 	_Atomic uint64_t remote_until;
 	_Atomic uint64_t remote_heard;	  /* ms when the fleet was last heard, 0 for never */
-	_Atomic uint32_t remote_sidecar;  /* pid of who wrote that */
-	_Atomic uint32_t remote_evicting; /* 1 while Redis is set up to evict what the fleet keeps there */
-	_Atomic uint64_t remote_mended;	  /* counts that were not there as they should be */
+	_Atomic uint32_t remote_sidecar;  /* pid of the process that wrote that */
+	_Atomic uint32_t remote_evicting; /* 1 while Redis is configured to evict the fleet's keys */
+	_Atomic uint64_t remote_mended;	  /* counts in Redis that differed from what was sent */
 
 	/* Totals of rare events; the frequent one, admissions, is counted in `admitted`, spread so that processes do not share
 	 * lines. */
 	_Alignas(64) _Atomic uint64_t refused;
 	_Atomic uint64_t observed;   /* would have been refused, mode observe */
 	_Atomic uint64_t uncounted;  /* admitted without a record: table full or no time */
-	_Atomic uint64_t unverified; /* refused on the table's word, the kernel could not be asked */
+	_Atomic uint64_t unverified; /* decided by the table alone, as the kernel could not be asked */
 	_Atomic uint64_t checks;
 	_Atomic uint64_t check_us;	       /* CPU spent in them */
 	_Atomic uint64_t check_gone;	       /* records they dropped */
 	_Atomic uint64_t repaired;	       /* counts they lowered */
-	_Atomic uint64_t asked[ASKED_WAYS];    /* questions that the daemon had, by how the kernel was asked: enum kernel_way */
+	_Atomic uint64_t asked[ASKED_WAYS];    /* the daemon's questions to the kernel, by enum kernel_way */
 	_Atomic uint64_t refused_for[REASONS]; /* of `refused` and `observed`, by enum refusal_reason */
 	_Atomic uint64_t log_tokens;	       /* bucket of lines logged about refusals (rate.h) */
-	_Atomic uint64_t log_left_out;	       /* refusals since the last line that got none of their own */
+	_Atomic uint64_t log_left_out;	       /* refusals since the last line that were not logged */
 
 	struct arrived arrived[ARRIVED];
 	struct unverifiable unverifiable[UNVERIFIABLE];

@@ -1,8 +1,8 @@
-/* A rate as a token bucket in one word.
+/* A token bucket in one word.
  *
- * The bucket is kept as the time at which it will be full again: taking a token moves that time on by `every_us`, and a token
- * is there as long as the time lies less than burst * every_us ahead. (It is the generic cell rate algorithm of ITU-T I.371
- * with its theoretical arrival time.) One load and one swap, nothing to refill, and a bucket of nobody is simply 0. */
+ * The word is the time at which the bucket will be full again. Taking a token moves this time forward by `every_us`. A token is
+ * available while the time is less than burst * every_us ahead. (This is the generic cell rate algorithm of ITU-T I.371 with
+ * its theoretical arrival time.) It takes one load and one swap, needs no refilling, and an unused bucket is 0. */
 #ifndef CONNLIMIT_RATE_H
 #define CONNLIMIT_RATE_H
 
@@ -10,9 +10,9 @@
 
 #include <stdatomic.h>
 
-/* Takes a token out of `bucket` at `now` (clock_us). False if there is none. Lock-free, async-signal-safe. A word that lies
- * further ahead than a full burst and a second (the rate was changed, or it was written by a stranger) counts as an empty
- * bucket, so that the longest wait is one interval and a second; the second is for callers that were held up after they read
+/* Takes a token out of `bucket` at `now` (clock_us). False if there is none. Lock-free, async-signal-safe. If the word is
+ * further ahead than a full burst plus one second, the rate was changed or the word is garbage. Then the bucket counts as
+ * empty, so the longest wait is one interval plus one second. The second allows for callers that were delayed after they read
  * the clock. */
 bool rate_take(_Atomic uint64_t *bucket, const struct rate *rate, uint64_t now);
 

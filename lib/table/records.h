@@ -31,21 +31,21 @@ uint32_t record_extent(const struct table *table);
 /* Finds a free slot and claims it. False if the table is full. */
 bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed);
 
-/* Gives a claimed slot back unused. */
+/* Frees a claimed slot that was not used. */
 void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed);
 
 /* Fills a claimed slot and publishes it as OPEN, held by this process. False if the slot was taken from us meanwhile. */
 bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32_t entry, const struct connection *connection,
 		    reference *held);
 
-/* Frees the slot if its state is still `state`. Exactly one caller gets true, and with it the client's entry, or entries if the
- * owner was no client's (a hostile write). */
+/* Frees the slot if its state is still `state`. Exactly one caller gets true. *entry is then the client's entry, or
+ * table->entries if the owner was not valid (a hostile write). */
 bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry);
 
-/* As record_free, and lowers the client's count and the total. True if it was us who freed it. */
+/* As record_free, and lowers the client's count and the total. True if this call freed it. */
 bool record_release(struct table *table, uint32_t slot, uint64_t state);
 
-/* Makes an OPEN record of this generation DOUBTFUL. True if it was us who did. */
+/* Makes an OPEN record of this generation DOUBTFUL. True if this call did. */
 bool record_doubt(struct table *table, uint32_t slot, uint32_t generation);
 
 /* For record_next: any client's slot. */

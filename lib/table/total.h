@@ -4,9 +4,9 @@
 
 #include "table/clients.h"
 
-/* Counts one connection more if that keeps the total at or under `limit`. With LIMIT_NONE nothing is counted, and nothing
- * shared is written. *generation tells whether the count was mended, or counting turned on or off, later: then the admission
- * starts anew, as with COUNT_LOST. */
+/* Raises the total by one if it stays at or below `limit`. With LIMIT_NONE nothing is counted, and no shared memory is written.
+ * A later change of *generation shows that the count was mended, or that counting was turned on or off. Then the admission
+ * starts over, as with COUNT_LOST. */
 enum counted total_count_limited(struct table *table, uint32_t limit, uint64_t *generation);
 
 static inline enum counted total_count(struct table *table, uint32_t limit, uint64_t *generation)
@@ -19,7 +19,7 @@ static inline enum counted total_count(struct table *table, uint32_t limit, uint
 	return COUNTED;
 }
 
-/* Takes back one that was counted under `generation`. */
+/* Lowers the total by one that was counted under `generation`. */
 void total_uncount_limited(struct table *table, uint64_t generation);
 
 static inline void total_uncount(struct table *table, uint64_t generation)
@@ -28,7 +28,7 @@ static inline void total_uncount(struct table *table, uint64_t generation)
 		total_uncount_limited(table, generation);
 }
 
-/* Counting was turned on and nobody has found the count yet. */
+/* Whether counting was turned on and the count was not found yet. */
 bool total_is_unknown(const struct table *table);
 
 static inline uint64_t total_generation(const struct table *table)

@@ -1,4 +1,4 @@
-/* Who a connection comes from, and how much of that address is "one client".
+/* Addresses, and which part of an address is "one client".
  *
  * Every address is kept in the 16-byte form of RFC 4291, IPv4 as ::ffff:a.b.c.d, so that a peer seen through an IPv4 socket
  * and the same peer seen through a dual-stack IPv6 socket are one client.
@@ -37,8 +37,8 @@ struct network {
 	uint8_t prefix;
 };
 
-/* In a network's place, a local user: `prefix` is this, and the address holds the user id in its first four bytes, in host
- * order. */
+/* A local user instead of a network: `prefix` is this value, and the first four bytes of the address are the user id, in host
+ * byte order. */
 enum { NETWORK_UID = 255 };
 
 /* Longest text that address_format and network_format write, with the NUL. */
@@ -93,9 +93,9 @@ void address_format(char *text, const struct address *address);
 void network_format(char *text, const struct network *network);
 
 /* Reads "192.0.2.1", "192.0.2.0/24", "2001:db8::/32", "::ffff:192.0.2.1" (which is 192.0.2.1) or "[2001:db8::1]/64" from
- * exactly `length` bytes. Host bits set past the prefix are an error, as in 10.0.0.1/8: it is more often a mistyped network
- * than meant. Returns true, or false with *error at a constant sentence and *position at the offending byte, `length` at most
- * (where more was wanted); if *error is network_has_more_bits, *network is the one that was probably meant. */
+ * exactly `length` bytes. Host bits after the prefix are an error, as in 10.0.0.1/8, since that is usually a typing mistake.
+ * Returns true, or false with *error pointing to a constant sentence and *position at the offending byte (`length` if the text
+ * is too short). If *error is network_has_more_bits, *network is the one that was probably meant. */
 bool network_parse(struct network *network, const char *text, size_t length, const char **error, size_t *position);
 
 extern const char network_has_more_bits[];

@@ -1,4 +1,4 @@
-/* Whether a process whose pid stands in the table still lives, and whether it is still the one that was meant. */
+/* Whether a process whose pid is in the table is still alive, and is not another process that got the same pid later. */
 #ifndef CONNLIMIT_ALIVE_H
 #define CONNLIMIT_ALIVE_H
 
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* False only if the kernel says that there is none (kill(2), ESRCH): one that may not be asked about may live.
+/* False only if the kernel says that there is none (kill(2), ESRCH). If we may not ask, the process may be alive.
  * Async-signal-safe; errno is kept. */
 static inline bool process_alive(uint32_t pid)
 {
@@ -20,9 +20,9 @@ static inline bool process_alive(uint32_t pid)
 	return there;
 }
 
-/* This thread and this process as they stand in the table. Where the one may not be asked for, the other stands for it; with
- * neither it is 0, of which nobody is ever told that it is gone (kill(2): the processes of the group). Async-signal-safe; errno
- * is kept. */
+/* The ids of this thread and this process, as in the table. If a filter forbids one of them, the other one is used. If it
+ * forbids both, the result is 0, for which process_alive is always true (kill(2): the processes of the group).
+ * Async-signal-safe; errno is kept. */
 static inline uint32_t thread_self(void)
 {
 	int kept = errno;
@@ -43,22 +43,22 @@ static inline uint32_t process_self(void)
 	return process > 0 ? (uint32_t)process : thread_self();
 }
 
-/* What was last found of a process: its verdict serves for all that it holds, while one decision lasts. All zero at first. */
+/* The last result for a process. It is reused for all of the process's connections within one decision. All zero at first. */
 struct process_seen {
-	uint32_t pid; /* 0: none was looked at */
-	uint32_t age; /* in hundredths of a second, when it was; UINT32_MAX for longer, and where it is not known */
+	uint32_t pid; /* 0: no process was checked yet */
+	uint32_t age; /* at that time, in hundredths of a second; UINT32_MAX if it is older than that, or if it is not known */
 	bool lives;   /* and is no zombie */
 };
 
-/* True while a process of that pid lives which is no zombie, and which began no later than `since` (clock_since): so it is not
- * a later one that was given the same pid. This process itself lives without being looked at. Where neither a pidfd nor /proc
- * is available, nobody is known to live; with a pidfd alone (pidfd_open(2)), a pid is taken for its first owner. The pid is one
- * of this process's own pid namespace; /proc must be of that as well.
+/* True if a process with this pid is alive and no zombie, and started no later than `since` (clock_since), so that it is not a
+ * later process with the same pid. For this process itself it is true without a check. If neither a pidfd nor /proc is
+ * available, it is false. With a pidfd alone (pidfd_open(2)) the start time is not known, and it is assumed to be the same
+ * process. The pid is one in this process's own pid namespace, and /proc must be mounted for that namespace as well.
  *
- * Looking takes some 20 us and one descriptor at a time. Async-signal-safe; errno is kept. */
+ * A check takes some 20 us and one descriptor at a time. Async-signal-safe; errno is kept. */
 bool process_holds(uint32_t pid, uint32_t since);
 
-/* The same, looking only where `seen` is another one's. */
+/* The same, but uses the result in `seen` if that is for the same process. */
 bool process_holds_seen(struct process_seen *seen, uint32_t pid, uint32_t since);
 
 #endif

@@ -1,4 +1,4 @@
-/* Time as the table keeps it: the same clock in every process, unmoved by settimeofday and by network time. */
+/* The table's time: the same clock in every process, not changed by settimeofday or network time. */
 #ifndef CONNLIMIT_CLOCK_H
 #define CONNLIMIT_CLOCK_H
 
@@ -18,7 +18,7 @@ static inline uint64_t clock_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* The same in hundredths of a second, as the kernel tells when a process began; they wrap after 497 days. */
+/* The same in hundredths of a second, the unit in which the kernel gives a process's start time. Wraps after 497 days. */
 static inline uint32_t clock_since(void)
 {
 	struct timespec now;
@@ -36,8 +36,8 @@ static inline uint64_t clock_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Microseconds of CPU that this thread has used. A system call. What others made us wait on a busy machine is not in it.
- * Async-signal-safe. */
+/* Microseconds of CPU that this thread has used, without the time that it waited for a CPU. A system call. Async-signal-safe.
+ */
 static inline uint64_t clock_cpu_us(void)
 {
 	struct timespec used;

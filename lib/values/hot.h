@@ -1,15 +1,15 @@
-/* What every connection runs through lies together, in few pages of code: behind a system call the processor may have forgotten
- * them all (page table isolation). */
+/* Code that every connection executes is kept together, in few pages: after a system call the TLB may be empty (page table
+ * isolation). */
 #ifndef CONNLIMIT_HOT_H
 #define CONNLIMIT_HOT_H
 
 #define HOT __attribute__((hot))
 
-/* What only few of them come to lies elsewhere, and so do the branches that lead there: behind them the others' code would
- * begin in further cache lines. */
+/* Code that few connections execute is kept elsewhere, as are the branches that lead to it: otherwise the code of the others
+ * would span more cache lines. */
 #define COLD __attribute__((cold, noinline))
 
-/* What every program runs through that starts with us, daemon or not, lies beside that: it is as many fewer pages. */
+/* Code that every preloaded program executes at its start, daemon or not, is kept next to that: this saves pages. */
 #define START __attribute__((section(".text.startup")))
 
 #endif

@@ -12,13 +12,13 @@ static const char help[] =
     "       connlimit check --rules FILE [ADDRESS [PORT]]\n"
     "\n"
     "Says whether COMMAND can be limited, in which way, and which of its connections\n"
-    "would be missed. Nothing is started.\n"
+    "would not be seen. Does not start it.\n"
     "\n"
-    "  --rules FILE  says instead whether a file of limits and its lists are right,\n"
+    "  --rules FILE  instead, says whether a file of limits and its lists are valid,\n"
     "                and what applies to ADDRESS at the daemon's PORT, and why\n"
     "\n"
-    "Exit status: 0 it can be limited, or the file is right; 2 called wrongly; 78 the\n"
-    "file is wrong; 126 it cannot be limited; 127 it is not there\n";
+    "Exit status: 0 it can be limited, or the file is valid; 2 called wrongly; 78 the\n"
+    "file is wrong; 126 it cannot be limited; 127 it does not exist\n";
 
 static void tell_findings(const struct program *program, enum way way)
 {
@@ -44,7 +44,7 @@ static int tell(const struct program *program, const char *path)
 		if (geteuid() != 0)
 			printf(
 			    "  note: it gets no_new_privs, as it is not started by root: setuid programs that it starts gain "
-			    "nothing\n");
+			    "no privileges\n");
 	}
 	int status = output_end();
 	return status != 0 ? status : good ? STATUS_DONE : STATUS_CANNOT_EXECUTE;

@@ -10,9 +10,10 @@
 static const char help[] =
     "usage: connlimit clients [OPTION]... ADDRESS | NETWORK/PREFIX [TABLE | PID]\n"
     "\n"
-    "The connections that a client, or all of a network, holds open, in all tables or\n"
-    "in one: its address and port, the daemon's, the seconds since it was accepted,\n"
-    "and the process that holds it. They are compared with the kernel first.\n"
+    "Lists the open connections of a client or of all clients in a network, in one\n"
+    "table or in all: the client's address and port, the daemon's, the seconds since\n"
+    "accept, and the process that has it open. They are compared with the kernel\n"
+    "first.\n"
     "\n"
     "  --json     for programs; connlimit(1) says what is in it\n"
     "  --compact  JSON on one line\n"
@@ -115,7 +116,7 @@ int command_clients(int argc, char **argv)
 	else if (connections.number > 0)
 		print_rows(&connections);
 	else
-		fprintf(stderr, "connlimit: %s holds no connection\n", argv[optind]);
+		fprintf(stderr, "connlimit: %s has no open connection\n", argv[optind]);
 	connections_free(&connections);
 	return output_end();
 }

@@ -11,30 +11,28 @@ static const struct {
 	const char *form;
 	const char *help;
 } commands[] = {
-    {"run", command_run, "[OPTION]... -- COMMAND...", "start a daemon under limits"},
-    {"check", command_check, "COMMAND", "whether it can be limited"},
-    {"status", command_status, "[--json] [TABLE | PID]", "limits, counts and refusals"},
-    {"top", command_top, "[TABLE | PID]", "the same, live"},
-    {"clients", command_clients, "ADDRESS", "a client's connections"},
+    {"run", command_run, "[OPTION]... -- COMMAND...", "start a daemon with limits"},
+    {"check", command_check, "COMMAND", "say whether it can be limited"},
+    {"status", command_status, "[--json] [TABLE | PID]", "show limits, counts, refusals"},
+    {"top", command_top, "[TABLE | PID]", "show the same, live"},
+    {"clients", command_clients, "ADDRESS", "list a client's connections"},
     {"disconnect", command_disconnect, "ADDRESS", "end a client's connections"},
     {"reload", command_reload, "[TABLE | --all]", "read the file of limits again"},
     {"set", command_set, "[TABLE] NAME=VALUE...", "change limits until the next reload"},
-    {"suggest", command_suggest, "[TABLE]", "which limit to choose"},
-    {"metrics", command_metrics, "[--output F | --listen P]", "metrics for Prometheus"},
-    {"sync", command_sync, "--redis URL", "one limit over many machines"},
+    {"suggest", command_suggest, "[TABLE]", "suggest a limit"},
+    {"metrics", command_metrics, "[--output F | --listen P]", "write Prometheus metrics"},
+    {"sync", command_sync, "--redis URL", "enforce a limit over machines"},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 static void help(FILE *to)
 {
-	fprintf(to,
-		"connlimit limits how many connections each client may hold open, in front of\n"
-		"any daemon.\n\n");
+	fprintf(to, "connlimit limits how many open connections each client may have to a daemon.\n\n");
 	for (int i = 0; i < COMMANDS; i++)
 		fprintf(to, "  %-10s %-25s %s\n", commands[i].name, commands[i].form, commands[i].help);
 	fprintf(to,
-		"\n  connlimit run --per-ip 10 -- nginx   at most ten connections for each address\n"
+		"\n  connlimit run --per-ip 10 -- nginx   at most ten connections per address\n"
 		"  connlimit run --help                 all settings\n"
 		"  connlimit help COMMAND               its options and exit statuses\n"
 		"  connlimit --version, -V\n");

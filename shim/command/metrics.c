@@ -87,7 +87,7 @@ static const struct family families[] = {
     {"connlimit_check_seconds", "counter", "seconds", "Time spent asking.", check_seconds},
     {"connlimit_check_dropped", "counter", NULL, "Connections that these checks found gone.", check_gone},
     {"connlimit_repaired", "counter", NULL, "Counts that were mended.", repaired},
-    {"connlimit_fleet_mended", "counter", NULL, "Counts in Redis that were not as they had been told, and were mended.",
+    {"connlimit_fleet_mended", "counter", NULL, "Counts in Redis that differed from what was sent, and were corrected.",
      fleet_mended},
     {"connlimit_publications", "counter", NULL, "Times that limits were put in force, the start included.", publications},
 };
@@ -348,12 +348,12 @@ static int serve(unsigned port)
 static const char help[] =
     "usage: connlimit metrics [--output FILE | --listen PORT]\n"
     "\n"
-    "Writes OpenMetrics text for Prometheus, about every table that this user may\n"
-    "read, to standard output; or\n"
+    "Writes metrics of every table that this user may read, as OpenMetrics text for\n"
+    "Prometheus. By default they go to standard output.\n"
     "\n"
-    "  --output FILE  into FILE, whole or not at all: for node_exporter's textfile\n"
-    "                 collector, by a timer\n"
-    "  --listen PORT  at http://127.0.0.1:PORT/metrics, until SIGTERM or SIGINT\n"
+    "  --output FILE  replace FILE atomically, for node_exporter's textfile\n"
+    "                 collector; run it by a timer\n"
+    "  --listen PORT  serve http://127.0.0.1:PORT/metrics, until SIGTERM or SIGINT\n"
     "\n"
     "Exit status: 0 done; 1 it cannot be done: the file cannot be written, the port\n"
     "is taken; 2 called wrongly; 77 not permitted\n";

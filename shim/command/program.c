@@ -259,7 +259,7 @@ static void examine_elf(struct program *program, const struct image *image)
 	}
 	if (go)
 		found(program, RULES_OUT_PRELOAD,
-		      "it is a Go program: Go makes system calls itself, past the libc calls that are limited");
+		      "it is a Go program: Go makes system calls itself, without the libc calls that are intercepted");
 	const char *loader = strrchr(layout.interpreter, '/');
 	loader = loader != NULL ? loader + 1 : layout.interpreter;
 	if (strncmp(loader, "ld-linux", 8) != 0)

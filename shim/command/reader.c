@@ -195,7 +195,7 @@ static enum read_how failed(const struct outcome *outcome, char *why, size_t roo
 			 "its daemon runs connlimit %s, layout %016" PRIx64 ", not %016" PRIx64 ": restart it to see it here",
 			 version, outcome->layout, table_layout());
 		break;
-	case V_TOO_LARGE: snprintf(why, room, "more of it is in use than is read of a table"); break;
+	case V_TOO_LARGE: snprintf(why, room, "more of it is in use than can be read"); break;
 	case V_NOT_ATTACHED:
 		/* It ended since it was found. */
 		if (outcome->error == EIDRM || outcome->error == EINVAL || outcome->error == ENOENT ||
@@ -203,9 +203,9 @@ static enum read_how failed(const struct outcome *outcome, char *why, size_t roo
 			return READ_NO_TABLE;
 		snprintf(why, room, "it cannot be attached: %s", strerror(outcome->error));
 		break;
-	case V_NOT_NOBODY: snprintf(why, room, "its reader cannot give up its rights: %s", strerror(outcome->error)); break;
+	case V_NOT_NOBODY: snprintf(why, room, "its reader cannot drop its privileges: %s", strerror(outcome->error)); break;
 	case V_NO_MEMORY: snprintf(why, room, "no memory: %s", strerror(outcome->error)); break;
-	default: snprintf(why, room, "its reader was taken over"); break;
+	default: snprintf(why, room, "its reader returned an invalid result"); break;
 	}
 	return READ_FAILED;
 }
@@ -218,7 +218,7 @@ enum read_how reader_read(struct table_view *view, const struct wanted *wanted, 
 	struct child child;
 
 	if (!child_start(&child, cpu_ms, cpu_ms + WALL_MS, -1, read_table, &task)) {
-		snprintf(why, room, "no reader can be started: %s", strerror(errno));
+		snprintf(why, room, "cannot start its reader: %s", strerror(errno));
 		return READ_FAILED;
 	}
 	bool told = child_get(&outcome, sizeof(outcome), &child);
@@ -230,6 +230,6 @@ enum read_how reader_read(struct table_view *view, const struct wanted *wanted, 
 	facts_free(view);
 	if (told && outcome.what != V_FACTS)
 		return failed(&outcome, why, room);
-	snprintf(why, room, "%s", died != NULL ? died : "what its reader says is no table's");
+	snprintf(why, room, "%s", died != NULL ? died : "its reader returned invalid data");
 	return READ_FAILED;
 }

@@ -196,7 +196,7 @@ static void read_file(int to, void *with)
 
 	task->to = to;
 	if (!go_there(process) || !become_user(process->user, process->group, process->groups, process->number))
-		snprintf(error->text, sizeof(error->text), "the daemon's user cannot be taken on: %s", strerror(errno));
+		snprintf(error->text, sizeof(error->text), "cannot become the daemon's user: %s", strerror(errno));
 	else
 		good = settings_from_file(&task->settings, &task->work, task->text, process->file, error) && read_lists(task)
 			   ? 1
@@ -268,9 +268,8 @@ bool start_file_read(const struct place *place, struct settings *settings, struc
 		break;
 	case NONE_TO_BE_ASKED:
 		snprintf(error->text, sizeof(error->text),
-			 "no process of the daemon may be looked at, so its file of limits is not "
-			 "known: name "
-			 "it with --file");
+			 "no process of the daemon can tell which file of limits it was started with: name the file with "
+			 "--file");
 		break;
 	case NO_FILE:
 		snprintf(

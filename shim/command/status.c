@@ -15,19 +15,18 @@
 static const char help[] =
     "usage: connlimit status [OPTION]... [TABLE | PID]\n"
     "\n"
-    "Shows each daemon under limits: its limits and where they came from, its counts\n"
-    "and refusals, its clients, and what does not work as it should. Counts are\n"
-    "compared with the kernel first.\n"
+    "Shows each limited daemon: its limits and where they came from, its counts and\n"
+    "refusals, its clients, and what does not work as it should. Counts are compared\n"
+    "with the kernel first.\n"
     "\n"
     "  --json             for programs; connlimit(1) says what is in it\n"
     "  --compact          JSON on one line\n"
-    "  --watch [SECONDS]  again and again, every 2 seconds or so many (1 to 3600); a\n"
-    "                     PID goes before it\n"
-    "  --names            only the tables' names, one a line\n"
+    "  --watch [SECONDS]  repeat every SECONDS, 1 to 3600 (2); a PID must be given\n"
+    "                     before it\n"
+    "  --names            only the tables' names, one per line\n"
     "\n"
-    "On a terminal columns are aligned and coloured (not if NO_COLOR is set), and as\n"
-    "wide as COLUMNS says, if set; elsewhere the fields of a client are divided by\n"
-    "tabs.\n"
+    "On a terminal, columns are aligned and coloured (no colours if NO_COLOR is set),\n"
+    "and fit into COLUMNS, if set. Elsewhere a client's fields are separated by tabs.\n"
     "\n"
     "Exit status: 0 done; 1 no such table, or it cannot be done; 2 called wrongly;\n"
     "77 no such table among those that this user may read\n";
@@ -101,11 +100,11 @@ static void print_fleet(const struct table_view *view)
 	if (view->settings.cluster_per_ip == LIMIT_NONE || !view->fleet_current)
 		return;
 	view_span(span, view->heard > 0 ? (uint64_t)view->heard : 0);
-	printf("  fleet    in step, heard %s ago by connlimit sync, pid %" PRIu32 ", good for %" PRIu64 ".%" PRIu64
+	printf("  fleet    in step, heard %s ago by connlimit sync, pid %" PRIu32 ", valid for %" PRIu64 ".%" PRIu64
 	       " s; other machines hold %" PRIu64 "\n",
 	       span, view->sidecar, view->lease / 1000, view->lease % 1000 / 100, view->remote);
 	if (view->fleet_mended != 0)
-		printf("           %" PRIu64 " counts in Redis were not as they had been told, and were mended\n",
+		printf("           %" PRIu64 " counts in Redis differed from what was sent, and were corrected\n",
 		       view->fleet_mended);
 }
 

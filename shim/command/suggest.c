@@ -151,8 +151,8 @@ static void print_table(const struct table_view *view)
 	}
 	if (peaks.cut_off > 0)
 		printf(
-		    "\n  %zu of them were refused connections, and may have wanted more: CONNLIMIT_MODE=observe would show "
-		    "it\n",
+		    "\n  %zu of them were refused connections, so their peak may be too low: use CONNLIMIT_MODE=observe to "
+		    "find out\n",
 		    peaks.cut_off);
 	if (peaks.by_rule > 0)
 		printf("\n  %zu more have a limit by rule and are left out\n", peaks.by_rule);
@@ -163,8 +163,8 @@ static const char help[] =
     "usage: connlimit suggest [TABLE | PID]\n"
     "\n"
     "Says which limit would have refused no client, which one client in a hundred,\n"
-    "and so on, from the most connections that each client held at once. Run the\n"
-    "daemon with CONNLIMIT_MODE=observe for some time first.\n"
+    "and so on. It uses the peak of each client: the most connections that it had\n"
+    "open at once. Run the daemon with CONNLIMIT_MODE=observe for some time first.\n"
     "\n"
     "Exit status: 0 done; 1 no such table, or it cannot be done; 2 called wrongly;\n"
     "77 no such table among those that this user may read\n";

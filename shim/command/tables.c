@@ -434,7 +434,7 @@ int tables_choose(struct tables *tables, const char *which, bool all)
 	if (tables->number == 1 || all)
 		return 0;
 	if (which == NULL)
-		fprintf(stderr, "connlimit: there are several tables, say which, or --all:");
+		fprintf(stderr, "connlimit: there are several tables; name one, or give --all:");
 	else
 		fprintf(
 		    stderr,

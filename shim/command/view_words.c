@@ -111,9 +111,8 @@ static void say_unverifiable(char *text, size_t size, const struct table_view *v
 	}
 	if (length < size)
 		snprintf(text + length, size - length,
-			 ": the kernel does not tell this daemon which connections of the listener are gone, so one that ends "
-			 "unseen "
-			 "counts on");
+			 ": the kernel does not tell this daemon which connections of the listener are gone, so a connection "
+			 "that ends unseen keeps counting");
 }
 
 void view_degraded_says(char *text, size_t size, const struct table_view *view, enum degraded what)
@@ -161,8 +160,8 @@ void view_degraded_says(char *text, size_t size, const struct table_view *view, 
 		break;
 	case DEGRADED_EVICTED:
 		snprintf(text, size,
-			 "Redis is set up to evict what the fleet keeps there (maxmemory-policy allkeys-...): counts get lost, "
-			 "until they are found out and mended");
+			 "Redis is configured to evict the fleet's keys (maxmemory-policy allkeys-...): counts are lost until "
+			 "that is noticed and corrected");
 		break;
 	case DEGRADEDS: snprintf(text, size, "?"); break;
 	}

@@ -1,6 +1,6 @@
-/* Reading what a caller's pointer points to before the kernel has taken the call. The kernel answers a bad pointer with EFAULT;
- * we would crash on it. So only what lies on this thread's stack, which is where nearly every daemon has it, is read as it is;
- * anything else is read by a call that fails as the kernel's own would (process_vm_readv(2), on ourselves). */
+/* Reading memory through a caller's pointer before the kernel has accepted the call. For a bad pointer the kernel returns
+ * EFAULT, but we would crash. So only memory on this thread's stack is read directly; nearly every daemon's arguments are
+ * there. Other memory is read by a system call that fails in the same way (process_vm_readv(2), on ourselves). */
 #ifndef CONNLIMIT_CALLER_H
 #define CONNLIMIT_CALLER_H
 

@@ -1,5 +1,5 @@
-/* What this process knows of the children that it makes: that they may hold whatever it held (sole.h), and that the child of a
- * thread which forks right after it accepted was made for that connection. */
+/* What this process knows about its children: they may have inherited all of its connections (sole.h). And if a thread forks
+ * right after it accepted a connection, the child was made for that connection. */
 #ifndef CONNLIMIT_CHILDREN_H
 #define CONNLIMIT_CHILDREN_H
 
@@ -7,12 +7,13 @@
 
 #include <sys/types.h>
 
-/* Around a call that copies this process's descriptors; the second in the parent, with what the call returned, 0 if it made no
- * process of ours. A thread that ends in between leaves nothing sole in this process. Nothing without a table. */
+/* Called before and after a call that copies this process's descriptors. child_made is called in the parent, with the result of
+ * the call, or 0 if the new process is not one of ours. If the thread ends in between, nothing in this process is sole any
+ * more. Both do nothing without a table. */
 void child_begins(void);
 void child_made(pid_t pid);
 
-/* The same in the child, where its memory is a copy. */
+/* The same in the child, if its memory is a copy. */
 void child_in_itself(void);
 
 /* The thread's last connection, until it forks or accepts another. */
@@ -21,8 +22,9 @@ extern _Thread_local reference child_for __attribute__((tls_model("initial-exec"
 /* Whether this process was made for that connection. */
 bool child_is_for(reference held);
 
-/* Before this process executes another program: what it accepted, or was made for, it is not known to hold any more; and the
- * table is kept for the program (table/bridge.h). The second where the exec has failed; it hands `result` on. */
+/* Called before this process executes another program: it is no longer the known holder of the connections that it accepted or
+ * was made for, and the table is kept for the program (table/bridge.h). If the exec fails, child_does_not_execute is called; it
+ * returns `result`. */
 int child_executes(void);
 int child_does_not_execute(int bridge, int result);
 

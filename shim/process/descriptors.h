@@ -1,19 +1,20 @@
-/* Which of this process's descriptors holds which record: a map from descriptor to record, private to the process.
+/* A map from this process's descriptors to records, private to the process.
  *
- * An entry is entered by accept, with the token under which it was accepted (sole.h), and leaves with the descriptor. What else
- * leads to the connection (a copy, what was received, what a child inherited and then got anew) has none: the record is
- * doubtful by then, and closing it decides nothing.
+ * accept makes an entry, with the token under which the connection was accepted (sole.h). The entry is removed when the
+ * descriptor is closed. Other descriptors of the same connection (copies, or descriptors that were received) have no entry: by
+ * then the record is doubtful, and closing such a descriptor releases nothing.
  *
- * Grows by chunks as descriptors are used, up to any number (RLIMIT_NOFILE may be infinite), and never shrinks. An entry's
- * record is one word, changed by one atomic instruction, so that it is whole at any moment: in a signal handler, in another
- * thread, and in the copy that fork makes; its token is written before. All functions are thread-safe and async-signal-safe. */
+ * The map grows by chunks as descriptors are used, up to any number (RLIMIT_NOFILE may be infinite), and never shrinks. An
+ * entry's record is one word that is changed by one atomic instruction, so it is consistent at any moment: in a signal handler,
+ * in another thread, and in the copy that fork makes. Its token is written first. All functions are thread-safe and
+ * async-signal-safe. */
 #ifndef CONNLIMIT_DESCRIPTORS_H
 #define CONNLIMIT_DESCRIPTORS_H
 
 #include "table/table.h"
 
 enum { CHUNK_BITS = 12, CHUNK = 1 << CHUNK_BITS, CHUNKS = 1 << (30 - CHUNK_BITS) };
-enum { CHUNKS_NEAR = 16 }; /* as many chunks are found in the page of what a fork copies anyway (near.h) */
+enum { CHUNKS_NEAR = 16 }; /* pointers to so many chunks lie in a page that a fork copies anyway (near.h) */
 
 struct descriptor {
 	_Atomic reference held;
@@ -21,12 +22,12 @@ struct descriptor {
 };
 typedef struct descriptor descriptor_chunk[CHUNK];
 
-/* The first chunk, which most daemons stay in, is always there, and found by one load. The first CHUNKS_NEAR of the last are
- * not used. */
+/* The first chunk is enough for most daemons. It always exists, and is found by one load. The first CHUNKS_NEAR places of
+ * descriptor_chunks are not used. */
 extern descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR];
 extern descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
 
-/* Where the chunk of so high an index is found, below CHUNKS. */
+/* Where the pointer to a chunk lies; `index` is below CHUNKS. */
 static inline descriptor_chunk *_Atomic *descriptor_place_of(unsigned index)
 {
 	return index < CHUNKS_NEAR ? &descriptor_near[index] : &descriptor_chunks[index];
@@ -43,7 +44,7 @@ static inline descriptor_chunk *descriptor_chunk_of(unsigned descriptor)
 
 reference descriptor_held_above(int descriptor);
 
-/* What the descriptor holds; 0 if it is not ours. Two loads. */
+/* The record of a descriptor; 0 if it has no entry. Two loads. */
 static inline reference descriptor_held(int descriptor)
 {
 	if (__builtin_expect((unsigned)descriptor >= CHUNK, 0))
@@ -51,20 +52,22 @@ static inline reference descriptor_held(int descriptor)
 	return atomic_load_explicit(&(*descriptor_chunk_of((unsigned)descriptor))[descriptor].held, memory_order_relaxed);
 }
 
-/* A mark stands in the map for a descriptor that we want to know again, and names no record: its slot is beyond any table's. */
+/* A mark in the map identifies a descriptor that we want to recognise later. It names no record: its slot is beyond any
+ * table's. */
 static inline bool descriptor_is_mark(reference held)
 {
 	return (uint32_t)held >= UINT32_MAX - 2;
 }
 
-/* Stands in an entry while its descriptor is being closed: no slot is so high. */
+/* Set in an entry while its descriptor is being closed. No slot is so high. */
 #define DESCRIPTOR_CLOSING (UINT64_C(1) << 30)
 
-/* Enters what was just accepted under this number, and its token. Without memory for the map nothing is entered, and the record
- * is doubtful. */
+/* Adds an entry for a connection that was just accepted, with its token. Without memory for the map no entry is made, and the
+ * record becomes doubtful. */
 void descriptor_enter(int descriptor, reference held, uint64_t token);
 
-/* To be called when a number was just given to us: what stands there is of a descriptor that was closed behind our back. */
+/* Call this when the kernel has just returned a new descriptor. An entry under its number belongs to a descriptor whose close
+ * we did not see. */
 void descriptor_stale_slowly(int descriptor);
 
 static inline void descriptor_stale(int descriptor)
@@ -73,12 +76,12 @@ static inline void descriptor_stale(int descriptor)
 		descriptor_stale_slowly(descriptor);
 }
 
-/* Puts a mark, and takes it away: false if it is not there any more. */
+/* Sets a mark, and removes it; false if it is not there any more. */
 void descriptor_mark(int descriptor, reference mark);
 bool descriptor_unmark(int descriptor, reference mark);
 
-/* Around a call that closes the descriptor. The entry stays until it is decided what the close means, so that a copy made
- * meanwhile is still noted. */
+/* Called before and after a call that closes the descriptor. The entry stays until it is decided what the close means, so that
+ * a copy that is made meanwhile is still noticed. */
 struct closing {
 	struct descriptor *entry; /* NULL: nothing of ours */
 	reference held;
@@ -88,9 +91,9 @@ struct closing {
 void closing_begins(struct closing *closing, int descriptor);
 void closing_ends(const struct closing *closing, bool closed);
 
-/* Before a call by which another descriptor may come to lead to the same connection. True: where other threads are, one of them
- * may close the number meanwhile and another accept under it, and then it is that connection which is copied; so no token is
- * good that was taken before the call has ended, and copying_ends is to be called behind it. */
+/* Called before a call that may make another descriptor for the same connection. Returns true if copying_ends must be called
+ * after it: another thread may close the descriptor meanwhile, and a third may accept a connection under its number. Then that
+ * connection is the one that is copied. So tokens that were taken before the call has ended are no longer valid. */
 bool copying_begins_slowly(int descriptor);
 void copying_ends_slowly(void);
 
@@ -105,14 +108,15 @@ static inline void copying_ends(bool began)
 		copying_ends_slowly();
 }
 
-/* Around a call that closes all in a range: what is there is left to the kernel, and so is what comes meanwhile. */
+/* Called before and after a call that closes a range. Records of descriptors in the range, including those accepted meanwhile,
+ * become doubtful, so the kernel is asked about them. */
 void range_closing_begins(unsigned first, unsigned last);
 void range_closing_ends(unsigned first, unsigned last);
 
-/* To be called for what was accepted while the descriptors were copied, or a range of them closed. */
+/* Called for a connection that was accepted while descriptors were copied or a range was closed. */
 void descriptor_came_between(reference held);
 
-/* This process does not hold it any more, or may not, as far as we can know: the kernel is to decide. */
+/* It is not known any more whether this process has the connection open: from now on the kernel is asked. */
 void descriptor_let_go(reference held);
 
 /* Calls `visit` for each descriptor in [first, last] that has an entry. */

@@ -1,10 +1,11 @@
-/* The reload signal's handlers: taken where the daemon itself takes it, and else only where nobody is the worse for it.
+/* Handlers for the reload signal. The signal is taken where the daemon itself takes it, and otherwise only where that does no
+ * harm.
  *
- * What the kernel keeps for the signal is what the program set, in all but the address of its handler: there stands one of
- * ours, which reloads and goes on to the program's. So flags, masks, siginterrupt(3), SA_RESETHAND, what a vfork child sets and
- * what a program that is executed gets are as they would be without us. Left at its default, the signal is taken in the
- * daemon's topmost process alone (topmost.h), and ends that as ever where it was not meant for a reload. Ignored, it stays
- * ignored, unless the operator named it. */
+ * The kernel keeps what the program set for the signal, except for the address of its handler: that is replaced by a handler of
+ * ours, which reloads and then calls the program's. So flags, masks, siginterrupt(3), SA_RESETHAND, the settings of a vfork
+ * child and what an executed program inherits are as without us. If the program left the signal at its default, it is handled
+ * only in the daemon's topmost process (topmost.h), and still ends that process if it was not meant for a reload. If the
+ * program ignores it, it stays ignored, unless the operator named it. */
 #ifndef CONNLIMIT_HANDLERS_H
 #define CONNLIMIT_HANDLERS_H
 
@@ -23,11 +24,11 @@ static inline bool handlers_watch_over(int signal)
 	return signal != 0 && signal == atomic_load_explicit(&handlers_signal, memory_order_relaxed);
 }
 
-/* The table is open: what the program has set until now, or left, is taken as well. */
+/* Called when the table is open: takes over what the program has set until now, or left at its default. */
 void handlers_arm(void);
 
-/* Puts ours in the place of the program's handler, before the kernel gets it, and the program's in the place of ours, in what
- * the kernel said. */
+/* handlers_put and handlers_entry replace the program's handler by ours, before the kernel gets it. handlers_show replaces ours
+ * by the program's, in what the kernel returned. */
 void handlers_put(struct sigaction *action);
 sighandler_t handlers_entry(sighandler_t theirs);
 void handlers_show(struct sigaction *action);
@@ -35,8 +36,8 @@ void handlers_show(struct sigaction *action);
 /* After the program has set one. */
 void handlers_were_set(int signal, sighandler_t handler);
 
-/* Around the start of a program, which inherits that a signal is ignored but not that we handle it; `beside` us, or in our
- * place. errno is kept. */
+/* Called before and after the start of a program. It inherits that a signal is ignored, but not that we handle it. `beside`:
+ * the program runs in a new process, and does not replace this one. errno is kept. */
 void handlers_inherit(bool beside);
 void handlers_inherited(bool beside);
 
@@ -52,7 +53,7 @@ static inline void handlers_program_began(bool beside)
 		handlers_inherited(beside);
 }
 
-/* A signal was taken from the kernel: reloads if it is the one. Returns it. */
+/* Called when the program has received a signal: reloads if it is the reload signal. Returns it. */
 int handlers_passed(int signal);
 
 #endif

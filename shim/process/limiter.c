@@ -159,8 +159,8 @@ static void look_for_other_version(void)
 	if (!table_has_other_version(name, version))
 		return;
 	text_escape(shown, sizeof(shown), version, sizeof(version));
-	report("table '", name, "' is also that of a daemon under connlimit ", shown,
-	       ", another version: until its last process has ended, each of the two has the whole limit", NULL);
+	report("table '", name, "' is also used by a daemon under connlimit ", shown,
+	       ", another version: until its last process has ended, each of the two has the full limit", NULL);
 }
 
 /* Too large for a small stack. */

@@ -1,16 +1,16 @@
-/* Connections that were answered and stay open until the client has read the answer.
+/* Refused connections that got an answer and stay open until the client has read it.
  *
- * A connection that is closed while something of its client's is unread, or still arrives, is reset, and a reset takes from the
- * client what it has not read yet (RFC 9112, 9.6). So after an answer our sending side is closed, and the connection is kept
- * for LINGER_MS.
+ * If a connection is closed while data from its client is unread, or still arrives, it is reset, and a reset discards what the
+ * client has not read yet (RFC 9112, 9.6). So after an answer only our sending side is closed, and the connection is kept for
+ * LINGER_MS.
  *
- * It is kept by a mapping and not by a descriptor (tcp(7), TCP_ZEROCOPY_RECEIVE: a TCP socket can be mapped, and a mapping
- * holds what it maps). So it takes no descriptor from the daemon, is in nobody's way when descriptors are closed, copied or
- * passed on, and is not there in a child or a program that the daemon executes. Where a socket cannot be mapped (Unix, MPTCP,
- * before Linux 4.18) it is closed at once: over a Unix socket the answer is in the client's hands by then.
+ * It is kept by a mapping, not by a descriptor (tcp(7), TCP_ZEROCOPY_RECEIVE: a TCP socket can be mapped, and the mapping keeps
+ * the socket open). So it uses none of the daemon's descriptors, is not affected when descriptors are closed, copied or passed
+ * on, and does not exist in a child or an executed program. A socket that cannot be mapped (Unix, MPTCP, before Linux 4.18) is
+ * closed at once; over a Unix socket the answer is already in the client's queue by then.
  *
- * There is no thread that ends them: it is done when the process accepts or closes a connection. At most LINGER_MOST are kept
- * in a process; when one more comes, the oldest is cut off. They count for no limit. */
+ * No thread ends these connections: overdue ones are closed when the process accepts or closes a connection. A process keeps at
+ * most LINGER_MOST; if there is one more, the oldest is closed. They do not count for any limit. */
 #ifndef CONNLIMIT_LINGER_H
 #define CONNLIMIT_LINGER_H
 
@@ -22,7 +22,7 @@
 enum { LINGER_MOST = 255, LINGER_MS = 3000 };
 enum { PLACE_WIPED, PLACE_FREE };
 
-/* One page, which a fork wipes: what it names is mapped in this process alone. */
+/* One page, which a fork wipes, since the mappings exist in this process alone. */
 struct lingering {
 	_Atomic uint32_t kept;
 	_Atomic uint32_t next;
@@ -35,10 +35,10 @@ struct lingering {
 
 extern struct lingering *_Atomic lingering;
 
-/* Keeps the connection of a descriptor, which its caller then closes. False if it cannot be kept. */
+/* Keeps the connection of a descriptor; the caller then closes the descriptor. False if it cannot be kept. */
 bool linger(int descriptor);
 
-/* Ends what is overdue. Never blocks, never waits for another thread. errno is kept. */
+/* Closes overdue connections. Never blocks or waits for another thread. errno is kept. */
 void linger_sweep(struct lingering *kept);
 
 static inline void linger_look(void)

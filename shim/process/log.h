@@ -1,4 +1,4 @@
-/* What an operator is told about refusals: one line a client and burst, with how many were left out. */
+/* Logging refusals: one line for each burst of a client's refusals, with how many were not logged. */
 #ifndef CONNLIMIT_LOG_H
 #define CONNLIMIT_LOG_H
 
@@ -8,10 +8,10 @@
  * change. */
 void log_refusal(const struct refusal *refusal, const struct connection *connection);
 
-/* Logs, at most every LOG_CLIENT_SECONDS in a process, that connections are admitted which the table cannot hold. */
+/* Logs, at most every LOG_CLIENT_SECONDS in a process, that connections were admitted without being counted. */
 void log_uncounted(void);
 
-/* Says once that decisions are made without the kernel's word. */
+/* Logs once that decisions are made without asking the kernel. */
 void log_unverified(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* Which connection a descriptor is. */
+/* Finding out which connection a descriptor is. */
 #ifndef CONNLIMIT_PEER_H
 #define CONNLIMIT_PEER_H
 

@@ -1,4 +1,4 @@
-/* The calls that ours stand in front of: libc's, or those of another preload that comes after us. */
+/* The calls that we interpose: libc's, or those of another preload that comes after us. */
 #ifndef CONNLIMIT_REAL_H
 #define CONNLIMIT_REAL_H
 

@@ -4,26 +4,28 @@
 
 #include "settings/rules.h"
 
-/* Lays the file named in `settings` over them, if one is, and reads their lists. False with the reason. Async-signal-safe; one
- * at a time in a process, a second at the same time fails. */
+/* Reads the file that `settings` names, if any, and overrides *settings with it; then reads the lists that they name. False
+ * with the reason. Async-signal-safe; if one call is in progress in this process, a second one fails. */
 bool reload_read(struct settings *settings, struct settings_error *error);
 
-/* What the lists have that were read last with good settings, NULL if none was; and when it is published, it goes. */
+/* reload_listed returns the content of the lists that were last read with valid settings; NULL if none were. Call
+ * reload_published when it has been published; then it is dropped. */
 const struct rules_index *reload_listed(void);
 void reload_published(void);
 
-/* Reads the file again and publishes it, in this process's table or, where it has none, in the one of its name. A bad file
- * changes nothing, is reported and noted in the table. Async-signal-safe. If one is under way in this process it is done once
- * more when that ends. No handler runs meanwhile in this thread, as it might jump out and never come back. */
+/* Reads the file again and publishes it in this process's table or, if it has none, in the table of its name. A bad file
+ * changes nothing; it is reported and noted in the table. Async-signal-safe. If a reload is in progress in this process,
+ * another one follows when it ends. Signals are blocked in this thread meanwhile, as a handler might jump out and never return.
+ */
 void reload_now(void);
 
 /* In a new process after fork. */
 void reload_in_child(void);
 
-/* At the program's start, `settings` being what is in force then: from now on we see what the daemon does with the signal. */
+/* Called at the program's start, with the settings in effect: from now on we see what the daemon does with the signal. */
 void reload_watch(const struct settings *settings);
 
-/* Called when the table is open: has the reload signal come to reload_now, if there is a file to read again. */
+/* Called when the table is open: from now on the reload signal calls reload_now, if there is a file to read again. */
 void reload_arm(void);
 
 #endif

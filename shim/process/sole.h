@@ -1,7 +1,7 @@
-/* How a process knows that it is the one holder of a connection which it accepted.
+/* How a process knows that it is the only holder of a connection that it accepted ("sole").
  *
- * One 64-bit word: a token, and how many calls are under way that copy the process's descriptors. It lies in a page that a fork
- * wipes (madvise(2), MADV_WIPEONFORK), so that no child ever has its parent's token, in whatever way it was made.
+ * There is one 64-bit word: a token, and the number of calls in progress that copy the process's descriptors. It is in a page
+ * that a fork wipes (madvise(2), MADV_WIPEONFORK), so no child ever has its parent's token, however it was made.
  *
  *     fork, vfork, spawn     the token is given up and one more is under way, before the real call; one less, behind it, in the
  *                            parent alone
@@ -9,9 +9,9 @@
  *     close                  compares behind the real call: the same word as at accept, and nothing can have copied the
  *                            descriptor in between
  *
- * So whatever copies the descriptors ends sole holding for all that was accepted before, at the cost of one swap. Each of the
- * four orderings is needed (tests/faults/test_schedule.c leaves out each). Where there is no such page, no process is
- * ever sole. All functions are thread-safe and async-signal-safe, wait for nobody, and keep errno. */
+ * So a call that copies the descriptors ends sole holding for all connections that were accepted before, at the cost of one
+ * swap. Each of the four orderings is needed (tests/faults/test_schedule.c leaves out each). Without such a page, no process is
+ * ever sole. All functions are thread-safe and async-signal-safe, wait for no other thread, and keep errno. */
 #ifndef CONNLIMIT_SOLE_H
 #define CONNLIMIT_SOLE_H
 
@@ -29,7 +29,7 @@ enum { SOLE_UNDER_WAY_BITS = 16 };
 struct sole {
 	_Atomic uint64_t word;
 	_Atomic bool accepted; /* this process has taken a token, or there was none: it may have accepted something */
-	_Atomic bool known;    /* this process was seen to be one of its own: a child that was made behind our back was not */
+	_Atomic bool known;    /* we noticed that this process is a new one; false in a child whose fork we did not see */
 };
 extern struct sole *_Atomic sole_of_process;
 extern _Atomic bool sole_has_ended;
@@ -39,12 +39,12 @@ static inline struct sole *sole_here(void)
 	return atomic_load_explicit(&sole_of_process, memory_order_acquire);
 }
 
-/* To be called once the table is there, before anything is accepted. */
+/* Call this when the table is open, before anything is accepted. */
 void sole_begin(void);
 
 COLD uint64_t sole_take_token(uint64_t seen);
 
-/* The token for what is about to be accepted; 0 for none. */
+/* The token for the next accept; 0 for none. */
 static inline uint64_t sole_token(void)
 {
 	uint64_t seen = atomic_load(&sole_here()->word);
@@ -52,17 +52,18 @@ static inline uint64_t sole_token(void)
 	return __builtin_expect(seen != 0 && (seen & SOLE_UNDER_WAY) == 0, 1) ? seen : sole_take_token(seen);
 }
 
-/* Whether what was accepted with this token is still held by this process alone. To be asked behind the real close. */
+/* Whether this process is still the only holder of what it accepted with this token. Call this after the real close. */
 static inline bool sole_still(uint64_t token)
 {
 	return token != 0 && atomic_load(&sole_here()->word) == token;
 }
 
-/* Around a call that copies the process's descriptors; the second in the parent alone. */
+/* Called before and after a call that copies the process's descriptors; the second only in the parent. */
 void sole_ends(void);
 void sole_may_begin_again(void);
 
-/* Memory or descriptors are shared with another process from now on, or copied by a call behind which we have no frame. */
+/* Memory or descriptors are shared with another process from now on, or are copied by a call after which none of our code runs.
+ */
 void sole_ends_for_good(void);
 
 /* Whether this process may have accepted anything since it was made. */
@@ -71,13 +72,13 @@ static inline bool sole_has_accepted(void)
 	return atomic_load_explicit(&sole_here()->accepted, memory_order_relaxed);
 }
 
-/* Whether it has made copies of its descriptors: what it accepts is then mostly closed by a process that cannot release it. */
+/* Whether it has copied its descriptors. Then most of its connections are closed by a process that cannot release them. */
 static inline bool sole_has_forked(void)
 {
 	return atomic_load_explicit(&sole_has_ended, memory_order_relaxed);
 }
 
-/* In a child whose memory is a copy. */
+/* Called in a child whose memory is a copy. */
 void sole_in_child(void);
 
 #endif

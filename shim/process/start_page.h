@@ -1,4 +1,4 @@
-/* The path of the file of limits, in memory of this process's own (settings/start.h). */
+/* The path of the file of limits, in this process's private memory (settings/start.h). */
 #ifndef CONNLIMIT_PROCESS_START_PAGE_H
 #define CONNLIMIT_PROCESS_START_PAGE_H
 

@@ -1,5 +1,5 @@
-/* A line to the system's log, past libc's syslog(3): that has one connection and identity for the whole process, which are the
- * daemon's, takes a lock, and allocates. */
+/* Sending a line to the system log without libc's syslog(3): that has one connection and identity for the whole process, which
+ * belong to the daemon, and it takes a lock and allocates. */
 #ifndef CONNLIMIT_SYSLOG_H
 #define CONNLIMIT_SYSLOG_H
 
@@ -8,8 +8,8 @@
 
 enum { SYSLOG_PARTS_MOST = 10 };
 
-/* Sends "connlimit[PID]: " and the parts as a warning of facility daemon, in one datagram to /dev/log. False if nobody takes it
- * at once. Async-signal-safe; opens and closes one descriptor. */
+/* Sends "connlimit[PID]: " and the parts as a warning of facility daemon, in one datagram to /dev/log. False if it cannot be
+ * sent at once. Async-signal-safe; opens and closes one descriptor. */
 bool syslog_send(const struct iovec *parts, unsigned number);
 
 #endif

@@ -87,7 +87,7 @@ static bool join(struct fleet *fleet, struct redis *redis, int wait_ms, struct h
 	if (!call_answered(&call, redis, wait_ms, hearing))
 		return false;
 	if (hearing->number[0] == 2)
-		snprintf(hearing->error, FLEET_ERROR, "another machine goes by the name of node %s (--node)", fleet->node);
+		snprintf(hearing->error, FLEET_ERROR, "another machine uses the name of node %s (--node)", fleet->node);
 	else if (hearing->number[0] != 1)
 		snprintf(hearing->error, FLEET_ERROR, "not understood: an answer to nothing that was asked");
 	return hearing->number[0] == 1;

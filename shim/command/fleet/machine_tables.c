@@ -157,7 +157,7 @@ static bool is_taken(const struct table *table)
 
 	if (taken && pid != told_of) {
 		text_escape(name, sizeof(name), table->header->name, sizeof(table->header->name));
-		fprintf(stderr, "connlimit sync: table %s is left to the sidecar that has it, pid %u\n", name, pid);
+		fprintf(stderr, "connlimit sync: table %s is already joined by another sidecar, pid %u\n", name, pid);
 		told_of = pid;
 	}
 	return taken;

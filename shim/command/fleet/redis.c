@@ -127,7 +127,7 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 		received += (size_t)n;
 		redis->received += (unsigned long long)n;
 		if (received > REPLIES_MOST || redisReaderFeed(redis->reader, buffer, (size_t)n) != REDIS_OK) {
-			snprintf(error, WIRE_ERROR, "more is answered than was asked for");
+			snprintf(error, WIRE_ERROR, "more replies than commands");
 			return false;
 		}
 		if (!take_replies(redis, &replies, got, with, error))

@@ -92,7 +92,7 @@ static bool exchange(struct sync *sync, char *error)
 			    sync, error))
 		return false;
 	if (sync->verbose && told > 0)
-		fprintf(stderr, "connlimit sync: told %zu clients\n", told);
+		fprintf(stderr, "connlimit sync: sent %zu clients\n", told);
 	return true;
 }
 
@@ -154,7 +154,7 @@ static bool join(struct sync *sync, uint64_t now, char *error)
 		return false;
 	}
 	if (sync->forgotten) {
-		report_line("the fleet had forgotten this node, or all: it was told everything anew%s", "");
+		report_line("the fleet had lost this node's counts, or all of them: they were sent again%s", "");
 		sync->forgotten = false;
 		sync->fleet.mended += sync->fleet.mended == 0;
 	} else {

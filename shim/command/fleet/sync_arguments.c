@@ -13,29 +13,29 @@ static const char help[] =
     "usage: connlimit sync --redis URL [OPTION]...\n"
     "\n"
     "Joins this machine's tables that have CONNLIMIT_CLUSTER_PER_IP set to a fleet,\n"
-    "so that its limit holds over all machines. Runs until SIGTERM or SIGINT.\n"
+    "so that this limit applies over all machines. Runs until SIGTERM or SIGINT.\n"
     "\n"
     "  --redis URL        redis://[USER[:PASSWORD]@]HOST[:PORT][,HOST...][/DATABASE]\n"
-    "                     of Redis or Valkey, alone, as a cluster or in replicas:\n"
-    "                     the one that takes writes is found; rediss:// is with TLS;\n"
+    "                     Redis or Valkey, standalone, replicated or a cluster; the\n"
+    "                     server that takes writes is found. rediss:// uses TLS.\n"
     "                     redis+sentinel://...HOST[:PORT],.../MASTER[/DATABASE] asks\n"
-    "                     Sentinel; a password is better in REDISCLI_AUTH or in a\n"
-    "                     file; may be given more than once\n"
-    "  --redis-file FILE  a URL in each line of FILE, which SIGHUP has read again\n"
-    "  --ca FILE          certificates to trust for TLS; by default the system's\n"
-    "  --cert FILE        certificate to show to the server\n"
+    "                     Sentinel. Better give a password in REDISCLI_AUTH or in a\n"
+    "                     file. May be given more than once\n"
+    "  --redis-file FILE  FILE with one URL per line, read again on SIGHUP\n"
+    "  --ca FILE          certificates to trust for TLS; default: the system's\n"
+    "  --cert FILE        client certificate for the server\n"
     "  --key FILE         its key\n"
     "  --cluster NAME     name of the fleet (default)\n"
     "  --node NAME        name of this machine (its host name)\n"
     "  --table NAME       only this table; may be given more than once\n"
-    "  --user USER        tables of this user's daemons as well; may be given more\n"
-    "                     than once. Joined anyway are root's and our own\n"
-    "  --interval MS      how late others hear of a change at most, 10 to 10000 (100)\n"
-    "  --lease MS         how long the others' word is good, and ours to them, at\n"
-    "                     least 5 intervals (3000)\n"
-    "  --verbose          say what is told\n"
+    "  --user USER        also join tables of this user's daemons; may be given more\n"
+    "                     than once. Root's tables and your own are always joined\n"
+    "  --interval MS      most time until others hear of a change, 10 to 10000 (100)\n"
+    "  --lease MS         how long counts remain valid without news, at least 5\n"
+    "                     intervals (3000)\n"
+    "  --verbose          log what is sent\n"
     "\n"
-    "Exit status: 0 told to stop; 2 called wrongly\n";
+    "Exit status: 0 stopped by a signal; 2 called wrongly\n";
 
 static bool number_option(const char *text, int least, int most, int *number)
 {
@@ -115,7 +115,7 @@ bool sync_read_again(struct sync *sync)
 	if (sync->redis_file == NULL)
 		return false;
 	if (!read_urls(sync, &servers, sync->redis_file, &why)) {
-		fprintf(stderr, "connlimit sync: --redis-file %s: %s: what it said before is kept\n", sync->redis_file,
+		fprintf(stderr, "connlimit sync: --redis-file %s: %s: its former content stays in use\n", sync->redis_file,
 			why != NULL ? why : strerror(errno));
 		return false;
 	}

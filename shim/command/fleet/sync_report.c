@@ -64,7 +64,7 @@ void report_mended(struct report *reports, uint64_t now, unsigned long mended)
 		return;
 	snprintf(number, sizeof(number), "%lu", reports->mended);
 	report_line(
-	    "%s counts in Redis were not as they had been told, and were mended: keys were deleted, evicted or written by "
+	    "%s counts in Redis differed from what was sent, and were corrected: keys were deleted, evicted or written by "
 	    "others",
 	    number);
 	reports->mended = 0;
@@ -74,11 +74,10 @@ void report_evicting(struct report *reports, bool evicting)
 {
 	if (evicting && !reports->evicting)
 		report_line(
-		    "Redis is set up to evict what the fleet keeps there (maxmemory-policy allkeys-...): counts get lost, "
-		    "until "
-		    "they are found out and mended; noeviction is the right policy%s",
+		    "Redis is configured to evict the fleet's keys (maxmemory-policy allkeys-...): counts are lost until "
+		    "that is noticed and corrected; noeviction is the right policy%s",
 		    "");
 	else if (!evicting && reports->evicting)
-		report_line("Redis does not evict what the fleet keeps there any more%s", "");
+		report_line("Redis does not evict the fleet's keys any more%s", "");
 	reports->evicting = evicting;
 }

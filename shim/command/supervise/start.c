@@ -93,7 +93,7 @@ static bool try_out(pid_t program, int number, char *why, size_t size)
 	struct rlimit most;
 
 	if (getrlimit(RLIMIT_NOFILE, &most) == 0 && most.rlim_cur < DESCRIPTORS_LEAST) {
-		snprintf(why, size, "the hard limit of descriptors (RLIMIT_NOFILE) is %lu; it takes %d",
+		snprintf(why, size, "the hard limit of descriptors (RLIMIT_NOFILE) is %lu; at least %d are needed",
 			 (unsigned long)most.rlim_cur, DESCRIPTORS_LEAST);
 		return false;
 	}
@@ -213,7 +213,7 @@ static bool ask_supervisor(int word, int number, char *why, size_t size)
 
 	if (write(word, &number, sizeof(number)) != sizeof(number) ||
 	    read(word, &verdict, sizeof(verdict)) != sizeof(verdict)) {
-		snprintf(why, size, "the supervisor was ended: a filter of system calls forbids it what it needs");
+		snprintf(why, size, "the supervisor was killed: a system call filter forbids a call that it needs");
 		return false;
 	}
 	if (!verdict.good)
@@ -228,7 +228,7 @@ static bool fits_kernel(char *why, size_t size)
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) != 0)
 		return fail(why, size, "seccomp's user notification", errno);
 	if (sizes.seccomp_notif > NOTIFICATION_ROOM) {
-		snprintf(why, size, "seccomp's user notification: this kernel is newer than we know");
+		snprintf(why, size, "seccomp's user notification: this kernel's messages are larger than expected");
 		return false;
 	}
 	return true;
@@ -305,7 +305,7 @@ static bool open_table(const struct supervision *supervision)
 bool supervise(const struct supervision *supervision, char *why, size_t size)
 {
 	if (!open_table(supervision))
-		return fail(why, size, "no shared memory to be had", errno);
+		return fail(why, size, "no shared memory", errno);
 	return begin(supervision, why, size);
 }
 
@@ -314,7 +314,7 @@ bool supervise_possible(char *why, size_t size)
 	int words[2];
 	bool good = false;
 
-	snprintf(why, size, "it could not be tried: %s", "no process to be had");
+	snprintf(why, size, "supervision could not be tested: %s", "cannot create a process");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, words) != 0)
 		return false;
 	pid_t child = fork();

@@ -18,11 +18,11 @@
 static const char help[] =
     "usage: connlimit top [--delay SECONDS] [TABLE | PID]\n"
     "\n"
-    "Shows each daemon under limits and its clients, live. Counts are compared with\n"
-    "the kernel each time. 'h' shows the keys: sort by any column, filter, list or\n"
+    "Shows each limited daemon and its clients, live. Counts are compared with the\n"
+    "kernel at each update. 'h' shows the keys: sort by any column, filter, list or\n"
     "end a client's connections.\n"
     "\n"
-    "  --delay SECONDS  how often to look, 1 to 3600 (1); less often if slow\n"
+    "  --delay SECONDS  time between updates, 1 to 3600 (1); longer if slow\n"
     "\n"
     "Exit status: 0 done; 1 no such table, or no terminal that can be drawn on;\n"
     "2 called wrongly; 77 no such table among those that this user may read\n";
@@ -176,7 +176,7 @@ static void ask_to_disconnect(struct top *top)
 		snprintf(top->message, sizeof(top->message), "end the %zu connections of %s in table %.40s? y/n",
 			 top->connections.number, network, top->chosen_table);
 	else
-		snprintf(top->message, sizeof(top->message), "%s holds no connection", network);
+		snprintf(top->message, sizeof(top->message), "%s has no open connection", network);
 }
 
 /* What was asked about is ended, and not what may have come since. */
