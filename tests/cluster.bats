@@ -418,7 +418,7 @@ knows() {
 	until_true total_is 2
 	((SECONDS - began < 21))
 	(($(mended 1) + $(mended 2) >= 2))
-	cat "$here/sync1" "$here/sync2" | grep -q 'were mended'
+	cat "$here/sync1" "$here/sync2" | grep -q 'were corrected'
 	redis flushall
 	until_true total_is 2
 	until_true grep -q 'the fleet had lost this node' "$here/sync1"

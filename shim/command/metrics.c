@@ -86,7 +86,7 @@ static const struct family families[] = {
     {"connlimit_checks", "counter", NULL, "Times that the kernel was asked before a refusal.", checks},
     {"connlimit_check_seconds", "counter", "seconds", "Time spent asking.", check_seconds},
     {"connlimit_check_dropped", "counter", NULL, "Connections that these checks found gone.", check_gone},
-    {"connlimit_repaired", "counter", NULL, "Counts that were mended.", repaired},
+    {"connlimit_repaired", "counter", NULL, "Counts that were corrected.", repaired},
     {"connlimit_fleet_mended", "counter", NULL, "Counts in Redis that differed from what was sent, and were corrected.",
      fleet_mended},
     {"connlimit_publications", "counter", NULL, "Times that limits were put in force, the start included.", publications},
