@@ -237,6 +237,38 @@ static void a_peak_is_of_connections_that_are_open(void **state)
 	assert_true(atomic_load(&table->header->checks) <= 19);
 }
 
+/* A connection was passed on, was still open when a peak was checked, and ends unseen afterwards. */
+static void a_peak_is_checked_again_while_any_is_doubtful(void **state)
+{
+	struct table *table = &((struct fixture *)*state)->table;
+	struct client_facts facts;
+	struct connection connection;
+	uint64_t word;
+	int end[3][2];
+	reference held[3];
+
+	for (int i = 0; i < 3; i++) {
+		if (i == 2) {
+			close(end[0][0]);
+			close(end[0][1]);
+		}
+		connection = real_connection(end[i]);
+		assert_int_equal(table_admit(table, &connection, &held[i]), VERDICT_ADMITTED);
+		if (i == 0) {
+			table_closing(table, held[0]);
+			table_doubt(table, held[0]);
+		}
+	}
+	assert_true(table_client(table, entry_of(table, &connection, &word), &facts));
+	assert_int_equal(facts.open, 2);
+	assert_int_equal(facts.peak, 2);
+	for (int i = 1; i < 3; i++) {
+		table_release(table, held[i]);
+		close(end[i][0]);
+		close(end[i][1]);
+	}
+}
+
 static void a_connection_that_the_kernel_forgot_refuses_nobody(void **state)
 {
 	struct table *table = &((struct fixture *)*state)->table;
@@ -259,7 +291,6 @@ static void a_connection_that_the_kernel_forgot_refuses_nobody(void **state)
 	close(end[1]);
 }
 
-/* One that died after it counted and before it had a slot. */
 /* The kernel has let a connection go, its closer was stopped before it could drop the record, and checks are put off. */
 static void a_count_without_a_slot_is_mended(void **state)
 {
@@ -544,6 +575,7 @@ int main(void)
 	    TEST(the_local_address_is_asked_for_when_it_is_wanted),
 	    TEST(a_doubtful_record_is_the_kernels_to_free),
 	    TEST(a_peak_is_of_connections_that_are_open),
+	    TEST(a_peak_is_checked_again_while_any_is_doubtful),
 	    TEST(a_connection_that_the_kernel_forgot_refuses_nobody),
 	    TEST(a_count_without_a_slot_is_mended),
 	    TEST(a_slot_claimed_by_the_dead_is_freed),
