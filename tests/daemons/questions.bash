@@ -99,6 +99,16 @@ let_go() {
 	[[ $answer == closed ]] || { echo "from $1: $answer, not closed" >&2; return 1; }
 }
 
+# Where a process for each client closes the connection some time before it ends: it counts until then.
+let_go_with_its_process() {
+	local sessions
+	sessions=$(pgrep -cP "$daemon")
+	tell_client "close $1"
+	[[ $answer == closed ]] || return 1
+	until_true fewer_than "$sessions"
+}
+fewer_than() { (($(pgrep -cP "$daemon") < $1)); }
+
 drop_all() {
 	tell_client drop
 	until_true nothing_open

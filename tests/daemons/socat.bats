@@ -10,6 +10,9 @@ on_hangup=ends # its own handler ends it, as without us
 
 ready() { needs socat; }
 
+# Its child waits for the program behind it.
+let_go() { let_go_with_its_process "$1"; }
+
 start() { launch socat "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=128" EXEC:cat; }
 
 @test "1. N are served, the next is refused, another address is not concerned" { holds_the_limit; }

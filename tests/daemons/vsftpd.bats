@@ -16,14 +16,7 @@ ready() {
 
 # vsftpd shuts the connection down some time before it closes it: the kernel has it in TIME_WAIT while a process still holds it, and
 # until that ends the client is at its limit. So wait for the end of the one that served.
-let_go() {
-	local sessions
-	sessions=$(pgrep -cP "$daemon")
-	tell_client "close $1"
-	[[ $answer == closed ]] || return 1
-	until_true fewer_than "$sessions"
-}
-fewer_than() { (($(pgrep -cP "$daemon") < $1)); }
+let_go() { let_go_with_its_process "$1"; }
 
 start() {
 	cat >"$here/vsftpd.conf" <<-VSFTPD
