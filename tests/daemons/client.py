@@ -302,14 +302,16 @@ def served_after():
 
 
 def behind(full, times):
-    alone, after = [], []
+    alone, after, answers = [], [], []
     for _ in range(times):
         alone.append(served_after())
         connection, answer = attempt(full)
+        answers.append(answer)
         if connection:
             connection.drop()
         after.append(served_after() if answer == "refused" else None)
     if None in alone + after:
+        print("ms alone:", alone, "answers:", answers, "ms after them:", after, file=sys.stderr)
         return "none"
     return round(statistics.median(after) - statistics.median(alone))
 
