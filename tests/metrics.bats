@@ -47,6 +47,23 @@ value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") ==
 	run -2 "$CONNLIMIT" metrics --listen 99999
 }
 
+@test "metrics: daemons of two containers whose tables have one name have series of their own" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	unshare --ipc true || skip "no IPC namespaces"
+	limit_is 1
+	table=test-$port
+	for _ in 1 2; do
+		unshare --ipc "$CONNLIMIT" run --file "$limits" --table "$table" -- \
+			socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE >"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+		pids+=("$!")
+		until_true listening
+		port=$(free_port)
+	done
+	"$CONNLIMIT" metrics | grep "table=\"$table\"" | sed 's/ [^ ]*$//' >"$here/series"
+	[ "$(grep -c '^connlimit_processes{' "$here/series")" -eq 2 ]
+	[ -z "$(sort "$here/series" | uniq -d)" ]
+}
+
 @test "clients: a client's connections with their ports" {
 	limit_is 3
 	start_server

@@ -115,7 +115,11 @@ static void print_labels(FILE *to, const struct table_view *view)
 		user_text(owner, view->place.owner);
 		fputs(",user=\"", to);
 		print_label(to, owner);
-		fprintf(to, "\",memory=\"%d-%" PRIu64 "\"", (int)view->place.memory, view->place.id);
+		/* Each IPC namespace numbers its own segments from 0. */
+		fprintf(to, "\",memory=\"%d-", (int)view->place.memory);
+		if (view->place.memory == MEMORY_ELSEWHERE)
+			fprintf(to, "%" PRIu64 "-", view->place.mapping->ipc);
+		fprintf(to, "%" PRIu64 "\"", view->place.id);
 	}
 }
 
