@@ -195,7 +195,8 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	"$CONNLIMIT" set "test-$port" ipv6-prefix=127
 	hold ::1 refused
 	for columns in 80 36; do
-		run script -qec "env NO_COLOR=1 TERM=xterm COLUMNS=$columns $CONNLIMIT status test-$port" /dev/null
+		# What it says of tables that others have, and are not readable, is no column.
+		run script -qec "env NO_COLOR=1 TERM=xterm COLUMNS=$columns $CONNLIMIT status test-$port 2>'$here/said'" /dev/null
 		echo "$output"
 		[[ $output == *CLIENT*OPEN*LIMIT*REFUSED* && $output == *"  ::/127 "* ]]
 		[ -z "$(grep -A9 '^  CLIENT' <<<"$output" | tr -d '\r' | awk -v most=$columns 'length($0) > most')" ]
