@@ -221,7 +221,6 @@ bool check_before_peak(struct table *table, uint32_t entry, struct connection *c
 {
 	struct pace *pace = &table->notes[entry].pace;
 	struct check check;
-
 	uint64_t now = clock_us();
 
 	if (!pace_allows_more(pace, &one_client, now) || !pace_allows_more(&table->header->all_pace, &all_clients, now))

@@ -27,11 +27,6 @@ struct reading {
 	struct settings_error *error;
 };
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r';
-}
-
 static bool network_wrong(const struct reading *reading, const char *text, size_t length, size_t column, const char *problem,
 			  const struct network *network)
 {

@@ -11,11 +11,6 @@ static const char allowed[] =
     "LIMIT: 1 "
     "to 16000000, 'unlimited' or 'deny', with a rate if wanted: 100,50/s";
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 static bool is_word(const char *text, size_t length, const char *word)
 {
 	return length == strlen(word) && memcmp(text, word, length) == 0;

@@ -52,11 +52,6 @@ START static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 static const char out_of_range[] = "is out of range";
 
 const char *number_problem(const char *text, size_t length)

@@ -21,6 +21,12 @@ bool rate_parse(struct rate *rate, const char *text, size_t length, size_t *bad,
 /* Reads "90s", "2m" or "1h" into seconds within [least, most]. On error tells the problem; *seconds is then unchanged. */
 bool duration_parse(uint32_t *seconds, const char *text, size_t length, uint32_t least, uint32_t most, const char **problem);
 
+/* What parts words; a line end is one, too, where a value has several lines. */
+static inline bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 /* Why a text that should be a number is none. */
 const char *number_problem(const char *text, size_t length);
 
