@@ -11,11 +11,6 @@ static const char allowed[] =
     "LIMIT: 1 "
     "to 16000000, 'unlimited' or 'deny', with a rate if wanted: 100,50/s";
 
-static bool is_word(const char *text, size_t length, const char *word)
-{
-	return length == strlen(word) && memcmp(text, word, length) == 0;
-}
-
 static const char *limit_problem(const char *text, size_t length)
 {
 	if (length == 0)

@@ -77,11 +77,6 @@ const char *number_problem(const char *text, size_t length)
 	return "is not a number";
 }
 
-static bool is_word(const char *text, size_t length, const char *word)
-{
-	return length == strlen(word) && memcmp(text, word, length) == 0;
-}
-
 static bool number_wrong(struct settings_error *error, const char *text, size_t length, const char *allowed)
 {
 	return value_wrong(error, text, length, 0, number_problem(text, length), allowed);

@@ -5,6 +5,8 @@
 
 #include "settings/settings.h"
 
+#include <string.h>
+
 typedef bool setting_reader(struct settings *settings, const char *text, size_t length, struct settings_error *error);
 
 setting_reader read_per_ip, read_total, read_rate, read_per_uid, read_cluster_per_ip, read_ipv4_prefix, read_ipv6_prefix,
@@ -25,6 +27,11 @@ bool duration_parse(uint32_t *seconds, const char *text, size_t length, uint32_t
 static inline bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static inline bool is_word(const char *text, size_t length, const char *word)
+{
+	return length == strlen(word) && memcmp(text, word, length) == 0;
 }
 
 /* Why a text that should be a number is none. */
