@@ -4,7 +4,7 @@
 
 load questions
 
-note="supervised, for it is setuid: where it has given up root and executes itself, as on SIGHUP, the loader ignores preloads; SIGHUP is its own, the file of limits is followed (4); in some runs a client behind a refused one is not served, which is not understood (8)"
+note="supervised, for it is setuid: where it has given up root and executes itself, as on SIGHUP, the loader ignores preloads; SIGHUP is its own, the file of limits is followed (4)"
 program=/opt/connlimit-test/exim4-daemon-light/usr/sbin/exim4 # scripts/packages
 protocol=smtp
 rounds_asked=300
@@ -45,6 +45,7 @@ executed_again() { (($(grep -c "daemon started" "$log") > hang_ups)); }
 @test "5. no new complaint in log or exit status" { no_new_complaint; }
 @test "6. kill -9 of what serves frees its clients" { kill_frees_clients; }
 @test "7. stop and restart leave nothing behind" { leaves_nothing_behind; }
+@test "8. after a refusal others are served at once" { serves_others_at_once; }
 
 @test "exim4: check says that it is supervised, and why" {
 	run -0 "$CONNLIMIT" check "$program"

@@ -1,6 +1,7 @@
 /* accept(2), in the program's place: the connection is taken with a copy of its listener, decided on, and put into it. */
 #include "command/supervise/accept.h"
 
+#include "command/supervise/kept.h"
 #include "command/supervise/listeners.h"
 #include "command/supervise/target.h"
 #include "process/keepalive.h"
@@ -117,7 +118,8 @@ static int accept_one(struct call *call, int listener)
 		return errno;
 	}
 	call->taken.descriptor = accepted;
-	call->phase = PHASE_HELD;
+	keep_exchange(&call->taken);
+	call->phase = call->taken.decided ? PHASE_DECIDED : PHASE_HELD;
 	return 0;
 }
 

@@ -129,30 +129,6 @@ void listener_rearm(unsigned index)
 		arm(index);
 }
 
-bool keep(uint64_t listener, const struct taken *taken)
-{
-	for (unsigned i = 0; i < KEPT_MOST; i++)
-		if (shared->kept[i].listener == 0) {
-			shared->kept[i].taken = *taken;
-			shared->kept[i].listener = listener;
-			shared->kept_number++;
-			return true;
-		}
-	return false;
-}
-
-bool keep_take(uint64_t listener, struct taken *taken)
-{
-	for (unsigned i = 0; i < KEPT_MOST && shared->kept_number > 0; i++)
-		if (shared->kept[i].listener == listener) {
-			*taken = shared->kept[i].taken;
-			shared->kept[i].listener = 0;
-			shared->kept_number--;
-			return true;
-		}
-	return false;
-}
-
 void calls_sweep(void)
 {
 	unsigned waiting = 0;

@@ -1,4 +1,4 @@
-/* Calls that wait until a connection comes, and connections that wait for a call. */
+/* Calls that wait until a connection comes. */
 #ifndef CONNLIMIT_SUPERVISE_LISTENERS_H
 #define CONNLIMIT_SUPERVISE_LISTENERS_H
 
@@ -12,12 +12,6 @@ struct call *listener_first(unsigned index);
 
 /* Watches on, if calls wait there. */
 void listener_rearm(unsigned index);
-
-/* Keeps what was accepted at a listener for its next accept. False if there is no room. */
-bool keep(uint64_t listener, const struct taken *taken);
-
-/* Takes one that was kept. False if there is none. */
-bool keep_take(uint64_t listener, struct taken *taken);
 
 /* Forgets calls that were interrupted. */
 void calls_sweep(void);

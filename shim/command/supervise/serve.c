@@ -4,6 +4,7 @@
 
 #include "command/supervise/accept.h"
 #include "command/supervise/follow.h"
+#include "command/supervise/kept.h"
 #include "command/supervise/listeners.h"
 #include "command/supervise/target.h"
 #include "process/limiter.h"
@@ -171,7 +172,8 @@ static bool is_known(int descriptor)
 		    (shared->call[i].taken.descriptor == descriptor || shared->call[i].refused.descriptor == descriptor))
 			return true;
 	for (unsigned i = 0; i < KEPT_MOST && shared->kept_number > 0; i++)
-		if (shared->kept[i].listener != 0 && shared->kept[i].taken.descriptor == descriptor)
+		if (shared->kept[i].listener != 0 &&
+		    (shared->kept[i].taken.descriptor == descriptor || shared->kept[i].stand_in == descriptor))
 			return true;
 	for (unsigned i = 0; i < WATCHED_MOST; i++)
 		if (shared->watched[i].cookie != 0 && shared->watched[i].watch == descriptor)
@@ -199,7 +201,8 @@ static void adopt(int descriptor)
 		taken->peer_length = 0;
 	taken->decided = false;
 	taken->descriptor = descriptor;
-	shared->call[shared->current].phase = PHASE_HELD;
+	keep_exchange(taken);
+	shared->call[shared->current].phase = taken->decided ? PHASE_DECIDED : PHASE_HELD;
 }
 
 /* What else it had open for a moment, copies of listeners above all, is closed: the program may be about to close them. */
@@ -225,6 +228,7 @@ static void sort_descriptors(void)
 static void take_over(void)
 {
 	limiter_of_process.pid = (uint32_t)getpid();
+	keep_recover();
 	sort_descriptors();
 	for (unsigned i = 0; i < shared->extent; i++)
 		if (shared->call[i].notification.id != 0)
@@ -258,6 +262,7 @@ static void hear(const struct epoll_event *what)
 	case EVENT_LISTENER: heard_listener(index); break;
 	case EVENT_STANDBY: heard_standby(); break;
 	case EVENT_FILE: follow_heard(shared->follow); break;
+	case EVENT_STAND_IN: keep_heard(index); break;
 	}
 }
 
@@ -274,10 +279,13 @@ _Noreturn void serve(void)
 		if (shared->standby < 0)
 			have_standby();
 		bool timed = shared->timed > 0 || shared->unseen != shared->unseen_told || linger_any();
-		int number = epoll_wait(shared->events, what, EVENTS_MOST, timed ? TURN_MS : -1);
+		bool due = keep_any_due();
+		int number = epoll_wait(shared->events, what, EVENTS_MOST, due ? KEPT_MS : timed ? TURN_MS : -1);
 
 		for (int i = 0; i < number; i++)
 			hear(&what[i]);
+		if (due)
+			keep_look();
 		if (!timed)
 			continue;
 		uint64_t now = clock_us() / 1000;

@@ -60,10 +60,14 @@ struct watched {
 	int watch;
 };
 
-/* A connection that was accepted for a call which was interrupted before it got it: the next accept there does. */
+/* A connection that was accepted for a call which was interrupted before it got it (kept.h). */
 struct kept {
-	uint64_t listener; /* 0: none */
+	uint64_t listener; /* the cookie; 0: none */
 	struct taken taken;
+	uint64_t due;	  /* ms of clock_ms at which it gets a stand-in; 0: it has one, or can have none */
+	int stand_in;	  /* our end of it; 0: none */
+	socklen_t length; /* of the address that an accept of it tells */
+	struct sockaddr_storage address;
 };
 
 /* Whether a thread's process handles any signal, as it was a moment ago. */
@@ -100,7 +104,7 @@ struct shared {
 extern struct shared *shared;
 
 /* Kinds of events, in the upper half of epoll's data; an index in the lower. */
-enum event { EVENT_CALL, EVENT_LISTENER, EVENT_STANDBY, EVENT_FILE };
+enum event { EVENT_CALL, EVENT_LISTENER, EVENT_STANDBY, EVENT_FILE, EVENT_STAND_IN };
 
 bool shared_watch(int descriptor, uint32_t events, enum event event, unsigned index);
 
