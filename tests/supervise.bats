@@ -216,6 +216,23 @@ except ChildProcessError: print("no child")'
 	full 127.0.0.1 2
 }
 
+@test "a client that comes back thousands of times a second is not refused for what is gone" {
+	limit_is 10
+	limited "$accepting" "$port" polling
+	run python3 - "$port" <<-'PYTHON'
+		import socket, sys
+		served = 0
+		for _ in range(6000):
+		    with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10) as s:
+		        try:
+		            served += s.recv(6) == b"hello\n"
+		        except ConnectionResetError:
+		            pass
+		print(served)
+	PYTHON
+	[ "$output" -eq 6000 ]
+}
+
 @test "signals in between lose no connection" {
 	limit_is 1000
 	for signals in restart interrupt; do

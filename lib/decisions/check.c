@@ -99,6 +99,7 @@ struct check {
 	uint64_t began;
 	uint64_t searched; /* of the time since, what a search took, which pays for itself */
 	bool for_peak;	   /* it can be left out: half of the credit stays for those before a refusal */
+	bool low;	   /* of credit: where one is gone more are looked for, since most of a check's cost is its socket */
 };
 
 static void check_begin(struct table *table, struct check *check, uint32_t entry, struct pace *pace, struct connection *control)
@@ -107,6 +108,8 @@ static void check_begin(struct table *table, struct check *check, uint32_t entry
 	check->inquiry.control = control;
 	check->inquiry.client = inquiry_client(entry);
 	check->inquiry.left = CHECKED_MOST;
+	check->low = !pace_allows_more(pace, &one_client, clock_us()) ||
+		     !pace_allows_more(&table->header->all_pace, &all_clients, clock_us());
 	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
 }
 
@@ -167,8 +170,10 @@ static int check_in_rotation(struct table *table, struct check *check)
 	budget_spend(walk_ns(extent < most ? extent : most));
 	int dropped = check_range(table, check->entry, &check->inquiry, from, end, &reached);
 	most -= end - from;
-	if (dropped == 0 && reached >= extent && from > 0)
-		dropped = check_range(table, check->entry, &check->inquiry, 0, from < most ? from : most, &reached);
+	if ((dropped == 0 || (dropped > 0 && check->low)) && reached >= extent && from > 0) {
+		int more = check_range(table, check->entry, &check->inquiry, 0, from < most ? from : most, &reached);
+		dropped = more > 0 ? dropped + more : dropped;
+	}
 	pace_go_on_at(check->pace, reached < extent ? reached : 0);
 	return dropped;
 }
