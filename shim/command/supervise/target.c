@@ -49,6 +49,10 @@ static pid_t process_of(pid_t thread)
 	return (pid_t)status_of(thread, "Tgid: %" SCNu64);
 }
 
+/* glibc's own signals, for pthread_cancel(3) and setuid(2), 32 and 33: every program with threads handles them, few ever get
+ * one (nptl(7)). */
+#define GLIBC_SIGNALS (UINT64_C(3) << 31)
+
 /* Whether a signal that a handler is set for may interrupt the call. It is asked once in a while. */
 static bool may_be_interrupted(const struct call *call)
 {
@@ -59,7 +63,7 @@ static bool may_be_interrupted(const struct call *call)
 	if (shared->killable)
 		return false;
 	if (known->thread != thread || known->until <= now) {
-		known->any = status_of((pid_t)thread, "SigCgt: %" SCNx64) != 0;
+		known->any = (status_of((pid_t)thread, "SigCgt: %" SCNx64) & ~GLIBC_SIGNALS) != 0;
 		known->thread = thread;
 		known->until = now + HANDLERS_MS;
 	}
