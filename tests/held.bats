@@ -23,3 +23,10 @@ at_work() { # WANTED SERVER any|same [COMMAND...]
 @test "held: by these, where the client comes from one port" { at_work 2 prefork same; }
 @test "held: not by zombies" { at_work "2 2" zombie any; }
 @test "held: not by a program that a process has become" { at_work 20 exec any; }
+
+@test "held: not by a program that a process has become while its threads accepted" {
+	limit_is 100000
+	limited "$BUILD/tests/exec_beside" "$port" 30
+	until_true grep -q ready "$here/out"
+	until_true nothing_held
+}

@@ -18,6 +18,8 @@ static _Thread_local unsigned under_way __attribute__((tls_model("initial-exec")
 /* The connection that this process was made for. */
 NEAR static reference made_for;
 
+enum { NOT_OPEN = -2 }; /* no table when the exec began */
+
 HOT void child_begins(void)
 {
 	sole_ends();
@@ -66,24 +68,16 @@ bool child_is_for(reference held)
 	return held == made_for;
 }
 
-static void let_go(int descriptor, reference held)
-{
-	(void)descriptor;
-	if (!descriptor_is_mark(held))
-		descriptor_let_go(held);
-}
-
 int child_executes(void)
 {
 	int kept = errno;
 	int bridge = -1;
 
 	if (!limiter_is_open())
-		return -1;
+		return NOT_OPEN;
 	if (made_for != 0)
 		descriptor_let_go(made_for);
-	if (sole_has_accepted())
-		descriptor_each(0, ~0U, let_go);
+	descriptors_let_go_begins();
 	if (bridge_is_needed(limiter_table()))
 		bridge = bridge_build(limiter_table());
 	errno = kept;
@@ -94,5 +88,7 @@ int child_does_not_execute(int bridge, int result)
 {
 	if (bridge >= 0)
 		bridge_remove(bridge);
+	if (bridge != NOT_OPEN)
+		sole_may_begin_again();
 	return result;
 }

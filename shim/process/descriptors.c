@@ -242,8 +242,8 @@ void descriptor_each(unsigned first, unsigned last, void (*visit)(int descriptor
 		visit((int)i, held);
 }
 
-/* Whether any range was ever closed. */
-NEAR static _Atomic bool ranges;
+/* Whether descriptors were ever let go, a range of them or all. */
+NEAR static _Atomic bool let_go_before;
 
 static void close_in_range(int descriptor, reference held)
 {
@@ -257,7 +257,7 @@ static void close_in_range(int descriptor, reference held)
 
 COLD void range_closing_begins(unsigned first, unsigned last)
 {
-	atomic_store(&ranges, true);
+	atomic_store(&let_go_before, true);
 	sole_ends();
 	descriptor_each(first, last, close_in_range);
 }
@@ -269,9 +269,24 @@ COLD void range_closing_ends(unsigned first, unsigned last)
 	sole_may_begin_again();
 }
 
+static void let_go(int descriptor, reference held)
+{
+	(void)descriptor;
+	if (!descriptor_is_mark(held))
+		descriptor_let_go(held);
+}
+
+COLD void descriptors_let_go_begins(void)
+{
+	atomic_store(&let_go_before, true);
+	sole_ends();
+	if (sole_has_accepted())
+		descriptor_each(0, ~0U, let_go);
+}
+
 COLD void descriptor_came_between(reference held)
 {
-	if (atomic_load(&ranges))
+	if (atomic_load(&let_go_before))
 		descriptor_let_go(held);
 	else
 		table_doubt(limiter_table(), held);

@@ -113,7 +113,11 @@ static inline void copying_ends(bool began)
 void range_closing_begins(unsigned first, unsigned last);
 void range_closing_ends(unsigned first, unsigned last);
 
-/* Called for a connection that was accepted while descriptors were copied or a range was closed. */
+/* Called before this process executes another program, which does not know of its connections: all are let go, those that other
+ * threads accept meanwhile too. If the exec fails, sole_may_begin_again is called. */
+void descriptors_let_go_begins(void);
+
+/* Called for a connection that was accepted while descriptors were copied, a range was closed or all were let go. */
 void descriptor_came_between(reference held);
 
 /* It is not known any more whether this process has the connection open: from now on the kernel is asked. */
