@@ -31,9 +31,12 @@ teardown() {
 }
 
 @test "each interposed call with each kind of bad argument: result, errno or signal are as without us" {
-	"$BUILD/tests/arguments" >"$here/without"
+	local on
 	echo CONNLIMIT_PER_IP=1000000 >"$here/limits.env"
-	CONNLIMIT_FILE="$here/limits.env" LD_PRELOAD="$PRELOAD" "$BUILD/tests/arguments" >"$here/with"
-	[ "$(wc -l <"$here/without")" -gt 10000 ]
-	diff "$here/without" "$here/with"
+	for on in coroutine thread; do
+		"$BUILD/tests/arguments" $on >"$here/without"
+		CONNLIMIT_FILE="$here/limits.env" LD_PRELOAD="$PRELOAD" "$BUILD/tests/arguments" $on >"$here/with"
+		[ "$(wc -l <"$here/without")" -gt 10000 ]
+		diff "$here/without" "$here/with"
+	done
 }

@@ -33,11 +33,16 @@ static int really_accept(int listener, struct sockaddr *address, socklen_t *leng
 	return flags == PLAIN ? REAL(accept)(listener, address, length) : REAL(accept4)(listener, address, length, flags);
 }
 
+static inline bool is_near(const void *pointer)
+{
+	return caller_has_on_stack(pointer, sizeof(struct sockaddr_storage)) ||
+	       caller_has_near(pointer, sizeof(struct sockaddr_storage));
+}
+
 /* Whether we may touch the caller's buffers (caller.h). */
 static bool may_touch(const struct sockaddr *address, const socklen_t *length)
 {
-	return address == NULL ||
-	       (caller_has_on_stack(address) && length != NULL && caller_has_on_stack(length) && (int)*length >= 0);
+	return address == NULL || (is_near(address) && is_near(length) && (int)*length >= 0);
 }
 
 /* A connection that was accepted, and its peer. */

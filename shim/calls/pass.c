@@ -80,7 +80,8 @@ static __attribute__((noinline)) ssize_t send_looked_at(int descriptor, const st
 INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
 {
 	/* Mostly nothing is passed. */
-	if (__builtin_expect((caller_has_on_stack(message) && message->msg_controllen == 0) || !limiter_is_of_daemon(), 1))
+	if (__builtin_expect(
+		(caller_has_on_stack(message, sizeof(*message)) && message->msg_controllen == 0) || !limiter_is_of_daemon(), 1))
 		return REAL(sendmsg)(descriptor, message, flags);
 	return send_looked_at(descriptor, message, flags);
 }
@@ -96,8 +97,7 @@ static COLD unsigned look_at_array(const struct mmsghdr *messages, unsigned numb
 
 	for (unsigned i = 0; i < number && i < MOST; i += AT_ONCE) {
 		size_t wanted = number - i < AT_ONCE ? number - i : AT_ONCE;
-		ssize_t read = door_read_self(some, messages + i, wanted * sizeof(some[0]));
-		size_t there = read > 0 ? (size_t)read / sizeof(some[0]) : 0;
+		size_t there = caller_read_asking(some, messages + i, wanted * sizeof(some[0])) / sizeof(some[0]);
 		for (size_t n = 0; n < there; n++)
 			if (some[n].msg_hdr.msg_control != NULL && some[n].msg_hdr.msg_controllen != 0)
 				copies += each_passed(&some[n].msg_hdr, send_off);
@@ -129,8 +129,8 @@ static __attribute__((noinline)) ssize_t receive_looked_at(int descriptor, struc
 /* A worker that is given its connections, and never accepts. Without room for them no descriptors come. */
 INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
 {
-	if (__builtin_expect((caller_has_on_stack(message) && message->msg_controllen == 0) || limiter_is_open() ||
-				 !limiter_is_of_daemon(),
+	if (__builtin_expect((caller_has_on_stack(message, sizeof(*message)) && message->msg_controllen == 0) ||
+				 limiter_is_open() || !limiter_is_of_daemon(),
 			     1))
 		return REAL(recvmsg)(descriptor, message, flags);
 	return receive_looked_at(descriptor, message, flags);

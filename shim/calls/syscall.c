@@ -118,7 +118,7 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 		break;
 	case SYS_clone3: {
 		struct clone_args given = {.flags = 0};
-		/* A caller may have a shorter form of it. What cannot be read the kernel cannot read either. */
+		/* A caller may have a shorter form of it. */
 		int kept = errno;
 		bool read = (size_t)b >= CLONE_ARGS_SIZE_VER0 &&
 			    caller_read(&given, (const void *)a, CLONE_ARGS_SIZE_VER0); // NOLINT(performance-no-int-to-ptr)

@@ -1,5 +1,6 @@
 #include "process/limiter.h"
 
+#include "process/caller.h"
 #include "process/near.h"
 #include "process/real.h"
 #include "process/reload.h"
@@ -325,6 +326,7 @@ __attribute__((constructor)) static void start(void)
 		return;
 	real_find();
 	report_begin();
+	caller_begin();
 	settings_default(&settings.start);
 	bool good = settings_from_environment(&settings.start, environ, &error) || handed_on();
 	if (!good)

@@ -1,13 +1,15 @@
 /* Makes every interposed call with every kind of bad argument, each in a process of its own, and prints what came of it: result
- * and errno, or the signal that ended it. Preloaded, it is to print what it prints bare.
+ * and errno, or the signal that ended it. Preloaded, it is to print what it prints bare. Bad pointers lie right behind the end
+ * of the stack, which is a coroutine's or a thread's.
  *
- * usage: arguments */
+ * usage: arguments coroutine|thread */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -23,9 +25,10 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, MOST = 5, CLOSED = 77, ALL_SIGNALS = 8 /* bytes of the kernel's set */ };
+enum { PAGE = 4096, STACK = 1 << 16, MOST = 5, CLOSED = 77, ALL_SIGNALS = 8 /* bytes of the kernel's set */ };
 
 /* sigset and sigignore are deprecated, and interposed all the same. */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -69,7 +72,8 @@ static struct domain set_sizes = {3, {ALL_SIGNALS, 4, 0}, {"8", "4", "0"}};
 
 static struct sockaddr_in address = {.sin_family = AF_INET};
 static int listener;
-static char *good;
+static char *stack;
+static char *good; /* behind it */
 
 #define INT(n) ((int)argument[n])
 #define AT(n) ((void *)argument[n])
@@ -243,7 +247,8 @@ static void print_all(const struct call *call)
 /* Pages beside each other: good, none, and one that is read only. */
 static void choose_pointers(void)
 {
-	good = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack = mmap(NULL, STACK + 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	good = stack + STACK;
 	*(int *)(good + 2 * PAGE) = sizeof(struct sockaddr_in);
 	mprotect(good + PAGE, PAGE, PROT_NONE);
 	mprotect(good + 2 * PAGE, PAGE, PROT_READ);
@@ -296,13 +301,39 @@ static void choose_descriptors(void)
 	memcpy(descriptors.value, values, sizeof(values));
 }
 
-int main(void)
+static void run(void)
 {
-	choose_descriptors();
-	choose_pointers();
-	choose_messages();
 	/* Before each fork below the buffer is empty, or children would print it as well: they end by exit_group. */
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
 		print_all(&calls[i]);
-	return 0;
+}
+
+static void *run_in_thread(void *nothing)
+{
+	run();
+	return nothing;
+}
+
+int main(int argc, char **argv)
+{
+	static ucontext_t outside;
+	static ucontext_t inside;
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	if (argc != 2)
+		return 2;
+	choose_descriptors();
+	choose_pointers();
+	choose_messages();
+	if (strcmp(argv[1], "thread") == 0) {
+		pthread_attr_init(&attributes);
+		pthread_attr_setstack(&attributes, stack, STACK);
+		return pthread_create(&thread, &attributes, run_in_thread, NULL) != 0 || pthread_join(thread, NULL) != 0;
+	}
+	getcontext(&inside);
+	inside.uc_stack = (stack_t){.ss_sp = stack, .ss_size = STACK};
+	inside.uc_link = &outside;
+	makecontext(&inside, run, 0);
+	return swapcontext(&outside, &inside) != 0;
 }

@@ -893,6 +893,38 @@ static void forbid_netlink(void)
 	forbid((int[]){SYS_socket}, (int[]){AF_NETLINK}, 1);
 }
 
+/* Whether a descriptor is passed, or copied by a fork, lies where we may not look: in memory that is not the stack's. */
+static void test_unreadable(void)
+{
+	static struct mmsghdr message;
+	static struct clone_args arguments = {.exit_signal = SIGCHLD};
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) != 0 || pipe2(go, O_CLOEXEC) != 0)
+		exit(2);
+	forbid((int[]){SYS_process_vm_readv}, (int[]){-1}, 1);
+	for (int how = 0; how < 3; how++) {
+		int s = serve();
+		pid_t pid = -1;
+		message.msg_hdr = message_with(s);
+		if (how == 0)
+			EXPECT(sendmsg(pair[0], &message.msg_hdr, 0) == 1, "sendmsg");
+		else if (how == 1)
+			EXPECT(sendmmsg(pair[0], &message, 1, 0) == 1, "sendmmsg");
+		else if ((pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments))) == 0)
+			child_by_clone(NULL);
+		close(s);
+		EXPECT(count() == 1, "how %d: somebody has it: count %u", how, count());
+		if (pid > 0)
+			kill(pid, SIGKILL);
+		else if (recvmsg(pair[1], &message.msg_hdr, 0) == 1)
+			close(passed_on());
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
+		EXPECT(count() == 0, "how %d: nobody has it: count %u", how, count());
+	}
+}
+
 /* Limit 1. Leaves one that is gone and counted. */
 static void leave_a_dead_one(void)
 {
@@ -1387,6 +1419,7 @@ int main(int argc, char **argv)
 	    {"nothing", test_nothing},
 	    {"executed", test_executed},
 	    {"no_netlink", test_no_netlink},
+	    {"unreadable", test_unreadable},
 	    {"vfork_confined", test_vfork_confined},
 	    {"blind", test_blind},
 	    {"confined", test_confined},

@@ -26,6 +26,7 @@ trap_of() {
 @test "fclose of fdopen, and freopen" { trap_of streams 0; }
 @test "dup2 over a connection, by one, onto itself, and failing" { trap_of dup 0; }
 @test "descriptors passed by sendmsg and sendmmsg, looked at with MSG_PEEK, received by recvmsg and recvmmsg" { trap_of passing 0; }
+@test "descriptors passed and forks made by what lies where a filter does not let us look" { trap_of unreadable 0; }
 @test "a program without us gets a connection and closes it, or sends it back" { trap_of stranger 1; }
 @test "exit, _exit, quick_exit, abort, SIGKILL, and exit with threads" { trap_of ends 1; }
 @test "close from a signal handler" { trap_of handler 0; }
