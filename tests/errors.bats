@@ -216,5 +216,20 @@ assert subprocess.call(["env", "LD_PRELOAD=" + sys.argv[1], "true"], stderr=into
 			    assert status == 78, status
 			    line = log.recv(2000)
 			    assert line.startswith(b"<28>connlimit[") and b"]: CONNLIMIT_PER_IP: \x27ten\x27" in line, line
+			# A daemon that went to the background before it listens, with another one\x27s table.
+			listens = "import socket, time; s = socket.create_server((\x27127.0.0.1\x27, 0)); print(1, flush=True); time.sleep(60)"
+			environment = os.environ | {"CONNLIMIT_TABLE": "no-start-%d" % os.getpid()}
+			daemon = ["env", "LD_PRELOAD=" + sys.argv[1], "python3", "-c", listens]
+			first = subprocess.Popen(daemon, env=environment | {"CONNLIMIT_PER_IP": "1"}, stdout=subprocess.PIPE)
+			try:
+			    first.stdout.readline()
+			    for what in ("2>&-", "2>/dev/null"):
+			        other = ["sh", "-c", f"exec {what}; exec \"$@\"", "-", *daemon]
+			        status = subprocess.call(other, env=environment | {"CONNLIMIT_PER_IP": "2"}, timeout=20)
+			        assert status == 78, status
+			        line = log.recv(2000)
+			        assert b"is another daemon\x27s, pid %d, which" % first.pid in line, line
+			finally:
+			    first.kill()
 		PYTHON' - "$here" "$PRELOAD" 3>&-
 }

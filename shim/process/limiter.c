@@ -215,7 +215,7 @@ static void join_table(void)
 		report(difference.error.text, ": its limits hold (CONNLIMIT_JOIN)", NULL);
 		return;
 	}
-	report(
+	report_no_start(
 	    difference.error.text,
 	    ": give this daemon a table of its own, or the same settings, or CONNLIMIT_JOIN=yes to go under that one's limits",
 	    NULL);
@@ -312,7 +312,7 @@ static bool handed_on(void)
 
 static void refuse_to_start(const char *why)
 {
-	report_no_start(why);
+	report_no_start(why, NULL);
 	_exit(EX_CONFIG);
 }
 

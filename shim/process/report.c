@@ -119,6 +119,13 @@ static void line_add(struct line *line, const char *text)
 	line->length += length;
 }
 
+static void line_of(struct line *line, const char *part, va_list more)
+{
+	line_begin(line);
+	for (; part != NULL; part = va_arg(more, const char *))
+		line_add(line, part);
+}
+
 static bool line_to_syslog(const struct line *line)
 {
 	return syslog_send(line->part + 1, line->parts - 1);
@@ -137,10 +144,8 @@ void report(const char *part, ...)
 	int kept = errno;
 	va_list parts;
 
-	line_begin(&line);
 	va_start(parts, part);
-	for (; part != NULL; part = va_arg(parts, const char *))
-		line_add(&line, part);
+	line_of(&line, part, parts);
 	va_end(parts);
 	if (to == LOG_TO_SYSLOG && line_to_syslog(&line))
 		to = LOG_TO_NOWHERE;
@@ -150,24 +155,21 @@ void report(const char *part, ...)
 	errno = kept;
 }
 
-static bool is_read_by_somebody(int descriptor)
+static bool is_null(int descriptor)
 {
-	struct sockaddr_storage address = {0};
-	socklen_t length = sizeof(address);
 	struct stat facts;
 
-	if (door_fstat(descriptor, &facts) != 0 || (S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3)))
-		return false;
-	return !S_ISSOCK(facts.st_mode) ||
-	       (door_getsockname(descriptor, &address, &length) == 0 && address.ss_family == AF_UNIX);
+	return door_fstat(descriptor, &facts) == 0 && S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3);
 }
 
-void report_no_start(const char *why)
+void report_no_start(const char *part, ...)
 {
 	struct line line;
+	va_list parts;
 
-	line_begin(&line);
-	line_add(&line, why);
-	if (!is_read_by_somebody(STDERR) || !line_to_stderr(&line, START_PATIENCE))
+	va_start(parts, part);
+	line_of(&line, part, parts);
+	va_end(parts);
+	if (is_null(STDERR) || !takes_messages(STDERR) || !line_to_stderr(&line, START_PATIENCE))
 		line_to_syslog(&line);
 }

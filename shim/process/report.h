@@ -9,8 +9,8 @@ void report(const char *part, ...) __attribute__((sentinel));
 /* Called at the program's start: remembers which file standard error is. */
 void report_begin(void);
 
-/* Prints why the daemon does not start, to standard error. If that is closed, /dev/null, full, or a client's connection, it
+/* Prints why the daemon does not start, as report does. If standard error is closed, /dev/null, full, or not for messages, it
  * goes to syslog. Waits at most a second. */
-void report_no_start(const char *why);
+void report_no_start(const char *part, ...) __attribute__((sentinel));
 
 #endif
