@@ -123,7 +123,11 @@ INTERPOSE size_t fread(void *buffer, size_t size, size_t number, FILE *stream)
 {
 	size_t whole = REAL(fread)(buffer, size, number, stream);
 
-	if (!none() && stream != NULL)
-		look_at(fileno(stream), buffer, (ssize_t)(whole * size));
+	if (!none() && stream != NULL) {
+		int kept = errno;
+		int descriptor = fileno(stream); /* fails where there is none (fmemopen(3)) */
+		errno = kept;
+		look_at(descriptor, buffer, (ssize_t)(whole * size));
+	}
 	return whole;
 }

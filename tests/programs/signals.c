@@ -579,6 +579,11 @@ static void by_signalfd(void)
 	expect("fread", fread(got, sizeof(got[0]), 1, stream) == 1);
 	expect_limit("fread");
 	fclose(stream);
+	stream = fmemopen(got, sizeof(got[0]), "r");
+	errno = ENOTTY;
+	expect("fread of memory", fread(got + 1, sizeof(got[0]), 1, stream) == 1);
+	expect("fread of memory sets errno", errno == ENOTTY);
+	fclose(stream);
 	next_limit();
 	pid_t pid = fork();
 	if (pid == 0) {
