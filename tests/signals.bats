@@ -143,6 +143,33 @@ reloads_by() {
 	until_true noted hung_up
 }
 
+@test "signals: a worker that its master executes and that listens for itself dies when it hangs it up, even if the master shows a title" {
+	for shows in nothing title; do
+		prepare_server <<-'PYTHON'
+			import ctypes
+			if len(sys.argv) > 3:
+			    listener = listen()
+			    note("worker")
+			    serve(listener)
+			if sys.argv[2] == "title":
+			    # As setproctitle does: the title lies where the environment was.
+			    fields = open("/proc/self/stat").read().rpartition(")")[2].split()
+			    start, end = (int(field) for field in fields[47:49])
+			    ctypes.memset(start, 0, end - start)
+			worker = subprocess.Popen(["/usr/bin/python3", *sys.argv, "worker"], env=dict(os.environ))
+			while not os.path.exists(os.path.join(os.path.dirname(sys.argv[0]), "worker")):
+			    time.sleep(0.05)
+			worker.send_signal(signal.SIGHUP)
+			try:
+			    sys.exit(worker.wait(20) != -signal.SIGHUP)
+			finally:
+			    worker.kill()
+		PYTHON
+		rm -f "$here/worker"
+		preloaded /usr/bin/python3 "$here/server.py" "$port" "$shows"
+	done
+}
+
 @test "signals: a daemon that goes to the background after it listens reloads, and its workers die" {
 	for twice in once twice; do
 		prepare_server <<-'PYTHON'

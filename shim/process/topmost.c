@@ -80,30 +80,26 @@ static void in_child(void)
 	self = door_getpid();
 }
 
-/* Whether the parent has the file's name in its environment. If that may not be read the parent is another user's. */
+/* Whether the parent is under connlimit too: our object is mapped there. If that may not be read the parent is another user's.
+ */
 static bool parent_is_ours(void)
 {
-	static const char wanted[] = "CONNLIMIT_FILE=";
-	enum { LENGTH = sizeof(wanted) - 1, ANOTHER };
+	static const char wanted[] = "/libconnlimit_preload.so";
+	enum { LENGTH = sizeof(wanted) - 1 };
 	char bytes[256];
 	struct text path = text_begin(bytes, sizeof(bytes));
-	unsigned matched = 0; /* of the variable's name */
+	unsigned matched = 0; /* of the object's name, which has no second '/' */
 	ssize_t length;
 
 	text_add(&path, "/proc/");
 	text_add_number(&path, (uint64_t)door_getppid());
-	text_add(&path, "/environ");
+	text_add(&path, "/maps");
 	int descriptor = door_open(bytes, O_RDONLY | O_CLOEXEC);
 	if (descriptor < 0)
 		return errno != EACCES && errno != EPERM;
-	while (matched != LENGTH && (length = door_read(descriptor, bytes, sizeof(bytes))) > 0) {
-		for (ssize_t i = 0; i < length && matched != LENGTH; i++) {
-			if (bytes[i] == '\0')
-				matched = 0;
-			else
-				matched = matched < LENGTH && bytes[i] == wanted[matched] ? matched + 1 : ANOTHER;
-		}
-	}
+	while (matched != LENGTH && (length = door_read(descriptor, bytes, sizeof(bytes))) > 0)
+		for (ssize_t i = 0; i < length && matched != LENGTH; i++)
+			matched = bytes[i] == wanted[matched] ? matched + 1 : bytes[i] == '/';
 	door_close(descriptor);
 	return matched == LENGTH;
 }
