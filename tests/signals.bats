@@ -86,16 +86,22 @@ reloads_by() {
 	done
 }
 
+@test "signals: a worker ends whatever it has forbidden itself, and nobody else gets the signal" {
+	((EUID == 0)) || skip "needs root for a pid namespace"
+	preloaded timeout 100 unshare --pid --fork --kill-child "$BUILD/tests/signals" confined
+}
+
 @test "signals: reloads by any handler, by a signalfd however it is read, and after a handler jumped out of one" {
 	preloaded "$BUILD/tests/signals" reload
 }
 
-@test "signals: a reload in a handler takes at most 1 KiB of its stack" {
+@test "signals: a reload in a handler takes at most 1 KiB of its stack, and an end half of that" {
 	for used in $(preloaded "$BUILD/tests/signals" stack 2>/dev/null); do
 		[ "$used" -le 1024 ]
 		sizes+=("$used")
 	done
-	[ "${#sizes[@]}" -eq 3 ]
+	[ "${#sizes[@]}" -eq 4 ]
+	[ "${sizes[3]}" -le 512 ]
 }
 
 @test "signals: at its default it reloads where the parent sends it, as runit does, and its workers die" {

@@ -296,25 +296,43 @@ static inline int door_kill(pid_t pid, int signal)
 	return (int)door(SYS_kill, pid, signal, 0, 0, 0, 0);
 }
 
-/* The kernel's set of signals is shorter than libc's. */
-enum { DOOR_SIGNALS = 8 };
+/* The kernel's set of signals: libc's has sixteen times the size, and these lie on small stacks. */
+typedef uint64_t signal_set;
 
-static inline int door_sigprocmask(int how, const sigset_t *set, sigset_t *before)
+static inline signal_set signal_alone(int signal)
 {
-	return (int)door(SYS_rt_sigprocmask, how, (long)set, (long)before, DOOR_SIGNALS, 0, 0);
+	return UINT64_C(1) << (signal - 1);
 }
 
-static inline int door_sigpending(sigset_t *set)
+static inline int door_sigprocmask(int how, const signal_set *set, signal_set *before)
 {
-	return (int)door(SYS_rt_sigpending, (long)set, DOOR_SIGNALS, 0, 0, 0, 0);
+	return (int)door(SYS_rt_sigprocmask, how, (long)set, (long)before, sizeof(*set), 0, 0);
+}
+
+/* Not by libc's sigaction, which takes ten times the stack. */
+static inline int door_sigdefault(int signal)
+{
+	const struct {
+		void (*handler)(int signal);
+		unsigned long flags;
+		void (*restorer)(void);
+		signal_set mask;
+	} by_default = {.handler = SIG_DFL};
+
+	return (int)door(SYS_rt_sigaction, signal, (long)&by_default, 0, sizeof(signal_set), 0, 0);
+}
+
+static inline int door_sigpending(signal_set *set)
+{
+	return (int)door(SYS_rt_sigpending, (long)set, sizeof(*set), 0, 0, 0, 0);
 }
 
 /* sigtimedwait(2) that does not wait. */
-static inline int door_sigtake(const sigset_t *set)
+static inline int door_sigtake(const signal_set *set)
 {
 	struct timespec at_once = {0};
 
-	return (int)door(SYS_rt_sigtimedwait, (long)set, 0, (long)&at_once, DOOR_SIGNALS, 0, 0);
+	return (int)door(SYS_rt_sigtimedwait, (long)set, 0, (long)&at_once, sizeof(*set), 0, 0);
 }
 
 #endif

@@ -103,7 +103,7 @@ static void on_ignored(int signal)
 	handlers_passed(signal);
 }
 
-static void take_default(int signal)
+static __attribute__((noinline)) void take_default(int signal)
 {
 	struct sigaction ours = {.sa_sigaction = on_default, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
 
@@ -126,16 +126,19 @@ static bool ends_by_default(int signal)
 
 static __attribute__((noinline)) void end_as_by_default(int signal)
 {
-	sigset_t this_one;
-	sigset_t before;
+	signal_set this_one = signal_alone(signal);
+	signal_set before;
+	pid_t self = door_getpid();
 
 	if (!ends_by_default(signal))
 		return;
-	set_action(signal, &standard, NULL);
-	door_kill(door_getpid(), signal);
-	sigemptyset(&this_one);
-	sigaddset(&this_one, signal);
-	door_sigprocmask(SIG_UNBLOCK, &this_one, &before);
+	/* A process that has forbidden itself what this takes still ends, and nobody else is signalled in its place (kill(2):
+	 * -1 is everybody). */
+	if (door_sigdefault(signal) != 0 || self <= 0 || door_kill(self, signal) != 0)
+		door(SYS_exit_group, 128 + signal, 0, 0, 0, 0, 0);
+	/* Otherwise it comes when the handler has returned. */
+	if (door_sigprocmask(SIG_UNBLOCK, &this_one, &before) != 0)
+		return;
 	/* The first process of a pid namespace is not ended by it. */
 	door_sigprocmask(SIG_SETMASK, &before, NULL);
 	take_default(signal);

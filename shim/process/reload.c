@@ -33,17 +33,17 @@ NEAR static _Atomic uint64_t asked; /* the process, and how often it was asked s
 
 /* A signal's handler that jumps (siglongjmp(3)), and a cancellation, would leave what is claimed here claimed. One signal of
  * libc's own stays: for it a thread that changes the user waits (nptl(7)). False if they cannot be held back. */
-static bool holds_signals(uint64_t *before)
+static bool holds_signals(signal_set *before)
 {
 	enum { LIBC_SETXID = 33 };
-	uint64_t all = ~(UINT64_C(1) << (LIBC_SETXID - 1));
+	signal_set all = ~signal_alone(LIBC_SETXID);
 
-	return door(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)before, sizeof(all), 0, 0) == 0;
+	return door_sigprocmask(SIG_BLOCK, &all, before) == 0;
 }
 
-static void lets_signals_go(const uint64_t *before)
+static void lets_signals_go(const signal_set *before)
 {
-	door(SYS_rt_sigprocmask, SIG_SETMASK, (long)before, 0, sizeof(*before), 0, 0);
+	door_sigprocmask(SIG_SETMASK, before, NULL);
 }
 
 static bool takes_stack(void)
@@ -182,7 +182,7 @@ static void read_asked_for(void)
 bool reload_read(struct settings *settings, struct settings_error *error)
 {
 	static const char busy[] = "the file is being read by another thread";
-	uint64_t before;
+	signal_set before;
 	bool held = holds_signals(&before);
 	bool good = false;
 
@@ -245,6 +245,8 @@ static void reload_of_workers(void)
 
 static void reload_once(void)
 {
+	if (!may_read())
+		return;
 	if (limiter_is_open())
 		reload_into(limiter_table());
 	else if (atomic_load(&limiter_state) == LIMITER_UNOPENED)
@@ -278,9 +280,9 @@ static bool first_to_ask(uint64_t process)
 
 void reload_now(void)
 {
-	uint64_t before;
+	signal_set before;
 
-	if (limiter_settings()->file[0] == '\0' || !may_read() || is_somebody_elses() || !holds_signals(&before))
+	if (limiter_settings()->file[0] == '\0' || is_somebody_elses() || !holds_signals(&before))
 		return;
 	if (first_to_ask(process_self())) {
 		uint64_t seen;

@@ -52,9 +52,9 @@ static bool write_quietly(const struct iovec *parts, unsigned number, int patien
 {
 	struct pollfd ready = {.fd = STDERR, .events = POLLOUT};
 	struct timespec wait = {.tv_sec = patience};
-	sigset_t raised;
-	sigset_t before;
-	sigset_t pending;
+	signal_set raised = signal_alone(SIGPIPE) | signal_alone(SIGXFSZ) | signal_alone(SIGTTOU);
+	signal_set before;
+	signal_set pending;
 
 	/* A full pipe would stop the daemon; POLLOUT means that PIPE_BUF bytes fit (pipe(7)), and a line is shorter. */
 	if (door(SYS_ppoll, (long)&ready, 1, (long)&wait, 0, 0, 0) != 1 || (ready.revents & POLLOUT) == 0 ||
@@ -62,20 +62,13 @@ static bool write_quietly(const struct iovec *parts, unsigned number, int patien
 		return false;
 	/* What a write may raise would end or stop the daemon: SIGPIPE, SIGXFSZ where a file has come to RLIMIT_FSIZE, and
 	 * SIGTTOU from a terminal that belongs to others (tcsetattr(3), TOSTOP), which writes after all if that is blocked. */
-	sigemptyset(&raised);
-	sigaddset(&raised, SIGPIPE);
-	sigaddset(&raised, SIGXFSZ);
-	sigaddset(&raised, SIGTTOU);
 	if (door_sigpending(&pending) != 0 || door_sigprocmask(SIG_BLOCK, &raised, &before) != 0)
 		return false;
 	ssize_t written = door(SYS_writev, STDERR, (long)parts, number, 0, 0, 0);
 	int why = written < 0 ? errno : 0;
-	int raises = why == EPIPE ? SIGPIPE : why == EFBIG ? SIGXFSZ : 0;
-	if (raises != 0 && sigismember(&pending, raises) == 0) {
-		sigemptyset(&raised);
-		sigaddset(&raised, raises);
+	raised = why == EPIPE ? signal_alone(SIGPIPE) : why == EFBIG ? signal_alone(SIGXFSZ) : 0;
+	if ((raised & ~pending) != 0)
 		door_sigtake(&raised);
-	}
 	door_sigprocmask(SIG_SETMASK, &before, NULL);
 	return written > 0;
 }

@@ -1,11 +1,14 @@
 /* What a daemon that listens does with SIGHUP. `signals same` prints what must be the same with and without the preload object;
  * `signals end HOW` ends itself by the signal; `signals reload` reloads in each way that a daemon takes the signal, and looks
- * into the table; `signals stack` prints how much stack a reload takes in a handler. */
+ * into the table; `signals stack` prints how much stack a reload takes in a handler, and how much an end. `signals confined`
+ * sees how workers end that have forbidden themselves what their end takes, and needs a pid namespace of its own. */
 #include "table/table.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,6 +16,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -442,6 +446,56 @@ static void end(const char *how)
 	sleep(1);
 }
 
+/* ---- the end of a worker that forbade itself something ---- */
+
+static int forbidden;
+static unsigned on_use;
+static int confined[2];
+
+static void forbids_itself(void)
+{
+	struct sock_filter steps[] = {
+	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)forbidden, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, on_use),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(steps) / sizeof(steps[0]), steps};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0)
+		write(confined[1], "r", 1);
+	waits();
+}
+
+/* It ends as by the signal, or at least with the status that a shell would give that, and nobody else gets one. */
+static void confined_workers(void)
+{
+	static const int calls[] = {SYS_getpid, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_kill, SYS_getppid, SYS_openat};
+	pid_t other = child_of(waits);
+	int status = 0;
+	char byte;
+
+	if (pipe(confined) != 0)
+		exit(2);
+	for (unsigned i = 0; i < 2 * sizeof(calls) / sizeof(calls[0]); i++) {
+		forbidden = calls[i / 2];
+		on_use = i % 2 ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | EPERM;
+		pid_t pid = child_of(forbids_itself);
+		read(confined[0], &byte, 1);
+		kill(pid, SIGHUP);
+		waitpid(pid, &status, 0);
+		if (status != SIGHUP && status != (128 + SIGHUP) << 8) {
+			SAY("without %d: ended with %x", forbidden, (unsigned)status);
+			failures++;
+		}
+	}
+	if (waitpid(other, &status, WNOHANG) != 0) {
+		SAY("another one ended with %x", (unsigned)status);
+		failures++;
+	}
+	kill(other, SIGKILL);
+}
+
 /* ---- reloads ---- */
 
 static unsigned limit_in_force(void)
@@ -653,41 +707,55 @@ static void reload(void)
 static unsigned char *stack;
 enum { STACK = 1 << 16 };
 
-static size_t stack_used(int signal)
+static size_t stack_used(void)
 {
-	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
 	size_t left = 0;
 
-	memset(stack, 0xa5, STACK);
-	sigaction(signal, &action, NULL);
-	raise(signal);
 	while (left < STACK && stack[left] == 0xa5)
 		left++;
 	return STACK - left;
 }
 
+static size_t stack_of_handler(int signal)
+{
+	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
+
+	memset(stack, 0xa5, STACK);
+	sigaction(signal, &action, NULL);
+	raise(signal);
+	return stack_used();
+}
+
+static size_t stack_of_end(void)
+{
+	memset(stack, 0xa5, STACK);
+	waitpid(child_of(raises), NULL, 0);
+	return stack_used();
+}
+
 /* More than a handler of another signal takes: what is below it, as libc's calls too. */
 static void measure_stack(void)
 {
-	stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	stack_t other = {.ss_sp = stack, .ss_size = STACK};
 
 	sigaltstack(&other, NULL);
-	stack_used(SIGHUP);
-	size_t bare = stack_used(SIGUSR2);
-	size_t good = stack_used(SIGHUP);
+	size_t end = stack_of_end();
+	stack_of_handler(SIGHUP);
+	size_t bare = stack_of_handler(SIGUSR2);
+	size_t good = stack_of_handler(SIGHUP);
 	FILE *file = fopen(getenv("CONNLIMIT_FILE"), "w");
 	fputs(
 	    "CONNLIMIT_REFUSE=text:busy\nCONNLIMIT_RATE=20/s burst=50\nCONNLIMIT_LOG=stderr\n"
 	    "CONNLIMIT_RULES=\"10.0.0.0/8=1,5/s [2001:db8::/32]:80=deny :90=2\"\n",
 	    file);
 	fclose(file);
-	size_t with_rules = stack_used(SIGHUP);
+	size_t with_rules = stack_of_handler(SIGHUP);
 	file = fopen(getenv("CONNLIMIT_FILE"), "w");
 	fputs("CONNLIMIT_RULES=\"10.0.0.0/8=1 10.0.0.1/8=2\"\n", file);
 	fclose(file);
-	size_t bad = stack_used(SIGHUP);
-	SAY("%zu %zu %zu", good - bare, with_rules - bare, bad - bare);
+	size_t bad = stack_of_handler(SIGHUP);
+	SAY("%zu %zu %zu %zu", good - bare, with_rules - bare, bad - bare, end - bare);
 }
 
 int main(int argc, char **argv)
@@ -703,6 +771,8 @@ int main(int argc, char **argv)
 		reload();
 	else if (strcmp(argv[1], "stack") == 0)
 		measure_stack();
+	else if (strcmp(argv[1], "confined") == 0)
+		confined_workers();
 	else
 		return 2;
 	return failures != 0;
