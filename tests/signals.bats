@@ -177,13 +177,13 @@ reloads_by() {
 }
 
 @test "signals: a daemon that goes to the background after it listens reloads, and its workers die" {
-	for twice in once twice; do
+	for twice in once twice unreaped; do
 		prepare_server <<-'PYTHON'
 			listener = listen()
 			if os.fork():
 			    os._exit(0)
 			os.setsid()
-			if sys.argv[2] == "twice" and os.fork():
+			if sys.argv[2] != "once" and os.fork():
 			    os._exit(0)
 			worker = os.fork()
 			if worker == 0:
@@ -193,8 +193,14 @@ reloads_by() {
 			serve(listener)
 		PYTHON
 		rm -f "$here/worker" "$here/background"
-		setsid --wait "$CONNLIMIT" run --file "$limits" --table "test-$port" -- python3 "$here/server.py" "$port" "$twice" \
-			>"$here/out" 2>>"$here/errors" 3>&- </dev/null
+		# Who has started it may wait for its end later, or never.
+		waits=(setsid --wait)
+		[[ $twice != unreaped ]] || waits=(python3 -c 'import subprocess, sys, time
+subprocess.Popen(sys.argv[1:], start_new_session=True)
+time.sleep(60)')
+		"${waits[@]}" "$CONNLIMIT" run --file "$limits" --table "test-$port" -- python3 "$here/server.py" "$port" "$twice" \
+			>"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+		pids+=("$!")
 		until_true noted background
 		until_true noted worker
 		daemon=$(cat "$here/background")

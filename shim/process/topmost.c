@@ -47,9 +47,17 @@ static bool of_terminal(void)
 	return has_terminal(had_terminal) || (had_terminal && own_session() == session);
 }
 
+/* Or is a zombie: who started the daemon may not wait for its end. */
 static bool is_gone(pid_t process)
 {
-	return door_kill(process, 0) != 0 && errno == ESRCH;
+	int pidfd = door_may_close() ? (int)door(SYS_pidfd_open, process, 0, 0, 0, 0, 0) : -1;
+
+	if (pidfd < 0)
+		return door_kill(process, 0) != 0 && errno == ESRCH;
+	struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+	bool gone = door_poll(&ended, 1) == 1;
+	door_close(pidfd);
+	return gone;
 }
 
 /* All between the topmost process and this one are gone, and this one is in another session. */
