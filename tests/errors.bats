@@ -199,6 +199,20 @@ assert subprocess.call(["env", "LD_PRELOAD=" + sys.argv[1], "true"], stderr=into
 ' "$PRELOAD" 3>&-
 }
 
+@test "a wrong setting does not keep systemd from reloading and stopping the daemon, but whoever listens does not start" {
+	local variable
+	echo CONNLIMIT_PRE_IP=3 >"$limits"
+	for variable in MAINPID=1 SERVICE_RESULT=success; do
+		wrong 78 "'CONNLIMIT_PRE_IP'" env CONNLIMIT_FILE="$limits" LD_PRELOAD="$PRELOAD" /bin/true
+		env "$variable" CONNLIMIT_FILE="$limits" LD_PRELOAD="$PRELOAD" /bin/true
+		env "$variable" CONNLIMIT_PER_IP=ten LD_PRELOAD="$PRELOAD" sh -c /bin/true
+		wrong 78 "'CONNLIMIT_PRE_IP'" env "$variable" CONNLIMIT_FILE="$limits" LD_PRELOAD="$PRELOAD" \
+			"$BUILD/tests/chaos_server" "$(free_port)" threads
+		wrong 78 "CONNLIMIT_PER_IP: 'ten'" env "$variable" CONNLIMIT_PER_IP=ten LD_PRELOAD="$PRELOAD" \
+			"$BUILD/tests/chaos_server" "$(free_port)" threads
+	done
+}
+
 @test "a wrong setting tells syslog why it does not start, where standard error is closed or nobody's" {
 	if ! unshare --mount true 2>/dev/null; then skip "no mount namespaces here"; fi
 	unshare --mount bash -c '

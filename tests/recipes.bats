@@ -123,6 +123,13 @@ for each in $ports; do
 	echo "$table reloaded: $(python3 /srv/knock.py "${each#*:}")"
 	connlimit status "$table" | sed "s/^/$table status: /"
 done
+# A reload reaches the daemon whatever is in the file, and the daemon says why its limits are as they were.
+for unit in nginx ssh confined; do
+	echo CONNLIMIT_PRE_IP=9 >"/etc/connlimit/$unit.env"
+	systemctl reload "$unit" && echo "$unit was reloaded under a wrong file"
+	soon connlimit status "$unit" "the old limits stand"
+	connlimit status "$unit" | sed "s/^/$unit under a wrong file: /"
+done
 for unit in $(systemctl --failed --plain --no-legend | cut -d ' ' -f 1); do
 	systemctl status --no-pager "$unit"
 done
@@ -168,6 +175,13 @@ asks_by() { grep -q "^$1 status:   checks .* by $2," "$SAID"; }
 @test "recipes: Redis, which may ask by netlink" {
 	holds redis-server
 	asks_by redis-server sock_diag
+}
+
+@test "a wrong file keeps systemd from no reload, after which status says what is wrong" {
+	for unit in nginx ssh confined; do
+		grep -qx "$unit was reloaded under a wrong file" "$SAID"
+		grep -q "^$unit under a wrong file: .*the old limits stand: .*'CONNLIMIT_PRE_IP'" "$SAID"
+	done
 }
 
 @test "a service confined by every line of the drop-in for it keeps its limits, and asks by netlink" {

@@ -113,7 +113,8 @@ int command_manual(int argc, char **argv)
 	    ".SH SETTINGS\n"
 	    "Settings are read from the environment, then from the file that\n.B CONNLIMIT_FILE\nnames, which overrides the "
 	    "environment. Each setting is also an option of\n.BR \"connlimit run\" .\n"
-	    "If a value is wrong or a name unknown, the daemon does not start.\n",
+	    "If a value is wrong or a name unknown, the daemon does not start. Commands that systemd runs to reload or stop it "
+	    "still do their work.\n",
 	    stdout);
 	settings_section();
 	fputs(

@@ -150,6 +150,8 @@ void limiter_is_given(int descriptor)
 }
 
 static void start(void);
+static bool is_wrong;
+static void refuse_to_start(void);
 
 /* A restart in which old and new processes serve side by side: they have one table only if that is laid out alike. */
 static void look_for_other_version(void)
@@ -235,6 +237,8 @@ COLD bool limiter_open_table(void)
 	start(); /* another object's constructor may come before ours */
 	if (limiter_is_open())
 		return true;
+	if (is_wrong)
+		refuse_to_start();
 	if (!atomic_compare_exchange_strong(&limiter_state, &state, LIMITER_OPENING)) {
 		/* Another thread is at it. It makes a few system calls; a signal handler that interrupted it in this thread
 		 * must not wait for it, hence the bound. */
@@ -310,31 +314,51 @@ static bool handed_on(void)
 	return false;
 }
 
-static void refuse_to_start(const char *why)
+static struct settings_error start_error;
+static bool is_wrong;
+
+static void refuse_to_start(void)
 {
-	report_no_start(why, NULL);
+	report_no_start(start_error.text, NULL);
 	_exit(EX_CONFIG);
+}
+
+/* What systemd runs to reload or stop the daemon has the daemon's environment, but is mostly no daemon (systemd.exec(5)). It
+ * must do its work whatever has become of the settings; so it is refused only if it listens. */
+static void refuse_to_start_as_daemon(void)
+{
+	if (getenv("MAINPID") == NULL && getenv("SERVICE_RESULT") == NULL)
+		refuse_to_start();
+	is_wrong = true;
+	atomic_store(&limiter_state, LIMITER_OUT);
 }
 
 /* A mistyped limit must not run as no limit, so the daemon does not start. A program that the running daemon executes is
  * another matter: its limits are in the table, and a file that has gone bad since must not keep it from starting. */
 __attribute__((constructor)) static void start(void)
 {
-	static struct settings_error error; /* the stack may be another constructor's, that accepts */
-
 	if (atomic_exchange(&started, true))
 		return;
 	real_find();
 	report_begin();
 	caller_begin();
 	settings_default(&settings.start);
-	bool good = settings_from_environment(&settings.start, environ, &error) || handed_on();
-	if (!good)
-		refuse_to_start(error.text);
+	if (!settings_from_environment(&settings.start, environ, &start_error) && !handed_on()) {
+		refuse_to_start_as_daemon();
+		return;
+	}
 	if (settings.start.table[0] != '\0')
 		memcpy(name, settings.start.table, sizeof(name));
 	else
 		make_name();
+	if (is_read(&settings.start)) {
+		settings_copy(&settings.checked, &settings.start);
+		file_unread = !reload_read(&settings.checked, &start_error);
+	}
+	if (file_unread && !settings.start.handed_on) {
+		refuse_to_start_as_daemon();
+		return;
+	}
 	hand_on();
 	if (settings.start.file[0] != '\0')
 		topmost_start();
@@ -342,16 +366,8 @@ __attribute__((constructor)) static void start(void)
 	if (settings.start.handed_on &&
 	    (bridge_cross(&limiter_of_process, name) || table_open(&limiter_of_process, name, NULL, NULL)))
 		opened();
-	if (!is_read(&settings.start))
-		return;
-	settings_copy(&settings.checked, &settings.start);
-	if (reload_read(&settings.checked, &error)) {
-		if (settings.start.file[0] != '\0')
-			reload_watch(&settings.checked);
-		return;
-	}
-	if (!settings.start.handed_on)
-		refuse_to_start(error.text);
-	settings_copy(&settings.checked, &settings.start);
-	file_unread = true;
+	if (file_unread)
+		settings_copy(&settings.checked, &settings.start);
+	else if (settings.start.file[0] != '\0')
+		reload_watch(&settings.checked);
 }
