@@ -132,10 +132,10 @@ static __attribute__((noinline)) void end_as_by_default(int signal)
 
 	if (!ends_by_default(signal))
 		return;
-	/* A process that has forbidden itself what this takes still ends, and nobody else is signalled in its place (kill(2):
-	 * -1 is everybody). */
+	/* A process that has forbidden itself what this takes still ends, by its filter if need be, and nobody else is
+	 * signalled in its place (kill(2): -1 is everybody). */
 	if (door_sigdefault(signal) != 0 || self <= 0 || door_kill(self, signal) != 0)
-		door(SYS_exit_group, 128 + signal, 0, 0, 0, 0, 0);
+		door_kernel(SYS_exit_group, 128 + signal, 0, 0, 0, 0, 0);
 	/* Otherwise it comes when the handler has returned. */
 	if (door_sigprocmask(SIG_UNBLOCK, &this_one, &before) != 0)
 		return;
