@@ -249,6 +249,37 @@ time.sleep(60)')
 	hold 127.0.0.1 refused
 }
 
+@test "signals: workers that may not read the file leave a reload to their master, and status does not say that it failed" {
+	((EUID == 0)) || skip "needs root, whose file it is"
+	prepare_server <<-'PYTHON'
+		listener = listen()
+		signal.signal(signal.SIGHUP, lambda *_: None)
+		for number in range(3):
+		    if os.fork() == 0:
+		        os.setgroups([])
+		        os.setresgid(65534, 65534, 65534)
+		        os.setresuid(65534, 65534, 65534)
+		        serve(listener)
+		note("ready")
+		while True:
+		    signal.pause()
+	PYTHON
+	limited python3 "$here/server.py" "$port"
+	until_true noted ready
+	chmod 600 "$limits"
+	hold 127.0.0.1 served
+	hold 127.0.0.1 refused
+	for limit in 2 3 4; do
+		limit_is "$limit"
+		kill -HUP -- "-$daemon"
+		admitted_soon 127.0.0.1
+		hold 127.0.0.1 refused
+		run -1 grep -E 'reload .*failed' <(own_status)
+	done
+	[ "$(grep -c 'reload failed' "$here/errors")" -eq 0 ]
+	until_true grep -q "leaves a reload to the others: .*$limits" "$here/errors"
+}
+
 @test "signals: named by hand, it reloads where the daemon ignores it, and programs inherit that it does" {
 	prepare_server <<-'PYTHON'
 		signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -207,6 +207,23 @@ static bool may_read(void)
 	       MAY_CALL_FSTAT;
 }
 
+static uid_t started_as;
+
+/* A worker that has given up its rights since the start, and with them the file, while who started it has not. */
+static bool leaves_it_to_others(void)
+{
+	static bool said;
+	const char *file = limiter_settings()->file;
+
+	if (door_geteuid() == started_as || topmost() || door(SYS_faccessat, AT_FDCWD, (long)file, R_OK, 0, 0, 0) == 0)
+		return false;
+	if (!said)
+		report("a process that may not read the file any more leaves a reload to the others: ", error_of_reading.text,
+		       NULL);
+	said = true;
+	return true;
+}
+
 static void failed(struct table *table)
 {
 	limits_failed(table, &error_of_reading);
@@ -219,7 +236,8 @@ static void reload_into(struct table *table)
 
 	settings_copy(&read_settings, limiter_settings());
 	if (!read_file(&read_settings)) {
-		failed(table);
+		if (!leaves_it_to_others())
+			failed(table);
 		return;
 	}
 	/* Both were laid down when the table was made. */
@@ -305,6 +323,7 @@ static bool is_the_daemon(void)
 
 void reload_watch(const struct settings *settings)
 {
+	started_as = door_geteuid();
 	bool open = limiter_is_open(); /* where this program goes on from another, and the table said which signal */
 
 	if (open && !handlers_watch_over(settings->signal))
