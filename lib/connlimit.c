@@ -4,6 +4,7 @@
 #include "decisions/regroup.h"
 #include "kernel/kernel.h"
 #include "settings/lists.h"
+#include "table/bans.h"
 #include "table/table.h"
 
 #include <errno.h>
@@ -300,6 +301,60 @@ unsigned connlimit_open_connections(connlimit *limiter, const struct sockaddr *p
 unsigned connlimit_open_connections_of_user(connlimit *limiter, uid_t user)
 {
 	return table_count_user(&limiter->table, user);
+}
+
+/* ---- bans ---- */
+
+static bool client_of(const connlimit *limiter, const struct sockaddr *peer, socklen_t length, struct network *client)
+{
+	struct endpoint endpoint;
+	struct limits limits;
+
+	if (!endpoint_from_sockaddr(&endpoint, peer, length))
+		return false;
+	limits_read(&limiter->table, &limits);
+	*client = limits_client(&limits, &endpoint.address);
+	return true;
+}
+
+int connlimit_ban(connlimit *limiter, const struct sockaddr *peer, socklen_t length, unsigned seconds)
+{
+	struct endpoint endpoint;
+
+	if (!endpoint_from_sockaddr(&endpoint, peer, length)) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	if (seconds > BAN_MOST) {
+		errno = EINVAL;
+		return -1;
+	}
+	switch (ban_address(&limiter->table, &endpoint.address, seconds != 0 ? seconds : BAN_FOREVER)) {
+	case BAN_BEGUN: return 0;
+	case BAN_EXEMPT: errno = EPERM; return -1;
+	default: errno = ENOSPC; return -1;
+	}
+}
+
+int connlimit_unban(connlimit *limiter, const struct sockaddr *peer, socklen_t length)
+{
+	struct network client;
+
+	if (!client_of(limiter, peer, length, &client)) {
+		errno = EAFNOSUPPORT;
+		return -1;
+	}
+	if (ban_end(&limiter->table, &client))
+		return 0;
+	errno = ENOENT;
+	return -1;
+}
+
+unsigned connlimit_banned(connlimit *limiter, const struct sockaddr *peer, socklen_t length)
+{
+	struct network client;
+
+	return client_of(limiter, peer, length, &client) ? ban_of(&limiter->table, &client) : 0;
 }
 
 /* ---- HTTP ---- */

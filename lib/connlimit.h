@@ -115,6 +115,20 @@ CONNLIMIT_PUBLIC unsigned connlimit_open_connections(connlimit *limiter, const s
 /* Connections over Unix sockets that a local user has open, of those counted: with PER_UID set. */
 CONNLIMIT_PUBLIC unsigned connlimit_open_connections_of_user(connlimit *limiter, uid_t user);
 
+/* ---- bans ---- */
+
+/* Has the client that `peer` belongs to refused, whatever it holds, for so many seconds, at most 3 600 000, or with 0 until
+ * connlimit_unban. The setting BAN does so for who is refused too often. 0, or -1 with errno: EAFNOSUPPORT for other than
+ * internet addresses, EINVAL for too many seconds, EPERM for a client that is `unlimited` by a rule, ENOSPC if there is no
+ * room. */
+CONNLIMIT_PUBLIC int connlimit_ban(connlimit *limiter, const struct sockaddr *peer, socklen_t length, unsigned seconds);
+
+/* Ends the ban. 0, or -1 with ENOENT if the client was not banned, or EAFNOSUPPORT. */
+CONNLIMIT_PUBLIC int connlimit_unban(connlimit *limiter, const struct sockaddr *peer, socklen_t length);
+
+/* The seconds that the ban of the client still lasts, UINT_MAX if it has no end; 0 if it is not banned. */
+CONNLIMIT_PUBLIC unsigned connlimit_banned(connlimit *limiter, const struct sockaddr *peer, socklen_t length);
+
 /* ---- HTTP ---- */
 
 /* For servers that tell of their connections' states: call it with CONNLIMIT_HTTP_NEW when one was accepted and with

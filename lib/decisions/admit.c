@@ -3,6 +3,7 @@
 #include "decisions/pace.h"
 #include "kernel/kernel.h"
 #include "table/arrived.h"
+#include "table/bans.h"
 #include "values/budget.h"
 #include "table/clients.h"
 #include "values/clock.h"
@@ -47,6 +48,7 @@ struct attempt {
 	bool observed; /* would have been refused; goes on without limits */
 	bool paid;     /* the rate's token is taken */
 	uint32_t entry;
+	uint32_t banned; /* seconds */
 	enum refusal_reason reason;
 };
 
@@ -193,6 +195,28 @@ static COLD bool leave_out_doubtful(const struct table *table, struct attempt *a
 	return has_room(table, attempt);
 }
 
+/* Of a client that is marked: whether it is refused for a ban. In mode observe it goes on without one. */
+static COLD bool is_banned(struct table *table, struct attempt *attempt)
+{
+	if (attempt->observed || atomic_load_explicit(&table->entry[attempt->entry].banned, memory_order_relaxed) == 0)
+		return false;
+	attempt->banned = ban_look(table, attempt->entry, attempt->fingerprint);
+	if (attempt->banned == 0 || applied_exempts(&attempt->applied))
+		return false;
+	limits_note(table, attempt->entry, &attempt->applied);
+	attempt->reason = REFUSED_BAN;
+	return true;
+}
+
+/* A refusal counts towards a ban, if it is for something that the client did. For how long that bans it; 0: not. */
+static COLD uint32_t count_towards_ban(struct table *table, const struct attempt *attempt)
+{
+	if (attempt->reason == REFUSED_TOTAL || connection_is_unix(attempt->connection) || applied_exempts(&attempt->applied))
+		return 0;
+	struct ban ban = limits_ban(table, &attempt->limits);
+	return ban.seconds != 0 ? ban_count(table, attempt->entry, attempt->fingerprint, &ban) : 0;
+}
+
 static COLD void note_refusal(struct table *table, const struct attempt *attempt, struct refusal *refusal)
 {
 	struct client_notes *notes = &table->notes[attempt->entry];
@@ -201,9 +225,9 @@ static COLD void note_refusal(struct table *table, const struct attempt *attempt
 	refusal->reason = attempt->reason;
 	refusal->client = attempt->network;
 	refusal->entry = attempt->entry;
-	refusal->limit = attempt->reason == REFUSED_TOTAL  ? attempt->total
-			 : attempt->reason == REFUSED_RATE ? 0
-							   : attempt->limit;
+	refusal->limit = attempt->reason == REFUSED_TOTAL				     ? attempt->total
+			 : attempt->reason == REFUSED_RATE || attempt->reason == REFUSED_BAN ? 0
+											     : attempt->limit;
 	if (attempt->reason == REFUSED_FLEET)
 		refusal->limit = attempt->limits.cluster_per_ip;
 	refusal->how = attempt->limits.refuse;
@@ -212,6 +236,7 @@ static COLD void note_refusal(struct table *table, const struct attempt *attempt
 	atomic_fetch_add_explicit(refusal->observed ? &header->observed : &header->refused, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&header->refused_for[attempt->reason], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(refusal->observed ? &notes->observed : &notes->refused, 1, memory_order_relaxed);
+	refusal->banned = attempt->reason == REFUSED_BAN ? attempt->banned : count_towards_ban(table, attempt);
 }
 
 static inline void begin(struct table *table, struct attempt *attempt, struct connection *connection)
@@ -259,12 +284,36 @@ static inline bool peaks_in_doubt(const struct table *table, const struct attemp
 	       count >= atomic_load_explicit(&client->peak, memory_order_relaxed) && count < attempt->limit;
 }
 
+/* Whether anything of the client is to be looked at before it is admitted. */
+static inline bool is_marked(const struct table *table, const struct attempt *attempt)
+{
+	return atomic_load_explicit(&table->entry[attempt->entry].marks, memory_order_relaxed) != 0;
+}
+
 static void note_unverified(struct table *table, const struct attempt *attempt, struct refusal *refusal)
 {
 	if (__builtin_expect(!attempt->unverified, 1))
 		return;
 	refusal->unverified = true;
 	atomic_fetch_add_explicit(&table->header->unverified, 1, memory_order_relaxed);
+}
+
+/* True if the connection is refused. In mode observe it is counted all the same, without limits, so that what would be refused
+ * next is known. */
+static COLD bool refuse(struct table *table, struct attempt *attempt, struct refusal *refusal)
+{
+	note_refusal(table, attempt, refusal);
+	if (!refusal->observed) {
+		/* The token was taken by an attempt that had to start anew. */
+		if (attempt->paid && attempt->applied.rate.every_us != 0)
+			rate_give_back(&table->notes[attempt->entry].tokens, &attempt->applied.rate);
+		return true;
+	}
+	attempt->limit = LIMIT_NONE;
+	attempt->observed = true;
+	attempt->total = attempt->total == LIMIT_NONE ? LIMIT_NONE : LIMIT_MOST;
+	attempt->paid = true;
+	return false;
 }
 
 static inline __attribute__((always_inline)) enum verdict decide(struct table *table, struct connection *connection,
@@ -285,10 +334,18 @@ static inline __attribute__((always_inline)) enum verdict decide(struct table *t
 
 		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
 			break;
-		if (__builtin_expect(peaks_in_doubt(table, &attempt, word), 0) && !peak_checked) {
-			peak_checked = true;
-			if (check_before_peak(table, attempt.entry, connection))
+		if (__builtin_expect(is_marked(table, &attempt), 0)) {
+			if (is_banned(table, &attempt)) {
+				if (refuse(table, &attempt, refusal))
+					return VERDICT_REFUSED;
+				tries = 0;
 				continue;
+			}
+			if (!peak_checked && peaks_in_doubt(table, &attempt, word)) {
+				peak_checked = true;
+				if (check_before_peak(table, attempt.entry, connection))
+					continue;
+			}
 		}
 		attempt.fleet = attempt.observed
 				    ? LIMIT_NONE
@@ -323,18 +380,8 @@ static inline __attribute__((always_inline)) enum verdict decide(struct table *t
 			}
 		}
 		note_unverified(table, &attempt, refusal);
-		note_refusal(table, &attempt, refusal);
-		if (!refusal->observed) {
-			/* The token was taken by an attempt that had to start anew. */
-			if (attempt.paid && attempt.applied.rate.every_us != 0)
-				rate_give_back(&table->notes[attempt.entry].tokens, &attempt.applied.rate);
+		if (refuse(table, &attempt, refusal))
 			return VERDICT_REFUSED;
-		}
-		/* Counted all the same, so that what would be refused next is known. */
-		attempt.limit = LIMIT_NONE;
-		attempt.observed = true;
-		attempt.total = attempt.total == LIMIT_NONE ? LIMIT_NONE : LIMIT_MOST;
-		attempt.paid = true;
 		tries = 0;
 	}
 	refusal->uncounted = true;
@@ -466,6 +513,7 @@ bool table_client(const struct table *table, uint32_t entry, struct client_facts
 	facts->peak = atomic_load_explicit(&table->entry[entry].peak, memory_order_relaxed);
 	facts->refused = atomic_load_explicit(&notes->refused, memory_order_relaxed);
 	facts->observed = atomic_load_explicit(&notes->observed, memory_order_relaxed);
+	facts->banned = ban_left(table, entry, fingerprint);
 	facts->entry = entry;
 	/* The notes are advice: they belong to this entry only if the address is the one that the fingerprint was made of. */
 	return (facts->network.prefix <= 128 || facts->network.prefix == NETWORK_UID) &&

@@ -19,7 +19,8 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 	uint32_t shown = atomic_load_explicit(&notes->shown_refused, memory_order_relaxed);
 	bool first = shown == 0;
 
-	if (!first && (uint16_t)(now - at) < LOG_CLIENT_SECONDS)
+	bool begins_ban = refusal->banned != 0 && refusal->reason != REFUSED_BAN;
+	if (!first && !begins_ban && (uint16_t)(now - at) < LOG_CLIENT_SECONDS)
 		return false;
 	/* Of several processes that refuse this client at this moment, one goes on. */
 	if (!atomic_compare_exchange_strong(&notes->shown_refused, &shown, refused))
@@ -31,7 +32,7 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 		return false;
 	}
 	line->client_more = first || refused - shown == 0 ? 0 : refused - shown - 1;
-	line->seconds = first ? 0 : (uint16_t)(now - at);
+	line->seconds = first ? 0 : now == at ? 1 : (uint16_t)(now - at);
 	line->others = atomic_exchange_explicit(&header->log_left_out, 0, memory_order_relaxed);
 	return true;
 }

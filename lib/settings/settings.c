@@ -47,6 +47,14 @@ const struct setting settings_table[SETTINGS] = {
 	 "The connection stays open until the client has read the answer, at most 32 in a process, and ends when the "
 	 "daemon next accepts or closes a connection after 3 s.",
 	 read_refuse, 0, 0},
+    [SETTING_BAN] =
+	{"BAN", "N/m for TIME", "\"20/m for 10m\"", "0",
+	 "How often a client must be refused (/s, /m, /h) to be banned, and for how long (s, m, h); 0: never.",
+	 "A banned client is refused whatever it holds, and that does not make its ban longer. Refusals are counted as "
+	 "connections are for a rate, with `burst` if wanted; those for the limit of all clients together do not count. "
+	 "Who is `unlimited` by a rule is never banned, nor are local users. `connlimit ban` and `unban` do it by hand. A "
+	 "ban outlasts a reload, and a restart if the table does; it ends if the prefix that makes a client changes.",
+	 read_ban, 0, 0},
     [SETTING_KEEPALIVE] =
 	{"KEEPALIVE", "TIME", "120s", "0",
 	 "After how long a client whose machine is gone stops counting (s, m or h); 0: when the daemon notices.",

@@ -22,6 +22,8 @@
 
 enum { KEEPALIVE_LEAST = 8, KEEPALIVE_MOST = 18 * 3600 }; /* seconds; half of the most is what tcp(7) takes for TCP_KEEPIDLE */
 
+enum { BAN_MOST = 1000 * 3600 }; /* seconds */
+
 enum { LISTS_MOST = 8, LIST_PATH_MOST = 255 };
 enum { RULES_MOST = 10000, PATH_MOST = 1024, TABLE_NAME_MOST = 63, REFUSE_TEXT_MOST = 512 };
 
@@ -34,6 +36,12 @@ enum log_to { LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_NOWHERE };
 struct rate {
 	uint32_t every_us;
 	uint32_t burst;
+};
+
+/* A client that is refused so often is banned for so long. seconds 0: none is. */
+struct ban {
+	struct rate rate; /* of refusals */
+	uint32_t seconds;
 };
 
 /* One exception: by network, by local port, or by both. The longest prefix wins, then a rule with a port over one without. */
@@ -71,6 +79,7 @@ enum setting_id {
 	SETTING_IPV6_PREFIX,
 	SETTING_RULES,
 	SETTING_REFUSE,
+	SETTING_BAN,
 	SETTING_KEEPALIVE,
 	SETTING_MODE,
 	SETTING_LOG,
@@ -92,6 +101,7 @@ struct settings {
 	uint32_t per_uid;
 	uint32_t cluster_per_ip; /* over all machines that `connlimit sync` joins */
 	struct rate rate;
+	struct ban ban;
 	uint32_t keepalive;  /* seconds; 0: none */
 	uint8_t ipv4_prefix; /* 0..32 */
 	uint8_t ipv6_prefix; /* 0..128 */

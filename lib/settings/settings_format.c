@@ -38,6 +38,25 @@ static void add_rate(struct text *text, const struct rate *rate, const char *sep
 	text_add_number(text, rate->burst);
 }
 
+static void add_time(struct text *text, uint32_t seconds)
+{
+	uint32_t each = seconds % 3600 == 0 ? 3600 : seconds % 60 == 0 ? 60 : 1;
+
+	text_add_number(text, seconds / each);
+	text_add(text, each == 3600 ? "h" : each == 60 ? "m" : "s");
+}
+
+static void add_ban(struct text *text, const struct ban *ban)
+{
+	if (ban->seconds == 0) {
+		text_add(text, "0");
+		return;
+	}
+	add_rate(text, &ban->rate, " ");
+	text_add(text, " for ");
+	add_time(text, ban->seconds);
+}
+
 static void add_limit(struct text *text, uint32_t limit, const struct rate *rate)
 {
 	text_add(text, "=");
@@ -193,6 +212,7 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 	case SETTING_IPV6_PREFIX: text_add_number(&text, settings->ipv6_prefix); break;
 	case SETTING_RULES: add_rules(&text, settings); break;
 	case SETTING_REFUSE: add_refuse(&text, settings); break;
+	case SETTING_BAN: add_ban(&text, &settings->ban); break;
 	case SETTING_KEEPALIVE:
 		text_add_number(&text, settings->keepalive);
 		text_add(&text, settings->keepalive != 0 ? "s" : "");

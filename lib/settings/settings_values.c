@@ -208,6 +208,45 @@ bool duration_parse(uint32_t *seconds, const char *text, size_t length, uint32_t
 	return true;
 }
 
+/* Where " for " stands with the time behind it, `length` if it does not. */
+static size_t find_for(const char *text, size_t length)
+{
+	for (size_t i = 0; i + 5 <= length; i++)
+		if (is_blank(text[i]) && memcmp(text + i + 1, "for", 3) == 0 && is_blank(text[i + 4]))
+			return i;
+	return length;
+}
+
+bool read_ban(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	static const char allowed[] =
+	    "refusals and a time such as '20/m for 10m' (1s to 1000h), with ' burst=N' behind the rate if wanted; 0 for none";
+	size_t at = find_for(text, length);
+	const char *problem;
+	struct ban ban;
+	size_t bad = 0;
+
+	if (is_word(text, length, "0")) {
+		settings->ban = (struct ban){0};
+		return true;
+	}
+	size_t rate_length = at;
+	while (rate_length > 0 && at < length && is_blank(text[rate_length - 1]))
+		rate_length--;
+	if (!rate_parse(&ban.rate, text, rate_length, &bad, &problem))
+		return value_wrong(error, text, length, bad, problem, allowed);
+	if (ban.rate.every_us == 0)
+		return value_wrong(error, text, length, 0, "has no rate of refusals", allowed);
+	if (at == length)
+		return value_wrong(error, text, length, 0, "does not say for how long", allowed);
+	for (at += 5; at < length && is_blank(text[at]); at++)
+		;
+	if (!duration_parse(&ban.seconds, text + at, length - at, 1, BAN_MOST, &problem))
+		return value_wrong(error, text, length, at < length ? at : length - 1, problem, allowed);
+	settings->ban = ban;
+	return true;
+}
+
 bool read_keepalive(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
 	const char *problem;

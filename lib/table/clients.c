@@ -1,5 +1,6 @@
 #include "table/clients.h"
 
+#include "table/bans.h"
 #include "values/clock.h"
 #include "values/point.h"
 
@@ -80,11 +81,16 @@ bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entr
 }
 
 /* What is lost when a new client takes an entry of count 0: nothing, a client's history, or what still decides about it: what
- * the fleet said of it, or tokens that it has taken. */
+ * the fleet said of it, or tokens that it has taken; and last its ban. */
+enum { MOST_LOSS = 3 };
+
 static unsigned loss(const struct table *table, uint32_t entry, uint64_t fingerprint)
 {
 	if (fingerprint == 0)
 		return 0;
+	if (atomic_load_explicit(&table->entry[entry].banned, memory_order_relaxed) != 0 &&
+	    ban_left(table, entry, fingerprint) != 0)
+		return MOST_LOSS;
 	uint64_t tokens = atomic_load_explicit(&table->notes[entry].tokens, memory_order_relaxed);
 	if (atomic_load_explicit(&table->entry[entry].remote, memory_order_relaxed) != 0 ||
 	    (tokens != 0 && tokens > clock_us()))
@@ -104,7 +110,7 @@ static bool choose_place(const struct table *table, const struct places *places,
 		uint32_t candidate = 0;
 		uint64_t candidate_word = 0;
 		uint64_t candidate_fingerprint = 0;
-		unsigned least = 3;
+		unsigned least = MOST_LOSS + 1;
 		for (uint32_t n = 0; n < BUCKET; n++) {
 			uint32_t i = place(places, b, n);
 			uint64_t seen_word = word_of(table, i);
@@ -182,6 +188,9 @@ static void describe(struct table *table, uint32_t entry, const struct network *
 	atomic_store_explicit(&table->entry[entry].limit, LIMIT_NONE, memory_order_relaxed);
 	atomic_store_explicit(&table->entry[entry].by_rule, 0, memory_order_relaxed);
 	atomic_store_explicit(&table->entry[entry].doubtful, 0, memory_order_relaxed);
+	atomic_store_explicit(&table->entry[entry].banned, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->ban, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->ban_tokens, 0, memory_order_relaxed);
 	atomic_store_explicit(&table->entry[entry].remote, 0, memory_order_relaxed);
 	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
 }

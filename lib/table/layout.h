@@ -57,12 +57,20 @@ struct client_entry {
 	_Atomic uint64_t fingerprint;
 	_Atomic uint64_t word;
 	/* More notes, like struct client_notes below. An admission reads these, so they share the entry's cache line. */
-	_Atomic uint32_t limit;	  /* the limit that last applied, LIMIT_NONE for none */
-	_Atomic uint32_t peak;	  /* most connections counted at once */
-	_Atomic uint32_t remote;  /* connections on other nodes of the fleet; valid until header->remote_until */
-	_Atomic uint8_t by_rule;  /* the limit came from a rule */
-	_Atomic uint8_t doubtful; /* a record of the client may be: set by every mark, cleared by a check that finds none */
-	uint8_t unused[2];
+	_Atomic uint32_t limit;	 /* the limit that last applied, LIMIT_NONE for none */
+	_Atomic uint32_t peak;	 /* most connections counted at once */
+	_Atomic uint32_t remote; /* connections on other nodes of the fleet; valid until header->remote_until */
+	_Atomic uint8_t by_rule; /* the limit came from a rule */
+	uint8_t unused;
+	/* Both are mostly 0, and an admission reads them at once. */
+	union {
+		_Atomic uint16_t marks;
+		struct {
+			/* A record of the client may be doubtful: set by every mark, cleared by a check that finds none. */
+			_Atomic uint8_t doubtful;
+			_Atomic uint8_t banned; /* the client may be banned (bans.h) */
+		};
+	};
 } __attribute__((aligned(32)));
 
 enum { BUCKET = 8 };
@@ -99,6 +107,10 @@ struct client_notes {
 	_Atomic uint64_t refused;
 	_Atomic uint64_t observed; /* would have been refused, mode observe */
 	_Atomic uint64_t tokens;   /* the rate's bucket (rate.h) */
+	/* Not for display: the end of the client's ban, 40 bits in ms of clock_ms (all ones: none), and below that 24 bits that
+	 * say whose ban it is (bans.h). 0: none. */
+	_Atomic uint64_t ban;
+	_Atomic uint64_t ban_tokens; /* bucket of refusals (rate.h): none left, and the client is banned */
 	struct pace pace;
 	_Atomic uint32_t shown_refused; /* low bits of `refused` and `observed` together, when one was last logged */
 	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
@@ -159,7 +171,7 @@ enum record_kind { RECORD_FREE, RECORD_CLAIMED, RECORD_OPEN, RECORD_DOUBTFUL };
 
 _Static_assert(sizeof(struct client_entry) == 32, "two are one cache line");
 _Static_assert(offsetof(struct client_entry, word) == 8, "both words are swapped at once");
-_Static_assert(sizeof(struct client_notes) == 56, "no holes");
+_Static_assert(sizeof(struct client_notes) == 72, "no holes");
 _Static_assert(sizeof(struct record) == 64, "one cache line");
 
 /* Why a connection is refused. */
@@ -171,6 +183,7 @@ enum refusal_reason {
 	REFUSED_TOTAL,
 	REFUSED_RATE,
 	REFUSED_FLEET, /* the limit over many machines */
+	REFUSED_BAN,
 	REASONS
 };
 
@@ -287,6 +300,7 @@ struct table_header {
 	_Atomic uint64_t repaired;	       /* counts they lowered */
 	_Atomic uint64_t asked[ASKED_WAYS];    /* the daemon's questions to the kernel, by enum kernel_way */
 	_Atomic uint64_t refused_for[REASONS]; /* of `refused` and `observed`, by enum refusal_reason */
+	_Atomic uint64_t bans;		       /* that have begun */
 	_Atomic uint64_t log_tokens;	       /* bucket of lines logged about refusals (rate.h) */
 	_Atomic uint64_t log_left_out;	       /* refusals since the last line that were not logged */
 

@@ -288,6 +288,15 @@ HOT void limits_note(struct table *table, uint32_t entry, const struct applied *
 		atomic_store_explicit(&notes->by_rule, applied->by_rule, memory_order_relaxed);
 }
 
+COLD struct ban limits_ban(const struct table *table, const struct limits *limits)
+{
+	struct ban ban = block_of(table, limits->version)->ban;
+
+	if (!unchanged(table, limits->version) || ban.rate.every_us == 0 || ban.rate.burst == 0 || ban.seconds > BAN_MOST)
+		ban.seconds = 0;
+	return ban;
+}
+
 void limits_refuse_text(const struct table *table, char text[REFUSE_TEXT_MOST + 1])
 {
 	for (int attempt = 0; attempt < READS; attempt++) {

@@ -20,7 +20,7 @@ COLD uint32_t remote_leaves_limited(const struct table *table, const struct limi
 {
 	if (connection_is_unix(connection))
 		return LIMIT_NONE;
-	if (applied->limit == LIMIT_NONE && applied->by_rule)
+	if (applied_exempts(applied))
 		return LIMIT_NONE;
 	uint32_t remote = is_current(table) ? atomic_load_explicit(&table->entry[entry].remote, memory_order_relaxed) : 0;
 	return remote < limits->cluster_per_ip ? limits->cluster_per_ip - remote : 0;

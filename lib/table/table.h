@@ -166,6 +166,16 @@ struct applied {
 };
 struct applied limits_for(const struct table *table, const struct limits *limits, const struct connection *connection);
 
+/* Whether a rule exempts the connection from limits: no other than the total, and no ban, is for it. */
+static inline bool applied_exempts(const struct applied *applied)
+{
+	return applied->limit == LIMIT_NONE && applied->by_rule;
+}
+
+/* How often a client must be refused to be banned, under these limits; seconds 0 for never, and if they are not in effect any
+ * more. */
+struct ban limits_ban(const struct table *table, const struct limits *limits);
+
 /* Reads the limits in effect and finds what applies, both from the same publication. */
 struct applied limits_apply(const struct table *table, struct limits *limits, const struct connection *connection);
 
@@ -204,9 +214,10 @@ struct refusal {
 	bool unverified; /* the kernel could not be asked in any way: decided by the connections that are certainly open */
 	struct network client;
 	uint32_t entry;
-	uint32_t limit; /* the count that was reached; 0 for a rate, and for deny */
-	uint8_t how;	/* enum refuse_how */
-	uint8_t log;	/* enum log_to */
+	uint32_t limit;	 /* the count that was reached; 0 for a rate, a ban, and for deny */
+	uint32_t banned; /* seconds: how long the ban lasts for which it is refused, or that begins with this; 0: none */
+	uint8_t how;	 /* enum refuse_how */
+	uint8_t log;	 /* enum log_to */
 };
 enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal);
 
@@ -253,6 +264,7 @@ struct client_facts {
 	uint32_t peak;
 	uint64_t refused;
 	uint64_t observed; /* would have been refused, mode observe */
+	uint32_t banned;   /* seconds that the ban still lasts (bans.h); 0: none */
 	uint32_t entry;
 };
 

@@ -18,6 +18,7 @@ enum point {
 	POINT_RELEASE_FREED,	/* free, the client counts one too many */
 	POINT_MEND_MARKED,	/* a count is marked as being mended */
 	POINT_MEND_COUNTED,	/* its slots are counted */
+	POINT_BAN_WRITTEN,	/* a client's ban is written, its entry is not marked */
 	POINT_LIMITS_CLAIMED,	/* a block of limits is claimed for writing */
 	POINT_LIMITS_WRITTEN,	/* written, not the current one */
 	POINT_LIMITS_CURRENT,	/* the current one, and still claimed */

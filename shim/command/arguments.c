@@ -102,19 +102,23 @@ int output_end(void)
 	return STATUS_FAILED;
 }
 
-int client_arguments(int argc, char **argv, struct network *network, const char **which)
+int network_argument(const char *command, const char *given, struct network *network)
 {
 	const char *error;
 	size_t position;
 	char shown[200];
 	struct text text = text_begin(shown, sizeof(shown));
 
+	if (network_parse(network, given, strlen(given), &error, &position))
+		return STATUS_DONE;
+	text_add_quoted(&text, given, strlen(given));
+	return usage_error(command, "%s %s; allowed: 192.0.2.1, 192.0.2.0/24, 2001:db8::1, 2001:db8::/32", shown, error);
+}
+
+int client_arguments(int argc, char **argv, struct network *network, const char **which)
+{
 	if (!arguments_within(argc, argv, 1, 2))
 		return STATUS_USAGE;
-	const char *address = argv[optind];
 	*which = optind + 1 < argc ? argv[optind + 1] : NULL;
-	if (network_parse(network, address, strlen(address), &error, &position))
-		return STATUS_DONE;
-	text_add_quoted(&text, address, strlen(address));
-	return usage_error(argv[0], "%s %s; allowed: 192.0.2.1, 192.0.2.0/24, 2001:db8::1, 2001:db8::/32", shown, error);
+	return network_argument(argv[0], argv[optind], network);
 }

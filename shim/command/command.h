@@ -21,6 +21,7 @@ enum status {
 	STATUS_NOT_FOUND = 127,
 };
 
+int command_ban(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_clients(int argc, char **argv);
@@ -33,6 +34,7 @@ int command_status(int argc, char **argv);
 int command_suggest(int argc, char **argv);
 int command_sync(int argc, char **argv);
 int command_top(int argc, char **argv);
+int command_unban(int argc, char **argv);
 
 /* ---- arguments ---- */
 
@@ -45,8 +47,11 @@ int next_option(int argc, char **argv, const char *letters, const struct option 
 /* As many arguments left as are allowed? If not, says so and returns false. */
 bool arguments_within(int argc, char **argv, int least, int most);
 
-/* Reads "ADDRESS [TABLE]", or with a NETWORK/PREFIX. Returns 0, or the exit status after it said what is wrong. */
+/* Reads an address or NETWORK/PREFIX. Returns 0, or the exit status after it said what is wrong. */
 struct network;
+int network_argument(const char *command, const char *text, struct network *network);
+
+/* Reads "ADDRESS [TABLE]", or with a NETWORK/PREFIX. Returns 0, or the exit status after it said what is wrong. */
 int client_arguments(int argc, char **argv, struct network *network, const char **which);
 
 /* Reads a whole number in a range. */

@@ -310,7 +310,7 @@ int disconnect_all(const struct connections *connections, const struct selection
 static int choose(const char **which, bool all, char chosen[QUALIFIED_TEXT])
 {
 	struct tables tables;
-	int status = tables_choose(&tables, *which, all);
+	int status = tables_choose(&tables, &(struct wanted){.which = *which}, all);
 
 	if (status == 0)
 		tables_say_unread(&tables, *which);

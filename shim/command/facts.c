@@ -112,13 +112,17 @@ static void gather_header(struct gathering *gathering, uint64_t now)
 	view->check_us = atomic_load(&header->check_us);
 	view->check_gone = atomic_load(&header->check_gone);
 	view->repaired = atomic_load(&header->repaired);
+	view->bans = atomic_load(&header->bans);
 }
 
 static bool gather_clients(struct gathering *gathering)
 {
 	const struct table *table = gathering->table;
 	struct table_view *view = &gathering->view;
+	struct limits limits;
 	size_t entry_room = 0;
+
+	limits_read(table, &limits);
 
 	for (uint32_t entry = 0;; entry++) {
 		struct client_view client = {0};
@@ -128,6 +132,10 @@ static bool gather_clients(struct gathering *gathering)
 			return true;
 		if (!table_client(table, entry, &client.facts))
 			continue;
+		/* Of a client by a prefix that is not in effect any more, nobody is refused. */
+		if (client.facts.banned != 0 &&
+		    client.facts.network.prefix != limits_client(&limits, &client.facts.network.address).prefix)
+			client.facts.banned = 0;
 		client.remote = view->fleet_current ? atomic_load(&table->entry[entry].remote) : 0;
 		if (!make_room(&view->client, view->clients, &gathering->client_room, sizeof(*view->client)) ||
 		    !make_room(&gathering->entry, view->clients, &entry_room, sizeof(*gathering->entry)))

@@ -17,6 +17,8 @@ static const struct {
     {"top", command_top, "[TABLE | PID]", "show the same, live"},
     {"clients", command_clients, "ADDRESS", "list a client's connections"},
     {"disconnect", command_disconnect, "ADDRESS", "end a client's connections"},
+    {"ban", command_ban, "ADDRESS [for TIME]", "refuse a client for a time"},
+    {"unban", command_unban, "ADDRESS", "end a client's ban"},
     {"reload", command_reload, "[TABLE | --all]", "read the file of limits again"},
     {"set", command_set, "[TABLE] NAME=VALUE...", "change limits until the next reload"},
     {"suggest", command_suggest, "[TABLE]", "suggest a limit"},

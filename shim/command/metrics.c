@@ -32,6 +32,8 @@ VALUE(open_now, true, view->open)
 VALUE(most_of_one, true, view->clients > 0 ? view->client[0].facts.open : 0)
 VALUE(clients_now, true, view->clients)
 VALUE(at_limit, true, view->at_limit)
+VALUE(banned, true, view->banned)
+VALUE(bans, true, view->bans)
 VALUE(capacity, true, view->capacity)
 VALUE(processes, true, view->place.processes)
 VALUE(uptime, true, view->uptime)
@@ -63,6 +65,7 @@ static const struct family families[] = {
     {"connlimit_client_connections_most", "gauge", NULL, "Connections of the client that holds the most.", most_of_one},
     {"connlimit_clients", "gauge", NULL, "Clients that hold connections or were refused.", clients_now},
     {"connlimit_clients_at_limit", "gauge", NULL, "Clients that hold as many connections as they may.", at_limit},
+    {"connlimit_clients_banned", "gauge", NULL, "Clients that are banned.", banned},
     {"connlimit_capacity", "gauge", NULL, "Connections that can be tracked.", capacity},
     {"connlimit_processes", "gauge", NULL, "Processes that share the table.", processes},
     {"connlimit_uptime_seconds", "gauge", "seconds", "Time since the table was made.", uptime},
@@ -80,6 +83,7 @@ static const struct family families[] = {
     {"connlimit_fleet_limit_per_client", "gauge", NULL, "The limit for each client over all machines.", fleet_limit},
     {"connlimit_fleet_connections", "gauge", NULL, "Connections that other machines hold of clients known here.", fleet_remote},
     {"connlimit_refused", "counter", NULL, "Connections refused.", refused},
+    {"connlimit_bans", "counter", NULL, "Bans that have begun.", bans},
     {"connlimit_observed", "counter", NULL, "Connections that would have been refused, in mode observe.", observed},
     {"connlimit_uncounted", "counter", NULL, "Connections admitted without being counted.", uncounted},
     {"connlimit_unverified", "counter", NULL, "Refusals that could not be verified with the kernel.", unverified},

@@ -1,9 +1,8 @@
 /* connlimit reload and set: new limits for a running daemon, without a signal. */
 #include "command/command.h"
-#include "command/nobody.h"
-#include "command/reader.h"
 #include "command/start_file.h"
 #include "command/tables.h"
+#include "command/writer.h"
 
 #include "decisions/regroup.h"
 #include "settings/lists.h"
@@ -43,8 +42,6 @@ static const char set_help[] =
     "and none named; 75 others are publishing limits at this moment; 77 no such table\n"
     "among those that this user may read; 78 a setting is wrong\n";
 
-enum { OTHER_MEMORY = 1 << 28 }; /* for the writer */
-
 static struct settings wanted;
 static struct settings work;
 static struct rules_index read_lists;	 /* of `wanted` */
@@ -63,20 +60,18 @@ static int bad(const struct table_view *view, const char *what)
 	return STATUS_CONFIG;
 }
 
-/* ---- writing ----
- *
- * What is written is what the caller said, or the daemon's file, by a child that has become nobody: whatever lies in the table
- * steers no more than the writing of that table. */
+/* ---- writing ---- */
 
-enum written { WRITTEN, CHANGED_MEANWHILE, OTHERS_PUBLISH, NOT_ATTACHED };
+enum written { WRITTEN, CHANGED_MEANWHILE, OTHERS_PUBLISH };
 
 struct writing {
-	const struct table_view *view;
+	uint64_t publications;		      /* when it was read */
 	const struct settings_error *failure; /* to be noted; NULL to publish `wanted` */
 };
 
-static enum written write_table(struct table *table, const struct writing *writing)
+static int write_table(struct table *table, const void *with)
 {
+	const struct writing *writing = with;
 	struct limits limits;
 
 	if (writing->failure != NULL) {
@@ -85,37 +80,16 @@ static enum written write_table(struct table *table, const struct writing *writi
 	}
 	/* What was read and changed must be what is in force still. */
 	limits_read(table, &limits);
-	if (limits.version >> 2 != writing->view->publications)
+	if (limits.version >> 2 != writing->publications)
 		return CHANGED_MEANWHILE;
 	return regroup_publish_listed(table, limits_turn(table), &wanted, listed) ? WRITTEN : OTHERS_PUBLISH;
 }
 
-static void write_as_nobody(int to, void *with)
+static int write_in_child(const struct table_view *view, const struct settings_error *failure)
 {
-	const struct writing *writing = with;
-	struct segment segment;
-	struct table table;
-	enum written written = NOT_ATTACHED;
+	struct writing writing = {.publications = view->publications, .failure = failure};
 
-	/* Which process this is, in the table's pid namespace, is to be seen in /proc, and so before. */
-	if (reader_attach(&writing->view->place, true, &segment) && table_look_at(&table, segment.base, segment.size) &&
-	    become_nobody(OTHER_MEMORY))
-		written = write_table(&table, writing);
-	child_put(to, &written, sizeof(written));
-}
-
-static enum written write_in_child(const struct writing *writing)
-{
-	enum { CPU_MS = 1000, WALL_MS = 5000 };
-	enum written written = NOT_ATTACHED;
-	struct child child;
-
-	if (!child_start(&child, CPU_MS, WALL_MS, -1, write_as_nobody, (void *)(uintptr_t)writing))
-		return NOT_ATTACHED;
-	if (!child_get(&written, sizeof(written), &child))
-		written = NOT_ATTACHED;
-	child_end(&child);
-	return written;
+	return writer_write(view, write_table, &writing);
 }
 
 /* ---- one change ---- */
@@ -130,9 +104,9 @@ static int change_one(const struct table_view *view, change_limit *change, void 
 	*again = false;
 	if (status != 0)
 		return status;
-	switch (write_in_child(&(struct writing){.view = view})) {
+	switch (write_in_child(view, NULL)) {
 	case WRITTEN: return STATUS_DONE;
-	case NOT_ATTACHED:
+	case NOT_WRITTEN:
 		fprintf(stderr, "connlimit: table %s cannot be written to: its daemon has ended\n", view->name);
 		return STATUS_FAILED;
 	default: *again = true; return STATUS_BUSY;
@@ -173,7 +147,7 @@ static int change_limits(const char *which, bool all, change_limit *change, void
 
 	for (int try = 0; try < TRIES && again; try++) {
 		struct tables tables;
-		int status = tables_choose(&tables, which, all);
+		int status = tables_choose(&tables, &(struct wanted){.which = which, .start = true}, all);
 
 		again = false;
 		if (try == 0 && status == 0)
@@ -231,7 +205,7 @@ static int read_again(const struct table_view *view, void *with)
 	if (read && settings_may_follow(&wanted, &view->settings, &error))
 		return 0;
 	if (error.place > 0) /* something is wrong with a file */
-		write_in_child(&(struct writing){.view = view, .failure = &error});
+		write_in_child(view, &error);
 	return bad(view, error.text);
 }
 

@@ -5,6 +5,8 @@
 #include "command/view.h"
 #include "command/view_json.h"
 
+#include "table/bans.h"
+
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -122,6 +124,9 @@ static void print_refusals(const struct table_view *view)
 		divider = ", ";
 	}
 	printf("%s\n", divider[0] == ',' ? ")" : "");
+	if (view->banned != 0 || view->bans != 0)
+		printf("  banned   %" PRIu64 " client%s, of %" PRIu64 " bans so far\n", view->banned,
+		       view->banned == 1 ? "" : "s", view->bans);
 	if (view->checks != 0)
 		printf("  checks   %" PRIu64 " before refusals, by %s, %" PRIu64 " us each; connections found gone %" PRIu64
 		       ", counts mended %" PRIu64 "\n",
@@ -147,7 +152,18 @@ static void print_troubles(const struct table_view *view)
 /* ---- clients: a table of text, aligned on a terminal; elsewhere with tabs, for cut(1) and awk(1) ---- */
 
 /* In this order; those that are not always there come last. */
-enum cell { CELL_CLIENT, CELL_OPEN, CELL_LIMIT, CELL_PEAK, CELL_REFUSED, CELL_OLDEST, CELL_REMOTE, CELL_OBSERVED, CELLS };
+enum cell {
+	CELL_CLIENT,
+	CELL_OPEN,
+	CELL_LIMIT,
+	CELL_PEAK,
+	CELL_REFUSED,
+	CELL_OLDEST,
+	CELL_REMOTE,
+	CELL_OBSERVED,
+	CELL_BANNED,
+	CELLS
+};
 
 struct cells {
 	char text[CELLS][NETWORK_TEXT];
@@ -158,7 +174,8 @@ struct columns {
 	int width[CELLS];
 };
 
-static const char *const titles[CELLS] = {"CLIENT", "OPEN", "LIMIT", "PEAK", "REFUSED", "OLDEST", "REMOTE", "OBSERVED"};
+static const char *const titles[CELLS] = {"CLIENT", "OPEN",   "LIMIT",	  "PEAK",  "REFUSED",
+					  "OLDEST", "REMOTE", "OBSERVED", "BANNED"};
 
 static void fill_cells(struct cells *cells, const struct client_view *client)
 {
@@ -177,6 +194,10 @@ static void fill_cells(struct cells *cells, const struct client_view *client)
 		strcpy(cells->text[CELL_OLDEST], "-");
 	snprintf(cells->text[CELL_REMOTE], NETWORK_TEXT, "%" PRIu32, client->remote);
 	snprintf(cells->text[CELL_OBSERVED], NETWORK_TEXT, "%" PRIu64, facts->observed);
+	if (terminal || facts->banned == BAN_FOREVER)
+		view_ban(cells->text[CELL_BANNED], facts->banned);
+	else
+		snprintf(cells->text[CELL_BANNED], NETWORK_TEXT, "%" PRIu32, facts->banned);
 }
 
 static int width_of(const struct columns *columns)
@@ -199,6 +220,7 @@ static void lay_out(struct columns *columns, const struct table_view *view)
 	}
 	columns->shown[CELL_REMOTE] = view->settings.cluster_per_ip != LIMIT_NONE;
 	columns->shown[CELL_OBSERVED] = view->observed != 0;
+	columns->shown[CELL_BANNED] = view->banned != 0;
 	if (!terminal)
 		return;
 	for (size_t i = 0; i < view->clients; i++) {
@@ -239,7 +261,7 @@ static void print_clients(const struct table_view *view)
 		bool full = facts->limit != LIMIT_NONE && facts->open >= facts->limit;
 
 		fill_cells(&cells, &view->client[i]);
-		printf("%s%s", terminal ? "  " : "", colour(full ? "\033[33m" : ""));
+		printf("%s%s", terminal ? "  " : "", colour(facts->banned != 0 ? "\033[31m" : full ? "\033[33m" : ""));
 		for (enum cell cell = 0; cell < CELLS; cell++)
 			print_cell(&columns, cell, cells.text[cell]);
 		printf("%s\n", colour("\033[0m"));

@@ -419,11 +419,12 @@ int tables_none(const char *which)
 	return status;
 }
 
-int tables_choose(struct tables *tables, const char *which, bool all)
+int tables_choose(struct tables *tables, const struct wanted *wanted, bool all)
 {
+	const char *which = wanted->which;
 	char text[QUALIFIED_TEXT];
 
-	if (!tables_read(tables, &(struct wanted){.which = which, .start = true}))
+	if (!tables_read(tables, wanted))
 		return STATUS_FAILED;
 	/* Without a name, other users' tables are not in the way of the one that is ours, or root's. */
 	for (int i = tables->number; which == NULL && !all && i-- > 1;)

@@ -59,10 +59,10 @@ void user_text(char text[USER_TEXT], uid_t user);
 
 /* ---- to change something ---- */
 
-/* Reads, for what changes something, the table that is named, or the only one there is (of ours, or else of root's, where there
- * are such), or with `all` every one. Returns 0, or the exit status if that is none or cannot be told, which was said on
- * standard error. To be freed with tables_free in any case. */
-int tables_choose(struct tables *tables, const char *which, bool all);
+/* Reads, for what changes something, what is wanted of the table that is named, or the only one there is (of ours, or else of
+ * root's, where there are such), or with `all` of every one. Returns 0, or the exit status if that is none or cannot be told,
+ * which was said on standard error. To be freed with tables_free in any case. */
+int tables_choose(struct tables *tables, const struct wanted *wanted, bool all);
 
 /* NAME@USER, by which tables_read finds that one again. */
 enum { QUALIFIED_TEXT = TABLE_NAME_MOST + 1 + USER_TEXT };

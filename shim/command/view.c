@@ -194,8 +194,10 @@ static void count_clients(struct table_view *view)
 		const struct client_view *client = &view->client[i];
 		const struct client_facts *facts = &client->facts;
 
-		if (facts->open == 0 && facts->refused == 0 && facts->observed == 0 && client->remote == 0)
+		if (facts->open == 0 && facts->refused == 0 && facts->observed == 0 && facts->banned == 0 &&
+		    client->remote == 0)
 			continue;
+		view->banned += facts->banned != 0;
 		view->open += facts->open;
 		view->remote += client->remote;
 		view->at_limit += facts->open > 0 && facts->limit != LIMIT_NONE && facts->open >= facts->limit;

@@ -79,6 +79,7 @@ struct table_view {
 	uint64_t check_us;
 	uint64_t check_gone;
 	uint64_t repaired;
+	uint64_t bans; /* that have begun */
 	size_t clients;
 	size_t records;
 	struct settings settings; /* in force */
@@ -94,6 +95,7 @@ struct table_view {
 	uint64_t open;
 	uint64_t remote;   /* of all clients */
 	uint64_t at_limit; /* clients that hold as many as they may */
+	uint64_t banned;   /* clients that are */
 	bool twin;	   /* another table has the same name and program */
 };
 
@@ -142,6 +144,9 @@ const char *view_way(unsigned way);
 /* "5d 3h", "3h 12m", "4m 2s", "12s". */
 enum { SPAN_TEXT = 24 };
 void view_span(char text[SPAN_TEXT], uint64_t seconds);
+
+/* How long a ban still lasts: "9m 3s", "for ever"; "-" for none. */
+void view_ban(char text[SPAN_TEXT], uint32_t seconds);
 
 /* A limit, in the words that the settings have: "10", "unlimited", "deny". */
 enum { LIMIT_TEXT = 12 };

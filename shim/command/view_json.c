@@ -1,5 +1,7 @@
 #include "command/view_json.h"
 
+#include "table/bans.h"
+
 #include <string.h>
 
 void json_print(json_t *object, enum json how)
@@ -49,6 +51,10 @@ static json_t *setting_value(const struct settings *settings, enum setting_id id
 		if (settings->rate.every_us == 0)
 			return json_null();
 		break;
+	case SETTING_BAN:
+		if (settings->ban.seconds == 0)
+			return json_null();
+		break;
 	default: break;
 	}
 	settings_format(text, sizeof(text), settings, id);
@@ -84,11 +90,15 @@ static json_t *client_object(const struct table_view *view, const struct client_
 	char network[NETWORK_TEXT];
 
 	network_format(network, &facts->network);
-	return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "client", network, "open", (json_int_t)facts->open,
-			 "limit", limit_or_null(facts->limit), "peak", (json_int_t)facts->peak, "refused",
-			 (json_int_t)facts->refused, "observed", (json_int_t)facts->observed, "oldest_seconds",
-			 facts->open > 0 ? json_integer(client->oldest) : json_null(), "remote",
-			 view->fleet_current ? json_integer(client->remote) : json_null());
+	json_t *object = json_pack(
+	    "{s:s, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "client", network, "open", (json_int_t)facts->open, "limit",
+	    limit_or_null(facts->limit), "peak", (json_int_t)facts->peak, "refused", (json_int_t)facts->refused, "observed",
+	    (json_int_t)facts->observed, "oldest_seconds", facts->open > 0 ? json_integer(client->oldest) : json_null(),
+	    "remote", view->fleet_current ? json_integer(client->remote) : json_null());
+	json_object_set_new(object, "banned", json_boolean(facts->banned != 0));
+	json_object_set_new(object, "banned_seconds",
+			    facts->banned != 0 && facts->banned != BAN_FOREVER ? json_integer(facts->banned) : json_null());
+	return object;
 }
 
 static json_t *ways_object(const struct table_view *view)
@@ -189,6 +199,8 @@ static json_t *table_object(const struct table_view *view)
 	json_object_set_new(object, "memory", json_string(memory_name(view->place.memory)));
 	json_object_set_new(object, "mode", json_string(view_mode(view->settings.mode)));
 	json_object_set_new(object, "at_limit", json_integer((json_int_t)view->at_limit));
+	json_object_set_new(object, "banned", json_integer((json_int_t)view->banned));
+	json_object_set_new(object, "bans", json_integer((json_int_t)view->bans));
 	json_object_set_new(object, "degraded", degraded_array(view));
 	json_object_set_new(object, "settings", settings_object(&view->settings));
 	json_object_set_new(object, "clients", clients);

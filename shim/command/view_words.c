@@ -1,6 +1,8 @@
 /* The words for what a view holds, the same wherever it is shown. */
 #include "command/view.h"
 
+#include "table/bans.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -8,7 +10,7 @@ const char *view_reason(unsigned reason)
 {
 	static const char *const names[REASONS] = {
 	    [REFUSED_NOT] = "none",    [REFUSED_PER_IP] = "per_ip", [REFUSED_PER_UID] = "per_uid", [REFUSED_RULE] = "rule",
-	    [REFUSED_TOTAL] = "total", [REFUSED_RATE] = "rate",	    [REFUSED_FLEET] = "cluster",
+	    [REFUSED_TOTAL] = "total", [REFUSED_RATE] = "rate",	    [REFUSED_FLEET] = "cluster",   [REFUSED_BAN] = "ban",
 	};
 
 	return reason < REASONS && names[reason] != NULL ? names[reason] : "other";
@@ -45,6 +47,16 @@ void view_span(char text[SPAN_TEXT], uint64_t seconds)
 		snprintf(text, SPAN_TEXT, "%" PRIu64 "m %" PRIu64 "s", seconds / 60, seconds % 60);
 	else
 		snprintf(text, SPAN_TEXT, "%" PRIu64 "s", seconds);
+}
+
+void view_ban(char text[SPAN_TEXT], uint32_t seconds)
+{
+	if (seconds == 0)
+		snprintf(text, SPAN_TEXT, "-");
+	else if (seconds == BAN_FOREVER)
+		snprintf(text, SPAN_TEXT, "for ever");
+	else
+		view_span(text, seconds);
 }
 
 void view_limit(char text[LIMIT_TEXT], uint32_t limit)

@@ -3,6 +3,7 @@
 #include "process/limiter.h"
 #include "process/report.h"
 
+#include "table/bans.h"
 #include "values/clock.h"
 #include "values/text.h"
 
@@ -43,6 +44,15 @@ static void add_place(struct text *text, const struct connection *from, const ch
 	text_add(text, limiter_name());
 }
 
+static void add_ban(struct text *text, const char *for_so_long, const char *for_ever, uint32_t seconds)
+{
+	text_add(text, seconds == BAN_FOREVER ? for_ever : for_so_long);
+	if (seconds == BAN_FOREVER)
+		return;
+	text_add_number(text, seconds);
+	text_add(text, " s");
+}
+
 void log_refusal(const struct refusal *refusal, const struct connection *connection)
 {
 	struct refusal_line line;
@@ -55,7 +65,10 @@ void log_refusal(const struct refusal *refusal, const struct connection *connect
 	struct text text = text_begin(buffer, sizeof(buffer));
 	text_add(&text, refusal->observed ? "would refuse " : "refused ");
 	add_place(&text, connection, client);
-	if (refusal->reason == REFUSED_RATE) {
+	if (refusal->reason == REFUSED_BAN) {
+		add_ban(&text, " (banned for another ", " (banned", refusal->banned);
+		text_add(&text, ")");
+	} else if (refusal->reason == REFUSED_RATE) {
 		text_add(&text, " (over its rate)");
 	} else if (refusal->limit == LIMIT_DENY) {
 		text_add(&text, " (denied by rule)");
@@ -69,6 +82,8 @@ void log_refusal(const struct refusal *refusal, const struct connection *connect
 		}
 		text_add(&text, ")");
 	}
+	if (refusal->banned > 0 && refusal->reason != REFUSED_BAN)
+		add_ban(&text, refusal->observed ? " and ban it for " : ", and banned for ", "", refusal->banned);
 	if (line.client_more > 0) {
 		text_add(&text, "; ");
 		text_add_number(&text, line.client_more);

@@ -8,6 +8,7 @@
 #include "../unit/apart.h"
 #include "decisions/check.h"
 #include "decisions/regroup.h"
+#include "table/bans.h"
 #include "table/clients.h"
 #include "values/point.h"
 #include "table/records.h"
@@ -138,6 +139,12 @@ static void pass_points(const struct ends *ends, int point)
 
 	if (point == POINT_START_CLAIMED || point == POINT_START_WRITTEN) {
 		limits_keep_start(&table, &settings);
+		return;
+	}
+	if (point == POINT_BAN_WRITTEN) {
+		struct network other = {.address = ends->connection.peer.address, .prefix = 128};
+		other.address.bytes[15] ^= 64;
+		ban_begin(&table, &other, 60);
 		return;
 	}
 	if (point >= POINT_LIMITS_CLAIMED) {

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/netlink.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -169,6 +170,53 @@ static void limits_change_while_it_runs(void **state)
 	assert_int_equal(connlimit_accept(limiter, ends[2].server, &handle[2]), CONNLIMIT_ADMITTED);
 	connlimit_free(limiter, &handle[2]);
 	hang_up(ends[2]);
+	connlimit_close(limiter);
+}
+
+static void clients_are_banned_and_unbanned(void **state)
+{
+	connlimit *limiter = limiter_of("1");
+	struct sockaddr_in peer = address_of(2);
+	const struct sockaddr *at = (const struct sockaddr *)&peer;
+	connlimit_config *config = connlimit_config_new();
+	connlimit_handle handle;
+
+	(void)state;
+	assert_int_equal(connlimit_banned(limiter, at, sizeof(peer)), 0);
+	assert_int_equal(connlimit_ban(limiter, at, sizeof(peer), 60), 0);
+	assert_in_range(connlimit_banned(limiter, at, sizeof(peer)), 30, 60);
+	struct ends ends = connect_from(2);
+	assert_int_equal(connlimit_accept(limiter, ends.server, &handle), CONNLIMIT_REFUSED);
+	assert_int_equal(connlimit_ban(limiter, at, sizeof(peer), 0), 0);
+	assert_int_equal(connlimit_banned(limiter, at, sizeof(peer)), UINT_MAX);
+	assert_int_equal(connlimit_unban(limiter, at, sizeof(peer)), 0);
+	assert_int_equal(connlimit_unban(limiter, at, sizeof(peer)), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(connlimit_accept(limiter, ends.server, &handle), CONNLIMIT_ADMITTED);
+	assert_int_equal(connlimit_ban(limiter, at, sizeof(peer), 3600001), -1);
+	assert_int_equal(errno, EINVAL);
+	peer.sin_family = AF_NETLINK;
+	assert_int_equal(connlimit_ban(limiter, at, sizeof(peer), 60), -1);
+	assert_int_equal(errno, EAFNOSUPPORT);
+	peer.sin_family = AF_INET;
+	/* By itself, and never who is unlimited. */
+	connlimit_config_set(config, "PER_IP", "1");
+	connlimit_config_set(config, "BAN", "2/h for 1h");
+	connlimit_config_set(config, "RULES", "127.0.0.3=unlimited");
+	assert_int_equal(connlimit_set_config(limiter, config), 0);
+	for (int i = 0; i < 2; i++) {
+		struct ends more = connect_from(2);
+		connlimit_handle other;
+		assert_int_equal(connlimit_accept(limiter, more.server, &other), CONNLIMIT_REFUSED);
+		hang_up(more);
+	}
+	assert_in_range(connlimit_banned(limiter, at, sizeof(peer)), 3000, 3600);
+	peer = address_of(3);
+	assert_int_equal(connlimit_ban(limiter, at, sizeof(peer), 60), -1);
+	assert_int_equal(errno, EPERM);
+	connlimit_free(limiter, &handle);
+	hang_up(ends);
+	connlimit_config_delete(config);
 	connlimit_close(limiter);
 }
 
@@ -635,6 +683,7 @@ int main(void)
 	    TEST(denies_at_the_limit_and_others_are_unaffected),
 	    TEST(frees_exactly_once),
 	    TEST(limits_change_while_it_runs),
+	    TEST(clients_are_banned_and_unbanned),
 	    TEST(a_bad_setting_changes_nothing_and_says_why),
 	    TEST(lists_of_networks),
 	    TEST(addresses_alone_are_enough),

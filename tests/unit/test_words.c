@@ -48,7 +48,7 @@ static void words_for_everything(void **state)
 {
 	(void)state;
 	assert_string_equal(view_reason(REFUSED_PER_IP), "per_ip");
-	assert_string_equal(view_reason(REASONS - 1), "cluster");
+	assert_string_equal(view_reason(REASONS - 1), "ban");
 	assert_string_equal(view_reason(REASONS), "other");
 	assert_string_equal(view_origin(FROM_DEFAULT), "default");
 	assert_string_equal(view_origin(FROM_OPTION), "option");

@@ -1,7 +1,7 @@
 # bash completion for connlimit(1).                                        -*- shell-script -*-
 # Options, settings and tables are asked of the command itself, so that they are those of the version that is there.
 
-_connlimit_commands="run check status top clients disconnect reload set suggest metrics sync help"
+_connlimit_commands="run check status top clients disconnect ban unban reload set suggest metrics sync help"
 
 _connlimit_options() { # COMMAND: its long options, with '=' where a value follows
 	"$1" "$2" --help 2>/dev/null | grep -oE -- '(^|[ [])--[a-z0-9-]+=?' | tr -d ' [' | sort -u
@@ -95,10 +95,10 @@ _connlimit() {
 			_connlimit_words "$(_connlimit_options "$program" run | sed -n 's/^--\(.*=\)$/\1/p')"
 		fi
 		;;
-	clients | disconnect)
+	clients | disconnect | ban | unban)
 		if [[ $cur == -* ]]; then
 			_connlimit_words "$(_connlimit_options "$program" "$command")"
-		elif [[ $previous == --idle || $previous == --older-than ]]; then
+		elif [[ $previous == --idle || $previous == --older-than || $previous == for ]]; then
 			_connlimit_words "30s 10m 1h"
 		elif [[ ${COMP_WORDS[COMP_CWORD - 2]} == --idle || ${COMP_WORDS[COMP_CWORD - 2]} == --older-than ]]; then
 			_connlimit_words "$(_connlimit_clients "$program") $(_connlimit_tables "$program")"
@@ -106,6 +106,8 @@ _connlimit() {
 			_connlimit_words "$(_connlimit_clients "$program")"
 			# The colons of an IPv6 address divide words too.
 			! declare -F __ltrim_colon_completions >/dev/null || __ltrim_colon_completions "$cur"
+		elif [[ $command == ban && ${COMP_WORDS[COMP_CWORD - 2]} != for ]]; then
+			_connlimit_words "for $(_connlimit_tables "$program")"
 		else
 			_connlimit_words "$(_connlimit_tables "$program")"
 		fi

@@ -1,7 +1,7 @@
 # fish completion for connlimit(1). Options, settings and tables are asked of the command itself, so that they are those of the
 # version that is there.
 
-set -l commands run check status top clients disconnect reload set suggest metrics sync help
+set -l commands run check status top clients disconnect ban unban reload set suggest metrics sync help
 
 function __connlimit_tables
     connlimit status --names 2>/dev/null
@@ -52,6 +52,8 @@ complete -c connlimit -n __fish_use_subcommand -a status -d 'limits, counts and 
 complete -c connlimit -n __fish_use_subcommand -a top -d 'the same, live'
 complete -c connlimit -n __fish_use_subcommand -a clients -d "a client's connections"
 complete -c connlimit -n __fish_use_subcommand -a disconnect -d "end a client's connections"
+complete -c connlimit -n __fish_use_subcommand -a ban -d 'refuse a client for a time'
+complete -c connlimit -n __fish_use_subcommand -a unban -d "end a client's ban"
 complete -c connlimit -n __fish_use_subcommand -a reload -d 'read the file of limits again'
 complete -c connlimit -n __fish_use_subcommand -a set -d 'change limits until the next reload'
 complete -c connlimit -n __fish_use_subcommand -a suggest -d 'which limit to choose'
@@ -63,8 +65,12 @@ complete -c connlimit -n "__fish_seen_subcommand_from help" -a "$commands"
 complete -c connlimit -n "__fish_seen_subcommand_from status top reload suggest set" -a '(__connlimit_tables)' -d table
 complete -c connlimit -n "__fish_seen_subcommand_from set" -a '(__connlimit_settings)' -d setting
 complete -c connlimit -n "__fish_seen_subcommand_from set" -a '(__connlimit_assignments)' -d setting
-complete -c connlimit -n "__fish_seen_subcommand_from reload set disconnect" -l all -d 'of all daemons'
-complete -c connlimit -n "__fish_seen_subcommand_from clients disconnect" -a '(__connlimit_clients)' -d client
+complete -c connlimit -n "__fish_seen_subcommand_from reload set disconnect ban unban" -l all -d 'of all daemons'
+complete -c connlimit -n "__fish_seen_subcommand_from clients disconnect ban unban" -a '(__connlimit_clients)' -d client
+complete -c connlimit -n "__fish_seen_subcommand_from ban" -a for -d 'and a time'
+complete -c connlimit -n "__fish_seen_subcommand_from ban; and string match -q for -- (commandline -opc)[-1]" -a '30s 10m 1h' -d time
+complete -c connlimit -n "__fish_seen_subcommand_from unban" -a '(__connlimit_tables)' -d table
+complete -c connlimit -n "__fish_seen_subcommand_from ban" -a '(__connlimit_tables)' -d table
 complete -c connlimit -n "__fish_seen_subcommand_from check" -l rules -r -F -d 'what a file of limits says'
 complete -c connlimit -n "__fish_seen_subcommand_from disconnect" -l older-than -x -a '30s 10m 1h' -d 'accepted so long ago'
 complete -c connlimit -n "__fish_seen_subcommand_from disconnect" -l idle -x -a '30s 10m 1h' -d 'no data for so long'

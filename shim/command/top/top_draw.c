@@ -40,11 +40,13 @@ static const struct grid_column columns[COLUMNS] = {
     [COLUMN_PEAK] = {"PEAK", false, 6},	    [COLUMN_REFUSED] = {"REFUSED", false, 2},
     [COLUMN_RATE] = {"REF/S", false, 3},    [COLUMN_OBSERVED] = {"OBSERVED", false, 4},
     [COLUMN_OLDEST] = {"OLDEST", false, 7}, [COLUMN_REMOTE] = {"REMOTE", false, 8},
+    [COLUMN_BANNED] = {"BANNED", false, 9},
 };
 
 static const int keys[COLUMNS] = {
-    [COLUMN_TABLE] = 't',   [COLUMN_CLIENT] = 'c', [COLUMN_OPEN] = 'o',	    [COLUMN_LIMIT] = 'l',  [COLUMN_PEAK] = 'p',
-    [COLUMN_REFUSED] = 'r', [COLUMN_RATE] = 's',   [COLUMN_OBSERVED] = 'w', [COLUMN_OLDEST] = 'a', [COLUMN_REMOTE] = 'm',
+    [COLUMN_TABLE] = 't',  [COLUMN_CLIENT] = 'c',  [COLUMN_OPEN] = 'o',	  [COLUMN_LIMIT] = 'l',
+    [COLUMN_PEAK] = 'p',   [COLUMN_REFUSED] = 'r', [COLUMN_RATE] = 's',	  [COLUMN_OBSERVED] = 'w',
+    [COLUMN_OLDEST] = 'a', [COLUMN_REMOTE] = 'm',  [COLUMN_BANNED] = 'b',
 };
 
 enum { BAR = 12 };
@@ -56,11 +58,12 @@ int column_key(enum column column)
 
 bool column_is_there(const struct top *top, enum column column)
 {
-	bool there = column != COLUMN_REMOTE && column != COLUMN_OBSERVED;
+	bool there = column != COLUMN_REMOTE && column != COLUMN_OBSERVED && column != COLUMN_BANNED;
 
 	for (int i = 0; i < top->tables.number; i++)
 		there |= column == COLUMN_REMOTE     ? top->tables.view[i].settings.cluster_per_ip != LIMIT_NONE
 			 : column == COLUMN_OBSERVED ? top->tables.view[i].observed != 0
+			 : column == COLUMN_BANNED   ? top->tables.view[i].banned != 0
 						     : true;
 	return there;
 }
@@ -252,6 +255,7 @@ static void format_cell(char text[GRID_TEXT], const struct row *row, enum column
 		break;
 	case COLUMN_OBSERVED: snprintf(text, GRID_TEXT, "%" PRIu64, facts->observed); break;
 	case COLUMN_REMOTE: snprintf(text, GRID_TEXT, "%" PRIu32, row->client->remote); break;
+	case COLUMN_BANNED: view_ban(text, facts->banned); break;
 	case COLUMNS: text[0] = '\0'; break;
 	}
 }
@@ -262,8 +266,9 @@ static void draw_row(const struct row *row, const struct grid *grid, int y, bool
 	bool full = facts->open > 0 && facts->limit != LIMIT_NONE && facts->open >= facts->limit;
 	bool near =
 	    !full && facts->limit != LIMIT_NONE && facts->limit > 0 && facts->open >= facts->limit / 5 * 4 && facts->limit >= 5;
-	int pair = row->rate > 0 || full ? (row->rate > 0 ? BAD : WARN) : near ? WARN : GOOD;
-	attr_t attributes = (full || row->rate > 0 ? colour(pair) : A_NORMAL) | (row->rate > 0 ? A_BOLD : A_NORMAL);
+	bool bad = row->rate > 0 || facts->banned != 0;
+	int pair = bad ? BAD : full || near ? WARN : GOOD;
+	attr_t attributes = (full || bad ? colour(pair) : A_NORMAL) | (row->rate > 0 ? A_BOLD : A_NORMAL);
 	char text[GRID_TEXT];
 
 	attrset(selected ? A_REVERSE | attributes : attributes);
@@ -378,7 +383,7 @@ static void draw_help(void)
 	    "connlimit top: who holds what, live. Counts are compared with the kernel each time.",
 	    "",
 	    "  o l p r s a   sort by OPEN, LIMIT, PEAK, REFUSED, refusals a Second, Age of the oldest",
-	    "  c t m w       sort by CLIENT, TABLE, what other Machines hold, what Would be refused",
+	    "  c t m w b     sort by CLIENT, TABLE, what other Machines hold, what Would be refused, Bans",
 	    "  < >           sort by the column to the left, to the right",
 	    "  R             the other way round",
 	    "  /             show only clients or tables with this text; Enter keeps it, Esc clears it",
@@ -390,7 +395,7 @@ static void draw_help(void)
 	    "  h ?           this;  q quits",
 	    "",
 	    "  Yellow: at its limit, or close. Red: refused since the last look; of a daemon: a failed",
-	    "  reload, or connections that are not counted.",
+	    "  reload, or connections that are not counted. Red as well: banned.",
 	    "",
 	    "  any key goes back",
 	};

@@ -149,6 +149,7 @@ static int compare(const struct row *a, const struct row *b, enum column by)
 	case COLUMN_OBSERVED: return compare_numbers((double)left->observed, (double)right->observed);
 	case COLUMN_OLDEST: return compare_numbers(a->client->oldest, b->client->oldest);
 	case COLUMN_REMOTE: return compare_numbers(a->client->remote, b->client->remote);
+	case COLUMN_BANNED: return compare_numbers(left->banned, right->banned);
 	case COLUMNS: break;
 	}
 	return 0;

@@ -18,6 +18,7 @@ enum column {
 	COLUMN_OBSERVED, /* would have been refused, mode observe */
 	COLUMN_OLDEST,
 	COLUMN_REMOTE,
+	COLUMN_BANNED,
 	COLUMNS
 };
 

@@ -1,0 +1,156 @@
+#include "table/bans.h"
+
+#include "table/clients.h"
+#include "table/rate.h"
+#include "values/clock.h"
+#include "values/point.h"
+
+enum { TAG_BITS = 24, TRIES = 16 };
+#define TAG ((UINT64_C(1) << TAG_BITS) - 1)
+#define UNTIL_FOREVER (UINT64_MAX >> TAG_BITS)
+
+/* Of the client's whole fingerprint: those that may share an entry have many of its bits in common. */
+static uint64_t tag_of(uint64_t fingerprint)
+{
+	return fingerprint * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TAG_BITS);
+}
+
+static uint64_t ban_word(uint64_t fingerprint, uint64_t until)
+{
+	return until << TAG_BITS | tag_of(fingerprint);
+}
+
+static uint32_t left_of(uint64_t word, uint64_t fingerprint)
+{
+	uint64_t until = word >> TAG_BITS;
+
+	if (until == 0 || (word & TAG) != tag_of(fingerprint))
+		return 0;
+	if (until == UNTIL_FOREVER)
+		return BAN_FOREVER;
+	uint64_t now = clock_ms();
+	uint64_t left = until > now ? (until - now + 999) / 1000 : 0;
+	return left <= BAN_MOST + 1 ? (uint32_t)left : 0;
+}
+
+uint32_t ban_left(const struct table *table, uint32_t entry, uint64_t fingerprint)
+{
+	return left_of(atomic_load(&table->notes[entry].ban), fingerprint);
+}
+
+COLD uint32_t ban_look(struct table *table, uint32_t entry, uint64_t fingerprint)
+{
+	uint32_t left = ban_left(table, entry, fingerprint);
+
+	if (left != 0)
+		return left;
+	atomic_store(&table->entry[entry].banned, 0);
+	left = ban_left(table, entry, fingerprint);
+	if (left != 0)
+		atomic_store(&table->entry[entry].banned, 1);
+	return left;
+}
+
+static void mark(struct table *table, uint32_t entry)
+{
+	if (atomic_load(&table->entry[entry].banned) == 0)
+		atomic_store(&table->entry[entry].banned, 1);
+}
+
+/* In place of `seen`. Of several processes that refuse the client at this moment, one begins the ban. */
+static bool begin(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t seen, uint32_t seconds)
+{
+	uint64_t until = seconds == BAN_FOREVER ? UNTIL_FOREVER : clock_ms() + (uint64_t)seconds * 1000;
+
+	if (!atomic_compare_exchange_strong(&table->notes[entry].ban, &seen, ban_word(fingerprint, until)))
+		return false;
+	point_reached(POINT_BAN_WRITTEN);
+	mark(table, entry);
+	atomic_store_explicit(&table->notes[entry].ban_tokens, 0, memory_order_relaxed);
+	atomic_fetch_add_explicit(&table->header->bans, 1, memory_order_relaxed);
+	return true;
+}
+
+/* Whether this refusal is one too many. What lies further ahead than refusals can have moved it is of another setting, or
+ * somebody else's writing: nobody is banned for that. */
+static bool is_too_often(_Atomic uint64_t *bucket, const struct rate *rate)
+{
+	const struct rate before = {.every_us = rate->every_us, .burst = rate->burst - 1};
+	uint64_t now = clock_us();
+	uint64_t seen = atomic_load_explicit(bucket, memory_order_relaxed);
+
+	if (before.burst == 0)
+		return true;
+	if (seen > now + (uint64_t)before.every_us * before.burst + 1000000)
+		atomic_compare_exchange_strong(bucket, &seen, 0);
+	return !rate_take(bucket, &before, now);
+}
+
+COLD uint32_t ban_count(struct table *table, uint32_t entry, uint64_t fingerprint, const struct ban *ban)
+{
+	uint64_t seen = atomic_load(&table->notes[entry].ban);
+
+	if (left_of(seen, fingerprint) != 0) {
+		mark(table, entry);
+		return 0;
+	}
+	if (!is_too_often(&table->notes[entry].ban_tokens, &ban->rate) || !begin(table, entry, fingerprint, seen, ban->seconds))
+		return 0;
+	return ban->seconds;
+}
+
+bool ban_begin(struct table *table, const struct network *client, uint32_t seconds)
+{
+	uint64_t fingerprint = client_fingerprint(table, client);
+	uint32_t entry;
+	uint64_t word;
+
+	/* Anew if another process bans it at this moment, or the entry has gone to another client. */
+	for (int i = 0; i < TRIES; i++) {
+		if (!client_find_or_add(table, fingerprint, client, &entry, &word))
+			return false;
+		if (begin(table, entry, fingerprint, atomic_load(&table->notes[entry].ban), seconds) &&
+		    atomic_load(&table->entry[entry].fingerprint) == fingerprint)
+			return true;
+	}
+	return false;
+}
+
+enum ban_begun ban_address(struct table *table, const struct address *address, uint32_t seconds)
+{
+	const struct connection from = {.peer.address = *address};
+	struct limits limits;
+
+	struct applied applied = limits_apply(table, &limits, &from);
+	if (applied_exempts(&applied))
+		return BAN_EXEMPT;
+	struct network client = limits_client(&limits, address);
+	return ban_begin(table, &client, seconds) ? BAN_BEGUN : BAN_NO_ROOM;
+}
+
+bool ban_end(struct table *table, const struct network *client)
+{
+	uint64_t fingerprint = client_fingerprint(table, client);
+	uint32_t entry;
+	uint64_t word;
+
+	if (!client_find(table, fingerprint, &entry, &word))
+		return false;
+	uint64_t seen = atomic_load(&table->notes[entry].ban);
+	for (int i = 0; i < TRIES && left_of(seen, fingerprint) != 0; i++)
+		if (atomic_compare_exchange_strong(&table->notes[entry].ban, &seen, 0)) {
+			atomic_store_explicit(&table->notes[entry].ban_tokens, 0, memory_order_relaxed);
+			ban_look(table, entry, fingerprint);
+			return true;
+		}
+	return false;
+}
+
+uint32_t ban_of(const struct table *table, const struct network *client)
+{
+	uint64_t fingerprint = client_fingerprint(table, client);
+	uint32_t entry;
+	uint64_t word;
+
+	return client_find(table, fingerprint, &entry, &word) ? ban_left(table, entry, fingerprint) : 0;
+}
