@@ -3,6 +3,16 @@
 #include "table/rate.h"
 #include "table/table.h"
 
+const char *refusal_reason_word(unsigned reason)
+{
+	static const char *const names[REASONS] = {
+	    [REFUSED_NOT] = "none",    [REFUSED_PER_IP] = "per_ip", [REFUSED_PER_UID] = "per_uid", [REFUSED_RULE] = "rule",
+	    [REFUSED_TOTAL] = "total", [REFUSED_RATE] = "rate",	    [REFUSED_FLEET] = "cluster",   [REFUSED_BAN] = "ban",
+	};
+
+	return reason < REASONS && names[reason] != NULL ? names[reason] : "other";
+}
+
 static const struct rate lines = {.every_us = 1000000 / LOG_LINES, .burst = LOG_LINES};
 
 /* Of this process alone, as the shared bucket can be filled by whoever writes the table. */

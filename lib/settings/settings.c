@@ -67,8 +67,11 @@ const struct setting settings_table[SETTINGS] = {
     [SETTING_MODE] = {"MODE", "MODE", "observe", "enforce", "enforce, observe (refuse nothing, but report) or off.",
 		      "`observe` counts and logs what would be refused; `connlimit suggest` then says which limit to choose.",
 		      read_mode, 0, 0},
-    [SETTING_LOG] = {"LOG", "WHERE", "syslog", "stderr", "Where refusals and errors are logged: stderr, syslog or off.",
-		     "A client's refusals are logged at most once in 10 s, with how many were left out.", read_log, 0, 0},
+    [SETTING_LOG] = {"LOG", "WHERE", "syslog", "stderr",
+		     "Where refusals and errors are logged: stderr, json, syslog, journal or off.",
+		     "A client's refusals are logged at most once in 10 s, with how many were left out. `json` is one object a "
+		     "line on standard error, `journal` an entry of journald; connlimit(7) has their fields.",
+		     read_log, 0, 0},
     [SETTING_FILE] = {"FILE", "PATH", "/etc/connlimit/nginx.env", "",
 		      "File with these settings, read again on reload; it overrides the environment.", "", read_file, 1, 1},
     [SETTING_TABLE] = {"TABLE", "NAME", "nginx", "", "Name of the shared table; by default a new one for each start.",

@@ -29,7 +29,7 @@ enum { RULES_MOST = 10000, PATH_MOST = 1024, TABLE_NAME_MOST = 63, REFUSE_TEXT_M
 
 enum refuse_how { REFUSE_RESET, REFUSE_CLOSE, REFUSE_HTTP, REFUSE_TEXT };
 enum mode { MODE_ENFORCE, MODE_OBSERVE, MODE_OFF };
-enum log_to { LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_NOWHERE };
+enum log_to { LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_NOWHERE, LOG_TO_JOURNAL, LOG_TO_JSON /* on standard error */ };
 
 /* A rate, as a token bucket: `burst` at once, one more each `every_us` microseconds, whole ones: 3/s is one each 333333.
  * every_us 0: no rate. */

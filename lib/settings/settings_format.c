@@ -199,7 +199,7 @@ bool settings_may_follow(const struct settings *wanted, const struct settings *i
 void settings_format(char *buffer, size_t size, const struct settings *settings, enum setting_id id)
 {
 	static const char *const modes[] = {"enforce", "observe", "off"};
-	static const char *const logs[] = {"stderr", "syslog", "off"};
+	static const char *const logs[] = {"stderr", "syslog", "off", "journal", "json"};
 	struct text text = text_begin(buffer, size);
 
 	switch (id) {
@@ -218,7 +218,7 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 		text_add(&text, settings->keepalive != 0 ? "s" : "");
 		break;
 	case SETTING_MODE: text_add(&text, settings->mode <= MODE_OFF ? modes[settings->mode] : "?"); break;
-	case SETTING_LOG: text_add(&text, settings->log <= LOG_TO_NOWHERE ? logs[settings->log] : "?"); break;
+	case SETTING_LOG: text_add(&text, settings->log <= LOG_TO_JSON ? logs[settings->log] : "?"); break;
 	case SETTING_FILE: text_add_escaped(&text, settings->file, strnlen(settings->file, PATH_MOST)); break;
 	case SETTING_TABLE: text_add_escaped(&text, settings->table, strnlen(settings->table, TABLE_NAME_MOST)); break;
 	case SETTING_JOIN: text_add(&text, settings->join != 0 ? "yes" : "no"); break;

@@ -375,8 +375,12 @@ bool read_log(struct settings *settings, const char *text, size_t length, struct
 		settings->log = LOG_TO_SYSLOG;
 	else if (is_word(text, length, "off"))
 		settings->log = LOG_TO_NOWHERE;
+	else if (is_word(text, length, "journal"))
+		settings->log = LOG_TO_JOURNAL;
+	else if (is_word(text, length, "json"))
+		settings->log = LOG_TO_JSON;
 	else
-		return value_wrong(error, text, length, 0, "is not a place to log to", "stderr, syslog or off");
+		return value_wrong(error, text, length, 0, "is not a place to log to", "stderr, json, syslog, journal or off");
 	return true;
 }
 

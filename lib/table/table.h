@@ -225,6 +225,9 @@ enum verdict table_decide(struct table *table, const struct connection *connecti
  * rule may need it, when a record is made, or before the kernel is asked about the client's connections. */
 enum verdict table_decide_arrival(struct table *table, struct connection *connection, reference *held, struct refusal *refusal);
 
+/* "per_ip", "rule", ... for enum refusal_reason; "other" for whatever has no word. */
+const char *refusal_reason_word(unsigned reason);
+
 /* Whether this refusal should be logged. Logging is rate-limited: one line per client in LOG_CLIENT_SECONDS, and LOG_LINES per
  * second for all clients together. `client_more` is the number of the client's refusals since its last line, without this one;
  * that line was `seconds` ago. `others` is the number of refusals since the last line that were not logged. */

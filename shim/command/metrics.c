@@ -150,7 +150,7 @@ static void print_reasons(FILE *to, const struct table_view *views, int number)
 		   "Connections refused, or in mode observe those that would have been, by reason.");
 	for (int i = 0; i < number; i++)
 		for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++)
-			print_word(to, "connlimit_refusals_total", &views[i], "reason", view_reason(reason),
+			print_word(to, "connlimit_refusals_total", &views[i], "reason", refusal_reason_word(reason),
 				   views[i].refused_for[reason]);
 }
 

@@ -120,7 +120,7 @@ static void print_refusals(const struct table_view *view)
 	for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++) {
 		if (view->refused_for[reason] == 0)
 			continue;
-		printf("%s%s %" PRIu64, divider, view_reason(reason), view->refused_for[reason]);
+		printf("%s%s %" PRIu64, divider, refusal_reason_word(reason), view->refused_for[reason]);
 		divider = ", ";
 	}
 	printf("%s\n", divider[0] == ',' ? ")" : "");

@@ -129,9 +129,6 @@ bool view_degraded(const struct table_view *view, enum degraded what);
 const char *view_degraded_name(enum degraded what);
 void view_degraded_says(char *text, size_t size, const struct table_view *view, enum degraded what);
 
-/* "per_ip", "rule", ... for enum refusal_reason. */
-const char *view_reason(unsigned reason);
-
 /* "environment", "file", ... for enum origin. */
 const char *view_origin(unsigned origin);
 

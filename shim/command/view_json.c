@@ -166,7 +166,7 @@ static json_t *table_object(const struct table_view *view)
 	for (size_t i = 0; i < view->clients; i++)
 		json_array_append_new(clients, client_object(view, &view->client[i]));
 	for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++)
-		json_object_set_new(reasons, view_reason(reason), json_integer((json_int_t)view->refused_for[reason]));
+		json_object_set_new(reasons, refusal_reason_word(reason), json_integer((json_int_t)view->refused_for[reason]));
 	json_t *object = json_pack(
 	    "{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I}", "name", view->name, "program", view->program, "pid",
 	    (json_int_t)view->maker, "processes", (json_int_t)view->place.processes, "uptime_seconds", (json_int_t)view->uptime,

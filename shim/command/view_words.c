@@ -6,16 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-const char *view_reason(unsigned reason)
-{
-	static const char *const names[REASONS] = {
-	    [REFUSED_NOT] = "none",    [REFUSED_PER_IP] = "per_ip", [REFUSED_PER_UID] = "per_uid", [REFUSED_RULE] = "rule",
-	    [REFUSED_TOTAL] = "total", [REFUSED_RATE] = "rate",	    [REFUSED_FLEET] = "cluster",   [REFUSED_BAN] = "ban",
-	};
-
-	return reason < REASONS && names[reason] != NULL ? names[reason] : "other";
-}
-
 const char *view_origin(unsigned origin)
 {
 	static const char *const names[] = {"default", "environment", "file", "set", "option"};

@@ -1,5 +1,6 @@
 #include "process/log.h"
 
+#include "process/entry.h"
 #include "process/limiter.h"
 #include "process/report.h"
 
@@ -55,6 +56,9 @@ static void add_ban(struct text *text, const char *for_so_long, const char *for_
 
 void log_refusal(const struct refusal *refusal, const struct connection *connection)
 {
+	bool begins_ban = refusal->banned > 0 && refusal->reason != REFUSED_BAN;
+	enum event event = refusal->observed ? EVENT_OBSERVED : begins_ban ? EVENT_BANNED : EVENT_REFUSED;
+	const struct report_facts facts = {.event = event, .refusal = refusal, .connection = connection};
 	struct refusal_line line;
 	char client[NETWORK_TEXT];
 	char buffer[400];
@@ -82,7 +86,7 @@ void log_refusal(const struct refusal *refusal, const struct connection *connect
 		}
 		text_add(&text, ")");
 	}
-	if (refusal->banned > 0 && refusal->reason != REFUSED_BAN)
+	if (begins_ban)
 		add_ban(&text, refusal->observed ? " and ban it for " : ", and banned for ", "", refusal->banned);
 	if (line.client_more > 0) {
 		text_add(&text, "; ");
@@ -96,11 +100,12 @@ void log_refusal(const struct refusal *refusal, const struct connection *connect
 		text_add_number(&text, line.others);
 		text_add(&text, " of other clients not shown");
 	}
-	report(buffer, NULL);
+	report_of(&facts, buffer, NULL);
 }
 
 void log_uncounted(void)
 {
+	static const struct report_facts facts = {.event = EVENT_UNCOUNTED};
 	static _Atomic uint64_t not_before;
 	uint64_t now = clock_ms();
 	uint64_t after = atomic_load(&not_before);
@@ -116,17 +121,18 @@ void log_uncounted(void)
 	text_add(&text, " has room for ");
 	text_add_number(&text, table->capacity);
 	text_add(&text, " (CONNLIMIT_CAPACITY)");
-	report(buffer, NULL);
+	report_of(&facts, buffer, NULL);
 }
 
 void log_unverified(void)
 {
+	static const struct report_facts facts = {.event = EVENT_UNVERIFIED};
 	static _Atomic bool said;
 
 	if (!atomic_exchange(&said, true))
-		report(
-		    "the kernel cannot be asked which connections are gone (no descriptor left, or netlink and /proc "
-		    "forbidden): "
-		    "connections of processes that have forked or ended refuse nobody until it can",
-		    NULL);
+		report_of(&facts,
+			  "the kernel cannot be asked which connections are gone (no descriptor left, or netlink and /proc "
+			  "forbidden): "
+			  "connections of processes that have forked or ended refuse nobody until it can",
+			  NULL);
 }

@@ -1,5 +1,6 @@
 #include "process/reload.h"
 
+#include "process/entry.h"
 #include "process/handlers.h"
 #include "process/limiter.h"
 #include "process/near.h"
@@ -224,10 +225,11 @@ static bool leaves_it_to_others(void)
 	return true;
 }
 
+static const struct report_facts reload_failed = {.event = EVENT_RELOAD_FAILED};
 static void failed(struct table *table)
 {
 	limits_failed(table, &error_of_reading);
-	report("reload failed, the old limits stand: ", error_of_reading.text, NULL);
+	report_of(&reload_failed, "reload failed, the old limits stand: ", error_of_reading.text, NULL);
 }
 
 static void reload_into(struct table *table)
@@ -246,7 +248,7 @@ static void reload_into(struct table *table)
 		return;
 	}
 	if (!regroup_publish_listed(table, turn, &read_settings, listed))
-		report("reload failed, the old limits stand: others are publishing at this moment", NULL);
+		report_of(&reload_failed, "reload failed, the old limits stand: others are publishing at this moment", NULL);
 	reload_published();
 }
 

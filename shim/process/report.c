@@ -1,6 +1,7 @@
 #include "process/report.h"
 
 #include "process/descriptors.h"
+#include "process/entry.h"
 #include "process/limiter.h"
 #include "process/near.h"
 #include "process/syslog.h"
@@ -130,22 +131,59 @@ static bool line_to_stderr(struct line *line, int patience)
 	return write_quietly(line->part, line->parts + 1, patience);
 }
 
-void report(const char *part, ...)
+static __attribute__((noinline)) bool line_to_journal(const struct line *line, const struct report_facts *facts)
+{
+	char entry[ENTRY_MOST];
+	size_t length = entry_format(entry, LOG_TO_JOURNAL, limiter_name(), facts, line->part + 1, line->parts - 1);
+
+	return journal_send(entry, length);
+}
+
+static __attribute__((noinline)) void line_as_json(const struct line *line, const struct report_facts *facts)
+{
+	char entry[ENTRY_MOST];
+	struct iovec whole = {.iov_base = entry};
+
+	whole.iov_len = entry_format(entry, LOG_TO_JSON, limiter_name(), facts, line->part + 1, line->parts - 1);
+	write_quietly(&whole, 1, 0);
+}
+
+static void say(const struct report_facts *facts, const char *part, va_list parts)
 {
 	enum log_to to = destination();
 	struct line line;
 	int kept = errno;
+
+	line_of(&line, part, parts);
+	if ((to == LOG_TO_SYSLOG && line_to_syslog(&line)) || (to == LOG_TO_JOURNAL && line_to_journal(&line, facts)))
+		to = LOG_TO_NOWHERE;
+	/* Where there is no log, or not any more (chroot), standard error is better than nothing. */
+	if (to != LOG_TO_NOWHERE && takes_messages(STDERR)) {
+		if (to == LOG_TO_JSON)
+			line_as_json(&line, facts);
+		else
+			line_to_stderr(&line, 0);
+	}
+	errno = kept;
+}
+
+void report_of(const struct report_facts *facts, const char *part, ...)
+{
 	va_list parts;
 
 	va_start(parts, part);
-	line_of(&line, part, parts);
+	say(facts, part, parts);
 	va_end(parts);
-	if (to == LOG_TO_SYSLOG && line_to_syslog(&line))
-		to = LOG_TO_NOWHERE;
-	/* Where there is no syslog, or not any more (chroot), standard error is better than nothing. */
-	if (to != LOG_TO_NOWHERE && takes_messages(STDERR))
-		line_to_stderr(&line, 0);
-	errno = kept;
+}
+
+void report(const char *part, ...)
+{
+	static const struct report_facts none;
+	va_list parts;
+
+	va_start(parts, part);
+	say(&none, part, parts);
+	va_end(parts);
 }
 
 static bool is_null(int descriptor)

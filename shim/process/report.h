@@ -2,9 +2,14 @@
 #ifndef CONNLIMIT_REPORT_H
 #define CONNLIMIT_REPORT_H
 
-/* Writes "connlimit: " and the parts, NULL-terminated, as one line to standard error. Skipped if standard error is closed,
- * full, or a client's connection (inetd hands those on as 0, 1 and 2). Async-signal-safe; errno is kept. */
+/* Writes "connlimit: " and the parts, NULL-terminated, as one line to standard error, or in the form and to the place that
+ * CONNLIMIT_LOG says. Skipped if standard error is closed, full, or a client's connection (inetd hands those on as 0, 1 and 2).
+ * Async-signal-safe; errno is kept. */
 void report(const char *part, ...) __attribute__((sentinel));
+
+/* The same, of which programs are told more than the words (entry.h). */
+struct report_facts;
+void report_of(const struct report_facts *facts, const char *part, ...) __attribute__((sentinel));
 
 /* Called at the program's start: remembers which file standard error is. */
 void report_begin(void);

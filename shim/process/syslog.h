@@ -4,6 +4,7 @@
 #define CONNLIMIT_SYSLOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/uio.h>
 
 enum { SYSLOG_PARTS_MOST = 10 };
@@ -11,5 +12,8 @@ enum { SYSLOG_PARTS_MOST = 10 };
 /* Sends "connlimit[PID]: " and the parts as a warning of facility daemon, in one datagram to /dev/log. False if it cannot be
  * sent at once. Async-signal-safe; opens and closes one descriptor. */
 bool syslog_send(const struct iovec *parts, unsigned number);
+
+/* Sends an entry to journald in its native protocol (entry.h), in one datagram. False likewise. */
+bool journal_send(const char *entry, size_t length);
 
 #endif

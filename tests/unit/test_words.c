@@ -47,9 +47,9 @@ static void limits(void **state)
 static void words_for_everything(void **state)
 {
 	(void)state;
-	assert_string_equal(view_reason(REFUSED_PER_IP), "per_ip");
-	assert_string_equal(view_reason(REASONS - 1), "ban");
-	assert_string_equal(view_reason(REASONS), "other");
+	assert_string_equal(refusal_reason_word(REFUSED_PER_IP), "per_ip");
+	assert_string_equal(refusal_reason_word(REASONS - 1), "ban");
+	assert_string_equal(refusal_reason_word(REASONS), "other");
 	assert_string_equal(view_origin(FROM_DEFAULT), "default");
 	assert_string_equal(view_origin(FROM_OPTION), "option");
 	assert_string_equal(view_origin(FROM_OPTION + 1), "?");

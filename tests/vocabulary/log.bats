@@ -125,3 +125,84 @@ banned() {
 	! command -v fail2ban-regex >/dev/null ||
 		fail2ban-regex "$here/errors" "$SOURCE/shim/command/fail2ban/connlimit.conf" | grep -qE '^Lines: .* 1 matched'
 }
+
+@test "log: json is one object a line with what a program asks for, whatever is in the words, of both ways of limiting" {
+	for way in preload supervise; do
+		echo "$way"
+		limits PER_IP=1 LOG=json IPV4_PREFIX=24 'BAN="2/h for 10m"'
+		setsid "$CONNLIMIT" run --way "$way" --file "$limits" --table "test-$port" -- \
+			python3 -u -m http.server --bind 127.0.0.1 --protocol HTTP/1.1 --directory "$here" "$port" >"$here/out" 2>"$here/errors" 3>&- </dev/null &
+		daemon=$!
+		pids+=("$daemon")
+		until_true listening
+		hold 127.0.5.1 served; hold 127.0.5.7 refused; hold 127.0.5.7 refused
+		until_true grep -q '"banned"' "$here/errors"
+		printf 'CONNLIMIT_PER_IP=%s\n' "'\"\\\\\\\\ \xc3\xa9$(printf '%0600d' 0)'" >"$limits.new"
+		mv "$limits.new" "$limits"
+		[ "$way" = supervise ] || kill -"$reload_signal" "$daemon"
+		until_true grep -q reload_failed "$here/errors"
+		grep '^{' "$here/errors" >"$here/lines"
+		run ! grep '^connlimit' "$here/errors"
+		python3 - "$here/lines" "test-$port" "$port" <<-'PYTHON'
+			import datetime, json, sys
+			refused, banned, failed = lines = [json.loads(line) for line in open(sys.argv[1])][:3]
+			now = datetime.datetime.now(datetime.timezone.utc)
+			for line in lines:
+			    print(line)
+			    at = datetime.datetime.strptime(line.pop("time"), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.timezone.utc)
+			    assert abs((now - at).total_seconds()) < 600, at
+			    assert line.pop("table") == sys.argv[2]
+			message = refused.pop("message")
+			assert message.startswith("refused 127.0.5.7 at port "), message
+			of_both = {"client": "127.0.5.0/24", "address": "127.0.5.7", "port": int(sys.argv[3]), "reason": "per_ip", "limit": 1}
+			assert refused == {"event": "refused", **of_both}, refused
+			assert "banned for 600 s" in banned.pop("message")
+			assert banned == {"event": "banned", **of_both, "banned_seconds": 600}, banned
+			assert failed["event"] == "reload_failed" and failed["message"].startswith("reload failed, the old limits stand: "), failed
+			assert '\'"\\' in failed["message"], failed
+		PYTHON
+		hold_nothing
+		kill_tree "$daemon"
+		port=$(free_port)
+	done
+}
+
+@test "log: the journal gets an entry with fields, and standard error nothing; without a journal, standard error does" {
+	if ! unshare --mount true 2>/dev/null; then skip "no mount namespaces here"; fi
+	limits PER_IP=1 LOG=journal 'RULES="127.0.0.9=deny"'
+	cat >"$here/start" <<-'SCRIPT'
+		#!/bin/bash
+		# A /run of our own, so that the journal's socket is ours.
+		mount --make-rprivate / && mount -t tmpfs none /run && mkdir -p /run/systemd/journal || exit 1
+		python3 - "$1/log" "$1/ready" <<-'PYTHON' &
+			import socket, sys
+			s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+			s.bind("/run/systemd/journal/socket")
+			open(sys.argv[2], "w").close()
+			while True:
+			    entry = s.recv(2000)
+			    with open(sys.argv[1], "ab") as f: f.write(entry + b"\n")
+		PYTHON
+		echo "$!" >"$1/receiver"
+		for _ in {1..400}; do [[ ! -e $1/ready ]] || break; sleep 0.05; done
+		shift
+		exec "$@"
+	SCRIPT
+	chmod +x "$here/start"
+	unshare --mount "$here/start" "$here" "$CONNLIMIT" run --file "$limits" --table "test-$port" -- \
+		python3 -m http.server --bind 127.0.0.1 --protocol HTTP/1.1 --directory "$here" "$port" >"$here/out" 2>>"$here/errors" 3>&- </dev/null &
+	pids+=($!)
+	daemon=$!
+	until_true listening
+	hold 127.0.0.9 refused
+	until_true grep -qx "MESSAGE=refused 127.0.0.9 at port $port of table test-$port (denied by rule)" "$here/log"
+	# The fields in the order of the page that names them, nothing twice, and an empty line after each entry.
+	diff <(printf '%s\n' PRIORITY=4 SYSLOG_FACILITY=3 SYSLOG_IDENTIFIER=connlimit MESSAGE_ID=fed597dbf1ca4848a7cf7c0bf7f4870b \
+		CONNLIMIT_EVENT=refused "CONNLIMIT_TABLE=test-$port" CONNLIMIT_CLIENT=127.0.0.9 CONNLIMIT_ADDRESS=127.0.0.9 "CONNLIMIT_PORT=$port" \
+		CONNLIMIT_REASON=rule CONNLIMIT_LIMIT=0 "MESSAGE=refused 127.0.0.9 at port $port of table test-$port (denied by rule)" "") "$here/log"
+	run ! grep 'refused' "$here/errors"
+	kill "$(cat "$here/receiver")"
+	until_true eval '[[ $(ps -o stat= -p "$(cat "$here/receiver")") == "" || $(ps -o stat= -p "$(cat "$here/receiver")") == Z* ]]'
+	hold 127.0.0.2 served; hold 127.0.0.2 refused
+	until_true grep -q '^connlimit: refused 127.0.0.2' "$here/errors"
+}

@@ -23,7 +23,7 @@ _connlimit_value() { # NAME
 	mode) _connlimit_words "enforce observe off" ;;
 	way) _connlimit_words "preload supervise" ;;
 	refuse) _connlimit_words "reset close http text:" ;;
-	log) _connlimit_words "stderr syslog off" ;;
+	log) _connlimit_words "stderr json syslog journal off" ;;
 	join) _connlimit_words "yes no" ;;
 	signal) _connlimit_words "HUP USR1 USR2 WINCH" ;;
 	table) _connlimit_words "$(_connlimit_tables "$program")" ;;

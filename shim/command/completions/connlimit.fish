@@ -24,7 +24,7 @@ function __connlimit_values
         case refuse
             printf '%s\n' reset close http text:
         case log
-            printf '%s\n' stderr syslog off
+            printf '%s\n' stderr json syslog journal off
         case join
             printf '%s\n' yes no
         case signal

@@ -1,5 +1,6 @@
 /* What the preload object's refusals and lines need of the process that they are in: its table, and where a line goes. */
 #include "command/supervise/serve.h"
+#include "process/entry.h"
 #include "process/report.h"
 
 #include "process/limiter.h"
@@ -36,16 +37,15 @@ static void write_quietly(const char *line, size_t length)
 		return; /* nobody is there to be told */
 }
 
-void report(const char *part, ...)
+static void say(const struct report_facts *facts, const char *part, va_list parts)
 {
 	static const char start[] = "connlimit: ";
 	struct limits limits = {.log = LOG_TO_STDERR};
 	size_t length = sizeof(start) - 1;
+	char entry[ENTRY_MOST];
 	char line[1024];
-	va_list parts;
 
 	memcpy(line, start, length);
-	va_start(parts, part);
 	for (; part != NULL; part = va_arg(parts, const char *)) {
 		size_t more = strlen(part);
 
@@ -54,13 +54,35 @@ void report(const char *part, ...)
 		memcpy(line + length, part, more);
 		length += more;
 	}
-	va_end(parts);
 	line[length++] = '\n';
 	if (limiter_is_open())
 		limits_read(limiter_table(), &limits);
 	const struct iovec said = {.iov_base = line + sizeof(start) - 1, .iov_len = length - sizeof(start)};
 	if (limits.log == LOG_TO_SYSLOG && syslog_send(&said, 1))
 		return;
-	if (limits.log != LOG_TO_NOWHERE)
+	if (limits.log == LOG_TO_JOURNAL && journal_send(entry, entry_format(entry, LOG_TO_JOURNAL, name, facts, &said, 1)))
+		return;
+	if (limits.log == LOG_TO_JSON)
+		write_quietly(entry, entry_format(entry, LOG_TO_JSON, name, facts, &said, 1));
+	else if (limits.log != LOG_TO_NOWHERE)
 		write_quietly(line, length);
+}
+
+void report_of(const struct report_facts *facts, const char *part, ...)
+{
+	va_list parts;
+
+	va_start(parts, part);
+	say(facts, part, parts);
+	va_end(parts);
+}
+
+void report(const char *part, ...)
+{
+	static const struct report_facts none;
+	va_list parts;
+
+	va_start(parts, part);
+	say(&none, part, parts);
+	va_end(parts);
 }
