@@ -43,6 +43,8 @@ offered() {
 	[ "$(offered reload n)" = "nginx " ]
 	[ "$(offered clients 19)" = "192.0.2.1 " ]
 	[ "$(offered disconnect 192.0.2.1 s)" = "sshd " ]
+	[ "$(offered events --o)" = "--once " ]
+	[ "$(offered events n)" = "nginx " ]
 	[ "$(offered ban 19)" = "192.0.2.1 " ]
 	[ "$(offered ban 192.0.2.1 "")" = "for nginx sshd " ]
 	[ "$(offered ban 192.0.2.1 for 1)" = "10m 1h " ]

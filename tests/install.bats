@@ -27,6 +27,7 @@ teardown() { rm -rf "$here"; }
 		./lib/tmpfiles.d/connlimit.conf
 		./share/bash-completion/completions/connlimit
 		./share/connlimit/grafana-dashboard.json
+		./share/doc/connlimit/examples/connlimit-alerts.yml
 		./share/doc/connlimit/examples/connlimit-fleet-alerts.yml
 		./share/doc/connlimit/examples/connlimit-hardened.conf
 		./share/doc/connlimit/examples/connlimit.conf

@@ -221,3 +221,13 @@ json.dump({"groups": [{"name": "dashboard", "rules": rules}]}, open(sys.argv[2] 
 PYTHON
 	promtool check rules "$here/metrics.rules"
 }
+
+@test "metrics: the alerts are what Prometheus takes, and name metrics that there are" {
+	alerts=$SOURCE/shim/command/dashboard/alerts.yml
+	[ "$(grep -c '  - alert: ' "$alerts")" -ge 7 ]
+	for metric in $(sed -n 's/expr: //p' "$alerts" | grep -o 'connlimit_[a-z_]*' | sort -u); do
+		grep -q "^\.B $metric$" "$SOURCE/shim/command/connlimit.1" || { echo "$metric is unknown"; exit 1; }
+	done
+	command -v promtool >/dev/null || skip "no promtool"
+	promtool check rules "$alerts"
+}

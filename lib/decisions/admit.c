@@ -6,6 +6,7 @@
 #include "table/bans.h"
 #include "values/budget.h"
 #include "table/clients.h"
+#include "table/events.h"
 #include "values/clock.h"
 #include "values/point.h"
 #include "table/rate.h"
@@ -237,6 +238,7 @@ static COLD void note_refusal(struct table *table, const struct attempt *attempt
 	atomic_fetch_add_explicit(&header->refused_for[attempt->reason], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(refusal->observed ? &notes->observed : &notes->refused, 1, memory_order_relaxed);
 	refusal->banned = attempt->reason == REFUSED_BAN ? attempt->banned : count_towards_ban(table, attempt);
+	refusal_note_event(table, refusal, attempt->connection);
 }
 
 static inline void begin(struct table *table, struct attempt *attempt, struct connection *connection)
@@ -295,6 +297,7 @@ static void note_unverified(struct table *table, const struct attempt *attempt, 
 	if (__builtin_expect(!attempt->unverified, 1))
 		return;
 	refusal->unverified = true;
+	event_note_degraded(table, EVENT_UNVERIFIED);
 	atomic_fetch_add_explicit(&table->header->unverified, 1, memory_order_relaxed);
 }
 

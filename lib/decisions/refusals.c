@@ -1,5 +1,6 @@
 /* Which refusals are worth a line in a log: a client's first, then few. */
 #include "values/clock.h"
+#include "table/events.h"
 #include "table/rate.h"
 #include "table/table.h"
 
@@ -11,6 +12,24 @@ const char *refusal_reason_word(unsigned reason)
 	};
 
 	return reason < REASONS && names[reason] != NULL ? names[reason] : "other";
+}
+
+COLD void refusal_note_event(struct table *table, const struct refusal *refusal, const struct connection *connection)
+{
+	struct event_facts facts = {
+	    .event = refusal->observed		   ? EVENT_OBSERVED
+		     : refusal_begins_ban(refusal) ? EVENT_BANNED
+						   : EVENT_REFUSED,
+	    .reason = (uint8_t)refusal->reason,
+	    .port = connection_lacks_port(connection) ? 0 : connection->local.port,
+	    .limit = refusal->limit,
+	    .banned = refusal->banned,
+	    .client = refusal->client,
+	};
+
+	if (!connection_is_unix(connection))
+		facts.address = connection->peer.address;
+	event_note_seldom(table, &facts);
 }
 
 static const struct rate lines = {.every_us = 1000000 / LOG_LINES, .burst = LOG_LINES};
@@ -29,8 +48,7 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 	uint32_t shown = atomic_load_explicit(&notes->shown_refused, memory_order_relaxed);
 	bool first = shown == 0;
 
-	bool begins_ban = refusal->banned != 0 && refusal->reason != REFUSED_BAN;
-	if (!first && !begins_ban && (uint16_t)(now - at) < LOG_CLIENT_SECONDS)
+	if (!first && !refusal_begins_ban(refusal) && (uint16_t)(now - at) < LOG_CLIENT_SECONDS)
 		return false;
 	/* Of several processes that refuse this client at this moment, one goes on. */
 	if (!atomic_compare_exchange_strong(&notes->shown_refused, &shown, refused))

@@ -1,6 +1,7 @@
 #include "table/bans.h"
 
 #include "table/clients.h"
+#include "table/events.h"
 #include "table/rate.h"
 #include "values/clock.h"
 #include "values/point.h"
@@ -99,6 +100,11 @@ COLD uint32_t ban_count(struct table *table, uint32_t entry, uint64_t fingerprin
 	return ban->seconds;
 }
 
+static void note(struct table *table, enum event event, const struct network *client, uint32_t seconds)
+{
+	event_note(table, &(struct event_facts){.event = (uint8_t)event, .client = *client, .banned = seconds});
+}
+
 bool ban_begin(struct table *table, const struct network *client, uint32_t seconds)
 {
 	uint64_t fingerprint = client_fingerprint(table, client);
@@ -110,8 +116,10 @@ bool ban_begin(struct table *table, const struct network *client, uint32_t secon
 		if (!client_find_or_add(table, fingerprint, client, &entry, &word))
 			return false;
 		if (begin(table, entry, fingerprint, atomic_load(&table->notes[entry].ban), seconds) &&
-		    atomic_load(&table->entry[entry].fingerprint) == fingerprint)
+		    atomic_load(&table->entry[entry].fingerprint) == fingerprint) {
+			note(table, EVENT_BANNED, client, seconds);
 			return true;
+		}
 	}
 	return false;
 }
@@ -141,6 +149,7 @@ bool ban_end(struct table *table, const struct network *client)
 		if (atomic_compare_exchange_strong(&table->notes[entry].ban, &seen, 0)) {
 			atomic_store_explicit(&table->notes[entry].ban_tokens, 0, memory_order_relaxed);
 			ban_look(table, entry, fingerprint);
+			note(table, EVENT_UNBANNED, client, 0);
 			return true;
 		}
 	return false;

@@ -233,6 +233,18 @@ struct unverifiable {
 	_Atomic uint64_t word[3];
 };
 
+/* The last events (events.h). */
+enum { EVENTS_KEPT = 512, EVENT_WORDS = 8 };
+struct event_slot {
+	_Atomic uint64_t word[EVENT_WORDS];
+};
+struct event_ring {
+	_Atomic uint64_t end;	   /* position of the next event */
+	_Atomic uint64_t tokens;   /* bucket of events that clients cause (rate.h) */
+	_Atomic uint64_t left_out; /* of them, since the last that was noted */
+	_Alignas(64) struct event_slot slot[EVENTS_KEPT];
+};
+
 /* ---- header -------------------------------------------------------------------------------------------------------------
  *
  * Written by the process that maps the segment first. Each word is set by a swap from 0, so that two processes that do so at

@@ -3,6 +3,7 @@
 #include "values/clock.h"
 #include "values/point.h"
 #include "values/text.h"
+#include "table/events.h"
 #include "table/table.h"
 
 #include <errno.h>
@@ -170,6 +171,8 @@ bool limits_publish_listed(struct table *table, uint64_t turn, const struct sett
 	point_reached(POINT_LIMITS_CURRENT);
 	atomic_store(&block->writer, 0);
 	atomic_store(&table->header->reloaded, clock_ms());
+	if (ours && from != 0)
+		event_note_plain(table, EVENT_RELOADED);
 	return true;
 }
 
@@ -186,7 +189,8 @@ void limits_keep_start(struct table *table, const struct settings *settings)
 	point_reached(POINT_START_CLAIMED);
 	memcpy(&table->blocks[START_BLOCK].settings, settings, bytes_in_use(settings->rules));
 	point_reached(POINT_START_WRITTEN);
-	atomic_compare_exchange_strong(&table->header->started, &own, START_WRITTEN);
+	if (atomic_compare_exchange_strong(&table->header->started, &own, START_WRITTEN))
+		event_note_plain(table, EVENT_STARTED);
 }
 
 static void end_texts(struct settings *settings)
@@ -230,6 +234,7 @@ void limits_failed(struct table *table, const struct settings_error *error)
 	}
 	memcpy(table->header->failure, why, sizeof(why));
 	atomic_store(&table->header->failed, clock_ms());
+	event_note_plain(table, EVENT_RELOAD_FAILED);
 }
 
 bool limits_copy(const struct table *table, struct settings *settings)

@@ -46,6 +46,8 @@ static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 	table->entries = capacity * 2;
 	table->header = (void *)(base + at);
 	at += pages(sizeof(struct table_header));
+	table->events = (void *)(base + at);
+	at += pages(sizeof(struct event_ring));
 	table->blocks = (void *)(base + at);
 	at += pages(sizeof(struct limit_block) * (LIMIT_BLOCKS + 1));
 	table->entry = (void *)(base + at);

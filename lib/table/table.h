@@ -32,6 +32,7 @@ struct table {
 	struct limit_block *blocks;
 	struct client_notes *notes;
 	struct segment segment;
+	struct event_ring *events;
 };
 
 /* Names a record: slot + 1 and generation. 0 is none. Once the record is freed it names nothing. */
@@ -227,6 +228,15 @@ enum verdict table_decide_arrival(struct table *table, struct connection *connec
 
 /* "per_ip", "rule", ... for enum refusal_reason; "other" for whatever has no word. */
 const char *refusal_reason_word(unsigned reason);
+
+/* Notes a refusal among the events (events.h), but not each one of a flood. */
+void refusal_note_event(struct table *table, const struct refusal *refusal, const struct connection *connection);
+
+/* Whether a client's ban begins with this refusal. */
+static inline bool refusal_begins_ban(const struct refusal *refusal)
+{
+	return refusal->banned != 0 && refusal->reason != REFUSED_BAN;
+}
 
 /* Whether this refusal should be logged. Logging is rate-limited: one line per client in LOG_CLIENT_SECONDS, and LOG_LINES per
  * second for all clients together. `client_more` is the number of the client's refusals since its last line, without this one;

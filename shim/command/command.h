@@ -26,6 +26,7 @@ int command_run(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_clients(int argc, char **argv);
 int command_disconnect(int argc, char **argv);
+int command_events(int argc, char **argv);
 int command_manual(int argc, char **argv);
 int command_metrics(int argc, char **argv);
 int command_reload(int argc, char **argv);

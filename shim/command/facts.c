@@ -1,6 +1,7 @@
 #include "command/facts.h"
 
 #include "table/arrived.h"
+#include "table/events.h"
 #include "table/records.h"
 #include "values/clock.h"
 #include "values/text.h"
@@ -226,6 +227,20 @@ static bool gather_records(struct gathering *gathering, const struct wanted *wan
 	}
 }
 
+/* Those that are kept, the oldest first. */
+static void gather_events(const struct table *table, struct table_view *view, struct event_view event[EVENTS_KEPT])
+{
+	uint64_t end = events_end(table);
+
+	view->events_end = end;
+	for (uint64_t back = end < EVENTS_KEPT ? end : EVENTS_KEPT; back > 0; back--) {
+		struct event_view *found = &event[view->events];
+
+		*found = (struct event_view){.position = end - back};
+		view->events += event_read(table, found->position, &found->facts);
+	}
+}
+
 bool facts_put_settings(const struct settings *settings, bool (*put)(const void *piece, size_t size, void *with), void *with)
 {
 	return put(settings, settings_size(0), with) &&
@@ -237,6 +252,7 @@ bool facts_gather(const struct table *table, const struct copy *copy, const stru
 {
 	static struct gathering gathering;
 	static struct settings start;
+	static struct event_view event[EVENTS_KEPT];
 	struct table_view *view = &gathering.view;
 
 	gathering = (struct gathering){.table = table, .copy = copy};
@@ -252,12 +268,15 @@ bool facts_gather(const struct table *table, const struct copy *copy, const stru
 			return false;
 		find_limits(&gathering, any_port);
 	}
+	if (wanted->events)
+		gather_events(table, view, event);
 	if (wanted->start)
 		view->starting = !limits_start(table, &start);
 	return put(view, plain_size, with) && facts_put_settings(&view->settings, put, with) &&
 	       (!wanted->start || facts_put_settings(&start, put, with)) &&
 	       put(view->client, sizeof(*view->client) * view->clients, with) &&
-	       put(view->record, sizeof(*view->record) * view->records, with);
+	       put(view->record, sizeof(*view->record) * view->records, with) &&
+	       put(event, sizeof(*event) * view->events, with);
 }
 
 /* ---- in the command ---- */
@@ -305,7 +324,8 @@ static bool check_plain(struct table_view *view, size_t size)
 	if (view->capacity == 0 || view->capacity > 1U << 24 || table_size(view->capacity) != size)
 		return false;
 	if (view->clients > 2 * (size_t)view->capacity || view->records > view->capacity ||
-	    view->clients * sizeof(*view->client) + view->records * sizeof(*view->record) > FACTS_MOST)
+	    view->clients * sizeof(*view->client) + view->records * sizeof(*view->record) > FACTS_MOST ||
+	    view->events > EVENTS_KEPT)
 		return false;
 	make_printable(view->name, sizeof(view->name));
 	make_printable(view->program, sizeof(view->program));
@@ -343,6 +363,22 @@ static void check_records(struct table_view *view)
 	}
 }
 
+/* In order, and each within its ranges, as event_read leaves them. */
+static bool check_events(struct table_view *view)
+{
+	for (size_t i = 0; i < view->events; i++) {
+		struct event_facts *facts = &view->event[i].facts;
+
+		if (view->event[i].position >= view->events_end ||
+		    (i > 0 && view->event[i].position <= view->event[i - 1].position))
+			return false;
+		facts->event = facts->event < EVENT_ENDED ? facts->event : EVENT_OTHER;
+		if (facts->client.prefix > 128 && facts->client.prefix != NETWORK_UID)
+			facts->client.prefix = EVENT_WITHOUT_CLIENT;
+	}
+	return true;
+}
+
 bool facts_take(struct table_view *view, const struct wanted *wanted, bool (*get)(void *piece, size_t size, void *with),
 		void *with)
 {
@@ -354,8 +390,11 @@ bool facts_take(struct table_view *view, const struct wanted *wanted, bool (*get
 		return false;
 	view->client = calloc(view->clients + 1, sizeof(*view->client));
 	view->record = calloc(view->records + 1, sizeof(*view->record));
-	if (view->client == NULL || view->record == NULL || !get(view->client, view->clients * sizeof(*view->client), with) ||
-	    !get(view->record, view->records * sizeof(*view->record), with))
+	view->event = calloc(view->events + 1, sizeof(*view->event));
+	if (view->client == NULL || view->record == NULL || view->event == NULL ||
+	    !get(view->client, view->clients * sizeof(*view->client), with) ||
+	    !get(view->record, view->records * sizeof(*view->record), with) ||
+	    !get(view->event, view->events * sizeof(*view->event), with) || !check_events(view))
 		return false;
 	check_clients(view);
 	check_records(view);
@@ -367,6 +406,8 @@ void facts_free(struct table_view *view)
 	free(view->start);
 	free(view->client);
 	free(view->record);
+	free(view->event);
+	view->event = NULL;
 	view->start = NULL;
 	view->client = NULL;
 	view->record = NULL;

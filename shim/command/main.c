@@ -15,6 +15,7 @@ static const struct {
     {"check", command_check, "COMMAND", "say whether it can be limited"},
     {"status", command_status, "[--json] [TABLE | PID]", "show limits, counts, refusals"},
     {"top", command_top, "[TABLE | PID]", "show the same, live"},
+    {"events", command_events, "[--json] [TABLE | PID]", "follow refusals, bans, reloads"},
     {"clients", command_clients, "ADDRESS", "list a client's connections"},
     {"disconnect", command_disconnect, "ADDRESS", "end a client's connections"},
     {"ban", command_ban, "ADDRESS [for TIME]", "refuse a client for a time"},

@@ -91,12 +91,18 @@ static unsigned char *find_pages(const struct segment *segment)
 
 /* ---- in the reader, as nobody ---- */
 
-static bool copy_pages(const struct copy *copy, const struct segment *segment)
+/* Where clients and records are not wanted, what lies before them is enough. */
+static size_t end_wanted(const struct table *live, const struct segment *segment, const struct wanted *wanted)
+{
+	return wanted->clients || wanted->records ? segment->size : (size_t)((char *)live->entry - (char *)segment->base);
+}
+
+static bool copy_pages(const struct copy *copy, const struct segment *segment, size_t end)
 {
 	const char *from = segment->base;
 	size_t copied = 0;
 
-	for (size_t at = 0, page = 0; at < segment->size; at += PAGE, page++) {
+	for (size_t at = 0, page = 0; at < end; at += PAGE, page++) {
 		size_t length = segment->size - at < PAGE ? segment->size - at : PAGE;
 		if ((copy->present[page] & 1) == 0)
 			continue;
@@ -142,7 +148,7 @@ static struct outcome look(struct copy *copy, const struct segment *segment, str
 	if (copy->base == MAP_FAILED)
 		return (struct outcome){.what = V_NO_MEMORY, .error = errno};
 	for (int i = 0; i < COPIES; i++) {
-		if (!copy_pages(copy, segment))
+		if (!copy_pages(copy, segment, end_wanted(&live, segment, wanted)))
 			return (struct outcome){.what = V_TOO_LARGE};
 		if (!table_look_at(table, copy->base, copy->size))
 			return (struct outcome){.what = V_NO_TABLE};

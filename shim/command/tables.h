@@ -17,6 +17,7 @@ struct wanted {
 	const char *which; /* NULL for all; a process's number, a name, or NAME@USER */
 	bool clients;
 	bool records;
+	bool events;
 	bool start;		       /* what the daemon was started with */
 	const struct network *network; /* of the records only those of this network */
 };

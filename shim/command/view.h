@@ -3,6 +3,7 @@
 #define CONNLIMIT_COMMAND_VIEW_H
 
 #include "kernel/kernel.h"
+#include "table/events.h"
 #include "table/table.h"
 
 #include <stdbool.h>
@@ -44,6 +45,12 @@ struct record_view {
 };
 #define NO_CLIENT UINT32_MAX
 
+/* An event that the table has kept (events.h). */
+struct event_view {
+	uint64_t position;
+	struct event_facts facts;
+};
+
 /* Whether the counts were compared with the kernel before they are shown. */
 enum compared { COMPARED, NOT_OTHER_NAMESPACE, NOT_ANSWERED };
 
@@ -82,11 +89,14 @@ struct table_view {
 	uint64_t bans; /* that have begun */
 	size_t clients;
 	size_t records;
+	size_t events;
+	uint64_t events_end;	  /* position behind the last one */
 	struct settings settings; /* in force */
 
 	struct settings *start;	    /* that the daemon was started with, without its file; NULL if that was not asked for */
 	struct client_view *client; /* most connections first */
 	struct record_view *record;
+	struct event_view *event;
 
 	struct place place;
 	enum compared compared;

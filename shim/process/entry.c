@@ -111,7 +111,7 @@ static void add_refusal(struct entry *entry, const struct refusal *refusal, cons
 	if (!connection_is_unix(connection)) {
 		address_format(client, &connection->peer.address);
 		add_word(entry, "address", client);
-		if (connection->local.port != 0)
+		if (!connection_lacks_port(connection) && connection->local.port != 0)
 			add_number(entry, "port", connection->local.port);
 	}
 	add_word(entry, "reason", refusal_reason_word(refusal->reason));

@@ -23,14 +23,10 @@ static const char *what_was_reached(enum refusal_reason reason)
 }
 
 /* Who was refused, and where: the very address, whatever of it makes the client. "uid 1000" on a Unix socket. */
-static void add_place(struct text *text, const struct connection *from, const char *client)
+static void add_place(struct text *text, const struct connection *connection, const char *client)
 {
-	struct connection asked = *from;
-	const struct connection *connection = &asked;
 	char address[ADDRESS_TEXT];
 
-	if (connection_lacks_port(connection))
-		connection_ask(&asked);
 	if (connection_is_unix(connection)) {
 		text_add(text, client);
 	} else {
@@ -56,19 +52,22 @@ static void add_ban(struct text *text, const char *for_so_long, const char *for_
 
 void log_refusal(const struct refusal *refusal, const struct connection *connection)
 {
-	bool begins_ban = refusal->banned > 0 && refusal->reason != REFUSED_BAN;
+	bool begins_ban = refusal_begins_ban(refusal);
 	enum event event = refusal->observed ? EVENT_OBSERVED : begins_ban ? EVENT_BANNED : EVENT_REFUSED;
-	const struct report_facts facts = {.event = event, .refusal = refusal, .connection = connection};
+	struct connection asked = *connection;
+	const struct report_facts facts = {.event = event, .refusal = refusal, .connection = &asked};
 	struct refusal_line line;
 	char client[NETWORK_TEXT];
 	char buffer[400];
 
 	if (refusal->log == LOG_TO_NOWHERE || !refusal_to_log(limiter_table(), refusal, &line))
 		return;
+	if (connection_lacks_port(&asked))
+		connection_ask(&asked);
 	network_format(client, &refusal->client);
 	struct text text = text_begin(buffer, sizeof(buffer));
 	text_add(&text, refusal->observed ? "would refuse " : "refused ");
-	add_place(&text, connection, client);
+	add_place(&text, &asked, client);
 	if (refusal->reason == REFUSED_BAN) {
 		add_ban(&text, " (banned for another ", " (banned", refusal->banned);
 		text_add(&text, ")");
@@ -109,9 +108,10 @@ void log_uncounted(void)
 	static _Atomic uint64_t not_before;
 	uint64_t now = clock_ms();
 	uint64_t after = atomic_load(&not_before);
-	const struct table *table = limiter_table();
+	struct table *table = limiter_table();
 	char buffer[256];
 
+	event_note_degraded(table, EVENT_UNCOUNTED);
 	if (now < after || !atomic_compare_exchange_strong(&not_before, &after, now + LOG_CLIENT_SECONDS * UINT64_C(1000)))
 		return;
 	struct text text = text_begin(buffer, sizeof(buffer));

@@ -1,7 +1,7 @@
 # bash completion for connlimit(1).                                        -*- shell-script -*-
 # Options, settings and tables are asked of the command itself, so that they are those of the version that is there.
 
-_connlimit_commands="run check status top clients disconnect ban unban reload set suggest metrics sync help"
+_connlimit_commands="run check status top events clients disconnect ban unban reload set suggest metrics sync help"
 
 _connlimit_options() { # COMMAND: its long options, with '=' where a value follows
 	"$1" "$2" --help 2>/dev/null | grep -oE -- '(^|[ [])--[a-z0-9-]+=?' | tr -d ' [' | sort -u
@@ -117,7 +117,7 @@ _connlimit() {
 			_connlimit_words "$(_connlimit_options "$program" "$command")"
 		else
 			case $command in
-			status | top | reload | suggest) _connlimit_words "$(_connlimit_tables "$program")" ;;
+			status | top | events | reload | suggest) _connlimit_words "$(_connlimit_tables "$program")" ;;
 			esac
 		fi
 		;;

@@ -1,7 +1,7 @@
 # fish completion for connlimit(1). Options, settings and tables are asked of the command itself, so that they are those of the
 # version that is there.
 
-set -l commands run check status top clients disconnect ban unban reload set suggest metrics sync help
+set -l commands run check status top events clients disconnect ban unban reload set suggest metrics sync help
 
 function __connlimit_tables
     connlimit status --names 2>/dev/null
@@ -50,6 +50,7 @@ complete -c connlimit -n __fish_use_subcommand -a run -d 'start a daemon under l
 complete -c connlimit -n __fish_use_subcommand -a check -d 'whether it can be limited'
 complete -c connlimit -n __fish_use_subcommand -a status -d 'limits, counts and refusals'
 complete -c connlimit -n __fish_use_subcommand -a top -d 'the same, live'
+complete -c connlimit -n __fish_use_subcommand -a events -d 'follow refusals, bans, reloads'
 complete -c connlimit -n __fish_use_subcommand -a clients -d "a client's connections"
 complete -c connlimit -n __fish_use_subcommand -a disconnect -d "end a client's connections"
 complete -c connlimit -n __fish_use_subcommand -a ban -d 'refuse a client for a time'
@@ -62,7 +63,7 @@ complete -c connlimit -n __fish_use_subcommand -a sync -d 'one limit over many m
 complete -c connlimit -n __fish_use_subcommand -a help -d 'help on a command'
 
 complete -c connlimit -n "__fish_seen_subcommand_from help" -a "$commands"
-complete -c connlimit -n "__fish_seen_subcommand_from status top reload suggest set" -a '(__connlimit_tables)' -d table
+complete -c connlimit -n "__fish_seen_subcommand_from status top events reload suggest set" -a '(__connlimit_tables)' -d table
 complete -c connlimit -n "__fish_seen_subcommand_from set" -a '(__connlimit_settings)' -d setting
 complete -c connlimit -n "__fish_seen_subcommand_from set" -a '(__connlimit_assignments)' -d setting
 complete -c connlimit -n "__fish_seen_subcommand_from reload set disconnect ban unban" -l all -d 'of all daemons'
@@ -77,8 +78,9 @@ complete -c connlimit -n "__fish_seen_subcommand_from disconnect" -l idle -x -a 
 complete -c connlimit -n "__fish_seen_subcommand_from disconnect" -l dry-run -d 'only say which'
 complete -c connlimit -n "__fish_seen_subcommand_from check run" -a '(__fish_complete_command)'
 complete -c connlimit -n "__fish_seen_subcommand_from $commands" -l help -d 'options and exit statuses'
-complete -c connlimit -n "__fish_seen_subcommand_from status clients" -l json -d 'for programs'
+complete -c connlimit -n "__fish_seen_subcommand_from status clients events" -l json -d 'for programs'
 complete -c connlimit -n "__fish_seen_subcommand_from status clients" -l compact -d 'JSON on one line'
+complete -c connlimit -n "__fish_seen_subcommand_from events" -l once -d 'only what is kept'
 complete -c connlimit -n "__fish_seen_subcommand_from status" -l watch -d 'again and again'
 complete -c connlimit -n "__fish_seen_subcommand_from status" -l names -d "only the tables' names"
 complete -c connlimit -n "__fish_seen_subcommand_from top" -l delay -x -d 'seconds between looks'
