@@ -134,7 +134,7 @@ int command_manual(int argc, char **argv)
 	    "SYSLOG_IDENTIFIER "
 	    "connlimit with these fields beside MESSAGE. With\n.BR json ,\nthey are objects with members of the same names in "
 	    "lower case without CONNLIMIT_, and time and message, one a line on standard error. Text from elsewhere is "
-	    "escaped. Without a journal they go to standard error, as text.\n"
+	    "escaped. Without a journal they go to standard error, as text, and so does what is said before there is a table.\n"
 	    ".TP\n.B CONNLIMIT_EVENT\n"
 	    ".BR refused ,\n.B observed\n(would have been refused, in mode observe),\n.B banned\n(refused, and that began a "
 	    "ban),\n.B uncounted\n(connections were admitted without being counted),\n.B unverified\n(the kernel cannot be "
