@@ -45,6 +45,7 @@ COLD uint32_t ban_look(struct table *table, uint32_t entry, uint64_t fingerprint
 
 	if (left != 0)
 		return left;
+	point_reached(POINT_BAN_NOT_FOUND);
 	atomic_store(&table->entry[entry].banned, 0);
 	left = ban_left(table, entry, fingerprint);
 	if (left != 0)

@@ -31,7 +31,8 @@ enum point {
 	POINTS,
 	POINT_SWAP, /* before a swap that is tried again if it fails: not a place to die at, but to be counted */
 
-	/* What a process knows by itself dies with it, so these are not to die at either: but another thread may come between.
+	/* What a process knows by itself dies with it, and so does a look, so these are not to die at either: but another
+	 * thread may come between.
 	 */
 	POINT_NO_TOKEN,	      /* an accept has seen that there is no token, and takes a new one */
 	POINT_ENTRY_TOKEN,    /* a descriptor's entry has its token, and not yet its record */
@@ -40,6 +41,7 @@ enum point {
 	POINT_CLOSING_SEEN,   /* a close has seen what it closes, and not yet marked it */
 	POINT_CLOSE_COMPARED, /* a close knows what it means, and has not yet done it */
 	POINT_CLOSE_DECIDED,  /* it has, and the entry is still there */
+	POINT_BAN_NOT_FOUND,  /* an entry is marked, and has no ban: the mark is about to be taken away */
 	POINT_COPY_SEEN,      /* a dup has seen what it copies, and not yet marked it */
 };
 

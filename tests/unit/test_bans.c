@@ -4,6 +4,7 @@
 #include "table/bans.h"
 #include "table/clients.h"
 #include "values/clock.h"
+#include "values/point.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,25 @@ enum { TAG_BITS = 24 };
 
 static struct settings settings;
 static struct table table;
+
+/* What another process does at the next such point. */
+static void (*at_not_found)(void);
+
+void point_reached(enum point point)
+{
+	void (*does)(void) = at_not_found;
+
+	if (point != POINT_BAN_NOT_FOUND || does == NULL)
+		return;
+	at_not_found = NULL;
+	does();
+}
+
+bool left_out(enum ordering ordering)
+{
+	(void)ordering;
+	return false;
+}
 
 static void say(enum setting_id id, const char *value)
 {
@@ -411,6 +431,40 @@ static void a_ban_that_is_not_marked_is_in_force_with_the_next_refusal(void **st
 	refused("192.0.2.1", REFUSED_BAN, 600);
 }
 
+static void ban_again(void)
+{
+	ban("192.0.2.1", 600);
+}
+
+/* It finds the mark of the ban that has ended, and leaves it. */
+static void a_ban_that_begins_while_another_is_found_ended_is_in_force(void **state)
+{
+	(void)state;
+	ban("192.0.2.1", 600);
+	put_back("192.0.2.1", 700000);
+	at_not_found = ban_again;
+	refused("192.0.2.1", REFUSED_BAN, 600);
+	assert_null(at_not_found);
+	refused("192.0.2.1", REFUSED_BAN, 600);
+}
+
+static void what_was_refused_until_then_is_not_the_next_clients(void **state)
+{
+	char client[32];
+
+	(void)state;
+	table_release(&table, admitted("192.0.2.1"));
+	uint32_t entry = entry_of("192.0.2.1");
+	uint64_t fingerprint = atomic_load(&table.entry[entry].fingerprint);
+	atomic_store(&table.notes[entry].ban_tokens, clock_us() + 100000000);
+	for (unsigned i = 0; i < 20000 && atomic_load(&table.entry[entry].fingerprint) == fingerprint; i++) {
+		snprintf(client, sizeof(client), "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
+		table_release(&table, admitted(client));
+	}
+	assert_int_not_equal(atomic_load(&table.entry[entry].fingerprint), fingerprint);
+	assert_int_equal(atomic_load(&table.notes[entry].ban_tokens), 0);
+}
+
 enum { THREADS = 8, EACH = 2000 };
 
 static void *knock(void *with)
@@ -515,6 +569,8 @@ int main(void)
 	    TEST(a_table_full_of_bans_still_admits_and_bans),
 	    TEST(a_word_that_is_no_ban_is_none),
 	    TEST(a_ban_that_is_not_marked_is_in_force_with_the_next_refusal),
+	    TEST(a_ban_that_begins_while_another_is_found_ended_is_in_force),
+	    TEST(what_was_refused_until_then_is_not_the_next_clients),
 	    TEST(of_many_at_once_one_begins_it),
 	    TEST(a_ban_is_not_lost_beside_those_who_look),
 	};
