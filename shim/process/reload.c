@@ -226,6 +226,7 @@ static bool leaves_it_to_others(void)
 }
 
 static const struct report_facts reload_failed = {.event = EVENT_RELOAD_FAILED};
+
 static void failed(struct table *table)
 {
 	limits_failed(table, &error_of_reading);
