@@ -149,6 +149,16 @@ start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
 	until_true shows "^test-$port +127\.0\.0\.1 +3 +2 +3 +0 +0\.0 +1 "
 }
 
+@test "top: who is banned has a column, with how long still" {
+	hold 127.0.0.1 served
+	"$CONNLIMIT" ban 127.0.0.1 for 2h "test-$port"
+	start_top
+	until_true shows "BANNED"
+	until_true shows "^test-$port +127\.0\.0\.1 +1 +2 +1 +0 +0\.0 .*1h 59m"
+	"$CONNLIMIT" unban 127.0.0.1 "test-$port"
+	until_true eval '! shows "BANNED"'
+}
+
 @test "top: NO_COLOR is heeded" {
 	hold 127.0.0.1 served
 	hold 127.0.0.1 served
