@@ -270,6 +270,43 @@ total_of_one() { redis eval 'local k = redis.call("KEYS", "*:totals:*") return k
 	[ "$status" -eq 2 ]
 }
 
+@test "sync: segments of huge pages, of which there may be none left when they are touched, do not end it" {
+	((EUID == 0)) || skip "needs root"
+	start_redis
+	node_as 0 10
+	echo admit 1 >&"$node_in"
+	until_true eval '[[ $(wc -l <"$here/node_out") == 1 ]]'
+	# shellcheck disable=SC2016 # awk's
+	size=$(awk -v pid="$node" '$5 == pid { print $4 }' /proc/sysvipc/shm)
+	setpriv --reuid=65534 --clear-groups --bounding-set=-all --inh-caps=-all python3 - "$size" >"$here/huge" 3>&- <<-'PYTHON' &
+		import ctypes, os, sys, time
+		libc = ctypes.CDLL(None, use_errno=True)
+		libc.shmat.restype = ctypes.c_void_p
+		for owner in None, 0:  # of a named user, and given to root by whoever made it
+		    segment = libc.shmget(0, ctypes.c_size_t(int(sys.argv[1])), 0o15600)  # IPC_CREAT, SHM_HUGETLB, SHM_NORESERVE
+		    if segment < 0 or libc.shmat(segment, None, 0) in (None, 2**64 - 1):
+		        print("cannot", os.strerror(ctypes.get_errno()), flush=True)
+		        continue
+		    facts = ctypes.create_string_buffer(256)
+		    assert libc.shmctl(segment, 2, facts) == 0  # IPC_STAT
+		    if owner is not None:
+		        facts[4:8] = owner.to_bytes(4, sys.byteorder)  # shm_perm.uid
+		        assert libc.shmctl(segment, 1, facts) == 0  # IPC_SET
+		    assert libc.shmctl(segment, 0, None) == 0  # IPC_RMID: until we end
+		    print("made", flush=True)
+		time.sleep(60)
+	PYTHON
+	pids+=("$!")
+	until_true eval '[[ $(wc -l <"$here/huge") == 2 ]]'
+	! grep cannot "$here/huge" || skip "there are no segments of huge pages"
+	sidecar a --table "$table" --user nobody
+	until_true joined a
+	until_true eval '[[ $(total_of_one) == 1 ]]'
+	sleep 1.5 # they are looked at again
+	alive
+	run -0 "$CONNLIMIT" status "$table"
+}
+
 @test "sync: a table that says that it holds more than it can is believed up to its capacity, and that is said" {
 	start_redis
 	node_as "$EUID" 10

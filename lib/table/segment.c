@@ -50,6 +50,15 @@ bool segment_attach_id(struct segment *segment, int id, bool read_only)
 	return door_shmctl(id, IPC_STAT, &facts) == 0 && attach(segment, id, facts.shm_segsz, read_only ? SHM_RDONLY : 0);
 }
 
+bool segment_is_huge(const struct segment *segment)
+{
+	enum { SMALL_PAGE = 4096 };
+
+	/* Takes one small page out of our mapping, but not out of the segment. Huge pages cannot be divided (madvise(2)). */
+	return segment->size >= 2 * SMALL_PAGE &&
+	       door_madvise((char *)segment->base + SMALL_PAGE, SMALL_PAGE, MADV_DONTNEED) != 0;
+}
+
 bool segment_attach_file(struct segment *segment, int descriptor, size_t size, bool read_only)
 {
 	struct stat facts;

@@ -31,6 +31,10 @@ bool segment_anonymous(struct segment *segment, size_t size);
 /* Attaches by id, for commands that read the tables of other users. False with errno. */
 bool segment_attach_id(struct segment *segment, int id, bool read_only);
 
+/* Whether an attached segment is of huge pages (SHM_HUGETLB), of which there may be none left when one is touched for the first
+ * time: that is a SIGBUS. Also true of memory that was locked by mlockall(2). */
+bool segment_is_huge(const struct segment *segment);
+
 /* Maps `size` bytes of an open file that is the shared memory of another process. */
 bool segment_attach_file(struct segment *segment, int descriptor, size_t size, bool read_only);
 

@@ -216,6 +216,22 @@ static bool was_passed_by(int id, uint64_t now)
 	return false;
 }
 
+/* Nothing of a segment is touched before it is known who made it, and that to touch it cannot end us. */
+static bool open_table(const struct machine *machine, struct joined *joined, int id)
+{
+	struct segment segment;
+
+	if (!segment_attach_id(&segment, id, false))
+		return false;
+	if (!is_made_by_known_user(machine, id, &joined->owner) || segment_is_huge(&segment) ||
+	    !table_look_at(&joined->table, segment.base, segment.size)) {
+		segment_detach(&segment);
+		return false;
+	}
+	joined->table.segment = segment;
+	return true;
+}
+
 static void join_table(struct machine *machine, int id)
 {
 	uint64_t now = clock_ms();
@@ -223,8 +239,8 @@ static void join_table(struct machine *machine, int id)
 
 	if (machine->tables == TABLES_MOST || was_passed_by(id, now) || (joined = calloc(1, sizeof(*joined))) == NULL)
 		return;
-	if (table_open_id(&joined->table, id)) {
-		if (is_made_by_known_user(machine, id, &joined->owner) && belongs(machine, &joined->table, &joined->limits) &&
+	if (open_table(machine, joined, id)) {
+		if (belongs(machine, &joined->table, &joined->limits) &&
 		    (joined->seen = calloc(joined->table.entries, sizeof(*joined->seen))) != NULL) {
 			joined->id = id;
 			text_escape(joined->name, sizeof(joined->name), joined->table.header->name,
