@@ -396,6 +396,18 @@ knows() {
 	[[ $(in_node 2 "$CONNLIMIT" status "fleet-$$-2") != *" 127.0.0.1 "* ]]
 }
 
+@test "fleet: in a flood at all nodes none admits what it must know better, so the limit is exceeded by what comes meanwhile alone" {
+	space= # all on this machine
+	redis_port=$(free_port)
+	start_redis
+	for n in 0 1 2 3; do
+		"$CONNLIMIT" sync --redis "redis://127.0.0.1:$redis_port" --cluster test --node "n$n" --table "flood-$$-$n" --interval 100 \
+			--lease 30000 >>"$here/sync$n" 2>&1 3>&- &
+		pids+=("$!")
+	done
+	timeout 200 "$BUILD/tests/fleet_lag" "flood-$$" 4 3 40
+}
+
 @test "fleet: whatever is deleted, changed or restarted, totals become what the tables hold" {
 	for seed in 1 2; do timeout 100 python3 "$SOURCE/tests/programs/fleet_model.py" $seed 2; done
 }
