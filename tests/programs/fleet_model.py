@@ -1,8 +1,8 @@
 """A fleet is right again within 10 s, whatever was done to what it keeps in Redis: fleet_model.py SEED ROUNDS [NODES]
 
 Nodes are tables of tests/programs/fleet_node.c with a real `connlimit sync` each. In each round they open and close at random, while keys,
-fields and entries are deleted, counts overwritten, Redis emptied, restarted and brought back to an older state, and sidecars killed, stopped
-and started anew. Then nothing is done any more: Redis's totals must become the sum of the tables, `near` those of them at half the limit, and
+fields and entries are deleted, counts overwritten, keys made something else, Redis emptied, restarted and brought back to an older state, and
+sidecars killed, stopped and started anew. Then nothing is done any more: Redis's totals must become the sum of the tables, `near` those of them at half the limit, and
 what each table is told of the others the rest. Prints how long that took."""
 
 import os
@@ -122,9 +122,16 @@ def change_field():
             redis.do("HSET", key, chance.choice(fields + [client]), chance.choice(["1", "7", "-3", "999", "many"]))
 
 
+def change_type():
+    if key := some_key():
+        redis.do("DEL", key)
+        redis.do(*chance.choice([("SET", key, "something else"), ("RPUSH", key, "else"), ("HSET", key, "some", "thing")]))
+
+
 def delete_news():
-    for number, _ in redis.do("XREVRANGE", PREFIX + "changes", "+", "-", "COUNT", 2):
-        redis.do("XDEL", PREFIX + "changes", number)
+    if redis.do("TYPE", PREFIX + "changes") == b"stream":
+        for number, _ in redis.do("XREVRANGE", PREFIX + "changes", "+", "-", "COUNT", 2):
+            redis.do("XDEL", PREFIX + "changes", number)
 
 
 def restart_redis():
@@ -163,7 +170,7 @@ def act():
         node.do("drop", client)
 
 
-DISTURBANCES = [delete_key] * 12 + [delete_kind] * 6 + [change_field] * 8 + [delete_news] * 2 + [
+DISTURBANCES = [delete_key] * 12 + [delete_kind] * 6 + [change_field] * 8 + [change_type] * 6 + [delete_news] * 2 + [
     lambda: redis.do("FLUSHALL"), lambda: redis.do("SCRIPT", "FLUSH"), restart_redis, restore, kill_sidecar, kill_sidecar, stop_sidecar]
 
 
@@ -171,6 +178,8 @@ def hashes(what):
     found = {}
     for key in redis.do("KEYS", f"{PREFIX}{what}:*"):
         pairs = redis.do("HGETALL", key)
+        if not isinstance(pairs, list):
+            return {key: pairs}
         found.update(zip(pairs[::2], (int(number) if number.isdigit() else -1 for number in pairs[1::2])))
     return found
 

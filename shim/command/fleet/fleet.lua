@@ -1,9 +1,17 @@
 -- What Redis does for a fleet, each time in one step; fleet.h tells which keys there are. KEYS[1] is the fleet's leases, which tells the
 -- others' names: all of a fleet is in one slot. ARGV: what is to be done, the node, the caller's lease in ms, and what that takes.
 -- Each way through writes first what Redis refuses when its memory is full (maxmemory): so none is gone by half.
-local call, byte, sub, floor = redis.call, string.byte, string.sub, math.floor
+local byte, sub, floor = string.byte, string.sub, math.floor
 local prefix, node, lease = sub(KEYS[1], 1, -7), ARGV[2], tonumber(ARGV[3])
 local BUCKETS, MOST, A_STEP = 1024, 16000000, 1000
+
+-- A key of ours that others made something else goes, and heals as one that they deleted. Any other error is raised by the second try.
+local function call(...)
+	local answer = redis.pcall(...)
+	if type(answer) ~= 'table' or not answer.err then return answer end
+	if string.find(answer.err, 'WRONGTYPE', 1, true) then redis.call('DEL', (select(2, ...))) end
+	return redis.call(...)
+end
 
 local function bucketed(what, bucket) return prefix .. what .. ':' .. bucket end
 
