@@ -160,7 +160,7 @@ static bool add_check(struct fleet *fleet, struct redis *redis, const struct fle
 		length += 9;
 	}
 	call_begin_own(&call, fleet, "check");
-	call_add_number(&call, (long long)round_ms(fleet) / 2);
+	call_add_number(&call, (long long)round_ms(fleet) / 8 * 7); /* once a round, whoever comes by */
 	call_add_number(&call, (long long)since * WORK_A_MS);
 	call_add_number(&call, fleet->next_bucket);
 	call_add_number(&call, buckets);
