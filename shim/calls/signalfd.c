@@ -123,7 +123,7 @@ INTERPOSE size_t fread(void *buffer, size_t size, size_t number, FILE *stream)
 {
 	size_t whole = REAL(fread)(buffer, size, number, stream);
 
-	if (!none() && stream != NULL) {
+	if (!none() && whole != 0) {
 		int kept = errno;
 		int descriptor = fileno(stream); /* fails where there is none (fmemopen(3)) */
 		errno = kept;
