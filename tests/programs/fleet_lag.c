@@ -72,7 +72,7 @@ static double show(const char *what, double *lag, int number)
 {
 	qsort(lag, (size_t)number, sizeof(*lag), by_size);
 	printf("%s: known to all after %.0f ms (median), %.0f ms (99 of 100), %.0f ms (most)\n", what, lag[number / 2],
-	       lag[number * 99 / 100], lag[number - 1]);
+	       lag[(number * 99 - 1) / 100], lag[number - 1]);
 	return lag[number - 1];
 }
 
