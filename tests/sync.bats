@@ -81,6 +81,20 @@ nothing_left() { [[ -z $(redis keys '*' | grep -v -e leases -e incarnations -e t
 	run -1 says a 'not heard'
 }
 
+@test "sync: with a Redis user that may not do all of it the command is named, once, until it may" {
+	acl=$(sed -n 's/^ACL SETUSER connlimit //p' "$SOURCE/shim/command/fleet/README.md")
+	start_redis
+	# shellcheck disable=SC2086 # words
+	[ "$(redis acl setuser connlimit ${acl/+hvals/})" = OK ]
+	url="redis://connlimit:secret@127.0.0.1:$redis_port" sidecar a
+	until_true says a "may not run HVALS.*: the fleet is not heard"
+	sleep 3
+	[ "$(grep -c 'heard' "$here/a")" = 1 ]
+	redis acl setuser connlimit +hvals
+	until_true says a 'the fleet is heard again'
+	joined a
+}
+
 @test "sync: a user with a password, from the URL, the environment, a file; one without any" {
 	redis() { REDISCLI_AUTH='se cret@/' "$REDIS_CLI" -p "$redis_port" --raw "$@"; }
 	start_redis --requirepass 'se cret@/'

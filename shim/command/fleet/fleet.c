@@ -222,6 +222,7 @@ bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const
 		}
 		if (!good)
 			return false;
+		fleet->compared = fleet->compared || compared != NULL;
 		done += part;
 	} while (done < number && fleet->joined);
 	return true;

@@ -70,8 +70,9 @@ struct fleet {
 	int lease_ms;
 	uint32_t threshold; /* from which total on this node wants to hear of a client */
 	bool joined;
-	bool missed; /* news were missed: a snapshot must make up for them */
-	bool ended;  /* somebody's lease ended */
+	bool compared; /* since it joined, and nothing was in the way of it */
+	bool missed;   /* news were missed: a snapshot must make up for them */
+	bool ended;    /* somebody's lease ended */
 
 	/* What checks found, for the caller to deal with and to take away. */
 	unsigned long mended;		/* totals, and counts of this node, that were not in Redis as they should be */

@@ -5,10 +5,12 @@ local byte, sub, floor = string.byte, string.sub, math.floor
 local prefix, node, lease = sub(KEYS[1], 1, -7), ARGV[2], tonumber(ARGV[3])
 local BUCKETS, MOST, A_STEP = 1024, 16000000, 1000
 
--- A key of ours that others made something else goes, and heals as one that they deleted. Any other error is raised by the second try.
+-- A key of ours that others made something else goes, and heals as one that they deleted. A command that our user may not run is named.
+-- Any other error is raised by the second try.
 local function call(...)
 	local answer = redis.pcall(...)
 	if type(answer) ~= 'table' or not answer.err then return answer end
+	if string.find(answer.err, "can't run this command", 1, true) then error('this Redis user may not run ' .. (...), 0) end
 	if string.find(answer.err, 'WRONGTYPE', 1, true) then redis.call('DEL', (select(2, ...))) end
 	return redis.call(...)
 end

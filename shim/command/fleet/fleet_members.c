@@ -108,7 +108,7 @@ bool fleet_join(struct fleet *fleet, struct redis *redis, int wait_ms, char *err
 	fleet->former[0] = '\0';
 	fleet->last = hearing.number[2] > 0 ? (unsigned long long)hearing.number[2] : 0;
 	fleet->checked = now_ms();
-	fleet->missed = false;
+	fleet->missed = fleet->compared = false;
 	fleet->wrong = 0;
 	fleet->joined = fill(fleet, redis, wait_ms, &hearing);
 	return fleet->joined;

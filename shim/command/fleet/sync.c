@@ -236,9 +236,13 @@ static void turn(struct sync *sync)
 	}
 	if (!sync->fleet.joined)
 		return;
-	report_heard(&sync->report, sync->heard == 0);
-	sync->lost = 0;
 	sync->heard = now;
+	/* Not before Redis did all that is asked of it, comparing as well: or what fails there would be said again and again.
+	 */
+	if (sync->fleet.compared) {
+		report_heard(&sync->report);
+		sync->lost = 0;
+	}
 }
 
 /* Two turns an interval: what happens here waits for our turn, and there for theirs. */

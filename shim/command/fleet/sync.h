@@ -28,6 +28,7 @@ struct report {
 	unsigned saying;
 	unsigned long mended; /* and not said yet */
 	struct every say_mended;
+	bool heard;    /* once */
 	bool evicting; /* was said */
 };
 
@@ -67,7 +68,7 @@ void report_line(const char *format, const char *detail);
 
 /* Each reason that the fleet is not heard is said once, until it is heard again. */
 void report_lost(struct report *report, const char *error);
-void report_heard(struct report *report, bool first);
+void report_heard(struct report *report);
 
 /* What was found otherwise than it should be was put right. Said at once, and then every 10 s at most. */
 void report_mended(struct report *report, uint64_t now, unsigned long mended);

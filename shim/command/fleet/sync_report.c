@@ -43,14 +43,15 @@ void report_lost(struct report *reports, const char *error)
 	fprintf(stderr, "connlimit sync: %s\n", line);
 }
 
-void report_heard(struct report *reports, bool first)
+void report_heard(struct report *reports)
 {
 	char line[LINE];
 
 	if (reports->said[0][0] != '\0')
 		report_line("the fleet is heard again%s", "");
-	else if (first)
+	else if (!reports->heard)
 		compose(line, "in step with the fleet%s", "");
+	reports->heard = true;
 	memset(reports->said, 0, sizeof(reports->said));
 	reports->saying = 0;
 }
