@@ -3,6 +3,7 @@
 #include "values/alive.h"
 #include "values/door.h"
 #include "values/fingerprint.h"
+#include "values/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -92,6 +93,60 @@ bool segment_maker_lives(const struct segment *segment, uint32_t *maker)
 	process_holds_seen(&seen, *maker, 0);
 	time_t age = time(NULL) - facts.shm_ctime;
 	return seen.lives && (seen.age == UINT32_MAX || (time_t)(seen.age / SECOND) + SLACK >= age);
+}
+
+/* One line of proc_pid_maps(5), read byte by byte: the inode of such a mapping is the segment's id. */
+struct maps_line {
+	unsigned field;
+	uint64_t inode;
+	size_t matched; /* of the path */
+};
+
+enum { INODE = 4, PATH };
+
+static bool line_shows(struct maps_line *line, char byte, uint64_t inode)
+{
+	static const char path[] = "/SYSV";
+
+	if (byte == '\n') {
+		*line = (struct maps_line){0};
+	} else if (line->field == PATH && byte != ' ' && line->inode == inode && byte == path[line->matched]) {
+		if (++line->matched == sizeof(path) - 1)
+			return true;
+	} else if (line->field == PATH && byte != ' ') {
+		line->field++;
+	} else if (line->field < PATH && byte == ' ') {
+		line->field++;
+	} else if (line->field == INODE) {
+		line->inode = line->inode * 10 + (uint64_t)(byte - '0');
+	}
+	return false;
+}
+
+bool segment_is_held_by(const struct segment *segment, uint32_t pid)
+{
+	char bytes[256];
+	struct text path = text_begin(bytes, sizeof(bytes));
+	struct shmid_ds facts;
+	struct stat process;
+	struct maps_line line = {0};
+	bool shown = false;
+	ssize_t length;
+
+	if (segment->id < 0 || pid == 0 || pid > INT32_MAX || door_shmctl(segment->id, IPC_STAT, &facts) != 0)
+		return false;
+	text_add(&path, "/proc/");
+	text_add_number(&path, pid);
+	text_add(&path, "/maps");
+	int descriptor = door_open(bytes, O_RDONLY | O_CLOEXEC);
+	if (descriptor < 0)
+		return false;
+	if (door_fstat(descriptor, &process) == 0 && process.st_uid == facts.shm_perm.cuid)
+		while (!shown && (length = door_read(descriptor, bytes, sizeof(bytes))) > 0)
+			for (ssize_t i = 0; i < length && !shown; i++)
+				shown = line_shows(&line, bytes[i], (uint64_t)(uint32_t)segment->id);
+	door_close(descriptor);
+	return shown;
 }
 
 /* The kernel says 0 of one that is not in our pid namespace. */

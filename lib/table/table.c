@@ -165,6 +165,8 @@ static void prepare(struct table *table, const char *name, const struct settings
 		set_once(&header->born, clock_ms() + 1);
 		set_once(&header->network, network_namespace());
 		set_once(&header->pids, namespace("/proc/self/ns/pid"));
+		if (settings != NULL)
+			set_once(&header->start, settings->start_id);
 		uint32_t nobody = 0;
 		atomic_compare_exchange_strong(&header->maker, &nobody, process_self());
 		strncpy(header->name, name, sizeof(header->name) - 1);

@@ -139,9 +139,11 @@ static inline bool limits_publish(struct table *table, uint64_t turn, const stru
 }
 
 /* limits_keep_start keeps the settings that the daemon was started with, before any file was read, for `connlimit reload`. A
- * new start of the daemon replaces them. limits_start returns them, or the defaults if none were kept; false if a start is
+ * new start of the daemon replaces them, and claims the place before if it has more to replace: false if another process has
+ * claimed it and lives. limits_start returns them, or the defaults if none were kept; false if a start is
  * writing them right now, or died while doing so. */
 void limits_keep_start(struct table *table, const struct settings *settings);
+bool limits_claim_start(struct table *table);
 bool limits_start(const struct table *table, struct settings *settings);
 
 /* Notes for `status` that a reload failed, and why. If not everyone may read the file, only the position in the file is noted,
