@@ -472,15 +472,10 @@ void table_doubt(struct table *table, reference held)
 
 static uint32_t count_of(const struct table *table, const struct connection *connection)
 {
-	struct limits limits;
 	uint32_t entry;
 	uint64_t word;
 
-	limits_read(table, &limits);
-	struct network network = limits_client_of(&limits, connection);
-	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
-		return 0;
-	return (uint32_t)(word & CLIENT_COUNT);
+	return client_of_connection(table, connection, &entry, &word) ? (uint32_t)(word & CLIENT_COUNT) : 0;
 }
 
 uint32_t table_count(const struct table *table, const struct address *address)

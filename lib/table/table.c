@@ -42,6 +42,7 @@ static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 	uintptr_t base = (uintptr_t)start; /* NULL has no members; numbers may be added to it */
 	size_t at = 0;
 
+	table->own_searches = (struct pace){0};
 	table->capacity = capacity;
 	table->entries = capacity * 2;
 	table->header = (void *)(base + at);

@@ -33,6 +33,9 @@ struct table {
 	struct client_notes *notes;
 	struct segment segment;
 	struct event_ring *events;
+	/* What this process has paid for its own searches (search.h), as the word in the header is anybody's. It pays no more
+	 * than all do, so it has to wait for itself only if somebody else has written there. */
+	struct pace own_searches;
 };
 
 /* Names a record: slot + 1 and generation. 0 is none. Once the record is freed it names nothing. */
