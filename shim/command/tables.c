@@ -410,7 +410,7 @@ int tables_none(const char *which)
 	if (process_of(which) != 0)
 		process_why_no_table(why, sizeof(why), process_of(which));
 	if (process_of(which) != 0)
-		fprintf(stderr, "connlimit: process %s has no table: %s", which, why);
+		fprintf(stderr, "connlimit: process %s %s", which, why);
 	else if (which != NULL)
 		fprintf(stderr, "connlimit: there is no table '%s'", which);
 	else
