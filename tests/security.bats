@@ -129,11 +129,17 @@ wrapped() { # SETTING...: as differing, in a shell that is preloaded and that en
 }
 
 @test "security: who takes over the table that a killed daemon's child still has is its daemon to the next that comes" {
-	local other
-	CONNLIMIT_PER_IP=1 CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" python3 -c 'import os, socket, sys, time
+	local other of_before further
+	further=$(free_port)
+	CONNLIMIT_PER_IP=1 CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" python3 -c 'import os, signal, socket, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [10])
 s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 if os.fork(): os.kill(os.getpid(), 9)
-s.close(); time.sleep(60)' "$port" 3>&- </dev/null || true
+s.close()
+signal.sigwait([10])
+os.execv(sys.argv[2], [sys.argv[2], sys.argv[3], "threads"])' "$port" "$BUILD/tests/chaos_server" "$further" >"$here/further" 2>&1 3>&- </dev/null || true
+	of_before=$(pgrep -f "^python3 -c import os, signal.* $further\$")
+	pids+=("$of_before")
 	other=$("$CONNLIMIT" status --json "test-$port" | python3 -c 'import json, sys; print(json.load(sys.stdin)["tables"][0]["processes"])')
 	[ "$other" -eq 1 ]
 	CONNLIMIT_PER_IP=2 CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" "$BUILD/tests/chaos_server" "$port" threads >"$here/out" 2>"$here/errors" 3>&- </dev/null &
@@ -145,6 +151,11 @@ s.close(); time.sleep(60)' "$port" 3>&- </dev/null || true
 	differing CONNLIMIT_PER_IP=5
 	[ "$status" -eq 78 ]
 	[[ $output == *"table 'test-$port' is another daemon's, pid $daemon, which was started with CONNLIMIT_PER_IP=2, not 5"* ]]
+	own_status | grep "limit    2 per client (environment"
+	# What is left of the first start goes on, whatever it executes.
+	kill -USR1 "$of_before"
+	is_up() { (exec 3<>"/dev/tcp/127.0.0.1/$further") 2>/dev/null; }
+	until_true is_up
 	own_status | grep "limit    2 per client (environment"
 }
 

@@ -123,28 +123,53 @@ static bool line_shows(struct maps_line *line, char byte, uint64_t inode)
 	return false;
 }
 
+static int open_of_process(uint32_t pid, const char *file)
+{
+	char name[32];
+	struct text path = text_begin(name, sizeof(name));
+
+	text_add(&path, "/proc/");
+	text_add_number(&path, pid);
+	text_add(&path, file);
+	return door_open(name, O_RDONLY | O_CLOEXEC);
+}
+
+/* By proc_pid_status(5): of a process that has changed its user, even /proc's files are root's. */
+static bool is_of_user(uint32_t pid, uid_t user)
+{
+	static const char field[] = "\nUid:\t";
+	char text[512];
+	uint64_t number = 0;
+	int descriptor = open_of_process(pid, "/status");
+	ssize_t length = descriptor >= 0 ? door_read(descriptor, text, sizeof(text)) : -1;
+
+	if (descriptor >= 0)
+		door_close(descriptor);
+	const char *at = length > 0 ? memmem(text, (size_t)length, field, sizeof(field) - 1) : NULL;
+	if (at == NULL)
+		return false;
+	for (at += sizeof(field) - 1; at < text + length && *at >= '0' && *at <= '9'; at++)
+		number = number * 10 + (uint64_t)(*at - '0');
+	return number == user;
+}
+
 bool segment_is_held_by(const struct segment *segment, uint32_t pid)
 {
 	char bytes[256];
-	struct text path = text_begin(bytes, sizeof(bytes));
 	struct shmid_ds facts;
-	struct stat process;
 	struct maps_line line = {0};
 	bool shown = false;
 	ssize_t length;
 
-	if (segment->id < 0 || pid == 0 || pid > INT32_MAX || door_shmctl(segment->id, IPC_STAT, &facts) != 0)
+	if (segment->id < 0 || pid == 0 || pid > INT32_MAX || door_shmctl(segment->id, IPC_STAT, &facts) != 0 ||
+	    !is_of_user(pid, facts.shm_perm.cuid))
 		return false;
-	text_add(&path, "/proc/");
-	text_add_number(&path, pid);
-	text_add(&path, "/maps");
-	int descriptor = door_open(bytes, O_RDONLY | O_CLOEXEC);
+	int descriptor = open_of_process(pid, "/maps");
 	if (descriptor < 0)
 		return false;
-	if (door_fstat(descriptor, &process) == 0 && process.st_uid == facts.shm_perm.cuid)
-		while (!shown && (length = door_read(descriptor, bytes, sizeof(bytes))) > 0)
-			for (ssize_t i = 0; i < length && !shown; i++)
-				shown = line_shows(&line, bytes[i], (uint64_t)(uint32_t)segment->id);
+	while (!shown && (length = door_read(descriptor, bytes, sizeof(bytes))) > 0)
+		for (ssize_t i = 0; i < length && !shown; i++)
+			shown = line_shows(&line, bytes[i], (uint64_t)(uint32_t)segment->id);
 	door_close(descriptor);
 	return shown;
 }
