@@ -116,6 +116,23 @@ wrapped() { # SETTING...: as differing, in a shell that is preloaded and that en
 	[[ $output != *"another daemon"* ]]
 }
 
+@test "security: of two daemons that begin at one moment, with one name and different settings, one begins" {
+	local most one two
+	for round in 1 2 3; do
+		for most in 1 5; do
+			CONNLIMIT_PER_IP=$most CONNLIMIT_TABLE="test-$port-$round" LD_PRELOAD="$PRELOAD" \
+				timeout 3 "$BUILD/tests/chaos_server" "$(free_port)" threads >/dev/null 2>"$here/errors-$most" 3>&- </dev/null &
+			pids+=("$!")
+		done
+		one=0 two=0
+		wait "${pids[-2]}" || one=$?
+		wait "${pids[-1]}" || two=$?
+		echo "$one and $two"
+		[[ $one:$two == 124:78 || $one:$two == 78:124 ]]
+	done
+	grep -h "is another daemon's, pid [0-9]*, which was started with CONNLIMIT_PER_IP" "$here"/errors-*
+}
+
 @test "security: a daemon that is supervised shares a table only if both have said the same, too" {
 	CONNLIMIT_PER_IP=1 CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" "$BUILD/tests/chaos_server" "$port" threads >"$here/out" 2>"$here/errors" 3>&- </dev/null &
 	pids+=("$!")
