@@ -372,7 +372,7 @@ static bool find_client_of(const struct table *table, const struct address *addr
 	const struct connection connection = {.peer.address = *address};
 	uint64_t word;
 
-	return client_of_connection(table, &connection, entry, &word);
+	return table_find_client(table, &connection, entry, &word);
 }
 
 bool check_is_in_doubt(const struct table *table, const struct address *address)

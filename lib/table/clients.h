@@ -39,7 +39,4 @@ static inline uint64_t client_generation(uint64_t word)
 	return word & ~(CLIENT_COUNT | CLIENT_TENTATIVE | CLIENT_MENDING);
 }
 
-/* The entry of the client that a connection is counted with by the limits in effect, and its word. False if it has none. */
-bool client_of_connection(const struct table *table, const struct connection *connection, uint32_t *entry, uint64_t *word);
-
 #endif

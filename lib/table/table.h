@@ -274,6 +274,9 @@ void table_doubt(struct table *table, reference held);
 uint32_t table_count(const struct table *table, const struct address *address);
 uint32_t table_count_user(const struct table *table, uint32_t uid); /* over Unix sockets */
 
+/* The entry of the client that a connection is counted with by the limits in effect, and its word. False if it has none. */
+bool table_find_client(const struct table *table, const struct connection *connection, uint32_t *entry, uint64_t *word);
+
 struct client_facts {
 	struct network network;
 	uint32_t open;
