@@ -68,7 +68,7 @@ wrong() { # STATUS TEXT COMMAND...
 	done
 	wrong 1 "there is no table 'no-such-table'" "$CONNLIMIT" set no-such-table per-ip=3
 	wrong 1 "process $$ has no table: it was not started under connlimit" "$CONNLIMIT" status $$
-	wrong 1 "process 99999999 has no table: it does not exist" "$CONNLIMIT" status 99999999
+	wrong 1 "process 99999999 does not exist" "$CONNLIMIT" status 99999999
 	LD_PRELOAD=$here/libconnlimit_preload.so sleep 30 2>/dev/null 3>&- &
 	pids+=("$!")
 	sleep 0.2
@@ -96,6 +96,7 @@ wrong() { # STATUS TEXT COMMAND...
 	other=(setpriv --reuid=$((port + 40000)) --regid=65534 --clear-groups "$here/connlimit") # who has no table of his own
 	wrong 77 "there is no table 'test-$port'" "${other[@]}" status "test-$port"
 	[[ $output == *" of other users ("*") may be read only by them and by root"* ]]
+	wrong 77 "process $daemon is another user's: only they and root may look at it" "${other[@]}" status "$daemon"
 	wrong 77 "may be read only by them and by root" "${other[@]}" reload "test-$port"
 	wrong 77 "may be read only by them and by root" "${other[@]}" set "test-$port" per-ip=3
 	wrong 77 "of other users not shown" "${other[@]}" status

@@ -87,6 +87,95 @@ differing() { # SETTING...: a second daemon with the table of this test, under o
 	[ "$status" -eq 124 ]
 }
 
+# What executes a daemon may be preloaded too: then the daemon is a program of that start, and not of the one that has the table.
+wrapped() { # SETTING...: as differing, in a shell that is preloaded and that ends what it executed
+	run timeout 3 env "$@" CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" \
+		sh -c "'$BUILD/tests/chaos_server' $(free_port) threads & trap 'kill \$!' TERM; wait \$!" </dev/null
+	echo "$status: $output"
+}
+
+@test "security: a second daemon that a preloaded program executes is a second daemon; one that the first's executes is not" {
+	CONNLIMIT_PER_IP=1 CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" \
+		sh -c "'$BUILD/tests/chaos_server' $port threads & trap 'kill \$!' TERM; wait \$!" >"$here/out" 2>"$here/errors" 3>&- </dev/null &
+	pids+=("$!")
+	until_true listening
+	wrapped CONNLIMIT_PER_IP=5
+	[ "$status" -eq 78 ]
+	[[ $output == *"table 'test-$port' is another daemon's, pid "*", which was started with CONNLIMIT_PER_IP=1, not 5"* ]]
+	differing CONNLIMIT_PER_IP=5
+	[ "$status" -eq 78 ]
+	wrapped CONNLIMIT_PER_IP=1
+	[ "$status" -eq 124 ] # it runs
+	wrapped CONNLIMIT_PER_IP=5 CONNLIMIT_JOIN=yes
+	[ "$status" -eq 124 ]
+	own_status | grep "limit    1 per client (environment"
+	# A variable that the first start has changed on the way to a further program of its own is no other daemon's.
+	run timeout 3 env CONNLIMIT_PER_IP=2 CONNLIMIT_TABLE="test-$port-2" LD_PRELOAD="$PRELOAD" \
+		sh -c "'$BUILD/tests/chaos_server' $(free_port) threads & one=\$!; sleep 0.5; CONNLIMIT_PER_IP=3 '$BUILD/tests/chaos_server' $(free_port) threads & trap \"kill \$! \$one\" TERM; wait" </dev/null
+	[ "$status" -eq 124 ]
+	[[ $output != *"another daemon"* ]]
+}
+
+@test "security: of two daemons that begin at one moment, with one name and different settings, one begins" {
+	local most one two
+	for round in 1 2 3; do
+		for most in 1 5; do
+			CONNLIMIT_PER_IP=$most CONNLIMIT_TABLE="test-$port-$round" LD_PRELOAD="$PRELOAD" \
+				timeout 3 "$BUILD/tests/chaos_server" "$(free_port)" threads >/dev/null 2>"$here/errors-$most" 3>&- </dev/null &
+			pids+=("$!")
+		done
+		one=0 two=0
+		wait "${pids[-2]}" || one=$?
+		wait "${pids[-1]}" || two=$?
+		echo "$one and $two"
+		[[ $one:$two == 124:78 || $one:$two == 78:124 ]]
+	done
+	grep -h "is another daemon's, pid [0-9]*, which was started with CONNLIMIT_PER_IP" "$here"/errors-*
+}
+
+@test "security: a daemon that is supervised shares a table only if both have said the same, too" {
+	CONNLIMIT_PER_IP=1 CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" "$BUILD/tests/chaos_server" "$port" threads >"$here/out" 2>"$here/errors" 3>&- </dev/null &
+	pids+=("$!")
+	until_true listening
+	run timeout 3 "$CONNLIMIT" run --way supervise --table "test-$port" --per-ip 5 -- "$BUILD/tests/chaos_server" "$(free_port)" threads </dev/null
+	[ "$status" -eq 78 ]
+	[[ $output == *"which was started with CONNLIMIT_PER_IP=1, not 5"* ]]
+	own_status | grep "limit    1 per client (environment"
+	run timeout 3 "$CONNLIMIT" run --way supervise --table "test-$port" --per-ip 1 -- "$BUILD/tests/chaos_server" "$(free_port)" threads </dev/null
+	[ "$status" -eq 124 ]
+}
+
+@test "security: who takes over the table that a killed daemon's child still has is its daemon to the next that comes" {
+	local other of_before further
+	further=$(free_port)
+	CONNLIMIT_PER_IP=1 CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" python3 -c 'import os, signal, socket, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [10])
+s = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+if os.fork(): os.kill(os.getpid(), 9)
+s.close()
+signal.sigwait([10])
+os.execv(sys.argv[2], [sys.argv[2], sys.argv[3], "threads"])' "$port" "$BUILD/tests/chaos_server" "$further" >"$here/further" 2>&1 3>&- </dev/null || true
+	of_before=$(pgrep -f "^python3 -c import os, signal.* $further\$")
+	pids+=("$of_before")
+	other=$("$CONNLIMIT" status --json "test-$port" | python3 -c 'import json, sys; print(json.load(sys.stdin)["tables"][0]["processes"])')
+	[ "$other" -eq 1 ]
+	CONNLIMIT_PER_IP=2 CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" "$BUILD/tests/chaos_server" "$port" threads >"$here/out" 2>"$here/errors" 3>&- </dev/null &
+	daemon=$!
+	pids+=("$daemon")
+	until_true listening
+	own_status | grep "limit    2 per client (environment"
+	own_status | grep "started as pid $daemon,"
+	differing CONNLIMIT_PER_IP=5
+	[ "$status" -eq 78 ]
+	[[ $output == *"table 'test-$port' is another daemon's, pid $daemon, which was started with CONNLIMIT_PER_IP=2, not 5"* ]]
+	own_status | grep "limit    2 per client (environment"
+	# What is left of the first start goes on, whatever it executes.
+	kill -USR1 "$of_before"
+	is_up() { (exec 3<>"/dev/tcp/127.0.0.1/$further") 2>/dev/null; }
+	until_true is_up
+	own_status | grep "limit    2 per client (environment"
+}
+
 # CPU seconds of a command and its children, which others' work on this machine has no part in.
 cpu_of() {
 	local TIMEFORMAT='%U %S'

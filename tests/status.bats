@@ -102,6 +102,23 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	own_status | grep -q "warning  the kernel has 1 connections to this daemon that the table does not hold"
 }
 
+@test "status: tables of one user that have one name, as in two containers, are one name" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	unshare --ipc true || skip "no IPC namespaces"
+	local other
+	limit_is 1
+	limited "$BUILD/tests/chaos_server" "$port" fork
+	other=$(free_port)
+	CONNLIMIT_FILE=$limits CONNLIMIT_TABLE="test-$port" LD_PRELOAD=$PRELOAD unshare --ipc "$BUILD/tests/chaos_server" "$other" fork >/dev/null 2>&1 3>&- &
+	pids+=("$!")
+	accepts_at() { (exec 3<>"/dev/tcp/127.0.0.1/$other") 2>/dev/null; }
+	until_true accepts_at
+	[ "$("$CONNLIMIT" status "test-$port" | grep -c "^table test-$port@root$\|^table test-$port$")" -eq 2 ]
+	[ "$("$CONNLIMIT" status --names 2>/dev/null | grep "^test-$port")" = "test-$port" ]
+	run "$CONNLIMIT" status no-such-table
+	[ "$(grep -o "test-$port[^ ]*" <<<"$output")" = "test-$port" ]
+}
+
 @test "status: a table is shown once, though a worker has it mapped in an IPC namespace of its own" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 	unshare --ipc true || skip "no IPC namespaces"

@@ -470,17 +470,23 @@ void table_doubt(struct table *table, reference held)
 		pace_go_on_at(&table->notes[owner - 1].pace, slot);
 }
 
-static uint32_t count_of(const struct table *table, const struct connection *connection)
+/* By itself: the limits lie on no stack while the kernel is asked. */
+__attribute__((noinline)) bool table_find_client(const struct table *table, const struct connection *connection,
+						 uint32_t *entry, uint64_t *word)
 {
 	struct limits limits;
-	uint32_t entry;
-	uint64_t word;
 
 	limits_read(table, &limits);
 	struct network network = limits_client_of(&limits, connection);
-	if (!client_find(table, client_fingerprint(table, &network), &entry, &word))
-		return 0;
-	return (uint32_t)(word & CLIENT_COUNT);
+	return client_find(table, client_fingerprint(table, &network), entry, word);
+}
+
+static uint32_t count_of(const struct table *table, const struct connection *connection)
+{
+	uint32_t entry;
+	uint64_t word;
+
+	return table_find_client(table, connection, &entry, &word) ? (uint32_t)(word & CLIENT_COUNT) : 0;
 }
 
 uint32_t table_count(const struct table *table, const struct address *address)

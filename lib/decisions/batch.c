@@ -1,7 +1,6 @@
 #include "decisions/batch.h"
 
 #include "table/arrived.h"
-#include "values/budget.h"
 #include "table/records.h"
 
 #include <string.h>
@@ -62,7 +61,7 @@ bool inquiry_release(struct table *table, struct inquiry *inquiry, uint32_t slot
 	uint32_t holder = atomic_load_explicit(&record->holder, memory_order_relaxed);
 
 	bool looks = holder != 0 && holder != inquiry->seen.pid && holder != table->pid;
-	if (looks && !budget_has(HOLDER_NS))
+	if (looks && !budget_has(HOLDER_NS + inquiry_reserve(inquiry)))
 		return false;
 	/* Who is not in the table's pid namespace sees nobody who holds anything, and leaves that to those who do. A Unix
 	 * socket that the kernel does not know any more is held by nobody. */
@@ -150,6 +149,8 @@ static bool ask(const struct table *table, struct batch *batch, struct inquiry *
 		else
 			read_arrived(table, g - inquiry->guesses, &guess);
 		if (!address_is_unspecified(&guess) && (placed = place_at(batch, &guess)) != 0) {
+			if (inquiry->may_search && !budget_has((int64_t)placed * ASKED_NS + SEARCH_LEAST_NS))
+				break;
 			budget_spend((int64_t)placed * ASKED_NS);
 			answered |= kernel_ask(&inquiry->asking, batch->question, batch->number);
 		}

@@ -14,6 +14,7 @@
 #include "kernel/kernel.h"
 #include "table/table.h"
 #include "values/alive.h"
+#include "values/budget.h"
 
 enum { GUESSES = 4, PROOFS = 4 };
 
@@ -22,6 +23,8 @@ struct inquiry {
 	struct connection *control; /* known to be open; NULL if there is none, as in commands: then only other proofs count */
 	uint32_t client;	    /* entry + 1 of the client, 0 for all */
 	int left;		    /* how many more records may be asked about */
+	bool too_many;		    /* to ask about them all within the budget */
+	bool may_search;	    /* for the rest: some of the budget is kept for that (search.h) */
 	uint32_t unresolved;	    /* records that cannot be asked about, as their local address is not known */
 	uint32_t unproven;	    /* records that were not found, but are not believed to be gone */
 
@@ -40,6 +43,12 @@ void inquiry_end(struct inquiry *inquiry);
 static inline uint32_t inquiry_client(uint32_t entry)
 {
 	return entry == UINT32_MAX ? 0 : entry + 1;
+}
+
+/* What a search for the rest needs of the budget is kept for that, if there is a rest. */
+static inline int64_t inquiry_reserve(const struct inquiry *inquiry)
+{
+	return inquiry->may_search && (inquiry->too_many || inquiry->unresolved > 0) ? SEARCH_LEAST_NS : 0;
 }
 
 /* Notes that connections of this kind are found. */

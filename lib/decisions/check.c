@@ -30,14 +30,10 @@ enum {
 /* All that is asked is paid for, found or not. Checks take 2 % of a CPU at most, one client's as well as all together, beside
  * those that are never put off: a client's first one, for which it had to open its connections, and one that was put off for
  * OVERDUE_US. A client may be CHECK_AHEAD in debt before it has to wait, and one that finds nothing is not repeated for
- * CHECK_WAIT. A search among all of the kernel's connections is paid for by all: it frees whatever is gone, and as what it
- * finds open is then looked up where it was found, there is hardly a reason for the next one but that something is gone. */
+ * CHECK_WAIT. */
 static const struct pace_rule one_client = {
     .factor = 50, .fruitless_us = CHECK_WAIT * 1000, .most_us = 60000000, .ahead_us = CHECK_AHEAD * 1000};
 static const struct pace_rule all_clients = {.factor = 50, .most_us = 5000000, .ahead_us = 1000000};
-static const struct pace_rule searches = {
-    .factor = 50, .fruitless_us = CHECK_WAIT * 1000, .most_us = 60000000, .ahead_us = 20000000};
-
 bool check_count(struct table *table, uint32_t entry)
 {
 	_Atomic uint64_t *word = &table->entry[entry].word;
@@ -53,6 +49,11 @@ bool check_total_unknown(struct table *table)
 	return !total_is_unknown(table);
 }
 
+static bool can_ask(const struct inquiry *inquiry)
+{
+	return budget_has(ASKED_NS + inquiry_reserve(inquiry));
+}
+
 /* One pass over the client's slots in [from, end), at most inquiry->left of them. */
 static int check_range(struct table *table, uint32_t entry, struct inquiry *inquiry, uint32_t from, uint32_t end,
 		       uint32_t *reached)
@@ -64,7 +65,7 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 	/* Where many are gone, as behind a fork, they go together: each check by itself costs a socket. */
 	while (slot < end && inquiry->left > 0 && all < ENOUGH) {
 		batch_begin(table, &batch, inquiry->control);
-		for (; slot < end && batch.number < QUESTIONS_MOST && inquiry->left > 0 && budget_has(ASKED_NS);
+		for (; slot < end && batch.number < QUESTIONS_MOST && inquiry->left > 0 && can_ask(inquiry);
 		     slot = record_next(table, entry, slot + 1, end))
 			if (batch_add(table, &batch, slot, inquiry->control))
 				inquiry->left--;
@@ -75,7 +76,7 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 		all += dropped;
 		if (all > 0 && dropped == 0)
 			return all;
-		if (!budget_has(ASKED_NS))
+		if (!can_ask(inquiry))
 			inquiry->left = 0;
 	}
 	*reached = slot;
@@ -102,9 +103,16 @@ struct check {
 	bool low;	   /* of credit: where one is gone more are looked for, since most of a check's cost is its socket */
 };
 
-static void check_begin(struct table *table, struct check *check, uint32_t entry, struct pace *pace, struct connection *control)
+static void check_begin(struct table *table, struct check *check, uint32_t entry, struct pace *pace, struct connection *control,
+			bool for_peak)
 {
-	*check = (struct check){.pace = pace, .entry = entry, .most = CHECKED_MOST, .began = clock_cpu_us()};
+	*check =
+	    (struct check){.pace = pace, .entry = entry, .most = CHECKED_MOST, .began = clock_cpu_us(), .for_peak = for_peak};
+	uint32_t records = entry != ANY_CLIENT
+			       ? atomic_load_explicit(&table->entry[entry].word, memory_order_relaxed) & CLIENT_COUNT
+			       : record_extent(table);
+	check->inquiry.too_many = !budget_has(walk_ns(record_extent(table)) + (int64_t)records * ASKED_NS);
+	check->inquiry.may_search = search_is_allowed(table, for_peak);
 	check->inquiry.control = control;
 	check->inquiry.client = inquiry_client(entry);
 	check->inquiry.left = CHECKED_MOST;
@@ -135,20 +143,13 @@ static void check_end(struct table *table, struct check *check, bool fruitless)
 		pace_pay(&table->header->all_pace, &all_clients, now, cost, false);
 }
 
-/* A search before a refusal: for what cannot be asked about one by one, or is too much for that. */
-static int64_t search_in_time(struct table *table, struct check *check)
+/* For what cannot be asked about one by one, or is too much for that. */
+static int64_t search_for_rest(struct table *table, struct check *check)
 {
-	struct pace *pace = &table->header->search_pace;
-	uint64_t now = clock_us();
-	int64_t dropped;
+	enum sought what = check->inquiry.left > 0 ? SEARCH_UNPLACED : SEARCH_ALL;
+	int64_t own = search_in_time(table, &check->inquiry, what, check->for_peak, &check->searched);
 
-	if (check->for_peak ? !pace_allows_more(pace, &searches, now) : !pace_allows(pace, &searches, now))
-		return 0;
-	uint64_t began = clock_cpu_us();
-	int64_t own = search_records(table, &check->inquiry, check->inquiry.left > 0 ? SEARCH_UNPLACED : SEARCH_ALL, &dropped);
-	check->searched = clock_cpu_us() - began;
 	atomic_fetch_add_explicit(&table->header->check_us, check->searched, memory_order_relaxed);
-	pace_pay(pace, &searches, clock_us(), check->searched, dropped <= 0);
 	return own;
 }
 
@@ -186,10 +187,10 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 
 	if (must_wait(table, pace, clock_us()))
 		return CHECK_PUT_OFF;
-	check_begin(table, &check, entry, pace, control);
+	check_begin(table, &check, entry, pace, control, false);
 	int dropped = check_in_rotation(table, &check);
 	if (dropped == 0 && (check.inquiry.unresolved > 0 || check.inquiry.left == 0))
-		dropped = (int)search_in_time(table, &check);
+		dropped = (int)search_for_rest(table, &check);
 	bool found = mend_count(table, word, entry) || dropped > 0;
 	check_end(table, &check, !found);
 	if (found)
@@ -230,8 +231,7 @@ bool check_before_peak(struct table *table, uint32_t entry, struct connection *c
 
 	if (!pace_allows_more(pace, &one_client, now) || !pace_allows_more(&table->header->all_pace, &all_clients, now))
 		return false;
-	check_begin(table, &check, entry, pace, control);
-	check.for_peak = true;
+	check_begin(table, &check, entry, pace, control, true);
 	check.most = 1 + PEAK_MOST;
 	check.inquiry.left = 1;
 	int dropped = check_in_rotation(table, &check);
@@ -240,7 +240,7 @@ bool check_before_peak(struct table *table, uint32_t entry, struct connection *c
 		dropped = check_in_rotation(table, &check);
 	/* Without netlink nothing is asked one by one. */
 	if (dropped == 0 && check.inquiry.asking.netlink < 0)
-		dropped = (int)search_in_time(table, &check);
+		dropped = (int)search_for_rest(table, &check);
 	atomic_store(&table->entry[entry].doubtful, 0);
 	atomic_thread_fence(memory_order_seq_cst); /* as in mend.c: a record that is marked from now on sets it again */
 	if (any_doubtful(table, entry))
@@ -267,13 +267,13 @@ enum checked check_room(struct table *table, struct connection *control)
 
 	if (!budget_has(ASKED_NS) || !pace_allows(pace, &one_client, clock_us()))
 		return CHECK_PUT_OFF;
-	check_begin(table, &check, ANY_CLIENT, pace, control);
+	check_begin(table, &check, ANY_CLIENT, pace, control, false);
 	uint32_t from = pace_from(pace);
 	int dropped = check_in_rotation(table, &check);
 	uint32_t reached = pace_from(pace);
 	int claimed = free_claimed_by_dead(table, from < reached ? from : 0, reached > from ? reached : record_extent(table));
 	if (dropped == 0 && (check.inquiry.unresolved > 0 || check.inquiry.left == 0))
-		dropped = (int)search_in_time(table, &check);
+		dropped = (int)search_for_rest(table, &check);
 	bool found = dropped > 0 || claimed > 0;
 	check_end(table, &check, !found);
 	return found ? CHECK_FREED : CHECK_NOTHING;
@@ -358,7 +358,7 @@ int64_t check_all(struct table *table)
 		freed += dropped;
 	}
 	inquiry_end(&inquiry);
-	if (blind || (inquiry.unresolved > 0 && search_unplaced(table, ANY_CLIENT, NULL, &searched) < 0))
+	if (blind || (inquiry.unresolved > 0 && search_unplaced(table, ANY_CLIENT, &searched) < 0))
 		return -1;
 	freed += searched;
 	mend_all(table);
@@ -367,15 +367,12 @@ int64_t check_all(struct table *table)
 	return freed;
 }
 
-/* The client that an address is counted with. By itself: its limits lie on no stack while the kernel is asked. */
-static __attribute__((noinline)) bool find_client_of(const struct table *table, const struct address *address, uint32_t *entry)
+static bool find_client_of(const struct table *table, const struct address *address, uint32_t *entry)
 {
-	struct limits limits;
+	const struct connection connection = {.peer.address = *address};
 	uint64_t word;
 
-	limits_read(table, &limits);
-	struct network network = limits_client(&limits, address);
-	return client_find(table, client_fingerprint(table, &network), entry, &word);
+	return table_find_client(table, &connection, entry, &word);
 }
 
 bool check_is_in_doubt(const struct table *table, const struct address *address)
@@ -408,7 +405,7 @@ uint32_t check_address(struct table *table, const struct address *address)
 	}
 	inquiry_end(&inquiry);
 	int64_t searched = 0;
-	if (inquiry.unresolved > 0 && search_unplaced(table, entry, NULL, &searched) > 0)
+	if (inquiry.unresolved > 0 && search_unplaced(table, entry, &searched) > 0)
 		freed += (uint32_t)searched;
 	check_count(table, entry);
 	return freed;

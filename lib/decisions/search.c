@@ -1,5 +1,6 @@
 #include "decisions/search.h"
 
+#include "decisions/check.h"
 #include "decisions/pace.h"
 #include "kernel/kernel.h"
 #include "table/arrived.h"
@@ -189,34 +190,45 @@ static int64_t search(struct table *table, struct inquiry *inquiry, enum sought 
 	return own;
 }
 
-/* What this process has paid for its own searches: the table's word is anybody's. As it pays no more than all do, it does not
- * have to wait for itself where nobody else has written there. */
-static struct pace own_pace;
-static const struct pace_rule own_searches = {.factor = 50, .most_us = 60000000, .ahead_us = 60000000};
+/* A search is paid for by all clients: it frees whatever is gone, and as what it finds open is then looked up where it was
+ * found, there is hardly a reason for the next one but that something is gone. */
+static const struct pace_rule searches = {
+    .factor = 50, .fruitless_us = CHECK_WAIT * 1000, .most_us = 60000000, .ahead_us = 20000000};
 
-int64_t search_records(struct table *table, struct inquiry *inquiry, enum sought what, int64_t *dropped)
+bool search_is_allowed(const struct table *table, bool can_wait)
 {
-	*dropped = 0;
-	if (inquiry->control != NULL && !pace_allows(&own_pace, &own_searches, clock_us()))
-		return -1;
+	const struct pace *pace = &table->header->search_pace;
+	uint64_t now = clock_us();
+
+	return (can_wait ? pace_allows_more(pace, &searches, now) : pace_allows(pace, &searches, now)) &&
+	       pace_allows(&table->own_searches, &searches, now);
+}
+
+int64_t search_in_time(struct table *table, struct inquiry *inquiry, enum sought what, bool can_wait, uint64_t *us)
+{
+	int64_t dropped = 0;
+
+	*us = 0;
+	if (!budget_has(SEARCH_LEAST_NS) || !search_is_allowed(table, can_wait))
+		return 0;
+	inquiry->may_search = false; /* once is enough */
 	uint64_t began = clock_cpu_us();
 	int64_t outer = budget_set(SEARCH_NS);
-	int64_t own = search(table, inquiry, what, dropped);
+	int64_t own = search(table, inquiry, what, &dropped);
 	budget_set(outer);
-	pace_pay(&own_pace, &own_searches, clock_us(), clock_cpu_us() - began, false);
+	budget_searched();
+	*us = clock_cpu_us() - began;
+	pace_pay(&table->own_searches, &searches, clock_us(), *us, false);
+	pace_pay(&table->header->search_pace, &searches, clock_us(), *us, dropped <= 0);
 	return own;
 }
 
-int64_t search_unplaced(struct table *table, uint32_t entry, const struct connection *control, int64_t *dropped)
+int64_t search_unplaced(struct table *table, uint32_t entry, int64_t *dropped)
 {
-	struct connection copy;
 	struct inquiry inquiry = {.client = inquiry_client(entry)};
 
-	if (control != NULL) {
-		copy = *control;
-		inquiry.control = &copy;
-	}
-	int64_t own = search_records(table, &inquiry, SEARCH_UNPLACED, dropped);
+	*dropped = 0;
+	int64_t own = search(table, &inquiry, SEARCH_UNPLACED, dropped);
 	inquiry_end(&inquiry);
 	return own;
 }

@@ -114,8 +114,10 @@ struct settings {
 	char refuse_text[REFUSE_TEXT_MOST + 1];
 	char file[PATH_MOST + 1];	 /* "" if there is none */
 	char table[TABLE_NAME_MOST + 1]; /* "" for one made for this start */
-	/* Not 0: the table's name came with a '=' before it, from a process of the daemon that executed this program. */
+	/* Not 0: the table's name came with a mark before it ("=START=NAME"), from a program of the same start that executed
+	 * this one: the daemon, or what started it. */
 	uint8_t handed_on;
+	uint64_t start_id; /* tells this start from others of the same table; 0: none, as a library's, or not known */
 	uint32_t lists;
 	struct list list[LISTS_MOST];
 	uint32_t rules;
@@ -199,6 +201,10 @@ bool settings_may_follow(const struct settings *wanted, const struct settings *i
 
 /* The first of the settings in which two starts of daemons with one table differ; SETTINGS if they mean the same. */
 enum setting_id settings_difference(const struct settings *a, const struct settings *b);
+
+/* What stands before the table's name where a program is handed it on, behind '=': the start's id, and another '='. */
+enum { START_DIGITS = 16, START_ID_TEXT = START_DIGITS + 1 };
+void settings_write_start_id(char text[START_ID_TEXT], uint64_t start_id);
 
 /* Writes a setting's value in force as a person would write it; at most `size` bytes with the NUL. */
 void settings_format(char *text, size_t size, const struct settings *settings, enum setting_id id);

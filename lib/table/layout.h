@@ -262,7 +262,7 @@ struct table_header {
 	_Atomic uint64_t born;	  /* ms of clock_ms */
 	_Atomic uint64_t network; /* inode of the maker's network namespace, 0 if /proc did not say */
 	_Atomic uint64_t pids;	  /* inode of the maker's pid namespace, 0 likewise */
-	_Atomic uint32_t maker;	  /* pid */
+	_Atomic uint32_t maker;	  /* pid of what made it or, when that had ended, of the next start that took it over */
 	char program[64];	  /* basename of what made it, for people */
 
 	/* Read by every admission, rarely written. The order of the briefs puts that of the first publication, in block 1, into
@@ -282,6 +282,8 @@ struct table_header {
 
 	_Alignas(64) _Atomic uint64_t sequence; /* of limits, the last one taken */
 	_Atomic uint32_t started;		/* START_WRITTEN, or the pid of the process that is writing the start block */
+	_Atomic uint64_t start;			/* id of the start whose limits these are; 0 if a library made the table */
+	_Atomic uint64_t start_before;		/* of the one that it took over from: programs of that may still be executed */
 	_Atomic uint64_t reloaded;		/* ms of the last reload, 0 if there was none */
 	_Atomic uint64_t failed;		/* ms of the last reload that failed, 0 if there was none */
 	char failure[256];			/* its error message */

@@ -176,15 +176,22 @@ bool limits_publish_listed(struct table *table, uint64_t turn, const struct sett
 	return true;
 }
 
-void limits_keep_start(struct table *table, const struct settings *settings)
+bool limits_claim_start(struct table *table)
 {
 	uint32_t before = atomic_load(&table->header->started);
 	uint32_t own = process_self();
 
-	/* Another process of this start is writing the same. */
 	if (before != 0 && before != START_WRITTEN && before != own && process_alive(before))
-		return;
-	if (!atomic_compare_exchange_strong(&table->header->started, &before, own))
+		return false;
+	return atomic_compare_exchange_strong(&table->header->started, &before, own);
+}
+
+void limits_keep_start(struct table *table, const struct settings *settings)
+{
+	uint32_t own = process_self();
+
+	/* Another process of this start is writing the same. */
+	if (!limits_claim_start(table))
 		return;
 	point_reached(POINT_START_CLAIMED);
 	memcpy(&table->blocks[START_BLOCK].settings, settings, bytes_in_use(settings->rules));

@@ -3,6 +3,7 @@
 #include "values/alive.h"
 #include "values/door.h"
 #include "values/fingerprint.h"
+#include "values/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -101,6 +102,85 @@ bool segment_maker_lives(const struct segment *segment, uint32_t *maker)
 	process_holds_seen(&seen, *maker, 0);
 	time_t age = time(NULL) - facts.shm_ctime;
 	return seen.lives && (seen.age == UINT32_MAX || (time_t)(seen.age / SECOND) + SLACK >= age);
+}
+
+/* One line of proc_pid_maps(5), read byte by byte: the inode of such a mapping is the segment's id. */
+struct maps_line {
+	unsigned field;
+	uint64_t inode;
+	size_t matched; /* of the path */
+};
+
+enum { INODE = 4, PATH };
+
+static bool line_shows(struct maps_line *line, char byte, uint64_t inode)
+{
+	static const char path[] = "/SYSV";
+
+	if (byte == '\n') {
+		*line = (struct maps_line){0};
+	} else if (line->field == PATH && byte != ' ' && line->inode == inode && byte == path[line->matched]) {
+		if (++line->matched == sizeof(path) - 1)
+			return true;
+	} else if (line->field == PATH && byte != ' ') {
+		line->field++;
+	} else if (line->field < PATH && byte == ' ') {
+		line->field++;
+	} else if (line->field == INODE) {
+		line->inode = line->inode * 10 + (uint64_t)(byte - '0');
+	}
+	return false;
+}
+
+static int open_of_process(uint32_t pid, const char *file)
+{
+	char name[32];
+	struct text path = text_begin(name, sizeof(name));
+
+	text_add(&path, "/proc/");
+	text_add_number(&path, pid);
+	text_add(&path, file);
+	return door_open(name, O_RDONLY | O_CLOEXEC);
+}
+
+/* By proc_pid_status(5): of a process that has changed its user, even /proc's files are root's. */
+static bool is_of_user(uint32_t pid, uid_t user)
+{
+	static const char field[] = "\nUid:\t";
+	char text[512];
+	uint64_t number = 0;
+	int descriptor = open_of_process(pid, "/status");
+	ssize_t length = descriptor >= 0 ? door_read(descriptor, text, sizeof(text)) : -1;
+
+	if (descriptor >= 0)
+		door_close(descriptor);
+	const char *at = length > 0 ? memmem(text, (size_t)length, field, sizeof(field) - 1) : NULL;
+	if (at == NULL)
+		return false;
+	for (at += sizeof(field) - 1; at < text + length && *at >= '0' && *at <= '9'; at++)
+		number = number * 10 + (uint64_t)(*at - '0');
+	return number == user;
+}
+
+bool segment_is_held_by(const struct segment *segment, uint32_t pid)
+{
+	char bytes[256];
+	struct shmid_ds facts;
+	struct maps_line line = {0};
+	bool shown = false;
+	ssize_t length;
+
+	if (segment->id < 0 || pid == 0 || pid > INT32_MAX || door_shmctl(segment->id, IPC_STAT, &facts) != 0 ||
+	    !is_of_user(pid, facts.shm_perm.cuid))
+		return false;
+	int descriptor = open_of_process(pid, "/maps");
+	if (descriptor < 0)
+		return false;
+	while (!shown && (length = door_read(descriptor, bytes, sizeof(bytes))) > 0)
+		for (ssize_t i = 0; i < length && !shown; i++)
+			shown = line_shows(&line, bytes[i], (uint64_t)(uint32_t)segment->id);
+	door_close(descriptor);
+	return shown;
 }
 
 /* The kernel says 0 of one that is not in our pid namespace. */

@@ -44,6 +44,9 @@ void segment_detach(struct segment *segment);
  * with the same pid does not count. */
 bool segment_maker_lives(const struct segment *segment, uint32_t *maker);
 
+/* Whether that process is one of the user who made the segment, and has it attached. False if /proc does not say so. */
+bool segment_is_held_by(const struct segment *segment, uint32_t pid);
+
 /* Visits every segment of the IPC namespace, including those that this process may not read (since Linux 4.17; older kernels
  * omit them). Stops when `visit` returns false. */
 struct segment_facts {

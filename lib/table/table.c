@@ -42,6 +42,7 @@ static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 	uintptr_t base = (uintptr_t)start; /* NULL has no members; numbers may be added to it */
 	size_t at = 0;
 
+	table->own_searches = (struct pace){0};
 	table->capacity = capacity;
 	table->entries = capacity * 2;
 	table->header = (void *)(base + at);
@@ -165,6 +166,8 @@ static void prepare(struct table *table, const char *name, const struct settings
 		set_once(&header->born, clock_ms() + 1);
 		set_once(&header->network, network_namespace());
 		set_once(&header->pids, namespace("/proc/self/ns/pid"));
+		if (settings != NULL)
+			set_once(&header->start, settings->start_id);
 		uint32_t nobody = 0;
 		atomic_compare_exchange_strong(&header->maker, &nobody, process_self());
 		strncpy(header->name, name, sizeof(header->name) - 1);

@@ -33,6 +33,9 @@ struct table {
 	struct client_notes *notes;
 	struct segment segment;
 	struct event_ring *events;
+	/* What this process has paid for its own searches (search.h), as the word in the header is anybody's. It pays no more
+	 * than all do, so it has to wait for itself only if somebody else has written there. */
+	struct pace own_searches;
 };
 
 /* Names a record: slot + 1 and generation. 0 is none. Once the record is freed it names nothing. */
@@ -139,9 +142,11 @@ static inline bool limits_publish(struct table *table, uint64_t turn, const stru
 }
 
 /* limits_keep_start keeps the settings that the daemon was started with, before any file was read, for `connlimit reload`. A
- * new start of the daemon replaces them. limits_start returns them, or the defaults if none were kept; false if a start is
+ * new start of the daemon replaces them, and claims the place before if it has more to replace: false if another process has
+ * claimed it and lives. limits_start returns them, or the defaults if none were kept; false if a start is
  * writing them right now, or died while doing so. */
 void limits_keep_start(struct table *table, const struct settings *settings);
+bool limits_claim_start(struct table *table);
 bool limits_start(const struct table *table, struct settings *settings);
 
 /* Notes for `status` that a reload failed, and why. If not everyone may read the file, only the position in the file is noted,
@@ -268,6 +273,9 @@ void table_doubt(struct table *table, reference held);
 /* Connections counted for the client that `address` belongs to. */
 uint32_t table_count(const struct table *table, const struct address *address);
 uint32_t table_count_user(const struct table *table, uint32_t uid); /* over Unix sockets */
+
+/* The entry of the client that a connection is counted with by the limits in effect, and its word. False if it has none. */
+bool table_find_client(const struct table *table, const struct connection *connection, uint32_t *entry, uint64_t *word);
 
 struct client_facts {
 	struct network network;

@@ -18,6 +18,9 @@ enum {
 	HOLDER_NS = 20000,   /* whether a process that is there holds what it held (alive.h) */
 	REGROUPED_NS = 8000, /* a record that is counted for another client */
 	SEARCH_NS = 500000,  /* of a search, what goes to looks at processes (search.h) */
+	/* How long a search takes is the kernel's affair. It is begun only if this much is left, and leaves less: so a decision
+	 * searches once at most, and not when its budget is spent. */
+	SEARCH_LEAST_NS = 160000,
 };
 #define BUDGET_NONE INT64_MAX
 
@@ -39,6 +42,13 @@ static inline bool budget_has(int64_t ns)
 
 /* True if that was left. */
 bool budget_spend(int64_t ns);
+
+/* After a search. */
+static inline void budget_searched(void)
+{
+	if (budget_left != BUDGET_NONE && budget_left >= SEARCH_LEAST_NS)
+		budget_left = SEARCH_LEAST_NS - 1;
+}
 
 /* A walk over the owners of so many slots. */
 static inline int64_t walk_ns(uint32_t slots)

@@ -253,17 +253,19 @@ void process_why_no_table(char *text, size_t size, pid_t pid)
 	int has = has_object(pid);
 
 	if (has < 0 && errno == ENOENT)
-		snprintf(text, size, "it does not exist");
+		snprintf(text, size, "does not exist");
 	else if (has < 0)
-		snprintf(text, size, "it is another user's, and only they and root may look at it");
+		snprintf(text, size, "is another user's: only they and root may look at it");
 	else if (has > 0)
-		snprintf(text, size, "it has the preload object, and does not listen yet");
+		snprintf(text, size, "has no table: it has the preload object, and does not listen yet");
 	else if (!named_object(pid, path))
-		snprintf(text, size, "it was not started under connlimit: no LD_PRELOAD in its environment names %s", object);
+		snprintf(text, size,
+			 "has no table: it was not started under connlimit: no LD_PRELOAD in its environment names %s", object);
 	else if (path[0] == '/' && access(path, R_OK) != 0)
-		snprintf(text, size, "LD_PRELOAD names %.200s, which cannot be read: %s", path, strerror(errno));
+		snprintf(text, size, "has no table: LD_PRELOAD names %.200s, which cannot be read: %s", path, strerror(errno));
 	else
-		snprintf(text, size, "LD_PRELOAD names %.200s, and the loader ignored it: see connlimit check", path);
+		snprintf(text, size, "has no table: LD_PRELOAD names %.200s, and the loader ignored it: see connlimit check",
+			 path);
 }
 
 void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode, void *with), void *with)

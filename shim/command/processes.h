@@ -31,7 +31,7 @@ struct processes {
 void processes_find(struct processes *processes);
 void processes_free(struct processes *processes);
 
-/* Why a process has no table, as a part of a sentence. */
+/* What is said of a process of which no table was found: "has no table: ...", and why. */
 void process_why_no_table(char *text, size_t size, pid_t pid);
 
 /* Visits the inode of each socket that a process has, looking at no more than `most` entries of /proc/PID/fd; none, where we

@@ -245,7 +245,7 @@ static bool limits_are_valid(struct settings_error *error)
 	       lists_read(&limits, &listed, file_text, error);
 }
 
-static bool supervised(const struct program *program, char **argv, int argc)
+static int supervised(const struct program *program, char **argv, int argc)
 {
 	struct supervision supervision = {.program = program->path,
 					  .start = &settings,
@@ -255,14 +255,16 @@ static bool supervised(const struct program *program, char **argv, int argc)
 					  .no_ring = rings != RINGS_LEFT,
 					  .title = argv[0],
 					  .title_room = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - argv[0])};
-	char why[256];
+	char why[1024];
 
 	/* What it is started with must be what ps(1) shows of the program, so the arguments are written over in the supervisor.
 	 */
-	if (supervise(&supervision, why, sizeof(why)))
-		return true;
-	fprintf(stderr, "connlimit: %s: cannot be supervised: %s\n", program->path, why);
-	return false;
+	int status = supervise(&supervision, why, sizeof(why));
+	if (status == STATUS_CONFIG)
+		fprintf(stderr, "connlimit: %s\n", why);
+	else if (status != 0)
+		fprintf(stderr, "connlimit: %s: cannot be supervised: %s\n", program->path, why);
+	return status;
 }
 
 /* Says what was found. Where the program is supervised because it cannot be preloaded, in one line. */
@@ -285,15 +287,16 @@ static void tell(const struct program *program, const char *path, enum way way)
 	}
 }
 
-static bool prepare(const struct program *program, enum way way, char **argv, int argc)
+/* 0, or the status with which it ends here. */
+static int prepare(const struct program *program, enum way way, char **argv, int argc)
 {
 	if (way == WAY_SUPERVISE)
 		return supervised(program, argv, argc);
 	if (rings == RINGS_KEPT && !supervise_no_ring()) {
 		fprintf(stderr, "connlimit: --no-io-uring: %s\n", strerror(errno));
-		return false;
+		return STATUS_CANNOT_EXECUTE;
 	}
-	return set_preload();
+	return set_preload() ? 0 : STATUS_CANNOT_EXECUTE;
 }
 
 /* Which is a fine way to begin, and a bad one to end. */
@@ -343,8 +346,9 @@ int command_run(int argc, char **argv)
 	if (way == WAY_NONE)
 		return STATUS_CANNOT_EXECUTE;
 	note_no_limit();
-	if (!prepare(&program, way, argv, argc))
-		return STATUS_CANNOT_EXECUTE;
+	status = prepare(&program, way, argv, argc);
+	if (status != 0)
+		return status;
 	execvp(path, argv + command); /* the file that was examined */
 	status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
 	fprintf(stderr, "connlimit: %s: %s\n", argv[command], strerror(errno));

@@ -304,10 +304,9 @@ static int print_names(const char *which)
 
 	if (!tables_read(&tables, &(struct wanted){.which = which}))
 		return STATUS_FAILED;
-	for (int i = 0; i < tables.number; i++) {
-		tables_call(called, &tables, i);
-		printf("%s\n", called);
-	}
+	for (int i = 0; i < tables.number; i++)
+		if (tables_call(called, &tables, i))
+			printf("%s\n", called);
 	int status = tables_say_unread(&tables, which);
 	if (tables.number == 0 && which != NULL)
 		status = tables_none(which);

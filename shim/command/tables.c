@@ -380,16 +380,23 @@ void table_text(char text[QUALIFIED_TEXT], const struct table_view *view)
 	snprintf(text, QUALIFIED_TEXT, "%s@%s", view->name, owner);
 }
 
-void tables_call(char text[QUALIFIED_TEXT], const struct tables *tables, int which)
+bool tables_call(char text[QUALIFIED_TEXT], const struct tables *tables, int which)
 {
-	bool twin = false;
+	const struct table_view *view = &tables->view[which];
+	const struct table_view *first = NULL;
 
-	for (int i = 0; i < which && !twin; i++)
-		twin = strcmp(tables->view[i].name, tables->view[which].name) == 0;
-	if (twin)
-		table_text(text, &tables->view[which]);
+	for (int i = 0; i < which; i++) {
+		if (strcmp(tables->view[i].name, view->name) != 0)
+			continue;
+		if (tables->view[i].place.owner == view->place.owner)
+			return false;
+		first = &tables->view[i];
+	}
+	if (first != NULL)
+		table_text(text, view);
 	else
-		snprintf(text, QUALIFIED_TEXT, "%s", tables->view[which].name);
+		snprintf(text, QUALIFIED_TEXT, "%s", view->name);
+	return true;
 }
 
 int tables_none(const char *which)
@@ -403,15 +410,14 @@ int tables_none(const char *which)
 	if (process_of(which) != 0)
 		process_why_no_table(why, sizeof(why), process_of(which));
 	if (process_of(which) != 0)
-		fprintf(stderr, "connlimit: process %s has no table: %s", which, why);
+		fprintf(stderr, "connlimit: process %s %s", which, why);
 	else if (which != NULL)
 		fprintf(stderr, "connlimit: there is no table '%s'", which);
 	else
 		fprintf(stderr, "connlimit: no daemon runs under connlimit");
-	for (int i = 0; i < tables.number; i++) {
-		tables_call(called, &tables, i);
-		fprintf(stderr, "%s %s", i == 0 ? "; there are:" : "", called);
-	}
+	for (int i = 0; i < tables.number; i++)
+		if (tables_call(called, &tables, i))
+			fprintf(stderr, "%s %s", i == 0 ? "; there are:" : "", called);
 	fputc('\n', stderr);
 	say_hidden(&tables);
 	int status = tables.hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_FAILED;

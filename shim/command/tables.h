@@ -69,7 +69,8 @@ int tables_choose(struct tables *tables, const struct wanted *wanted, bool all);
 enum { QUALIFIED_TEXT = TABLE_NAME_MOST + 1 + USER_TEXT };
 void table_text(char text[QUALIFIED_TEXT], const struct table_view *view);
 
-/* By what it is meant among all of them: its name, or, where one that goes first has that, with its owner. */
-void tables_call(char text[QUALIFIED_TEXT], const struct tables *tables, int which);
+/* What means it among all of them: its name or, if another user's table of that name goes first, NAME@USER. False if that means
+ * an earlier one of the same user as well, as of two containers', so that it is said once. */
+bool tables_call(char text[QUALIFIED_TEXT], const struct tables *tables, int which);
 
 #endif

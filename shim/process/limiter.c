@@ -1,6 +1,7 @@
 #include "process/limiter.h"
 
 #include "process/caller.h"
+#include "process/join.h"
 #include "process/near.h"
 #include "process/real.h"
 #include "process/reload.h"
@@ -10,17 +11,13 @@
 #include "process/topmost.h"
 
 #include "values/alive.h"
-#include "decisions/regroup.h"
-#include "values/clock.h"
 #include "values/door.h"
-#include "values/fingerprint.h"
 #include "values/text.h"
 #include "table/bridge.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -69,14 +66,11 @@ void limiter_in_any_child(void)
 	atomic_compare_exchange_strong(&limiter_state, &opening, LIMITER_UNOPENED);
 }
 
-/* A name that no other start has: of bytes that the kernel gave this program alone, hashed, as libc's canary is of them too. */
+/* A name that no other start has. */
 static void make_name(void)
 {
 	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-	static const uint64_t no_key[2] = {1, 2};
-	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
-	uint64_t word = given != NULL ? fingerprint(given, 0, 0, 0)
-				      : fingerprint(no_key, clock_us() ^ (uint64_t)process_self() << 40, (uintptr_t)&word, 0);
+	uint64_t word = settings.start.start_id;
 	char *at = name;
 
 	*at++ = '@';
@@ -85,17 +79,23 @@ static void make_name(void)
 	*at = '\0';
 }
 
-/* Whatever this process starts, in whatever way, finds its table by this. A '=' before the name tells it from a new start of
- * the daemon: the limits are the table's, and a setting that has gone bad since does not keep a program from starting. */
+/* Whatever this process starts, in whatever way, finds its table by this. A '=' and the start's id before the name tell it from
+ * a new start of the daemon: the limits are the table's, and a setting that has gone bad since does not keep a program from
+ * starting. */
 static void hand_on(void)
 {
 	enum { POINTERS = 64 };
 	static const char variable[] = "CONNLIMIT_TABLE=";
-	static char text[sizeof(variable) + 1 + TABLE_NAME_MOST];
+	static char text[sizeof(variable) + 1 + START_ID_TEXT + TABLE_NAME_MOST];
 	static char *room[POINTERS];
 	size_t number = 0;
 
-	stpcpy(stpcpy(stpcpy(text, variable), "="), name);
+	char *at = stpcpy(stpcpy(text, variable), "=");
+	if (settings.start.start_id != 0) {
+		settings_write_start_id(at, settings.start.start_id);
+		at += START_ID_TEXT;
+	}
+	stpcpy(at, name);
 	for (; environ != NULL && environ[number] != NULL; number++) {
 		if (strncmp(environ[number], variable, sizeof(variable) - 1) == 0) {
 			environ[number] = text;
@@ -136,6 +136,18 @@ void limiter_sends(int descriptor)
 		limiter_open();
 }
 
+/* Only a table that is there. One of another start with other settings is refused, in words, when this program listens. */
+static bool open_own(bool or_alike)
+{
+	if (!table_open(&limiter_of_process, name, NULL, NULL))
+		return false;
+	bool good = join_is_same_start(&limiter_of_process, &settings.start) ||
+		    (or_alike && join_is_alike(&limiter_of_process, &settings.start, &settings.opening));
+	if (!good)
+		table_leave(&limiter_of_process);
+	return good;
+}
+
 void limiter_is_given(int descriptor)
 {
 	int state = LIMITER_UNOPENED;
@@ -143,7 +155,7 @@ void limiter_is_given(int descriptor)
 	if (limiter_is_open() || !is_tcp(descriptor) ||
 	    !atomic_compare_exchange_strong(&limiter_state, &state, LIMITER_OPENING))
 		return;
-	if (table_open(&limiter_of_process, name, NULL, NULL))
+	if (open_own(true))
 		opened();
 	else
 		atomic_store(&limiter_state, LIMITER_UNOPENED);
@@ -166,62 +178,17 @@ static void look_for_other_version(void)
 	       ", another version: until its last process has ended, each of the two has the full limit", NULL);
 }
 
-/* Too large for a small stack. */
-static struct {
-	struct settings_error error;
-	char theirs[160];
-	char own[160];
-} difference;
-
-static void say_difference(enum setting_id which, const struct settings *theirs, uint32_t maker_pid)
+/* A table of this name was there. */
+static void join(void)
 {
-	struct text line = text_begin(difference.error.text, sizeof(difference.error.text));
+	static char why[JOIN_WHY];
 
-	settings_format(difference.theirs, sizeof(difference.theirs), theirs, which);
-	settings_format(difference.own, sizeof(difference.own), &settings.start, which);
-	text_add(&line, "table '");
-	text_add(&line, name);
-	text_add(&line, "' is another daemon's, pid ");
-	text_add_number(&line, maker_pid);
-	text_add(&line, ", which was started with CONNLIMIT_");
-	text_add(&line, settings_table[which].name);
-	text_add(&line, "=");
-	text_add(&line, difference.theirs);
-	text_add(&line, ", not ");
-	text_add(&line, difference.own[0] != '\0' ? difference.own : "''");
-}
-
-/* A table of this name was there. Its maker is gone: it is an earlier start's that was killed, or one whose last workers are
- * leaving, and this start's limits take the place of theirs. Or it lives: then this is a program of the same daemon, with the
- * same settings, or a second daemon. That must have said so with the same settings, or that it goes under whatever limits there
- * are; what the first was given stays in force either way. */
-static void join_table(void)
-{
-	uint32_t maker_pid = 0;
-
-	if (!segment_maker_lives(&limiter_of_process.segment, &maker_pid)) {
-		regroup_publish_listed(&limiter_of_process, limits_turn(&limiter_of_process), &settings.opening,
-				       reload_listed());
-		limits_keep_start(&limiter_of_process, &settings.start);
-		return;
+	if (!join_table(&limiter_of_process, &settings.start, &settings.opening, reload_listed(), why)) {
+		report_no_start(why, ": " JOIN_WAYS, NULL);
+		_exit(EX_CONFIG);
 	}
-	/* Not yet known in the moment in which another process of ours makes the table. */
-	if (atomic_load(&limiter_of_process.header->started) != START_WRITTEN ||
-	    !limits_start(&limiter_of_process, &settings.opening))
-		return;
-	enum setting_id which = settings_difference(&settings.opening, &settings.start);
-	if (which == SETTINGS)
-		return;
-	say_difference(which, &settings.opening, maker_pid);
-	if (settings.start.join != 0) {
-		report(difference.error.text, ": its limits hold (CONNLIMIT_JOIN)", NULL);
-		return;
-	}
-	report_no_start(
-	    difference.error.text,
-	    ": give this daemon a table of its own, or the same settings, or CONNLIMIT_JOIN=yes to go under that one's limits",
-	    NULL);
-	_exit(EX_CONFIG);
+	if (why[0] != '\0')
+		report(why, ": its limits hold (CONNLIMIT_JOIN)", NULL);
 }
 
 static bool is_read(const struct settings *from)
@@ -258,12 +225,12 @@ COLD bool limiter_open_table(void)
 			report(error.text, ": this program's connections are under the limits of the environment only", NULL);
 	}
 	if (table_open_listed(&limiter_of_process, name, &settings.opening, reload_listed(), &made)) {
-		/* A program that the daemon executes is under the limits that the table has. */
 		if (made) {
 			limits_keep_start(&limiter_of_process, &settings.start);
 			look_for_other_version();
-		} else if (!settings.start.handed_on)
-			join_table();
+		} else {
+			join();
+		}
 		opened();
 	} else {
 		int why = errno;
@@ -347,6 +314,8 @@ __attribute__((constructor)) static void start(void)
 		refuse_to_start_as_daemon();
 		return;
 	}
+	if (!settings.start.handed_on)
+		settings.start.start_id = join_start_id();
 	if (settings.start.table[0] != '\0')
 		memcpy(name, settings.start.table, sizeof(name));
 	else
@@ -363,8 +332,7 @@ __attribute__((constructor)) static void start(void)
 	if (settings.start.file[0] != '\0')
 		topmost_start();
 	/* The daemon started this program, or was in this process before; later it may have no right to the table. */
-	if (settings.start.handed_on &&
-	    (bridge_cross(&limiter_of_process, name) || table_open(&limiter_of_process, name, NULL, NULL)))
+	if (settings.start.handed_on && (bridge_cross(&limiter_of_process, name) || open_own(false)))
 		opened();
 	if (file_unread)
 		settings_copy(&settings.checked, &settings.start);

@@ -620,7 +620,7 @@ static bool open_table(void)
 {
 	const char *name = getenv("CONNLIMIT_TABLE");
 
-	return name != NULL && table_open(&table, name + (name[0] == '='), NULL, NULL);
+	return name != NULL && name[0] == '=' && table_open(&table, strrchr(name, '=') + 1, NULL, NULL);
 }
 
 static bool share(void)

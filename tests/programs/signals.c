@@ -513,7 +513,7 @@ static unsigned limit_in_force(void)
 	const char *name = getenv("CONNLIMIT_TABLE");
 	struct limits limits;
 
-	if (found.header == NULL && !table_open(&found, name + (name[0] == '='), NULL, NULL)) {
+	if (found.header == NULL && !table_open(&found, strrchr(name, '=') + 1, NULL, NULL)) {
 		perror("table");
 		exit(2);
 	}

@@ -69,8 +69,7 @@ static struct table *table(void)
 {
 	static struct table found;
 
-	if (found.header == NULL &&
-	    !table_open(&found, getenv("CONNLIMIT_TABLE") + (getenv("CONNLIMIT_TABLE")[0] == '='), NULL, NULL)) {
+	if (found.header == NULL && !table_open(&found, strrchr(getenv("CONNLIMIT_TABLE"), '=') + 1, NULL, NULL)) {
 		perror("table");
 		exit(2);
 	}

@@ -324,6 +324,8 @@ static const struct value values[] = {
 	{SETTING_TABLE, "@k3j9x0", "@k3j9x0", NULL},
 	{SETTING_TABLE, "..", NULL, "'..' has a character"},
 	{SETTING_TABLE, "=", NULL, "'=' has a character"},
+	{SETTING_TABLE, "=0123456789abcdeF=nginx", NULL, "(at character 18) has a character"},
+	{SETTING_TABLE, "=0123456789abcdef=", NULL, "is too long"},
 	{SETTING_TABLE, "=a/b", NULL, "'=a/b' (at character 3) has a character"},
 	{SETTING_TABLE, "a/b", NULL, "'a/b' (at character 2) has a character that is not allowed"},
 	{SETTING_TABLE, "a b", NULL, "(at character 2)"},
@@ -586,6 +588,23 @@ static void names(void **state)
 		assert_int_equal(settings_find(asked[i].name, strlen(asked[i].name), &error), asked[i].id);
 		if (asked[i].says != NULL && strstr(error.text, asked[i].says) == NULL)
 			fail_msg("%s: %s", asked[i].name, error.text);
+	}
+}
+
+/* "=nginx" is what an older version hands on. */
+static void tables_that_are_handed_on(void **state)
+{
+	char marked[1 + START_ID_TEXT + sizeof("nginx")] = "=";
+	const char *const said[] = {"nginx", "=nginx", marked};
+
+	(void)state;
+	settings_write_start_id(marked + 1, UINT64_C(0xfedcba9876543210));
+	memcpy(marked + 1 + START_ID_TEXT, "nginx", sizeof("nginx"));
+	for (int i = 2; i >= 0; i--) { /* each leaves nothing of the one before */
+		assert_true(settings_set(&settings, SETTING_TABLE, said[i], strlen(said[i]), FROM_ENVIRONMENT, &error));
+		assert_string_equal(settings.table, "nginx");
+		assert_int_equal(settings.handed_on, i > 0);
+		assert_int_equal(settings.start_id, i == 2 ? UINT64_C(0xfedcba9876543210) : 0);
 	}
 }
 
@@ -871,6 +890,7 @@ int main(void)
 	    cmocka_unit_test(values_end_at_their_length),
 	    cmocka_unit_test(defaults_read_as_themselves),
 	    cmocka_unit_test(names),
+	    cmocka_unit_test(tables_that_are_handed_on),
 	    cmocka_unit_test(the_environment),
 	    cmocka_unit_test(every_file),
 	    cmocka_unit_test(long_paths),

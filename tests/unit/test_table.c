@@ -499,6 +499,51 @@ static void another_user_cannot_attach(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* A child that has the segment, as another user or without it, until `told` is closed. */
+static pid_t holder(const struct table *table, uid_t user, bool holds, int *told)
+{
+	int began[2];
+	int ends[2];
+	char word;
+
+	assert_true(pipe(began) == 0 && pipe(ends) == 0);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		close(ends[1]);
+		if ((!holds && shmdt(table->segment.base) != 0) || (user != 0 && setuid(user) != 0) ||
+		    write(began[1], "+", 1) != 1)
+			_exit(1);
+		_exit(read(ends[0], &word, 1) != 0);
+	}
+	close(began[1]);
+	close(ends[0]);
+	assert_int_equal(read(began[0], &word, 1), 1);
+	close(began[0]);
+	*told = ends[1];
+	return child;
+}
+
+/* That it took the table over is believed of nobody who dropped its privileges, or has let go of it. */
+static void who_holds_it(void **state)
+{
+	const struct table *table = &((struct fixture *)*state)->table;
+	const uid_t users[] = {0, 0, 65534};
+	int status;
+	int told;
+
+	assert_true(segment_is_held_by(&table->segment, (uint32_t)getpid()));
+	assert_false(segment_is_held_by(&table->segment, 0));
+	assert_false(segment_is_held_by(&table->segment, INT32_MAX));
+	for (int i = 0; i < (geteuid() == 0 ? 3 : 2); i++) {
+		pid_t child = holder(table, users[i], i != 1, &told);
+		assert_int_equal(segment_is_held_by(&table->segment, (uint32_t)child), i == 0);
+		close(told);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
 
 /* Segments that nobody has attached, of a table's size and of another: what a daemon left that executed itself and died. */
@@ -583,6 +628,7 @@ int main(void)
 	    TEST(limits_are_published_whole_and_in_order),
 	    TEST(never_over_the_limit_with_processes_and_threads),
 	    TEST(another_user_cannot_attach),
+	    TEST(who_holds_it),
 	    TEST(what_nobody_has_attached_is_removed),
 	    TEST(a_name_is_one_table_however_many_make_it),
 	};

@@ -4,10 +4,12 @@
  * supervisor takes that as it will take others', and so finds out whether it may. */
 #include "command/supervise/supervise.h"
 
+#include "command/command.h"
 #include "command/supervise/filter.h"
 #include "command/supervise/follow.h"
 #include "command/supervise/serve.h"
 #include "command/supervise/shared.h"
+#include "process/join.h"
 #include "process/limiter.h"
 #include "process/start_page.h"
 
@@ -272,8 +274,13 @@ static bool begin(const struct supervision *supervision, char *why, size_t size)
 	return good;
 }
 
-static bool open_table(const struct supervision *supervision)
+/* 0, or the status with the reason. */
+static int open_table(const struct supervision *supervision, char *why, size_t size)
 {
+	static struct settings start;
+	static struct settings opening;
+	static char difference[JOIN_WHY];
+
 	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 	static char name[] = "@............";
 	const char *slash = strrchr(supervision->program, '/');
@@ -289,24 +296,31 @@ static bool open_table(const struct supervision *supervision)
 	}
 	if (wanted[0] == '\0')
 		wanted = name;
-	if (!table_open_listed(&limiter_of_process, wanted, supervision->limits, supervision->listed, &made) &&
-	    !table_open_anonymous_listed(&limiter_of_process, wanted, supervision->limits, supervision->listed))
-		return false;
-	if (!made)
-		limits_publish_listed(&limiter_of_process, limits_turn(&limiter_of_process), supervision->limits,
-				      supervision->listed);
-	limits_keep_start(&limiter_of_process, supervision->start);
+	settings_copy(&start, supervision->start);
+	settings_copy(&opening, supervision->limits);
+	start.start_id = opening.start_id = join_start_id();
+	if (!table_open_listed(&limiter_of_process, wanted, &opening, supervision->listed, &made) &&
+	    !table_open_anonymous_listed(&limiter_of_process, wanted, &opening, supervision->listed)) {
+		fail(why, size, "no shared memory", errno);
+		return STATUS_CANNOT_EXECUTE;
+	}
+	if (made)
+		limits_keep_start(&limiter_of_process, &start);
+	else if (!join_table(&limiter_of_process, &start, &opening, supervision->listed, difference)) {
+		snprintf(why, size, "%s: %s", difference, JOIN_WAYS);
+		return STATUS_CONFIG;
+	}
 	start_page_keep(supervision->start->file);
 	supervise_name(wanted);
 	atomic_store(&limiter_state, LIMITER_OPEN);
-	return true;
+	return 0;
 }
 
-bool supervise(const struct supervision *supervision, char *why, size_t size)
+int supervise(const struct supervision *supervision, char *why, size_t size)
 {
-	if (!open_table(supervision))
-		return fail(why, size, "no shared memory", errno);
-	return begin(supervision, why, size);
+	int status = open_table(supervision, why, size);
+
+	return status == 0 && !begin(supervision, why, size) ? STATUS_CANNOT_EXECUTE : status;
 }
 
 bool supervise_possible(char *why, size_t size)

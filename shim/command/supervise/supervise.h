@@ -24,8 +24,9 @@ struct supervision {
 	size_t title_room;
 };
 
-/* Puts this process under the filter and starts the supervisor; the program is to be executed next. False with the reason. */
-bool supervise(const struct supervision *supervision, char *why, size_t size);
+/* Puts this process under the filter and starts the supervisor; the program is to be executed next. Returns 0; or, with
+ * the reason, the status with which `connlimit run` ends. */
+int supervise(const struct supervision *supervision, char *why, size_t size);
 
 /* Tries it on a child. False with the reason. */
 bool supervise_possible(char *why, size_t size);

@@ -1,0 +1,122 @@
+#include "process/join.h"
+
+#include "decisions/regroup.h"
+#include "values/alive.h"
+#include "values/clock.h"
+#include "values/door.h"
+#include "values/fingerprint.h"
+#include "values/text.h"
+
+#include <string.h>
+#include <sys/auxv.h>
+
+enum { WAIT_US = 200000, LOOK_EACH_US = 500 };
+
+/* Of bytes that the kernel gave this program alone, hashed, as libc's canary is of them too. */
+uint64_t join_start_id(void)
+{
+	const void *given = (const void *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
+	uint64_t key[2] = {1, 2};
+
+	if (given != NULL)
+		memcpy(key, given, sizeof(key)); /* it may lie anywhere */
+	return fingerprint(key, clock_us(), process_self(), 0) | 1;
+}
+
+bool join_is_same_start(const struct table *table, const struct settings *start)
+{
+	uint64_t own = start->start_id;
+
+	return own == 0 || own == atomic_load(&table->header->start) || own == atomic_load(&table->header->start_before);
+}
+
+bool join_is_alike(const struct table *table, const struct settings *start, struct settings *theirs)
+{
+	return limits_start(table, theirs) && (start->join != 0 || settings_difference(theirs, start) == SETTINGS);
+}
+
+static bool is_under_way(const struct table *table)
+{
+	uint32_t writer = atomic_load(&table->header->started);
+
+	return writer != START_WRITTEN && (writer == 0 || process_alive(writer));
+}
+
+/* Its maker, by the kernel's word, or who took it over since: by the table's, so it must have the table and the user who made
+ * it. That way a worker that was left behind cannot pass for a daemon. */
+static bool is_in_use(const struct table *table, uint32_t *pid)
+{
+	if (segment_maker_lives(&table->segment, pid))
+		return true;
+	*pid = atomic_load(&table->header->maker);
+	return *pid != process_self() && segment_is_held_by(&table->segment, *pid);
+}
+
+static void take_over(struct table *table, const struct settings *start, const struct settings *opening,
+		      const struct rules_index *listed)
+{
+	uint64_t before = atomic_load(&table->header->start);
+
+	atomic_store(&table->header->maker, process_self());
+	regroup_publish_listed(table, limits_turn(table), opening, listed);
+	if (before != start->start_id)
+		atomic_store(&table->header->start_before, before);
+	atomic_store(&table->header->start, start->start_id);
+	limits_keep_start(table, start);
+}
+
+/* Too large for a small stack. */
+static struct {
+	char theirs[160];
+	char own[160];
+} shown;
+
+static void say_difference(char why[JOIN_WHY], enum setting_id which, const struct settings *theirs, const struct settings *own,
+			   uint32_t pid)
+{
+	struct text line = text_begin(why, JOIN_WHY);
+
+	settings_format(shown.theirs, sizeof(shown.theirs), theirs, which);
+	settings_format(shown.own, sizeof(shown.own), own, which);
+	text_add(&line, "table '");
+	text_add(&line, own->table);
+	text_add(&line, "' is another daemon's, pid ");
+	text_add_number(&line, pid);
+	text_add(&line, ", which was started with CONNLIMIT_");
+	text_add(&line, settings_table[which].name);
+	text_add(&line, "=");
+	text_add(&line, shown.theirs);
+	text_add(&line, ", not ");
+	text_add(&line, shown.own[0] != '\0' ? shown.own : "''");
+}
+
+bool join_table(struct table *table, const struct settings *start, struct settings *opening, const struct rules_index *listed,
+		char why[JOIN_WHY])
+{
+	uint32_t pid = 0;
+	bool in_use;
+
+	why[0] = '\0';
+	for (int waited = 0;; waited += LOOK_EACH_US) {
+		if (join_is_same_start(table, start))
+			return true;
+		in_use = is_in_use(table, &pid);
+		/* A library's table has no start: its limits are those of whoever made it. */
+		if (in_use && atomic_load(&table->header->start) == 0 && atomic_load(&table->header->started) == 0)
+			return true;
+		if (waited >= WAIT_US || (in_use ? !is_under_way(table) : limits_claim_start(table)))
+			break;
+		door_sleep_us(LOOK_EACH_US);
+	}
+	if (!in_use) {
+		take_over(table, start, opening, listed);
+		return true;
+	}
+	if (!limits_start(table, opening))
+		return true;
+	enum setting_id which = settings_difference(opening, start);
+	if (which == SETTINGS)
+		return true;
+	say_difference(why, which, opening, start, pid);
+	return start->join != 0;
+}
