@@ -44,9 +44,12 @@ at_most() {
 	at_most 25 raw
 }
 
-# started PRELOAD: instructions of a program that does nothing, the loader's among them, in an environment such as people have
+# started PRELOAD: instructions of a program that does nothing, the loader's among them, in an environment such as people have. It looks for
+# its table among all of the machine's, so where that can be it sees none but its own.
 started() {
-	env -i CONNLIMIT_PER_IP=10 LD_PRELOAD="$1" COLORTERM=truecolor CARGO_HOME=/root/.cargo CLICOLOR_FORCE=1 CMAKE_PREFIX_PATH=/opt \
+	local apart=()
+	((EUID != 0)) || apart=(unshare --ipc)
+	"${apart[@]}" env -i CONNLIMIT_PER_IP=10 LD_PRELOAD="$1" COLORTERM=truecolor CARGO_HOME=/root/.cargo CLICOLOR_FORCE=1 CMAKE_PREFIX_PATH=/opt \
 		CONTAINER_RUNTIME=none CONDA_DEFAULT_ENV=base "$(command -v valgrind)" --tool=callgrind --callgrind-out-file=/dev/null \
 		/bin/true 2>&1 | sed -n 's/.*Collected : //p'
 }
