@@ -181,16 +181,14 @@ int connlimit_set_config(connlimit *limiter, const connlimit_config *config)
 	wanted->settings.capacity = whole->settings.capacity;
 	wanted->settings.signal = whole->settings.signal;
 	free(whole);
-	bool good;
-	struct rules_index *listed = read_lists(&wanted->settings, &wanted->error, &good);
+	bool good = settings_agree(&wanted->settings, &wanted->error);
+	struct rules_index *listed = good ? read_lists(&wanted->settings, &wanted->error, &good) : NULL;
 	bool published = good && regroup_publish_listed(&limiter->table, turn, &wanted->settings, listed);
 	free(listed);
 	free(wanted);
 	if (published)
 		return 0;
-	if (!good)
-		return -1;
-	errno = EAGAIN;
+	errno = good ? EAGAIN : EINVAL;
 	return -1;
 }
 
@@ -296,6 +294,13 @@ unsigned connlimit_open_connections(connlimit *limiter, const struct sockaddr *p
 	struct endpoint endpoint;
 
 	return endpoint_from_sockaddr(&endpoint, peer, length) ? table_count(&limiter->table, &endpoint.address) : 0;
+}
+
+unsigned connlimit_open_connections_of_network(connlimit *limiter, const struct sockaddr *peer, socklen_t length)
+{
+	struct endpoint endpoint;
+
+	return endpoint_from_sockaddr(&endpoint, peer, length) ? table_count_network(&limiter->table, &endpoint.address) : 0;
 }
 
 unsigned connlimit_open_connections_of_user(connlimit *limiter, uid_t user)

@@ -45,7 +45,8 @@ typedef struct connlimit_config connlimit_config;
 CONNLIMIT_PUBLIC connlimit_config *connlimit_config_new(void);
 CONNLIMIT_PUBLIC void connlimit_config_delete(connlimit_config *config);
 
-/* Sets one value in the form that connlimit(7) gives: "PER_IP", "TOTAL", "RATE", "RULES", "IPV6_PREFIX", "CAPACITY", "TABLE",
+/* Sets one value in the form that connlimit(7) gives: "PER_IP", "PER_NETWORK", "TOTAL", "RATE", "RULES", "IPV6_PREFIX",
+ * "CAPACITY", "TABLE",
  * ... The name may also be written "per-ip" or "CONNLIMIT_PER_IP". Returns 0, or -1 with EINVAL; then nothing is changed and
  * connlimit_config_error says what is wrong, where, and what is allowed. */
 CONNLIMIT_PUBLIC int connlimit_config_set(connlimit_config *config, const char *name, const char *value);
@@ -65,8 +66,8 @@ typedef struct connlimit connlimit;
 
 /* Makes a limiter. With the setting TABLE it is shared by all processes of this user that open one of that name, whose limits
  * are then those of the one that made it, until one of them calls connlimit_set_config; without, by this process and its later
- * children. A config of NULL is one with every default. NULL with errno: ENOMEM, EINVAL (TOTAL is above CAPACITY), or as
- * shmget(2). */
+ * children. A config of NULL is one with every default. NULL with errno: ENOMEM, EINVAL (TOTAL is above CAPACITY, or a client
+ * would be larger than its network), or as shmget(2). */
 CONNLIMIT_PUBLIC connlimit *connlimit_open(const connlimit_config *config);
 
 /* Leaves it. Handles of this process count on as long as another process has the limiter open and the kernel knows their
@@ -74,7 +75,8 @@ CONNLIMIT_PUBLIC connlimit *connlimit_open(const connlimit_config *config);
 CONNLIMIT_PUBLIC void connlimit_close(connlimit *limiter);
 
 /* Replaces the limits in all processes at once: a decision sees all of the old or all of the new. Lowering closes nobody.
- * TABLE, CAPACITY, FILE and SIGNAL stay as they were. 0, or -1 with EAGAIN if others are publishing at this moment. */
+ * TABLE, CAPACITY, FILE and SIGNAL stay as they were. 0, or -1 with EINVAL as connlimit_open, or with EAGAIN if
+ * others are publishing at this moment. */
 CONNLIMIT_PUBLIC int connlimit_set_config(connlimit *limiter, const connlimit_config *config);
 
 /* A copy of the limits in force, to be deleted. NULL with ENOMEM or EAGAIN. */
@@ -111,6 +113,11 @@ CONNLIMIT_PUBLIC void connlimit_free(connlimit *limiter, connlimit_handle *handl
 
 /* Connections open for the client that `peer` belongs to; 0 also for what is no internet address. */
 CONNLIMIT_PUBLIC unsigned connlimit_open_connections(connlimit *limiter, const struct sockaddr *peer, socklen_t length);
+
+/* Connections open for all clients in the network that `peer` is in, of those counted: with PER_NETWORK set, or a rule with a
+ * limit for networks. 0 also for what is no internet address. */
+CONNLIMIT_PUBLIC unsigned connlimit_open_connections_of_network(connlimit *limiter, const struct sockaddr *peer,
+								socklen_t length);
 
 /* Connections over Unix sockets that a local user has open, of those counted: with PER_UID set. */
 CONNLIMIT_PUBLIC unsigned connlimit_open_connections_of_user(connlimit *limiter, uid_t user);

@@ -33,6 +33,21 @@ static uint32_t generation_of(reference held)
 	return (uint32_t)(held >> 32);
 }
 
+/* The network that the connection is to be counted for as well. */
+struct in_network {
+	uint32_t entry; /* NO_NETWORK: it is not counted for one */
+	uint32_t limit; /* what is enforced, as the client's below */
+	uint32_t doubtful;
+	bool peak_checked;
+	uint64_t word;
+	uint64_t generation; /* that it was counted under */
+	uint32_t count;	     /* with it */
+	uint32_t of_client;  /* the client's count with it */
+	uint64_t fingerprint;
+	struct network network;
+	struct applied applied; /* by the limits in force */
+};
+
 /* One attempt to admit, and how far it got. */
 struct attempt {
 	struct connection *connection;
@@ -42,6 +57,7 @@ struct attempt {
 	struct applied applied; /* by the limits in force */
 	uint32_t limit;		/* of that, what is enforced: none any more once the refusal was observed */
 	uint32_t total;
+	struct in_network in;	  /* where connections are counted for networks */
 	uint32_t fleet;		  /* what the fleet's limit leaves to this machine; LIMIT_NONE without one */
 	uint32_t doubtful;	  /* of the client's connections, where the kernel cannot say more: they do not count */
 	uint32_t doubtful_of_all; /* the same for the total */
@@ -53,6 +69,22 @@ struct attempt {
 	enum refusal_reason reason;
 };
 
+/* What a decision consists of is compiled twice: with `networks`, and without for when connections are not counted for them. */
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE bool is_in_network(const struct attempt *attempt, bool networks)
+{
+	return networks && attempt->in.entry != NO_NETWORK;
+}
+
+/* Takes back what an attempt was counted for, but for the total. */
+INLINE void uncount(struct table *table, const struct attempt *attempt, uint64_t generation, bool networks)
+{
+	client_uncount(table, attempt->entry, generation);
+	if (is_in_network(attempt, networks))
+		client_uncount(table, attempt->in.entry, attempt->in.generation);
+}
+
 static enum refusal_reason reason_of_limit(const struct attempt *attempt)
 {
 	if (connection_is_unix(attempt->connection))
@@ -60,10 +92,25 @@ static enum refusal_reason reason_of_limit(const struct attempt *attempt)
 	return attempt->applied.by_rule ? REFUSED_RULE : REFUSED_PER_IP;
 }
 
+/* Gives the slot back, and what it counts for. What it counts for no more, as it was regrouped, is not ours to lower. */
+static COLD void take_back(struct table *table, const struct attempt *attempt, uint64_t generation, uint64_t total,
+			   uint32_t slot, uint64_t state, bool networks)
+{
+	struct freed freed;
+
+	if (!record_free(table, slot, state, &freed))
+		return;
+	if (freed.owner == attempt->entry + 1)
+		client_uncount(table, attempt->entry, generation);
+	if (is_in_network(attempt, networks) && freed.within == attempt->in.entry + 1)
+		client_uncount(table, attempt->in.entry, attempt->in.generation);
+	total_uncount(table, total);
+}
+
 /* Takes a slot for a connection that is counted. False: start anew. With *held 0 there was no room for a record, or nothing to
  * write into it. */
-static bool record_counted(struct table *table, const struct attempt *attempt, uint64_t generation, uint64_t total,
-			   reference *held)
+INLINE bool record_counted(struct table *table, const struct attempt *attempt, uint64_t generation, uint64_t total,
+			   reference *held, bool networks)
 {
 	uint32_t entry = attempt->entry;
 	uint64_t claimed;
@@ -72,10 +119,12 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	if ((connection_lacks_port(attempt->connection) && !connection_ask_local(table, attempt->connection)) ||
 	    (!record_claim(table, &slot, &claimed) &&
 	     (check_room(table, attempt->connection) != CHECK_FREED || !record_claim(table, &slot, &claimed)))) {
-		client_uncount(table, entry, generation);
+		uncount(table, attempt, generation, networks);
 		total_uncount(table, total);
 		return true;
 	}
+	if (is_in_network(attempt, networks))
+		atomic_store_explicit(&table->within[slot], attempt->in.entry + 1, memory_order_relaxed);
 	if (!record_publish(table, slot, claimed, entry, attempt->connection, held))
 		return false;
 	/* If a count was mended between our two steps, it may not include us: give the slot back and ask again. The one that
@@ -83,13 +132,14 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 	 * counted under the new ones, with no room for us. */
 	bool client_stands = client_generation(atomic_load(&table->entry[entry].word)) == generation;
 	bool total_stands = total_generation(table) == total;
+	if (is_in_network(attempt, networks))
+		client_stands &=
+		    client_generation(atomic_load(&table->entry[attempt->in.entry].word)) == attempt->in.generation;
 	if (left_out(ORDERING_PUBLISH_THEN_LOOK))
 		return true;
 	if (client_stands && total_stands && atomic_load(&table->header->current) == attempt->limits.version)
 		return true;
-	record_free(table, slot, record_state(record_generation(claimed), RECORD_OPEN, 0), &entry);
-	client_uncount(table, attempt->entry, generation);
-	total_uncount(table, total);
+	take_back(table, attempt, generation, total, slot, record_state(record_generation(claimed), RECORD_OPEN, 0), networks);
 	*held = 0;
 	return false;
 }
@@ -97,13 +147,15 @@ static bool record_counted(struct table *table, const struct attempt *attempt, u
 /* Whether it is worth a system call to learn where the connection arrived: by that the kernel is asked about it, before the
  * client is refused. Of those that come while it holds less than half of what it may, mostly nobody ever asks; and if somebody
  * does, they are found in another way (check.c). */
-static bool wants_local(const struct table *table, const struct attempt *attempt, uint32_t count, uint32_t limit)
+INLINE bool wants_local(const struct table *table, const struct attempt *attempt, uint32_t count, uint32_t limit, bool networks)
 {
 	const struct connection *connection = attempt->connection;
 
 	if (connection->unasked == 0)
 		return false;
 	if (!connection->port_known || count >= limit / 2)
+		return true;
+	if (is_in_network(attempt, networks) && (uint32_t)(attempt->in.word & CLIENT_COUNT) >= attempt->in.limit / 2)
 		return true;
 	uint32_t total = (uint32_t)(atomic_load_explicit(&table->header->total, memory_order_relaxed) & CLIENT_COUNT);
 	return attempt->total != LIMIT_NONE && total >= attempt->total / 2;
@@ -120,8 +172,26 @@ static uint32_t client_limit(const struct attempt *attempt)
 	return raised(attempt->fleet < attempt->limit ? attempt->fleet : attempt->limit, attempt->doubtful);
 }
 
+static uint32_t network_limit(const struct attempt *attempt)
+{
+	return raised(attempt->in.limit, attempt->in.doubtful);
+}
+
+static enum counted count_for_network(struct table *table, struct attempt *attempt)
+{
+	struct in_network *in = &attempt->in;
+	enum counted counted =
+	    client_raise(table, in->entry, in->fingerprint, in->word, network_limit(attempt), &in->generation, &in->count);
+
+	if (counted == COUNT_FULL)
+		attempt->reason = REFUSED_PER_NETWORK;
+	if (counted == COUNTED)
+		point_reached(POINT_NETWORK_COUNTED);
+	return counted;
+}
+
 /* Counts and records. COUNT_LOST: start anew. COUNT_FULL: attempt->reason tells which limit was reached. */
-static enum counted try_admit(struct table *table, struct attempt *attempt, uint64_t word, reference *held)
+INLINE enum counted try_admit(struct table *table, struct attempt *attempt, uint64_t word, reference *held, bool networks)
 {
 	uint64_t generation;
 	uint64_t total;
@@ -131,31 +201,44 @@ static enum counted try_admit(struct table *table, struct attempt *attempt, uint
 	uint32_t limit = client_limit(attempt);
 	/* Before it is counted, so that count and slot are not a system call apart. */
 	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
-	if (count < limit && wants_local(table, attempt, count, limit) && !connection_ask_local(table, attempt->connection) &&
-	    !attempt->connection->port_known)
+	if (count < limit && wants_local(table, attempt, count, limit, networks) &&
+	    !connection_ask_local(table, attempt->connection) && !attempt->connection->port_known)
 		return COUNTED;
-	enum counted counted = client_count(table, attempt->entry, attempt->fingerprint, word, limit, &generation);
+	enum counted counted =
+	    is_in_network(attempt, networks)
+		? client_raise(table, attempt->entry, attempt->fingerprint, word, limit, &generation, &attempt->in.of_client)
+		: client_count(table, attempt->entry, attempt->fingerprint, word, limit, &generation);
 	if (counted == COUNT_FULL)
 		attempt->reason = attempt->fleet < attempt->limit ? REFUSED_FLEET : reason_of_limit(attempt);
 	if (counted != COUNTED)
 		return counted;
 	point_reached(POINT_COUNTED);
+	if (is_in_network(attempt, networks) && (counted = count_for_network(table, attempt)) != COUNTED) {
+		client_uncount(table, attempt->entry, generation);
+		return counted;
+	}
 	enum counted among_all = total_count(table, raised(attempt->total, attempt->doubtful_of_all), &total);
 	if (among_all != COUNTED) {
-		client_uncount(table, attempt->entry, generation);
+		uncount(table, attempt, generation, networks);
 		attempt->reason = REFUSED_TOTAL;
 		return among_all;
 	}
 	if (attempt->applied.rate.every_us != 0 && !attempt->paid) {
 		if (!rate_take(&table->notes[attempt->entry].tokens, &attempt->applied.rate, clock_us())) {
-			client_uncount(table, attempt->entry, generation);
+			uncount(table, attempt, generation, networks);
 			total_uncount(table, total);
 			attempt->reason = REFUSED_RATE;
 			return COUNT_FULL;
 		}
 		attempt->paid = true;
 	}
-	return record_counted(table, attempt, generation, total, held) ? COUNTED : COUNT_LOST;
+	if (!record_counted(table, attempt, generation, total, held, networks))
+		return COUNT_LOST;
+	if (is_in_network(attempt, networks)) {
+		client_note_peak(table, attempt->entry, attempt->in.of_client);
+		client_note_peak(table, attempt->in.entry, attempt->in.count);
+	}
+	return COUNTED;
 }
 
 /* Before a refusal: is it by connections that are gone? */
@@ -166,32 +249,40 @@ static COLD enum checked check_reason(struct table *table, const struct attempt 
 		return CHECK_NOTHING;
 	if (attempt->reason == REFUSED_TOTAL)
 		return check_total(table, attempt->connection);
-	return check_client(table, attempt->entry, attempt->connection);
+	return check_client(table, attempt->reason == REFUSED_PER_NETWORK ? attempt->in.entry : attempt->entry,
+			    attempt->connection);
 }
 
 /* After a check: whether the limit that was reached is reached no more. Another process may have cleared the dead meanwhile, or
  * a connection has ended. */
 static COLD bool has_room(const struct table *table, const struct attempt *attempt)
 {
-	const struct client_entry *entry = &table->entry[attempt->entry];
+	bool of_network = attempt->reason == REFUSED_PER_NETWORK;
+	const struct client_entry *entry = &table->entry[of_network ? attempt->in.entry : attempt->entry];
+	uint64_t fingerprint = of_network ? attempt->in.fingerprint : attempt->fingerprint;
 
 	if (attempt->reason == REFUSED_RATE)
 		return false;
 	if (attempt->reason == REFUSED_TOTAL)
 		return (atomic_load(&table->header->total) & CLIENT_COUNT) < raised(attempt->total, attempt->doubtful_of_all);
 	uint64_t word = atomic_load(&entry->word);
-	return atomic_load(&entry->fingerprint) != attempt->fingerprint || (word & CLIENT_COUNT) < client_limit(attempt);
+	return atomic_load(&entry->fingerprint) != fingerprint ||
+	       (word & CLIENT_COUNT) < (of_network ? network_limit(attempt) : client_limit(attempt));
 }
 
 /* Where the kernel cannot be asked in any way, what is open for certain limits, and what is doubtful refuses nobody. */
 static COLD bool leave_out_doubtful(const struct table *table, struct attempt *attempt)
 {
 	bool total = attempt->reason == REFUSED_TOTAL;
-	uint32_t certain = check_certain(table, total ? ANY_CLIENT : attempt->entry);
-	uint64_t word = atomic_load(total ? &table->header->total : &table->entry[attempt->entry].word);
+	bool of_network = attempt->reason == REFUSED_PER_NETWORK;
+	uint32_t entry = of_network ? attempt->in.entry : attempt->entry;
+	uint32_t certain = check_certain(table, total ? ANY_CLIENT : entry);
+	uint64_t word = atomic_load(total ? &table->header->total : &table->entry[entry].word);
 	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
 
-	*(total ? &attempt->doubtful_of_all : &attempt->doubtful) = count > certain ? count - certain : 0;
+	*(total	       ? &attempt->doubtful_of_all
+	  : of_network ? &attempt->in.doubtful
+		       : &attempt->doubtful) = count > certain ? count - certain : 0;
 	attempt->unverified = true;
 	return has_room(table, attempt);
 }
@@ -212,7 +303,8 @@ static COLD bool is_banned(struct table *table, struct attempt *attempt)
 /* A refusal counts towards a ban, if it is for something that the client did. For how long that bans it; 0: not. */
 static COLD uint32_t count_towards_ban(struct table *table, const struct attempt *attempt)
 {
-	if (attempt->reason == REFUSED_TOTAL || connection_is_unix(attempt->connection) || applied_exempts(&attempt->applied))
+	if (attempt->reason == REFUSED_TOTAL || attempt->reason == REFUSED_PER_NETWORK ||
+	    connection_is_unix(attempt->connection) || applied_exempts(&attempt->applied))
 		return 0;
 	struct ban ban = limits_ban(table, &attempt->limits);
 	return ban.seconds != 0 ? ban_count(table, attempt->entry, attempt->fingerprint, &ban) : 0;
@@ -231,6 +323,12 @@ static COLD void note_refusal(struct table *table, const struct attempt *attempt
 											     : attempt->limit;
 	if (attempt->reason == REFUSED_FLEET)
 		refusal->limit = attempt->limits.cluster_per_ip;
+	if (attempt->reason == REFUSED_PER_NETWORK) {
+		struct client_notes *network = &table->notes[attempt->in.entry];
+		refusal->limit = attempt->in.limit;
+		atomic_fetch_add_explicit(attempt->limits.mode == MODE_OBSERVE ? &network->observed : &network->refused, 1,
+					  memory_order_relaxed);
+	}
 	refusal->how = attempt->limits.refuse;
 	refusal->log = attempt->limits.log;
 	refusal->observed = attempt->limits.mode == MODE_OBSERVE;
@@ -239,6 +337,20 @@ static COLD void note_refusal(struct table *table, const struct attempt *attempt
 	atomic_fetch_add_explicit(refusal->observed ? &notes->observed : &notes->refused, 1, memory_order_relaxed);
 	refusal->banned = attempt->reason == REFUSED_BAN ? attempt->banned : count_towards_ban(table, attempt);
 	refusal_note_event(table, refusal, attempt->connection);
+}
+
+static __attribute__((noinline)) void begin_network(const struct table *table, struct attempt *attempt)
+{
+	attempt->in.entry = NO_NETWORK;
+	if (connection_is_unix(attempt->connection))
+		return;
+	attempt->in.network = limits_network(&attempt->limits, &attempt->connection->peer.address);
+	attempt->in.fingerprint = client_fingerprint(table, &attempt->in.network);
+	attempt->in.applied = limits_for_network(table, &attempt->limits, attempt->connection);
+	attempt->in.limit = attempt->in.applied.limit;
+	attempt->in.doubtful = 0;
+	attempt->in.peak_checked = false;
+	attempt->in.entry = 0; /* it will be found (enter_network) */
 }
 
 static inline void begin(struct table *table, struct attempt *attempt, struct connection *connection)
@@ -259,31 +371,66 @@ static inline void begin(struct table *table, struct attempt *attempt, struct co
 	attempt->total = attempt->limits.total;
 	attempt->network = limits_client_of(&attempt->limits, connection);
 	attempt->fingerprint = client_fingerprint(table, &attempt->network);
+	if (limits_count_networks(&attempt->limits))
+		begin_network(table, attempt);
 }
 
-/* After a mend or a reload came between. What we took back may have been counted by a mend all the same, so the counts are to
- * be compared with the slots again before they refuse anyone, us for one. */
-static COLD void start_anew(struct table *table, struct attempt *attempt, bool under_new_limits)
+/* Has the next check of a count not wait for those before. */
+static void forgive(struct table *table, const struct attempt *attempt, bool networks)
+{
+	uint32_t entry;
+	uint64_t word;
+
+	if (client_find(table, attempt->fingerprint, &entry, &word))
+		pace_forgive(&table->notes[entry].pace);
+	if (is_in_network(attempt, networks) && network_find(table, attempt->in.fingerprint, &entry, &word))
+		pace_forgive(&table->notes[entry].pace);
+	pace_forgive(&table->header->total_pace);
+}
+
+/* After a mend or a reload came between. What we took back may have been counted by a mend all the same, or by who regrouped
+ * it, so the counts are to be compared with the slots again before they refuse anyone, us for one. */
+static COLD void start_anew(struct table *table, struct attempt *attempt, bool under_new_limits, bool networks)
 {
 	uint64_t current = atomic_load(&table->header->current);
 
-	pace_forgive(&table->notes[attempt->entry].pace);
-	pace_forgive(&table->header->total_pace);
-	if (under_new_limits && attempt->limits.version != current)
+	if (under_new_limits && attempt->limits.version != current) {
+		attempt->in.entry = NO_NETWORK;
 		begin(table, attempt, attempt->connection);
-	else
+		networks = true;
+	} else {
 		attempt->limits.version = current;
+	}
+	forgive(table, attempt, networks);
 }
 
 /* Whether one more would be a new peak, and some of the client's connections may be gone. At its limit it is checked anyway,
  * and for more of them at once. */
-static inline bool peaks_in_doubt(const struct table *table, const struct attempt *attempt, uint64_t word)
+static inline bool peaks_in_doubt(const struct table *table, uint32_t entry, uint64_t word, uint32_t limit)
 {
-	const struct client_entry *client = &table->entry[attempt->entry];
+	const struct client_entry *client = &table->entry[entry];
 	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
 
 	return atomic_load_explicit(&client->doubtful, memory_order_relaxed) != 0 &&
-	       count >= atomic_load_explicit(&client->peak, memory_order_relaxed) && count < attempt->limit;
+	       count >= atomic_load_explicit(&client->peak, memory_order_relaxed) && count < limit;
+}
+
+/* Finds the network that the connection is to be counted for. COUNT_FULL: there is no room for it. COUNT_LOST: a connection was
+ * found gone before a new peak, so start anew. */
+static enum counted enter_network(struct table *table, struct attempt *attempt)
+{
+	struct in_network *in = &attempt->in;
+
+	if (!network_find_or_add(table, in->fingerprint, &in->network, &in->entry, &in->word)) {
+		in->entry = NO_NETWORK;
+		return COUNT_FULL;
+	}
+	if (!in->peak_checked && peaks_in_doubt(table, in->entry, in->word, in->limit)) {
+		in->peak_checked = true;
+		if (check_before_peak(table, in->entry, attempt->connection))
+			return COUNT_LOST;
+	}
+	return COUNTED;
 }
 
 /* Whether anything of the client is to be looked at before it is admitted. */
@@ -313,77 +460,87 @@ static COLD bool refuse(struct table *table, struct attempt *attempt, struct ref
 		return true;
 	}
 	attempt->limit = LIMIT_NONE;
+	attempt->in.limit = LIMIT_NONE;
 	attempt->observed = true;
 	attempt->total = attempt->total == LIMIT_NONE ? LIMIT_NONE : LIMIT_MOST;
 	attempt->paid = true;
 	return false;
 }
 
-static inline __attribute__((always_inline)) enum verdict decide(struct table *table, struct connection *connection,
-								 reference *held, struct refusal *refusal)
+static enum verdict decide_in_network(struct table *table, struct attempt *attempt, reference *held, struct refusal *refusal);
+
+INLINE enum verdict decide(struct table *table, struct attempt *attempt, reference *held, struct refusal *refusal,
+			   bool networks)
 {
-	struct attempt attempt;
 	bool peak_checked = false;
 	int checks = 0;
 
-	*held = 0;
-	*refusal = (struct refusal){0};
-	begin(table, &attempt, connection);
-	if (attempt.limits.mode == MODE_OFF)
+	if (attempt->limits.mode == MODE_OFF)
 		return VERDICT_UNCOUNTED;
 	for (int tries = 0; tries < TRIES; tries++) {
 		enum checked checked = CHECK_PUT_OFF;
 		uint64_t word;
 
-		if (!client_find_or_add(table, attempt.fingerprint, &attempt.network, &attempt.entry, &word))
+		if (!client_find_or_add(table, attempt->fingerprint, &attempt->network, &attempt->entry, &word))
 			break;
-		if (__builtin_expect(is_marked(table, &attempt), 0)) {
-			if (is_banned(table, &attempt)) {
-				if (refuse(table, &attempt, refusal))
+		if (__builtin_expect(is_marked(table, attempt), 0)) {
+			if (is_banned(table, attempt)) {
+				if (refuse(table, attempt, refusal))
 					return VERDICT_REFUSED;
 				tries = 0;
 				continue;
 			}
-			if (!peak_checked && peaks_in_doubt(table, &attempt, word)) {
+			if (!peak_checked && peaks_in_doubt(table, attempt->entry, word, attempt->limit)) {
 				peak_checked = true;
-				if (check_before_peak(table, attempt.entry, connection))
+				if (check_before_peak(table, attempt->entry, attempt->connection))
 					continue;
 			}
 		}
-		attempt.fleet = attempt.observed
-				    ? LIMIT_NONE
-				    : remote_leaves(table, &attempt.limits, connection, &attempt.applied, attempt.entry);
-		enum counted counted = try_admit(table, &attempt, word, held);
+		if (is_in_network(attempt, networks)) {
+			enum counted entered = enter_network(table, attempt);
+			if (entered == COUNT_FULL)
+				break;
+			if (entered == COUNT_LOST)
+				continue;
+		}
+		attempt->fleet = attempt->observed ? LIMIT_NONE
+						   : remote_leaves(table, &attempt->limits, attempt->connection,
+								   &attempt->applied, attempt->entry);
+		enum counted counted = try_admit(table, attempt, word, held, networks);
 		if (counted != COUNT_LOST)
-			limits_note(table, attempt.entry, &attempt.applied);
+			limits_note(table, attempt->entry, &attempt->applied);
+		if (is_in_network(attempt, networks) && counted != COUNT_LOST)
+			limits_note(table, attempt->in.entry, &attempt->in.applied);
 		if (counted == COUNTED) {
-			note_unverified(table, &attempt, refusal);
+			note_unverified(table, attempt, refusal);
 			if (*held != 0)
 				return VERDICT_ADMITTED;
 			break;
 		}
 		if (counted == COUNT_LOST) {
-			start_anew(table, &attempt, refusal->reason == REFUSED_NOT);
+			start_anew(table, attempt, refusal->reason == REFUSED_NOT, networks);
+			if (!networks && limits_count_networks(&attempt->limits))
+				return decide_in_network(table, attempt, held, refusal);
 			continue;
 		}
-		if (attempt.reason == REFUSED_TOTAL && total_is_unknown(table)) {
+		if (attempt->reason == REFUSED_TOTAL && total_is_unknown(table)) {
 			if (!check_total_unknown(table))
 				break;
 			continue;
 		}
 		if (checks++ < CHECKS && budget_has(ASKED_NS)) {
-			checked = check_reason(table, &attempt);
+			checked = check_reason(table, attempt);
 			/* A check that was put off here is not one that could not be made. */
 			if (checked == CHECK_PUT_OFF && kernel_way() == KERNEL_UNREACHABLE)
 				checked = CHECK_BLIND;
-			if (checked == CHECK_FREED || has_room(table, &attempt) ||
-			    (checked == CHECK_BLIND && leave_out_doubtful(table, &attempt))) {
+			if (checked == CHECK_FREED || has_room(table, attempt) ||
+			    (checked == CHECK_BLIND && leave_out_doubtful(table, attempt))) {
 				tries = 0;
 				continue;
 			}
 		}
-		note_unverified(table, &attempt, refusal);
-		if (refuse(table, &attempt, refusal))
+		note_unverified(table, attempt, refusal);
+		if (refuse(table, attempt, refusal))
 			return VERDICT_REFUSED;
 		tries = 0;
 	}
@@ -392,12 +549,26 @@ static inline __attribute__((always_inline)) enum verdict decide(struct table *t
 	return VERDICT_UNCOUNTED;
 }
 
+static __attribute__((noinline)) enum verdict decide_in_network(struct table *table, struct attempt *attempt, reference *held,
+								struct refusal *refusal)
+{
+	return decide(table, attempt, held, refusal, true);
+}
+
 HOT enum verdict table_decide_arrival(struct table *table, struct connection *connection, reference *held,
 				      struct refusal *refusal)
 {
+	struct attempt attempt;
 	int64_t outer = budget_set(DECISION_NS);
-	enum verdict verdict = decide(table, connection, held, refusal);
+	enum verdict verdict;
 
+	*held = 0;
+	*refusal = (struct refusal){0};
+	begin(table, &attempt, connection);
+	if (limits_count_networks(&attempt.limits))
+		verdict = decide_in_network(table, &attempt, held, refusal);
+	else
+		verdict = decide(table, &attempt, held, refusal, false);
 	budget_set(outer);
 	return verdict;
 }
@@ -468,6 +639,9 @@ void table_doubt(struct table *table, reference held)
 	/* What was let go last is asked about first. */
 	if (owner != 0 && owner <= table->entries)
 		pace_go_on_at(&table->notes[owner - 1].pace, slot);
+	uint32_t network = networks_are_named(table) ? network_of_record(table, slot) : NO_NETWORK;
+	if (network != NO_NETWORK)
+		pace_go_on_at(&table->notes[network].pace, slot);
 }
 
 /* By itself: the limits lie on no stack while the kernel is asked. */
@@ -503,6 +677,21 @@ uint32_t table_count_user(const struct table *table, uint32_t uid)
 	return count_of(table, &connection);
 }
 
+uint32_t table_count_network(const struct table *table, const struct address *address)
+{
+	struct limits limits;
+	uint32_t entry;
+	uint64_t word;
+
+	limits_read(table, &limits);
+	if (!limits_count_networks(&limits))
+		return 0;
+	struct network network = limits_network(&limits, address);
+	if (!network_find(table, client_fingerprint(table, &network), &entry, &word))
+		return 0;
+	return (uint32_t)(word & CLIENT_COUNT);
+}
+
 bool table_client(const struct table *table, uint32_t entry, struct client_facts *facts)
 {
 	const struct client_notes *notes = &table->notes[entry];
@@ -525,6 +714,6 @@ bool table_client(const struct table *table, uint32_t entry, struct client_facts
 	facts->banned = ban_left(table, entry, fingerprint);
 	facts->entry = entry;
 	/* The notes are advice: they belong to this entry only if the address is the one that the fingerprint was made of. */
-	return (facts->network.prefix <= 128 || facts->network.prefix == NETWORK_UID) &&
+	return (facts->network.prefix <= 128 || (facts->network.prefix == NETWORK_UID && !entry_is_network(table, entry))) &&
 	       client_fingerprint(table, &facts->network) == fingerprint;
 }

@@ -21,7 +21,7 @@ enum { GUESSES = 4, PROOFS = 4 };
 /* What a decision has to find out, and what is known so far. inquiry_end closes what was opened. */
 struct inquiry {
 	struct connection *control; /* known to be open; NULL if there is none, as in commands: then only other proofs count */
-	uint32_t client;	    /* entry + 1 of the client, 0 for all */
+	uint32_t client;	    /* entry + 1 of the client, or of the network; 0 for all */
 	int left;		    /* how many more records may be asked about */
 	bool too_many;		    /* to ask about them all within the budget */
 	bool may_search;	    /* for the rest: some of the budget is kept for that (search.h) */

@@ -313,15 +313,21 @@ uint32_t check_certain(const struct table *table, uint32_t entry)
 static void mend_all(struct table *table)
 {
 	uint32_t extent = record_extent(table);
-	uint32_t *slots = calloc(table->entries, sizeof(*slots));
+	bool networks = networks_are_named(table);
+	uint32_t entries = networks ? table->entries * 2 : table->entries;
+	uint32_t *slots = calloc(entries, sizeof(*slots));
 
 	for (uint32_t slot = 0; slot < extent && slots != NULL; slot++) {
 		uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
-		if (owner != 0 && owner <= table->entries &&
-		    record_kind(atomic_load_explicit(&table->record[slot].state, memory_order_relaxed)) != RECORD_FREE)
+		uint32_t network = networks ? network_of_record(table, slot) : NO_NETWORK;
+		if (record_kind(atomic_load_explicit(&table->record[slot].state, memory_order_relaxed)) == RECORD_FREE)
+			continue;
+		if (owner != 0 && owner <= table->entries)
 			slots[owner - 1]++;
+		if (network != NO_NETWORK)
+			slots[network]++;
 	}
-	for (uint32_t entry = 0; entry < table->entries; entry++) {
+	for (uint32_t entry = 0; entry < entries; entry++) {
 		uint64_t count = atomic_load_explicit(&table->entry[entry].word, memory_order_relaxed) & CLIENT_COUNT;
 		if (count != 0 && (slots == NULL || count > slots[entry]))
 			check_count(table, entry);

@@ -1,4 +1,5 @@
-/* When a prefix changes, open connections belong to other clients, so they are counted again. For lib's own use.
+/* When a prefix changes, open connections belong to other clients or networks, so they are counted again. The same is done when
+ * connections begin to be counted for networks, or end to be. For lib's own use.
  *
  * The process that publishes the limits begins. But it may die or be stopped, and until all is done a client under the new
  * prefix would have too low a count. So `grouped` in the header says by which prefixes the connections are grouped. A process
@@ -10,6 +11,9 @@
 
 #include "table/table.h"
 
+#include <stddef.h>
+#include <string.h>
+
 /* Publishes settings, as limits_publish_listed, and regroups if that is needed. */
 bool regroup_publish_listed(struct table *table, uint64_t turn, const struct settings *settings,
 			    const struct rules_index *listed);
@@ -19,16 +23,22 @@ static inline bool regroup_publish(struct table *table, uint64_t turn, const str
 	return regroup_publish_listed(table, turn, settings, NULL);
 }
 
-/* Counts connections for the client that each belongs to under these limits: all of them, outside of a decision. */
+/* Counts connections for the client and the network that each belongs to under these limits: all of them, outside of a
+ * decision. */
 void regroup(struct table *table, const struct limits *limits);
 
 /* The value of `grouped` when all slots are grouped by these prefixes. Until then, the upper half is the slot up to which they
- * are. Never 0, which means that there are no prefixes yet. */
+ * are. */
 #define REGROUPED (UINT64_C(0xffffffff) << 32)
 static inline uint64_t regroup_key(const struct limits *limits)
 {
-	return REGROUPED | UINT32_C(0x10000) | (uint32_t)limits->ipv6_prefix << 8 | limits->ipv4_prefix;
+	uint32_t prefixes;
+
+	memcpy(&prefixes, &limits->ipv4_prefix, sizeof(prefixes));
+	return REGROUPED | prefixes;
 }
+
+_Static_assert(offsetof(struct limits, network_ipv6_prefix) == offsetof(struct limits, ipv4_prefix) + 3, "the four prefixes");
 
 static inline void regroup_look(struct table *table, const struct limits *limits)
 {

@@ -75,7 +75,7 @@ static void fill_pass(const struct table *table, struct room *room, uint32_t cli
 	for (uint32_t slot = record_next(table, entry, 0, extent);
 	     slot < extent && room->number < room->most && room->looked / 2 < room->most;
 	     slot = record_next(table, entry, slot + 1, extent))
-		if (whose != OTHERS || atomic_load_explicit(&table->owner[slot], memory_order_relaxed) != client) {
+		if (whose != OTHERS || !record_belongs(table, slot, client - 1)) {
 			room->looked++;
 			add(table, room, slot, what, sought);
 		}
@@ -135,7 +135,7 @@ static int64_t drop_gone(struct table *table, struct inquiry *inquiry, const str
 	for (uint32_t i = 0; i < room->number; i++) {
 		const struct question *question = &room->question[i];
 		uint32_t slot = room->slot[i];
-		uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
+		bool of_client = inquiry->client == 0 || record_belongs(table, slot, inquiry->client - 1);
 
 		if (question->answer == ANSWER_OPEN)
 			arrived_at(table, &question->connection.local.address);
@@ -145,7 +145,7 @@ static int64_t drop_gone(struct table *table, struct inquiry *inquiry, const str
 			inquiry->unproven++;
 		} else if (inquiry_release(table, inquiry, slot, room->state[i])) {
 			(*dropped)++;
-			own += inquiry->client == 0 || owner == inquiry->client ? 1 : 0;
+			own += of_client ? 1 : 0;
 		}
 	}
 	return own;

@@ -218,7 +218,8 @@ static void find_list(const struct settings *settings, const struct rules_networ
 	*found = (struct rule){.network = {.address = network->address, .prefix = network->prefix},
 			       .ipv6 = network->ipv6,
 			       .limit = list->limit,
-			       .rate = list->rate};
+			       .rate = list->rate,
+			       .per_network = list->per_network};
 }
 
 unsigned rules_find(const struct rules_index *index, const struct settings *settings, uint32_t rules, uint32_t lists,

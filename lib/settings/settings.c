@@ -10,6 +10,11 @@
 const struct setting settings_table[SETTINGS] = {
     [SETTING_PER_IP] = {"PER_IP", "N", "10", "0",
 			"Open connections allowed for each client; 0: no limit, they are only counted.", "", read_per_ip, 0, 0},
+    [SETTING_PER_NETWORK] =
+	{"PER_NETWORK", "N", "100", "0", "Open connections allowed for each network, of all clients in it; 0: no limit.",
+	 "A connection has to be within both limits. Connections that a rule exempts from limits count as well. Networks are "
+	 "counted on each machine by itself.",
+	 read_per_network, 0, 0},
     [SETTING_TOTAL] = {"TOTAL", "N", "5000", "0", "Open connections allowed for all clients together; 0: no limit.", "",
 		       read_total, 0, 0},
     [SETTING_RATE] =
@@ -29,13 +34,18 @@ const struct setting settings_table[SETTINGS] = {
 			     read_ipv4_prefix, 0, 0},
     [SETTING_IPV6_PREFIX] = {"IPV6_PREFIX", "BITS", "56", "64", "Length of the IPv6 prefix that makes one client.", "",
 			     read_ipv6_prefix, 0, 0},
+    [SETTING_NETWORK_IPV4_PREFIX] = {"NETWORK_IPV4_PREFIX", "BITS", "20", "24",
+				     "Length of the IPv4 prefix that makes one network.", "", read_network_ipv4_prefix, 0, 0},
+    [SETTING_NETWORK_IPV6_PREFIX] = {"NETWORK_IPV6_PREFIX", "BITS", "32", "48",
+				     "Length of the IPv6 prefix that makes one network.", "", read_network_ipv6_prefix, 0, 0},
     [SETTING_RULES] =
 	{"RULES", "NETWORK=N ...",
 	 "\"10.0.0.0/8=100 :8443=20 192.0.2.0/24:22=deny [2001:db8::/32]:443=5,10/s 127.0.0.0/8=unlimited\"", "",
 	 "Exceptions by network, :PORT, or both; the most specific one applies.",
 	 "That is the longest prefix, and of several rules for it the one with a port. The limit applies to each client "
 	 "in the network; `deny` refuses all of its connections, `unlimited` none. A rate follows after a comma: "
-	 "`10.0.0.0/8=100,50/s,burst=200`. PORT is the daemon's port. Up to 10 000 rules; in quotes they may be on "
+	 "`10.0.0.0/8=100,50/s,burst=200`, and so does another limit than CONNLIMIT_PER_NETWORK: "
+	 "`2001:db8::/32=5,network=50`. PORT is the daemon's port. Up to 10 000 rules; in quotes they may be on "
 	 "several lines, where # begins a comment. `@office.list=unlimited` is a rule for each network in a file that "
 	 "has one a line (# or ; begins a comment), beside the file of limits or with an absolute path. Up to 8 such "
 	 "lists, with 100 000 networks in all, are read with the file of limits and trusted as that is; a rule for the "
@@ -93,11 +103,14 @@ START void settings_default(struct settings *settings)
 {
 	memset(settings, 0, offsetof(struct settings, rule));
 	settings->per_ip = LIMIT_NONE;
+	settings->per_network = LIMIT_NONE;
 	settings->total = LIMIT_NONE;
 	settings->per_uid = LIMIT_NONE;
 	settings->cluster_per_ip = LIMIT_NONE;
 	settings->ipv4_prefix = 32;
 	settings->ipv6_prefix = 64;
+	settings->network_ipv4_prefix = 24;
+	settings->network_ipv6_prefix = 48;
 	settings->capacity = 65536;
 	settings->signal = SIGHUP;
 }

@@ -51,13 +51,15 @@ struct rule {
 	uint16_t port;		/* local port, host order; 0: every port */
 	uint32_t limit;		/* LIMIT_DENY, 1..LIMIT_MOST or LIMIT_NONE */
 	struct rate rate;	/* burst 0: the one for all; else this, every_us 0 for none */
+	uint32_t per_network;	/* 0: the one for all, or none where `limit` is none; else this, 1..LIMIT_MOST or LIMIT_NONE */
 };
 
 /* A file of networks, one a line, that CONNLIMIT_RULES names: the same applies in all of them. What it has is read apart
  * (lists.h). */
 struct list {
-	uint32_t limit; /* both as in a rule */
+	uint32_t limit; /* these as in a rule */
 	struct rate rate;
+	uint32_t per_network;
 	char path[LIST_PATH_MOST + 1]; /* absolute, or beside the file of limits */
 };
 
@@ -71,12 +73,15 @@ enum origin { FROM_DEFAULT, FROM_ENVIRONMENT, FROM_FILE, FROM_COMMAND, FROM_OPTI
 
 enum setting_id {
 	SETTING_PER_IP,
+	SETTING_PER_NETWORK,
 	SETTING_TOTAL,
 	SETTING_RATE,
 	SETTING_PER_UID,
 	SETTING_CLUSTER_PER_IP,
 	SETTING_IPV4_PREFIX,
 	SETTING_IPV6_PREFIX,
+	SETTING_NETWORK_IPV4_PREFIX,
+	SETTING_NETWORK_IPV6_PREFIX,
 	SETTING_RULES,
 	SETTING_REFUSE,
 	SETTING_BAN,
@@ -97,6 +102,7 @@ enum setting_id {
 struct settings {
 	uint8_t origin[SETTINGS]; /* enum origin */
 	uint32_t per_ip;
+	uint32_t per_network;
 	uint32_t total;
 	uint32_t per_uid;
 	uint32_t cluster_per_ip; /* over all machines that `connlimit sync` joins */
@@ -105,12 +111,15 @@ struct settings {
 	uint32_t keepalive;  /* seconds; 0: none */
 	uint8_t ipv4_prefix; /* 0..32 */
 	uint8_t ipv6_prefix; /* 0..128 */
-	uint8_t refuse;	     /* enum refuse_how */
-	uint8_t mode;	     /* enum mode */
-	uint8_t log;	     /* enum log_to */
-	uint8_t join;	     /* not 0: under the limits of whoever has the table */
-	int32_t signal;	     /* signal number */
-	uint32_t capacity;   /* connections tracked */
+	/* Of the networks that clients are in, likewise. */
+	uint8_t network_ipv4_prefix;
+	uint8_t network_ipv6_prefix;
+	uint8_t refuse;	   /* enum refuse_how */
+	uint8_t mode;	   /* enum mode */
+	uint8_t log;	   /* enum log_to */
+	uint8_t join;	   /* not 0: under the limits of whoever has the table */
+	int32_t signal;	   /* signal number */
+	uint32_t capacity; /* connections tracked */
 	char refuse_text[REFUSE_TEXT_MOST + 1];
 	char file[PATH_MOST + 1];	 /* "" if there is none */
 	char table[TABLE_NAME_MOST + 1]; /* "" for one made for this start */
@@ -151,6 +160,9 @@ extern const struct setting settings_table[SETTINGS];
 
 /* Sets every default. */
 void settings_default(struct settings *settings);
+
+/* Whether connections are counted for networks as well: there is a limit on them, for all or in a rule. */
+bool settings_count_networks(const struct settings *settings);
 
 /* Copies what is in use: room for rules that are not there is not touched, so that its pages are never had. */
 void settings_copy(struct settings *to, const struct settings *from);

@@ -57,7 +57,7 @@ static void add_ban(struct text *text, const struct ban *ban)
 	add_time(text, ban->seconds);
 }
 
-static void add_limit(struct text *text, uint32_t limit, const struct rate *rate)
+static void add_limit(struct text *text, uint32_t limit, const struct rate *rate, uint32_t per_network)
 {
 	text_add(text, "=");
 	if (limit == LIMIT_DENY)
@@ -68,6 +68,10 @@ static void add_limit(struct text *text, uint32_t limit, const struct rate *rate
 	if (limit != LIMIT_DENY && !as_ever) {
 		text_add(text, ",");
 		add_rate(text, rate, ",");
+	}
+	if (per_network != 0) {
+		text_add(text, ",network=");
+		add_count(text, per_network);
 	}
 }
 
@@ -87,7 +91,7 @@ static void add_rule(struct text *text, const struct rule *rule)
 		text_add(text, ":");
 		text_add_number(text, rule->port);
 	}
-	add_limit(text, rule->limit, &rule->rate);
+	add_limit(text, rule->limit, &rule->rate, rule->per_network);
 }
 
 static void add_rules(struct text *text, const struct settings *settings)
@@ -95,7 +99,7 @@ static void add_rules(struct text *text, const struct settings *settings)
 	for (uint32_t i = 0; i < settings->lists && i < LISTS_MOST; i++) {
 		text_add(text, i > 0 ? " @" : "@");
 		text_add_escaped(text, settings->list[i].path, strnlen(settings->list[i].path, LIST_PATH_MOST));
-		add_limit(text, settings->list[i].limit, &settings->list[i].rate);
+		add_limit(text, settings->list[i].limit, &settings->list[i].rate, settings->list[i].per_network);
 	}
 	for (uint32_t i = 0; i < settings->rules && i < RULES_MOST && text->left > 1; i++) {
 		text_add(text, i > 0 || settings->lists > 0 ? " " : "");
@@ -176,8 +180,49 @@ enum setting_id settings_difference(const struct settings *a, const struct setti
 	return SETTINGS;
 }
 
+bool settings_count_networks(const struct settings *settings)
+{
+	bool any = settings->per_network != LIMIT_NONE;
+
+	for (uint32_t i = 0; i < settings->lists && i < LISTS_MOST && !any; i++)
+		any = settings->list[i].per_network != 0;
+	for (uint32_t i = 0; i < settings->rules && i < RULES_MOST && !any; i++)
+		any = settings->rule[i].per_network != 0;
+	return any;
+}
+
+static bool is_within(uint8_t client, enum setting_id client_id, uint8_t network, enum setting_id network_id,
+		      struct settings_error *error)
+{
+	if (client >= network)
+		return true;
+	struct text line = text_begin(error->text, sizeof(error->text));
+	text_add(&line, "CONNLIMIT_");
+	text_add(&line, settings_table[client_id].name);
+	text_add(&line, "=");
+	text_add_number(&line, client);
+	text_add(&line, " is wider than CONNLIMIT_");
+	text_add(&line, settings_table[network_id].name);
+	text_add(&line, "=");
+	text_add_number(&line, network);
+	text_add(&line, ": a client would be in several networks");
+	return false;
+}
+
+/* A client is in one network. */
+static bool networks_agree(const struct settings *settings, struct settings_error *error)
+{
+	return !settings_count_networks(settings) ||
+	       (is_within(settings->ipv4_prefix, SETTING_IPV4_PREFIX, settings->network_ipv4_prefix,
+			  SETTING_NETWORK_IPV4_PREFIX, error) &&
+		is_within(settings->ipv6_prefix, SETTING_IPV6_PREFIX, settings->network_ipv6_prefix,
+			  SETTING_NETWORK_IPV6_PREFIX, error));
+}
+
 bool settings_agree(const struct settings *settings, struct settings_error *error)
 {
+	if (!networks_agree(settings, error))
+		return false;
 	if (settings->total == LIMIT_NONE || settings->total <= settings->capacity)
 		return true;
 	struct text line = text_begin(error->text, sizeof(error->text));
@@ -204,12 +249,15 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 
 	switch (id) {
 	case SETTING_PER_IP: add_count(&text, settings->per_ip); break;
+	case SETTING_PER_NETWORK: add_count(&text, settings->per_network); break;
 	case SETTING_TOTAL: add_count(&text, settings->total); break;
 	case SETTING_PER_UID: add_count(&text, settings->per_uid); break;
 	case SETTING_CLUSTER_PER_IP: add_count(&text, settings->cluster_per_ip); break;
 	case SETTING_RATE: add_rate(&text, &settings->rate, " "); break;
 	case SETTING_IPV4_PREFIX: text_add_number(&text, settings->ipv4_prefix); break;
 	case SETTING_IPV6_PREFIX: text_add_number(&text, settings->ipv6_prefix); break;
+	case SETTING_NETWORK_IPV4_PREFIX: text_add_number(&text, settings->network_ipv4_prefix); break;
+	case SETTING_NETWORK_IPV6_PREFIX: text_add_number(&text, settings->network_ipv6_prefix); break;
 	case SETTING_RULES: add_rules(&text, settings); break;
 	case SETTING_REFUSE: add_refuse(&text, settings); break;
 	case SETTING_BAN: add_ban(&text, &settings->ban); break;

@@ -9,7 +9,8 @@ static const char allowed[] =
     "NETWORK=LIMIT, :PORT=LIMIT, NETWORK:PORT=LIMIT or @LIST=LIMIT, with blanks between rules (IPv6 and a port: "
     "[2001:db8::/32]:443); "
     "LIMIT: 1 "
-    "to 16000000, 'unlimited' or 'deny', with a rate if wanted: 100,50/s";
+    "to 16000000, 'unlimited' or 'deny', with a rate if wanted: 100,50/s, and a limit for the client's network: "
+    "100,network=500";
 
 static const char *limit_problem(const char *text, size_t length)
 {
@@ -18,14 +19,66 @@ static const char *limit_problem(const char *text, size_t length)
 	return is_word(text, length, "0") ? "has the limit 0: that is 'deny' for nobody, or 'unlimited'" : "has no such limit";
 }
 
-/* "100", "unlimited", "deny", and behind a comma a rate. */
+/* A part of a limit: behind a comma, from its first byte on. */
+struct part {
+	size_t at;
+	size_t length;
+};
+
+/* Finds "network=500" behind the limit or the rate, and takes it away from the rate. False if it is there twice, or within a
+ * rate. */
+static bool find_network_part(struct part *network, struct part *rate, const char *text)
+{
+	static const char word[] = "network=";
+	const char *found = memmem(text + rate->at, rate->length, word, sizeof(word) - 1);
+
+	*network = (struct part){0};
+	while (found != NULL && found[-1] != ',')
+		found = memmem(found + 1, rate->at + rate->length - (size_t)(found + 1 - text), word, sizeof(word) - 1);
+	if (found == NULL)
+		return true;
+	size_t end = rate->at + rate->length;
+	size_t from = (size_t)(found - text);
+	const char *comma = memchr(found, ',', end - from);
+	size_t behind = comma != NULL ? (size_t)(comma - text) + 1 : end;
+	network->at = from + sizeof(word) - 1;
+	network->length = (comma != NULL ? behind - 1 : end) - network->at;
+	if (from == rate->at)
+		*rate = (struct part){.at = behind, .length = end - behind};
+	else if (comma == NULL)
+		rate->length = from - 1 - rate->at;
+	else
+		return false;
+	return (rate->length != 0 || comma == NULL) && memmem(text + rate->at, rate->length, word, sizeof(word) - 1) == NULL;
+}
+
+static bool read_network_limit(struct rule *rule, const char *text, const struct part *part, size_t *bad, const char **problem)
+{
+	const char *limit = text + part->at;
+
+	*bad = part->at;
+	*problem = "has a limit for networks, and 'deny'";
+	if (rule->limit == LIMIT_DENY)
+		return false;
+	if (is_word(limit, part->length, "unlimited")) {
+		rule->per_network = LIMIT_NONE;
+		return true;
+	}
+	*problem = is_word(limit, part->length, "0") ? "has the limit 0 for networks: that is 'unlimited'"
+						     : "has no such limit for networks";
+	return read_number(limit, part->length, 1, LIMIT_MOST, &rule->per_network);
+}
+
+/* "100", "unlimited", "deny", and behind commas a rate and a limit for networks. */
 static bool read_limit(struct rule *rule, const char *text, size_t length, size_t *bad, const char **problem)
 {
 	const char *comma = memchr(text, ',', length);
 	size_t own = comma != NULL ? (size_t)(comma - text) : length;
+	struct part network;
 
 	*bad = 0;
 	rule->rate = (struct rate){0};
+	rule->per_network = 0;
 	if (is_word(text, own, "unlimited")) {
 		rule->limit = LIMIT_NONE;
 		rule->rate.burst = 1; /* by rate neither */
@@ -37,10 +90,23 @@ static bool read_limit(struct rule *rule, const char *text, size_t length, size_
 	}
 	if (comma == NULL)
 		return true;
-	const char *rate = comma + 1;
-	size_t rate_length = length - own - 1;
+	struct part behind = {.at = own + 1, .length = length - own - 1};
+	if (!find_network_part(&network, &behind, text)) {
+		*bad = network.at;
+		*problem = "has a limit for networks twice, or within a rate";
+		return false;
+	}
+	if (network.at != 0) {
+		if (!read_network_limit(rule, text, &network, bad, problem))
+			return false;
+		*bad = 0;
+		if (behind.length == 0)
+			return true;
+	}
+	const char *rate = text + behind.at;
+	size_t rate_length = behind.length;
 	bool good = rule->limit != LIMIT_DENY && rate_parse(&rule->rate, rate, rate_length, bad, problem);
-	*bad += own + 1;
+	*bad += behind.at;
 	if (good)
 		return true;
 	if (memchr(rate, '=', rate_length) != NULL && memmem(rate, rate_length, "burst", 5) == NULL)
@@ -288,6 +354,7 @@ static bool keep_list(const struct rule *rule, const char *at, size_t length, vo
 	memset(list, 0, sizeof(*list)); /* others see it, and it is compared */
 	list->limit = rule->limit;
 	list->rate = rule->rate;
+	list->per_network = rule->per_network;
 	memcpy(list->path, at + 1, path);
 	return settings->lists < LISTS_MOST;
 }

@@ -97,6 +97,11 @@ START bool read_per_ip(struct settings *settings, const char *text, size_t lengt
 	return read_count(&settings->per_ip, text, length, error);
 }
 
+bool read_per_network(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_count(&settings->per_network, text, length, error);
+}
+
 bool read_total(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
 	return read_count(&settings->total, text, length, error);
@@ -259,25 +264,35 @@ bool read_keepalive(struct settings *settings, const char *text, size_t length, 
 	       value_wrong(error, text, length, 0, problem, "a time such as 120s, 2m or 1h, from 8s to 18h; 0 for none");
 }
 
-static bool read_prefix(uint8_t *prefix, const char *text, size_t length, uint32_t most, const char *allowed,
-			struct settings_error *error)
+static bool read_prefix(uint8_t *prefix, const char *text, size_t length, uint32_t most, struct settings_error *error)
 {
 	uint32_t number;
 
 	if (!read_number(text, length, 0, most, &number))
-		return number_wrong(error, text, length, allowed);
+		return number_wrong(error, text, length,
+				    most == 32 ? "a number of bits from 0 to 32" : "a number of bits from 0 to 128");
 	*prefix = (uint8_t)number;
 	return true;
 }
 
 bool read_ipv4_prefix(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
-	return read_prefix(&settings->ipv4_prefix, text, length, 32, "a number of bits from 0 to 32", error);
+	return read_prefix(&settings->ipv4_prefix, text, length, 32, error);
 }
 
 bool read_ipv6_prefix(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
-	return read_prefix(&settings->ipv6_prefix, text, length, 128, "a number of bits from 0 to 128", error);
+	return read_prefix(&settings->ipv6_prefix, text, length, 128, error);
+}
+
+bool read_network_ipv4_prefix(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_prefix(&settings->network_ipv4_prefix, text, length, 32, error);
+}
+
+bool read_network_ipv6_prefix(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	return read_prefix(&settings->network_ipv6_prefix, text, length, 128, error);
 }
 
 /* Undoes \n, \r, \t and \\. NULL, or what is wrong with the *bad_length bytes at *bad. */

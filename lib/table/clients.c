@@ -15,14 +15,15 @@ struct places {
 	uint32_t from;
 };
 
-static inline struct places places_of(const struct table *table, uint64_t fingerprint)
+/* A client's, among the first entries, or a network's, among those behind (`base`). */
+static inline struct places places_of(const struct table *table, uint64_t fingerprint, uint32_t base)
 {
 	uint32_t mask = table->entries / BUCKET - 1;
 	uint32_t one = (uint32_t)fingerprint & mask;
 	uint32_t other = (uint32_t)(fingerprint >> 32) & mask;
 
 	return (struct places){
-	    .first = {one * BUCKET, (other != one ? other : one ^ 1U) * BUCKET},
+	    .first = {base + one * BUCKET, base + (other != one ? other : one ^ 1U) * BUCKET},
 	    .from = (uint32_t)(fingerprint >> 61),
 	};
 }
@@ -75,7 +76,14 @@ static inline bool find_in(const struct table *table, const struct places *place
 
 bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entry, uint64_t *word)
 {
-	struct places places = places_of(table, fingerprint);
+	struct places places = places_of(table, fingerprint, 0);
+
+	return find_in(table, &places, fingerprint, entry, word);
+}
+
+bool network_find(const struct table *table, uint64_t fingerprint, uint32_t *entry, uint64_t *word)
+{
+	struct places places = places_of(table, fingerprint, table->entries);
 
 	return find_in(table, &places, fingerprint, entry, word);
 }
@@ -231,14 +239,22 @@ static COLD bool add(struct table *table, uint64_t fingerprint, const struct net
 HOT bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
 			    uint64_t *word)
 {
-	struct places places = places_of(table, fingerprint);
+	struct places places = places_of(table, fingerprint, 0);
 
 	/* In a large table it is a trip to memory: the sooner it begins, the better. */
 	__builtin_prefetch(&table->entry[place(&places, 0, 0)]);
 	return find_in(table, &places, fingerprint, entry, word) || add(table, fingerprint, network, &places, entry, word);
 }
 
-static void note_peak(struct table *table, uint32_t entry, uint32_t count)
+bool network_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
+			 uint64_t *word)
+{
+	struct places places = places_of(table, fingerprint, table->entries);
+
+	return find_in(table, &places, fingerprint, entry, word) || add(table, fingerprint, network, &places, entry, word);
+}
+
+static inline void note_peak(struct table *table, uint32_t entry, uint32_t count)
 {
 	_Atomic uint32_t *peak = &table->entry[entry].peak;
 	uint32_t seen = atomic_load_explicit(peak, memory_order_relaxed);
@@ -248,8 +264,9 @@ static void note_peak(struct table *table, uint32_t entry, uint32_t count)
 			return;
 }
 
-HOT enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
-			      uint64_t *generation)
+static inline __attribute__((always_inline)) enum counted raise_count(struct table *table, uint32_t entry, uint64_t fingerprint,
+								      uint64_t word, uint32_t limit, uint64_t *generation,
+								      uint32_t *raised)
 {
 	uint64_t before = client_generation(word);
 
@@ -269,12 +286,34 @@ HOT enum counted client_count(struct table *table, uint32_t entry, uint64_t fing
 			return COUNT_FULL;
 		point_reached(POINT_SWAP);
 		if (atomic_compare_exchange_weak(&table->entry[entry].word, &word, (word & ~CLIENT_MENDING) + 1)) {
-			note_peak(table, entry, count + 1);
+			*raised = count + 1;
 			*generation = before;
 			return COUNTED;
 		}
 	}
 	return COUNT_LOST;
+}
+
+HOT enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
+			      uint64_t *generation)
+{
+	uint32_t count = 0;
+	enum counted counted = raise_count(table, entry, fingerprint, word, limit, generation, &count);
+
+	if (counted == COUNTED)
+		note_peak(table, entry, count);
+	return counted;
+}
+
+enum counted client_raise(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
+			  uint64_t *generation, uint32_t *count)
+{
+	return raise_count(table, entry, fingerprint, word, limit, generation, count);
+}
+
+void client_note_peak(struct table *table, uint32_t entry, uint32_t count)
+{
+	note_peak(table, entry, count);
 }
 
 HOT void client_uncount(struct table *table, uint32_t entry, uint64_t generation)

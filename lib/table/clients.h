@@ -24,11 +24,30 @@ bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entr
 bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
 			uint64_t *word);
 
+/* The same for a network, which is counted like a client. Its entry is one of those behind the clients', so that the number of
+ * an entry says which of the two it is. */
+bool network_find(const struct table *table, uint64_t fingerprint, uint32_t *entry, uint64_t *word);
+bool network_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
+			 uint64_t *word);
+
+#define NO_NETWORK UINT32_MAX /* no entry */
+
+static inline bool entry_is_network(const struct table *table, uint32_t entry)
+{
+	return entry >= table->entries && entry / 2 < table->entries;
+}
+
 /* Raises the count by one if it stays at or below `limit` (LIMIT_NONE: always). A later change of *generation shows that the
  * count was repaired. */
 enum counted { COUNTED, COUNT_FULL, COUNT_LOST };
 enum counted client_count(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
 			  uint64_t *generation);
+
+/* As client_count, but a new peak is left to be noted with client_note_peak(*count), when it is certain that the connection is
+ * admitted: before that, another limit may refuse it. */
+enum counted client_raise(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t word, uint32_t limit,
+			  uint64_t *generation, uint32_t *count);
+void client_note_peak(struct table *table, uint32_t entry, uint32_t count);
 
 /* Lowers the count by one that was counted under `generation`. Does nothing if the count was repaired since then: the repair
  * set it to the number of slots. */

@@ -9,7 +9,9 @@
  *
  *     a client's count >= its slots (the entries of owner[] that name it) >= its open connections that we track
  *
- * An admission first raises the count, then takes the slot. A release first frees the slot, then lowers the count. So a death
+ * and the same for a network, if connections are counted for networks as well: there the slots are the entries of within[].
+ *
+ * An admission first raises the counts, then takes the slot. A release first frees the slot, then lowers the counts. So a death
  * in between leaves a count that is too high, never too low, and nobody is admitted past the limit. A count that is too high
  * refuses no one: before a refusal, check.c compares the count with the slots, and the slots with the kernel.
  */
@@ -86,6 +88,19 @@ enum { ARRIVED = 16 }; /* local addresses remembered */
 #define CLIENT_MENDING UINT64_C(0x2000000)
 #define CLIENT_GENERATION UINT64_C(0x4000000) /* one generation */
 
+/* ---- networks -----------------------------------------------------------------------------------------------------------
+ *
+ * With a limit on networks, a connection counts for its client and for the network that the client is in. A network has an
+ * entry and notes like a client, with the same states. The networks' entries follow those of the clients, as many. A record
+ * names its network in within[slot], which is like owner[slot]: the network's entry + 1, or 0 for none.
+ *
+ * The two counts are independent: each is raised, lowered and mended by itself, and each is compared with its own slots. So a
+ * process that dies between the two leaves one count that is too high, and the next refusal by it mends it.
+ *
+ * `networks` in the header is set before the first slot names a network, and stays. Until then nobody touches within[] and the
+ * networks' entries, so that they take no memory. When the limit is set, all open connections are counted for their networks
+ * by the code that regroups them after a prefix was changed (regroup.h), and likewise when it is removed. */
+
 /* `total` in the header counts all clients together. It has the same format as a client's word, but the bit `tentative` is
  * `counting` here. It is written only while there is a limit on the total. When a limit is set, the first admission that sees
  * it turns counting on, with the count unknown (TOTAL_UNKNOWN); a mend then finds the count from the slots. When the limit is
@@ -120,16 +135,16 @@ struct client_notes {
 
 /* ---- records ------------------------------------------------------------------------------------------------------------
  *
- * A connection's record is a slot: owner[slot] and record[slot]. owner is the client's entry + 1, or 0 for none. It is a
- * separate array, four bytes per slot, so that finding all slots of a client reads little memory. `state` has these fields,
- * from the low bits:
+ * A connection's record is a slot: owner[slot], record[slot] and, for networks, within[slot]. owner is the client's entry + 1,
+ * or 0 for none. It is a separate array, four bytes per slot, so that finding all slots of a client reads little memory.
+ * `state` has these fields, from the low bits:
  *
  *     pid        30 bits  CLAIMED: of the process that is filling or emptying the slot, in the table's pid namespace; 0: it
  *                         is in another one. Otherwise 0
  *     kind        2 bits  FREE, CLAIMED, OPEN, DOUBTFUL
  *     generation 32 bits  raised by every claim; a reference names slot and generation, so an old one finds nothing
  *
- *     FREE -> CLAIMED -> owner set -> fields written -> OPEN    an admission
+ *     FREE -> CLAIMED -> owner set -> fields written -> OPEN    an admission (within is set and cleared next to owner)
  *     OPEN -> CLAIMED -> owner cleared -> FREE                  its only holder closed it, and knows that it was the only one
  *     OPEN -> DOUBTFUL                                          its holders are not known any more: it was copied, passed on,
  *                                                               or closed by a process that had forked
@@ -184,6 +199,7 @@ enum refusal_reason {
 	REFUSED_RATE,
 	REFUSED_FLEET, /* the limit over many machines */
 	REFUSED_BAN,
+	REFUSED_PER_NETWORK,
 	REASONS
 };
 
@@ -290,9 +306,10 @@ struct table_header {
 
 	_Alignas(64) _Atomic uint64_t total; /* connections of all clients, see above */
 	struct pace total_pace;
-	struct pace all_pace;	 /* of all clients' checks together */
-	struct pace room_pace;	 /* of the search for slots in a full table */
-	struct pace search_pace; /* of searches among all of the kernel's connections */
+	struct pace all_pace;	   /* of all clients' checks together */
+	struct pace room_pace;	   /* of the search for slots in a full table */
+	struct pace search_pace;   /* of searches among all of the kernel's connections */
+	_Atomic uint32_t networks; /* 1: records may name networks; read by each release */
 
 	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` is valid. If the sidecar
 	 * dies or hears nothing, this time passes, and then only the machine's own limits apply. */

@@ -43,15 +43,18 @@ static inline struct limit_brief *brief_of(const struct table *table, uint64_t b
 static void write_brief(struct limit_brief *brief, const struct settings *from)
 {
 	uint64_t words[1 + LIMIT_WORDS];
+	bool networks = settings_count_networks(from);
 	struct limits limits = {
 	    .per_ip = from->per_ip,
 	    .total = from->total,
 	    .per_uid = from->per_uid,
 	    .cluster_per_ip = from->cluster_per_ip,
 	    .rate = from->rate,
-	    .rules = from->rules <= RULES_MOST ? from->rules : 0,
+	    .rules = (uint16_t)(from->rules <= RULES_MOST ? from->rules : 0),
 	    .ipv4_prefix = from->ipv4_prefix,
 	    .ipv6_prefix = from->ipv6_prefix,
+	    .network_ipv4_prefix = networks ? from->network_ipv4_prefix : NETWORKS_OFF,
+	    .network_ipv6_prefix = networks ? from->network_ipv6_prefix : NETWORKS_OFF,
 	    .refuse = from->refuse,
 	    .mode = from->mode,
 	    .log = from->log,
@@ -258,23 +261,51 @@ bool limits_copy(const struct table *table, struct settings *settings)
 	return false;
 }
 
-struct applied limits_for(const struct table *table, const struct limits *limits, const struct connection *connection)
+static inline bool find_rule(const struct table *table, const struct limits *limits, const struct connection *connection,
+			     struct rule *rule)
 {
 	const struct limit_block *block = &table->blocks[limits->version % LIMIT_BLOCKS];
+
+	return (limits->rules | limits->lists) != 0 &&
+	       rules_find(&block->rules, &block->settings, limits->rules, limits->lists, &connection->peer.address,
+			  connection->local.port, rule) != FOUND_NONE;
+}
+
+/* A rule that says nothing of networks leaves them to the limit for all, unless it exempts its clients from limits. */
+struct applied limits_for_network(const struct table *table, const struct limits *limits, const struct connection *connection)
+{
+	struct applied applied = {.limit = block_of(table, limits->version)->per_network};
+	struct rule rule;
+
+	if (find_rule(table, limits, connection, &rule) && (rule.per_network != 0 || rule.limit == LIMIT_NONE)) {
+		applied.limit = rule.per_network != 0 ? rule.per_network : LIMIT_NONE;
+		applied.by_rule = true;
+	}
+	if (!unchanged(table, limits->version))
+		applied.limit = LIMIT_NONE;
+	return applied;
+}
+
+static inline struct applied find_applied(const struct table *table, const struct limits *limits,
+					  const struct connection *connection)
+{
 	struct applied applied = {.limit = limits->per_ip, .rate = limits->rate};
 	struct rule rule;
 
 	if (connection_is_unix(connection)) {
 		applied.limit = limits->per_uid;
-	} else if ((limits->rules | limits->lists) != 0 &&
-		   rules_find(&block->rules, &block->settings, limits->rules, limits->lists, &connection->peer.address,
-			      connection->local.port, &rule) != FOUND_NONE) {
+	} else if (find_rule(table, limits, connection, &rule)) {
 		applied.limit = rule.limit;
 		applied.by_rule = true;
 		if (rule.rate.burst != 0)
 			applied.rate = rule.rate;
 	}
 	return applied;
+}
+
+struct applied limits_for(const struct table *table, const struct limits *limits, const struct connection *connection)
+{
+	return find_applied(table, limits, connection);
 }
 
 HOT struct applied limits_apply(const struct table *table, struct limits *limits, const struct connection *connection)
@@ -284,7 +315,7 @@ HOT struct applied limits_apply(const struct table *table, struct limits *limits
 
 	do {
 		read_brief(table, limits);
-		applied = limits_for(table, limits, connection);
+		applied = find_applied(table, limits, connection);
 	} while (!unchanged(table, limits->version) && ++attempt < APPLIES);
 	return applied;
 }

@@ -146,6 +146,8 @@ HOT bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
 void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed)
 {
 	atomic_store_explicit(&table->owner[slot], 0, memory_order_relaxed);
+	if (networks_are_named(table))
+		atomic_store_explicit(&table->within[slot], 0, memory_order_relaxed);
 	atomic_compare_exchange_strong(&table->record[slot].state, &claimed,
 				       record_state(record_generation(claimed), RECORD_FREE, 0));
 }
@@ -175,7 +177,15 @@ HOT bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, ui
 	return true;
 }
 
-static inline bool free_slot(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry)
+uint32_t network_of_record(const struct table *table, uint32_t slot)
+{
+	uint32_t named = atomic_load_explicit(&table->within[slot], memory_order_acquire);
+
+	return named != 0 && entry_is_network(table, named - 1) ? named - 1 : NO_NETWORK;
+}
+
+static inline __attribute__((always_inline)) bool free_slot(struct table *table, uint32_t slot, uint64_t state,
+							    struct freed *freed, bool networks)
 {
 	uint32_t generation = record_generation(state);
 	uint64_t claimed = record_state(generation, RECORD_CLAIMED, table->pid & RECORD_PID);
@@ -184,8 +194,8 @@ static inline bool free_slot(struct table *table, uint32_t slot, uint64_t state,
 	if (!atomic_compare_exchange_strong(&record->state, &state, claimed))
 		return false;
 	point_reached(POINT_RELEASE_CLAIMED);
-	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
-	*entry = owner != 0 && owner <= table->entries ? owner - 1 : table->entries;
+	freed->owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
+	freed->within = networks ? atomic_exchange(&table->within[slot], 0) : 0;
 	atomic_store_explicit(&table->owner[slot], 0, memory_order_relaxed);
 	point_reached(POINT_RELEASE_DISOWNED);
 	atomic_compare_exchange_strong(&record->state, &claimed, record_state(generation, RECORD_FREE, 0));
@@ -194,15 +204,17 @@ static inline bool free_slot(struct table *table, uint32_t slot, uint64_t state,
 	return true;
 }
 
-bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry)
+bool record_free(struct table *table, uint32_t slot, uint64_t state, struct freed *freed)
 {
-	return free_slot(table, slot, state, entry);
+	return free_slot(table, slot, state, freed, networks_are_named(table));
 }
 
-HOT bool record_release(struct table *table, uint32_t slot, uint64_t state)
+static inline __attribute__((always_inline)) bool release(struct table *table, uint32_t slot, uint64_t state, bool networks)
 {
 	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_acquire);
-	uint32_t entry;
+	uint32_t network = networks ? network_of_record(table, slot) : NO_NETWORK;
+	uint64_t of_network = 0;
+	struct freed freed;
 
 	if (owner == 0 || owner > table->entries)
 		return false;
@@ -210,14 +222,34 @@ HOT bool record_release(struct table *table, uint32_t slot, uint64_t state)
 	 * we know that the count is its business. */
 	uint64_t generation = client_generation(atomic_load(&table->entry[owner - 1].word));
 	uint64_t total = total_generation(table);
-	if (!free_slot(table, slot, state, &entry))
+	if (network != NO_NETWORK)
+		of_network = client_generation(atomic_load(&table->entry[network].word));
+	if (!free_slot(table, slot, state, &freed, networks))
 		return false;
-	if (left_out(ORDERING_LOOK_THEN_FREE))
+	if (left_out(ORDERING_LOOK_THEN_FREE)) {
 		generation = client_generation(atomic_load(&table->entry[owner - 1].word));
-	if (entry == owner - 1)
-		client_uncount(table, entry, generation);
+		if (network != NO_NETWORK)
+			of_network = client_generation(atomic_load(&table->entry[network].word));
+	}
+	if (freed.owner == owner)
+		client_uncount(table, owner - 1, generation);
+	if (networks) {
+		point_reached(POINT_RELEASE_NETWORK);
+		if (network != NO_NETWORK && freed.within == network + 1)
+			client_uncount(table, network, of_network);
+	}
 	total_uncount(table, total);
 	return true;
+}
+
+static __attribute__((noinline)) bool release_in_network(struct table *table, uint32_t slot, uint64_t state)
+{
+	return release(table, slot, state, true);
+}
+
+HOT bool record_release(struct table *table, uint32_t slot, uint64_t state)
+{
+	return networks_are_named(table) ? release_in_network(table, slot, state) : release(table, slot, state, false);
 }
 
 bool record_doubt(struct table *table, uint32_t slot, uint32_t generation)
@@ -230,6 +262,9 @@ bool record_doubt(struct table *table, uint32_t slot, uint32_t generation)
 	/* After the record is marked: who clears it then looks for such records. */
 	if (doubted && owner != 0 && owner <= table->entries)
 		atomic_store(&table->entry[owner - 1].doubtful, 1);
+	uint32_t network = doubted && networks_are_named(table) ? network_of_record(table, slot) : NO_NETWORK;
+	if (network != NO_NETWORK)
+		atomic_store(&table->entry[network].doubtful, 1);
 	return doubted;
 }
 
@@ -253,11 +288,22 @@ static uint32_t next_of_any(const uint32_t *owner, uint32_t from, uint32_t end)
 	return from;
 }
 
+/* Where the slots of a client, or of a network, are named. */
+static _Atomic uint32_t *names_of(const struct table *table, uint32_t entry)
+{
+	return entry_is_network(table, entry) ? table->within : table->owner;
+}
+
+bool record_belongs(const struct table *table, uint32_t slot, uint32_t entry)
+{
+	return atomic_load_explicit(&names_of(table, entry)[slot], memory_order_relaxed) == entry + 1;
+}
+
 uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end)
 {
 	/* Plain reads, so that the compiler may take many at a time: an owner that changes under us is found or not found, and
 	 * whoever acts on a slot checks its state by compare-and-swap. */
-	const uint32_t *owner = (const uint32_t *)(const void *)table->owner;
+	const uint32_t *owner = (const uint32_t *)(const void *)names_of(table, entry);
 	uint32_t wanted = entry + 1;
 
 	if (entry == ANY_CLIENT)
@@ -283,7 +329,7 @@ uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, u
 
 uint32_t record_number(const struct table *table, uint32_t entry, uint32_t from, uint32_t end)
 {
-	const uint32_t *owner = (const uint32_t *)(const void *)table->owner;
+	const uint32_t *owner = (const uint32_t *)(const void *)names_of(table, entry);
 	uint32_t wanted = entry + 1;
 	uint32_t number = 0;
 

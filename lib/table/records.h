@@ -25,6 +25,16 @@ static inline bool record_is_held(uint64_t state)
 	return record_kind(state) >= RECORD_OPEN;
 }
 
+/* Whether records may name networks, now or from the time before a limit on networks was removed. While there never was one,
+ * nobody looks at within[], so that it takes no memory. */
+static inline bool networks_are_named(const struct table *table)
+{
+	return __builtin_expect(atomic_load_explicit(&table->header->networks, memory_order_acquire) != 0, 0);
+}
+
+/* The network's entry that a record names; NO_NETWORK if none, or if what stands there is not valid (a hostile write). */
+uint32_t network_of_record(const struct table *table, uint32_t slot);
+
 /* Slots at and past this one were never used. */
 uint32_t record_extent(const struct table *table);
 
@@ -38,11 +48,15 @@ void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed);
 bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32_t entry, const struct connection *connection,
 		    reference *held);
 
-/* Frees the slot if its state is still `state`. Exactly one caller gets true. *entry is then the client's entry, or
- * table->entries if the owner was not valid (a hostile write). */
-bool record_free(struct table *table, uint32_t slot, uint64_t state, uint32_t *entry);
+/* Frees the slot if its state is still `state`. Exactly one caller gets true. *freed has then what owner[] and within[] said at
+ * that moment: entries + 1, or anything (a hostile write). */
+struct freed {
+	uint32_t owner;
+	uint32_t within;
+};
+bool record_free(struct table *table, uint32_t slot, uint64_t state, struct freed *freed);
 
-/* As record_free, and lowers the client's count and the total. True if this call freed it. */
+/* As record_free, and lowers the client's count, its network's and the total. True if this call freed it. */
 bool record_release(struct table *table, uint32_t slot, uint64_t state);
 
 /* Makes an OPEN record of this generation DOUBTFUL. True if this call did. */
@@ -51,10 +65,13 @@ bool record_doubt(struct table *table, uint32_t slot, uint32_t generation);
 /* For record_next: any client's slot. */
 #define ANY_CLIENT UINT32_MAX
 
-/* The next slot at or after `from` that belongs to the client, up to `end`; `end` if there is none. */
+/* Whether the slot belongs to the client, or to the network, that has this entry. */
+bool record_belongs(const struct table *table, uint32_t slot, uint32_t entry);
+
+/* The next slot at or after `from` that belongs to the client or to the network, up to `end`; `end` if there is none. */
 uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end);
 
-/* How many slots from `from` up to `end` belong to the client. */
+/* How many slots from `from` up to `end` belong to it. */
 uint32_t record_number(const struct table *table, uint32_t entry, uint32_t from, uint32_t end);
 
 /* A published slot's connection. False if there is none or it changed while it was copied. */

@@ -52,10 +52,12 @@ static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 	table->blocks = (void *)(base + at);
 	at += pages(sizeof(struct limit_block) * (LIMIT_BLOCKS + 1));
 	table->entry = (void *)(base + at);
-	at += pages(sizeof(struct client_entry) * table->entries);
+	at += pages(sizeof(struct client_entry) * table->entries * 2);
 	table->notes = (void *)(base + at);
-	at += pages(sizeof(struct client_notes) * table->entries);
+	at += pages(sizeof(struct client_notes) * table->entries * 2);
 	table->owner = (void *)(base + at);
+	at += pages(sizeof(uint32_t) * capacity);
+	table->within = (void *)(base + at);
 	at += pages(sizeof(uint32_t) * capacity);
 	table->record = (void *)(base + at);
 	at += pages(sizeof(struct record) * capacity);

@@ -24,13 +24,14 @@ struct table {
 	_Atomic uint32_t *owner;
 	struct record *record;
 	uint32_t capacity; /* slots; a power of two */
-	uint32_t entries;  /* client entries; a power of two, twice the slots */
+	uint32_t entries;  /* client entries; a power of two, twice the slots. As many networks' entries follow */
 	uint32_t
 	    pid; /* of this process; 0 if that is not in the table's pid namespace, where its pid would mean another process */
 	uint64_t secret[2]; /* our copy, so that changes of the shared one have no effect on us */
 
 	struct limit_block *blocks;
 	struct client_notes *notes;
+	_Atomic uint32_t *within;
 	struct segment segment;
 	struct event_ring *events;
 	/* What this process has paid for its own searches (search.h), as the word in the header is anybody's. It pays no more
@@ -112,16 +113,22 @@ struct limits {
 	uint32_t per_uid;
 	uint32_t cluster_per_ip;
 	struct rate rate;
-	uint32_t rules;
-	uint8_t ipv4_prefix;
-	uint8_t ipv6_prefix;
+	uint16_t rules;
 	uint8_t refuse;
 	uint8_t mode;
+	/* These four together say how connections are grouped (regroup.h). */
+	uint8_t ipv4_prefix;
+	uint8_t ipv6_prefix;
+	uint8_t network_ipv4_prefix; /* NETWORKS_OFF: connections are not counted for networks */
+	uint8_t network_ipv6_prefix;
 	int32_t signal;
 	uint8_t log;
 	uint8_t lists;
 	uint16_t keepalive; /* seconds, 0 for none */
 };
+
+enum { NETWORKS_OFF = 255 };
+_Static_assert(RULES_MOST <= UINT16_MAX, "limits.rules");
 
 /* A consistent copy of the limits in effect. */
 void limits_read(const struct table *table, struct limits *limits);
@@ -164,6 +171,19 @@ static inline struct network limits_client(const struct limits *limits, const st
 	return (struct network){.address = address_masked(*address, prefix), .prefix = (uint8_t)prefix};
 }
 
+static inline bool limits_count_networks(const struct limits *limits)
+{
+	return __builtin_expect(limits->network_ipv4_prefix != NETWORKS_OFF, 0);
+}
+
+/* The network that an address is counted with, if connections are counted for networks. */
+static inline struct network limits_network(const struct limits *limits, const struct address *address)
+{
+	unsigned prefix = address_is_ipv4(address) ? 96U + limits->network_ipv4_prefix : limits->network_ipv6_prefix;
+
+	return (struct network){.address = address_masked(*address, prefix), .prefix = (uint8_t)prefix};
+}
+
 /* The limit and rate that apply to a connection. */
 struct applied {
 	uint32_t limit; /* a count, LIMIT_DENY or LIMIT_NONE */
@@ -182,10 +202,14 @@ static inline bool applied_exempts(const struct applied *applied)
  * more. */
 struct ban limits_ban(const struct table *table, const struct limits *limits);
 
+/* What applies to the network of a connection, by the same publication: a count or LIMIT_NONE. If limits were published since,
+ * there is no limit; who decides notices that then. */
+struct applied limits_for_network(const struct table *table, const struct limits *limits, const struct connection *connection);
+
 /* Reads the limits in effect and finds what applies, both from the same publication. */
 struct applied limits_apply(const struct table *table, struct limits *limits, const struct connection *connection);
 
-/* Stores what was last applied in the client's entry, for `status` and `suggest`. */
+/* Stores what was last applied in the client's or the network's entry, for `status` and `suggest`. */
 void limits_note(struct table *table, uint32_t entry, const struct applied *applied);
 
 /* The client that a connection belongs to. */
@@ -274,6 +298,9 @@ void table_doubt(struct table *table, reference held);
 uint32_t table_count(const struct table *table, const struct address *address);
 uint32_t table_count_user(const struct table *table, uint32_t uid); /* over Unix sockets */
 
+/* Connections counted for the network that `address` is in; 0 if they are not counted for networks. */
+uint32_t table_count_network(const struct table *table, const struct address *address);
+
 /* The entry of the client that a connection is counted with by the limits in effect, and its word. False if it has none. */
 bool table_find_client(const struct table *table, const struct connection *connection, uint32_t *entry, uint64_t *word);
 
@@ -289,7 +316,8 @@ struct client_facts {
 	uint32_t entry;
 };
 
-/* Reads one entry, 0..entries-1. False if it has no client, or if the client's address is not known. */
+/* Reads one entry: a client's, 0..entries-1, or a network's, from there on to twice that. False if it has no client or network,
+ * or if its address is not known. */
 bool table_client(const struct table *table, uint32_t entry, struct client_facts *facts);
 
 #endif

@@ -9,6 +9,7 @@ enum point {
 	POINT_CLIENT_TENTATIVE, /* a client entry stands tentative */
 	POINT_CLIENT_CONFIRMED, /* confirmed, counts nothing yet */
 	POINT_COUNTED,		/* the client counts one more than it has records */
+	POINT_NETWORK_COUNTED,	/* so does the client's network */
 	POINT_SLOT_CLAIMED,	/* a slot is claimed and belongs to no client */
 	POINT_SLOT_OWNED,	/* it belongs to the client, its addresses are not written */
 	POINT_SLOT_WRITTEN,	/* addresses written, not published */
@@ -16,6 +17,7 @@ enum point {
 	POINT_RELEASE_CLAIMED,	/* the last reference is gone, the slot still owned */
 	POINT_RELEASE_DISOWNED, /* disowned, not free */
 	POINT_RELEASE_FREED,	/* free, the client counts one too many */
+	POINT_RELEASE_NETWORK,	/* the client counts what it has, its network one too many */
 	POINT_MEND_MARKED,	/* a count is marked as being mended */
 	POINT_MEND_COUNTED,	/* its slots are counted */
 	POINT_BAN_WRITTEN,	/* a client's ban is written, its entry is not marked */
@@ -24,6 +26,7 @@ enum point {
 	POINT_LIMITS_CURRENT,	/* the current one, and still claimed */
 	POINT_START_CLAIMED,	/* what the daemon was started with is being written */
 	POINT_START_WRITTEN,	/* written, not marked so */
+	POINT_REGROUP_SLOT,	/* a slot is next to be looked at, or was, by limits that may be replaced meanwhile */
 	POINT_REGROUP_COUNTED,	/* a connection counts for its client under the new prefix, and still for the old one */
 	POINT_REGROUP_MOVED,	/* its slot is the new client's, the old one counts one too many */
 	POINT_TABLE_NAMED,	/* a table is made and named, its limits are not there, nor is it marked as made */

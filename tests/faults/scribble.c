@@ -26,7 +26,7 @@ static void nasty_field(struct table *table, uint64_t *seed)
 	struct limit_block *block = &table->blocks[word % (LIMIT_BLOCKS + 1)];
 	uint32_t slot = (uint32_t)(word >> 8) % table->capacity;
 
-	switch (random_number(seed) % 14) {
+	switch (random_number(seed) % 15) {
 	case 0: memset(header->failure, 'A', sizeof(header->failure)); break;
 	case 1: memset(header->program, '\033', sizeof(header->program)); break;
 	case 2: atomic_store(&header->extent, (uint32_t)word); break;
@@ -41,6 +41,7 @@ static void nasty_field(struct table *table, uint64_t *seed)
 	/* Every field out of its range at once, those of a byte that say yes or no too. */
 	case 11: memset(&block->settings.rule[word % 2], (int)(2 + (word >> 16) % 254), sizeof(struct rule)); break;
 	case 12: memset(&block->rules.network[word % 2].ipv6, (int)(2 + (word >> 16) % 254), 1); break;
+	case 13: atomic_store(&table->within[slot], 1 + (uint32_t)(word >> 40) % (table->entries * 2)); break;
 	default: atomic_store(&table->owner[slot], 1 + (uint32_t)(word >> 40) % table->entries); break;
 	}
 }
@@ -55,9 +56,10 @@ void scribble_once(struct table *table, uint64_t *seed)
 	    {(char *)table->header + sizeof(table->header->magic), sizeof(*table->header) - sizeof(table->header->magic)},
 	    {(char *)table->blocks, 4096},
 	    {(char *)table->blocks, sizeof(*table->blocks) * (LIMIT_BLOCKS + 1)},
-	    {(char *)table->entry, sizeof(*table->entry) * table->entries},
-	    {(char *)table->notes, sizeof(*table->notes) * table->entries},
+	    {(char *)table->entry, sizeof(*table->entry) * table->entries * 2},
+	    {(char *)table->notes, sizeof(*table->notes) * table->entries * 2},
 	    {(char *)table->owner, sizeof(*table->owner) * table->capacity},
+	    {(char *)table->within, sizeof(*table->within) * table->capacity},
 	    {(char *)table->record, sizeof(*table->record) * table->capacity},
 	};
 	unsigned which = random_number(seed) % (sizeof(part) / sizeof(part[0]));

@@ -51,7 +51,8 @@ static struct settings settings;
 static struct table table;
 static struct connection open_connection; /* one that the kernel has */
 static int descriptor;
-static uint32_t client; /* its entry */
+static uint32_t client;	 /* its entry */
+static uint32_t network; /* that of its network, if there is a limit on networks */
 static uint32_t pids[PIDS];
 
 /* A search among all of the kernel's connections takes as long as these are many, and is judged by itself. */
@@ -301,6 +302,54 @@ static void everything_at_random(uint64_t turn)
 		nothing_is_paid();
 }
 
+static void prepare_network(enum record_kind kind, bool placed)
+{
+	all_slots(kind, false, placed);
+	for (uint32_t slot = 0; slot < table.capacity; slot++)
+		atomic_store_explicit(&table.within[slot], network + 1, memory_order_relaxed);
+}
+static void prepare_network_held(void)
+{
+	prepare_network(RECORD_DOUBTFUL, true);
+}
+static void prepare_network_unplaced(void)
+{
+	prepare_network(RECORD_OPEN, false);
+}
+static void prepare_network_claims(void)
+{
+	prepare_network(RECORD_CLAIMED, true);
+}
+
+static void full_network(uint64_t turn)
+{
+	(void)turn;
+	nothing_is_paid();
+	atomic_store_explicit(&table.notes[network].pace.word, 0, memory_order_relaxed);
+	count_is(&table.entry[client].word, 0);
+	count_is(&table.entry[network].word, 0xfffff0);
+	atomic_store(&table.header->total, 0);
+}
+
+static void new_peaks_of_both(uint64_t turn)
+{
+	new_peaks(turn);
+	atomic_store_explicit(&table.notes[network].pace.word, 0, memory_order_relaxed);
+	count_is(&table.entry[network].word, 0);
+	atomic_store(&table.entry[network].peak, 0);
+	atomic_store(&table.entry[network].doubtful, 1);
+}
+
+static void networks_regroup_storm(uint64_t turn)
+{
+	regroup_storm(turn);
+	atomic_store_explicit(&table.within[turn % table.capacity], (uint32_t)turn, memory_order_relaxed);
+	if (turn % 65536 == 0)
+		for (uint32_t slot = 0; slot < table.capacity; slot++)
+			atomic_store_explicit(&table.within[slot], 1 + table.entries + slot % table.entries,
+					      memory_order_relaxed);
+}
+
 static const struct attack {
 	const char *name;
 	void (*prepare)(void);
@@ -328,7 +377,19 @@ static const struct attack {
     {"log words zeroed", prepare_nothing, log_is_new},
     {"steered, arrived, unverifiable", prepare_held, steered},
     {"everything at random", prepare_others, everything_at_random},
+    {"networks: regrouping without end", prepare_network_held, networks_regroup_storm},
+    {"networks: connections held by processes that live", prepare_network_held, full_network},
+    {"networks: connections without their address", prepare_network_unplaced, full_network},
+    {"networks: slots claimed by processes that live", prepare_network_claims, full_network},
+    {"networks: new peaks of both", prepare_network_held, new_peaks_of_both},
+    {"networks: limits", prepare_limits, limits_flip},
+    {"networks: everything at random", prepare_network_held, everything_at_random},
 };
+
+static bool is_of_networks(const struct attack *attack)
+{
+	return strncmp(attack->name, "networks", strlen("networks")) == 0;
+}
 
 /* ---- the decisions beside it ---- */
 
@@ -493,14 +554,17 @@ static uint64_t number_of(const char *name, uint64_t standard)
 
 static void open_table(uint32_t capacity, const char *name)
 {
-	struct network network = {.address = open_connection.peer.address, .prefix = 128};
+	struct network alone = {.address = open_connection.peer.address, .prefix = 128};
+	struct network around = {.address = address_masked(open_connection.peer.address, 120), .prefix = 120};
 	reference held;
 	uint64_t word;
 
 	settings.capacity = capacity;
 	assert_true(table_open_anonymous(&table, name, &settings));
 	assert_int_equal(table_admit(&table, &open_connection, &held), VERDICT_ADMITTED);
-	assert_true(client_find(&table, client_fingerprint(&table, &network), &client, &word));
+	assert_true(client_find(&table, client_fingerprint(&table, &alone), &client, &word));
+	if (settings.per_network != LIMIT_NONE)
+		assert_true(network_find(&table, client_fingerprint(&table, &around), &network, &word));
 }
 
 static uint64_t withstand(const struct attack *attack, uint32_t capacity)
@@ -512,6 +576,7 @@ static uint64_t withstand(const struct attack *attack, uint32_t capacity)
 
 	seen = (struct seen){0};
 	snprintf(name, sizeof(name), "bounded-%d", (int)getpid());
+	settings.per_network = is_of_networks(attack) ? LIMIT : LIMIT_NONE;
 	open_table(capacity, name);
 	attack->prepare();
 	pid_t hostile = begin_attack(attack);
@@ -582,6 +647,7 @@ static void a_decision_searches_once(void **state)
 	reference held;
 
 	(void)state;
+	settings.per_network = LIMIT_NONE;
 	open_table(65536, "searches");
 	all_slots(RECORD_OPEN, true, false);
 	atomic_store(&table.header->extent, 64); /* few, so that much of the budget is left behind them */

@@ -79,9 +79,12 @@ static void work(unsigned which, uint64_t seed)
 		case 0: table_doubt(&table, held[i]); break;
 		case 1: table_closing(&table, held[i]); break;
 		case 2: table_holds_on(&table, held[i], (uint32_t)getpid(), random_number(&seed)); break;
-		case 3: check_certain(&table, random_number(&seed) % table.entries); break;
-		case 4: table_count(&table, &connection.peer.address); break;
-		case 5: table_client(&table, random_number(&seed) % table.entries, &facts); break;
+		case 3: check_certain(&table, random_number(&seed) % (table.entries * 2)); break;
+		case 4:
+			table_count(&table, &connection.peer.address);
+			table_count_network(&table, &connection.peer.address);
+			break;
+		case 5: table_client(&table, random_number(&seed) % (table.entries * 2), &facts); break;
 		case 6: remote_set(&table, &network, random_number(&seed)); break;
 		case 7:
 			limits_copy(&table, &copy);
@@ -126,6 +129,7 @@ static void nobody_crashes_and_nobody_hangs(void **state)
 	fflush(NULL);
 	settings_default(&settings);
 	settings.per_ip = 4;
+	settings.per_network = 12;
 	settings.total = 40;
 	settings.capacity = 256;
 	settings.rules = 2;

@@ -1,8 +1,8 @@
 /* The real code under a scheduler: two or three actors run in one thread, each on a stack of its own, and change places at the
  * numbered points of lib/values/point.h. Two actors are tried in every order there is, up to 8000; where there are more, and
  * three actors, in as many random orders as INTERLEAVINGS says (2000), with the seed INTERLEAVING_SEED. After every step: no
- * client counts less than it was admitted. At the end: never over the limit, no client entered twice, and after all is let go,
- * nothing counted.
+ * client, nor network, counts less than it was admitted. At the end: never over the limit, no client entered twice, and after
+ * all is let go, nothing counted.
  *
  * With LEFT_OUT=N one of the orderings that the algorithms rest on (enum ordering in lib/values/point.h) is not kept: then this
  * must fail, or it proves nothing. */
@@ -128,6 +128,53 @@ static void publish(struct actor *actor)
 	(void)actor;
 }
 
+/* The network that all clients are in, by the limits in force; the number of all entries if it has none. */
+static uint32_t entry_of_network(uint64_t *word)
+{
+	struct connection connection = connection_of(0, 1);
+	struct limits limits;
+	uint32_t entry = 0;
+
+	limits_read(&table, &limits);
+	struct network network = limits_network(&limits, &connection.peer.address);
+	return network_find(&table, client_fingerprint(&table, &network), &entry, word) ? entry : table.entries * 2;
+}
+
+static void mend_network(struct actor *actor)
+{
+	uint64_t word;
+	uint32_t entry = entry_of_network(&word);
+
+	if (entry < table.entries * 2)
+		check_count(&table, entry);
+	(void)actor;
+}
+
+static void publish_networks(uint32_t limit, uint8_t prefix)
+{
+	settings.per_network = limit;
+	settings.network_ipv4_prefix = prefix;
+	regroup_publish(&table, limits_turn(&table), &settings);
+}
+
+static void count_networks(struct actor *actor)
+{
+	publish_networks(LIMIT, 24);
+	(void)actor;
+}
+
+static void widen_networks(struct actor *actor)
+{
+	publish_networks(LIMIT, 16);
+	(void)actor;
+}
+
+static void count_no_networks(struct actor *actor)
+{
+	publish_networks(LIMIT_NONE, 24);
+	(void)actor;
+}
+
 /* Clients 0 to 255 become one. */
 static void widen(struct actor *actor)
 {
@@ -145,6 +192,21 @@ static void wrong(const char *what, unsigned client)
 	failed = true;
 }
 
+static bool in_networks; /* all clients are in one, and the limit is on that */
+static bool limited;	 /* since the beginning */
+
+static void look_at_network(const struct limits *limits)
+{
+	unsigned holding = 0;
+	uint64_t word = 0;
+
+	for (unsigned i = 0; i < number; i++)
+		holding += actors[i].ended && actors[i].held != 0;
+	if (holding > 0 && limits_count_networks(limits) &&
+	    (entry_of_network(&word) == table.entries * 2 || (word & CLIENT_COUNT) < holding))
+		wrong("their network counts less than it holds", 0);
+}
+
 /* Whoever was admitted is counted, at every moment that somebody could decide at. A slot that is published and not yet
  * confirmed may be uncounted: its owner will notice. */
 static void look(void)
@@ -154,6 +216,7 @@ static void look(void)
 	limits_read(&table, &limits);
 	if (atomic_load(&table.header->grouped) != regroup_key(&limits))
 		return; /* whoever decides groups first */
+	look_at_network(&limits);
 	for (unsigned i = 0; i < number; i++) {
 		uint64_t fingerprint;
 		uint64_t word = 0;
@@ -170,6 +233,7 @@ static void look(void)
 static void look_at_end(void)
 {
 	struct limits limits;
+	unsigned all = 0;
 
 	for (unsigned client = 0; client < 4; client++) {
 		struct connection connection = connection_of((uint8_t)client, 1);
@@ -185,9 +249,12 @@ static void look_at_end(void)
 			admitted += actors[i].client == client && actors[i].held != 0;
 		if (entries > 1)
 			wrong("is entered twice", client);
-		if (admitted > LIMIT)
+		if (!in_networks && admitted > LIMIT)
 			wrong("is over its limit", client);
+		all += admitted;
 	}
+	if (in_networks && limited && all > LIMIT)
+		wrong("their network is over its limit", 0);
 	limits_read(&table, &limits);
 	regroup_look(&table, &limits);
 	/* After a change of prefix: as many counted for whom they belong to now as are held. */
@@ -198,10 +265,11 @@ static void look_at_end(void)
 		    (entry_of(actors[i].client, &fingerprint, &word) == table.entries || (word & CLIENT_COUNT) == 0))
 			wrong("is held and not counted", actors[i].client);
 	}
+	look_at_network(&limits);
 	for (unsigned i = 0; i < number; i++)
 		table_release(&table, actors[i].held);
 	check_all(&table);
-	for (uint32_t entry = 0; entry < table.entries; entry++)
+	for (uint32_t entry = 0; entry < table.entries * 2; entry++)
 		if ((atomic_load(&table.entry[entry].word) & CLIENT_COUNT) != 0)
 			wrong("counts what is gone", entry);
 	for (uint32_t slot = 0; slot < table.capacity; slot++)
@@ -217,6 +285,7 @@ struct scenario {
 	void (*prepare)(void);
 	void (*act[ACTORS])(struct actor *actor);
 	uint8_t client[ACTORS];
+	enum { OF_CLIENTS, OF_NETWORKS, OF_NETWORKS_LATER } limit;
 };
 
 static void nothing(void)
@@ -245,6 +314,26 @@ static void leave_gap(void)
 	client_count(&table, entry, fingerprint, word, 10, &generation);
 }
 
+/* Their network does. */
+static void leave_gap_in_network(void)
+{
+	reference held;
+	struct connection connection = connection_of(0, 1);
+	uint64_t word;
+	uint64_t generation;
+
+	table_admit(&table, &connection, &held);
+	table_release(&table, held);
+	uint32_t entry = entry_of_network(&word);
+	client_count(&table, entry, atomic_load(&table.entry[entry].fingerprint), word, 10, &generation);
+}
+
+static void hold_one_uncounted(void)
+{
+	hold_one();
+	count_no_networks(NULL);
+}
+
 /* Every entry belongs to somebody who holds nothing, client 0 among them: a new client takes one over. */
 static void crowd(void)
 {
@@ -262,21 +351,65 @@ static void crowd(void)
 }
 
 static const struct scenario scenarios[] = {
-    {"two enter one client", 2, nothing, {admit, admit}, {0, 0}},
-    {"one is released, one admitted", 2, hold_one, {release, admit}, {0, 0}},
-    {"one comes and goes, one is admitted", 2, nothing, {admit_and_release, admit}, {0, 0}},
-    {"a count is mended while one is admitted", 2, leave_gap, {mend, admit}, {0, 0}},
-    {"a count is mended while one is released", 2, hold_one, {release, mend}, {0, 0}},
-    {"two mend", 2, leave_gap, {mend, mend}, {0, 0}},
-    {"one takes the entry that another comes back to", 2, crowd, {admit, admit}, {0, 1}},
-    {"limits are published while one is admitted", 2, nothing, {publish, admit}, {0, 0}},
-    {"two publish", 2, nothing, {publish, publish}, {0, 0}},
-    {"a prefix is changed while one is released", 2, hold_one, {release, widen}, {0, 0}},
-    {"a prefix is changed by two", 2, hold_one, {widen, widen}, {0, 0}},
-    {"a prefix is changed to and fro", 2, hold_one, {widen, publish}, {0, 0}},
-    {"three enter one client", 3, nothing, {admit, admit, admit}, {0, 0, 0}},
-    {"one goes, one mends, one comes", 3, hold_one, {release, mend, admit}, {0, 0, 0}},
-    {"three come and go", 3, crowd, {admit_and_release, admit, admit_and_release}, {0, 0, 1}},
+    {"two enter one client", 2, nothing, {admit, admit}, {0, 0}, OF_CLIENTS},
+    {"one is released, one admitted", 2, hold_one, {release, admit}, {0, 0}, OF_CLIENTS},
+    {"one comes and goes, one is admitted", 2, nothing, {admit_and_release, admit}, {0, 0}, OF_CLIENTS},
+    {"a count is mended while one is admitted", 2, leave_gap, {mend, admit}, {0, 0}, OF_CLIENTS},
+    {"a count is mended while one is released", 2, hold_one, {release, mend}, {0, 0}, OF_CLIENTS},
+    {"two mend", 2, leave_gap, {mend, mend}, {0, 0}, OF_CLIENTS},
+    {"one takes the entry that another comes back to", 2, crowd, {admit, admit}, {0, 1}, OF_CLIENTS},
+    {"limits are published while one is admitted", 2, nothing, {publish, admit}, {0, 0}, OF_CLIENTS},
+    {"two publish", 2, nothing, {publish, publish}, {0, 0}, OF_CLIENTS},
+    {"a prefix is changed while one is released", 2, hold_one, {release, widen}, {0, 0}, OF_CLIENTS},
+    {"a prefix is changed by two", 2, hold_one, {widen, widen}, {0, 0}, OF_CLIENTS},
+    {"a prefix is changed to and fro", 2, hold_one, {widen, publish}, {0, 0}, OF_CLIENTS},
+    {"a prefix is changed while one is admitted", 2, hold_one, {widen, admit}, {0, 0}, OF_CLIENTS},
+    {"two enter one network", 2, nothing, {admit, admit}, {0, 1}, OF_NETWORKS},
+    {"one of a network is released, one admitted", 2, hold_one, {release, admit}, {0, 1}, OF_NETWORKS},
+    {"one of a network comes and goes, one is admitted", 2, nothing, {admit_and_release, admit}, {0, 1}, OF_NETWORKS},
+    {"a network's count is mended while one is admitted", 2, leave_gap_in_network, {mend_network, admit}, {0, 1}, OF_NETWORKS},
+    {"a network's count is mended while one is released", 2, hold_one, {release, mend_network}, {0, 1}, OF_NETWORKS},
+    {"networks begin to be counted while one is admitted", 2, nothing, {count_networks, admit}, {0, 1}, OF_NETWORKS_LATER},
+    {"networks begin to be counted while one is released", 2, hold_one, {release, count_networks}, {0, 1}, OF_NETWORKS_LATER},
+    {"networks are counted again while one is released", 2, hold_one_uncounted, {release, count_networks}, {0, 1}, OF_NETWORKS},
+    {"networks are not counted any more while one is released", 2, hold_one, {release, count_no_networks}, {0, 1}, OF_NETWORKS},
+    {"networks are not counted any more while one is admitted",
+     2,
+     nothing,
+     {admit, count_no_networks},
+     {0, 1},
+     OF_NETWORKS_LATER},
+    {"networks become larger while one is released", 2, hold_one, {release, widen_networks}, {0, 1}, OF_NETWORKS},
+    {"networks become larger while one is admitted", 2, nothing, {widen_networks, admit}, {0, 1}, OF_NETWORKS},
+    {"networks are counted by two", 2, hold_one_uncounted, {count_networks, count_networks}, {0, 1}, OF_NETWORKS},
+    {"networks become larger, and are not counted any more",
+     2,
+     hold_one,
+     {widen_networks, count_no_networks},
+     {0, 1},
+     OF_NETWORKS},
+    {"one of a network goes, one comes, its count is mended",
+     3,
+     hold_one,
+     {release, admit, mend_network},
+     {0, 1, 0},
+     OF_NETWORKS},
+    {"one goes, one comes, networks begin to be counted",
+     3,
+     hold_one,
+     {release, admit, count_networks},
+     {0, 1, 0},
+     OF_NETWORKS_LATER},
+    {"one goes, networks are counted no more and again",
+     3,
+     hold_one,
+     {release, count_no_networks, count_networks},
+     {0, 1, 0},
+     OF_NETWORKS},
+    {"three enter one network", 3, nothing, {admit, admit, admit}, {0, 1, 2}, OF_NETWORKS},
+    {"three enter one client", 3, nothing, {admit, admit, admit}, {0, 0, 0}, OF_CLIENTS},
+    {"one goes, one mends, one comes", 3, hold_one, {release, mend, admit}, {0, 0, 0}, OF_CLIENTS},
+    {"three come and go", 3, crowd, {admit_and_release, admit, admit_and_release}, {0, 0, 1}, OF_CLIENTS},
 };
 
 static size_t empty_size;
@@ -402,6 +535,11 @@ int main(void)
 	for (unsigned i = 0; i < tests; i++) {
 		const struct scenario *chosen = &scenarios[i];
 
+		in_networks = chosen->limit != OF_CLIENTS;
+		limited = chosen->limit != OF_NETWORKS_LATER;
+		settings.per_ip = in_networks ? LIMIT_NONE : LIMIT;
+		settings.per_network = chosen->limit == OF_NETWORKS ? LIMIT : LIMIT_NONE;
+		settings.network_ipv4_prefix = 24;
 		if (!table_open_anonymous(&table, "interleavings", &settings) || !set_apart(&table))
 			return 1;
 		empty_size = table.segment.size;

@@ -60,6 +60,7 @@ bool left_out(enum ordering ordering)
 
 static struct settings settings;
 static struct table table;
+static bool networks; /* the limit is on networks, of one address each, and not on clients */
 
 /* What the child tells the parent. */
 struct shared {
@@ -120,15 +121,17 @@ static void leave_gap(void)
 	uint64_t generation;
 
 	limits_read(&table, &limits);
-	struct network network = limits_client(&limits, &nobody.connection.peer.address);
+	struct network network = networks ? limits_network(&limits, &nobody.connection.peer.address)
+					  : limits_client(&limits, &nobody.connection.peer.address);
 	uint64_t fingerprint = client_fingerprint(&table, &network);
-	if (client_find_or_add(&table, fingerprint, &network, &entry, &word))
+	if ((networks ? network_find_or_add : client_find_or_add)(&table, fingerprint, &network, &entry, &word))
 		client_count(&table, entry, fingerprint, word, LIMIT, &generation);
 }
 
 static bool changes_prefix(int point)
 {
-	return point == POINT_LIMITS_CURRENT || point == POINT_REGROUP_COUNTED || point == POINT_REGROUP_MOVED;
+	return point == POINT_LIMITS_CURRENT || point == POINT_REGROUP_SLOT || point == POINT_REGROUP_COUNTED ||
+	       point == POINT_REGROUP_MOVED;
 }
 
 /* Everything that passes points: a first admission, a release, a mend, a publication. With `keep` the admission is the last
@@ -149,7 +152,7 @@ static void pass_points(const struct ends *ends, int point)
 	}
 	if (point >= POINT_LIMITS_CLAIMED) {
 		if (changes_prefix(point))
-			settings.ipv4_prefix = 8;
+			*(networks ? &settings.network_ipv4_prefix : &settings.ipv4_prefix) = 8;
 		regroup_publish(&table, limits_turn(&table), &settings);
 		return;
 	}
@@ -158,7 +161,7 @@ static void pass_points(const struct ends *ends, int point)
 			leave_gap();
 	if (table_admit(&table, &ends->connection, &held) != VERDICT_ADMITTED)
 		return;
-	if (point >= POINT_RELEASE_CLAIMED && point <= POINT_RELEASE_FREED) {
+	if (point >= POINT_RELEASE_CLAIMED && point <= POINT_RELEASE_NETWORK) {
 		table_release(&table, held);
 		return;
 	}
@@ -257,7 +260,7 @@ static void look(void)
 static void assert_empty(int point)
 {
 	look();
-	for (uint32_t entry = 0; entry < table.entries; entry++)
+	for (uint32_t entry = 0; entry < table.entries * 2; entry++)
 		if ((atomic_load(&table.entry[entry].word) & CLIENT_COUNT) != 0)
 			fail_msg("point %d: entry %u still counts %u", point, entry,
 				 (unsigned)(atomic_load(&table.entry[entry].word) & CLIENT_COUNT));
@@ -269,7 +272,11 @@ static void assert_empty(int point)
 static void open_table(void)
 {
 	settings_default(&settings);
-	settings.per_ip = LIMIT;
+	if (networks)
+		settings.per_network = LIMIT;
+	else
+		settings.per_ip = LIMIT;
+	settings.network_ipv4_prefix = 32;
 	settings.capacity = 64;
 	assert_true(table_open_anonymous(&table, "points", &settings) && set_apart(&table));
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -282,10 +289,29 @@ static void close_table(void)
 	table_leave(&table);
 }
 
+static bool is_passed(int point)
+{
+	return networks || (point != POINT_NETWORK_COUNTED && point != POINT_RELEASE_NETWORK);
+}
+
+static int limit_networks(void **state)
+{
+	networks = true;
+	return state == NULL;
+}
+
+static int limit_clients(void **state)
+{
+	networks = false;
+	return state == NULL;
+}
+
 static void a_process_dies_at_each_point(void **state)
 {
 	(void)state;
 	for (int point = 0; point < POINT_TABLE_NAMED; point++) {
+		if (!is_passed(point))
+			continue;
 		struct ends ends[LIMIT + 1];
 		reference held[LIMIT + 1] = {0};
 		struct neighbour neighbour;
@@ -314,7 +340,7 @@ static void a_process_dies_at_each_point(void **state)
 		close_all(ends, held, LIMIT + 1);
 		assert_empty(point);
 		/* And limits can still be published. */
-		settings.per_ip = LIMIT + 1;
+		*(networks ? &settings.per_network : &settings.per_ip) = LIMIT + 1;
 		assert_true(regroup_publish(&table, limits_turn(&table), &settings));
 		admitted = open_all(ends, held, LIMIT + 1);
 		assert_int_equal(admitted, LIMIT + 1);
@@ -332,6 +358,8 @@ static void a_process_is_stopped_at_each_point_and_goes_on(void **state)
 		struct neighbour neighbour;
 		int status;
 
+		if (!is_passed(point))
+			continue;
 		open_table();
 		if (changes_prefix(point))
 			neighbour_comes(&neighbour);
@@ -423,11 +451,12 @@ static void open_hammered_table(void)
 	assert_true(regroup_publish(&table, limits_turn(&table), &settings));
 }
 
-enum { AIMS = 10 };
+enum { AIMS = 12 };
 
 static void aim(unsigned which, uint32_t slot)
 {
 	uint32_t entry = atomic_load(&table.owner[slot]) - 1;
+	uint32_t network = networks ? network_of_record(&table, slot) : entry;
 	struct {
 		_Atomic uint64_t *word;
 		uint64_t bits;
@@ -442,6 +471,8 @@ static void aim(unsigned which, uint32_t slot)
 	    {&table.record[slot].state, 2},
 	    {&table.notes[entry].pace.word, 1},
 	    {&table.header->current, 4},
+	    {&table.entry[network].word, CLIENT_MENDING},
+	    {&table.entry[network].word, CLIENT_GENERATION},
 	};
 
 	hammered = at[which].word;
@@ -485,8 +516,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_process_dies_at_each_point),
 	    cmocka_unit_test(a_process_is_stopped_at_each_point_and_goes_on),
+	    cmocka_unit_test_setup_teardown(a_process_dies_at_each_point, limit_networks, limit_clients),
+	    cmocka_unit_test_setup_teardown(a_process_is_stopped_at_each_point_and_goes_on, limit_networks, limit_clients),
 	    cmocka_unit_test(a_table_that_was_begun_is_finished),
 	    cmocka_unit_test(one_who_writes_without_end_holds_nobody_up),
+	    cmocka_unit_test_setup_teardown(one_who_writes_without_end_holds_nobody_up, limit_networks, limit_clients),
 	};
 	return cmocka_run_group_tests_name("points", tests, NULL, NULL);
 }

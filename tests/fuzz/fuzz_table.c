@@ -21,9 +21,10 @@ static void fill(const struct table *table, const unsigned char *data, size_t si
 	    {(char *)table->header, sizeof(*table->header)},
 	    {(char *)table->blocks, 4096},
 	    {(char *)table->blocks, sizeof(*table->blocks) * (LIMIT_BLOCKS + 1)},
-	    {(char *)table->entry, sizeof(*table->entry) * table->entries},
-	    {(char *)table->notes, sizeof(*table->notes) * table->entries},
+	    {(char *)table->entry, sizeof(*table->entry) * table->entries * 2},
+	    {(char *)table->notes, sizeof(*table->notes) * table->entries * 2},
 	    {(char *)table->owner, sizeof(*table->owner) * table->capacity},
+	    {(char *)table->within, sizeof(*table->within) * table->capacity},
 	    {(char *)table->record, sizeof(*table->record) * table->capacity},
 	};
 
@@ -45,6 +46,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 	settings_default(&settings);
 	settings.per_ip = 2;
+	settings.per_network = size % 2 != 0 ? 3 : LIMIT_NONE;
 	settings.capacity = 64;
 	if (!table_open_anonymous(&table, "fuzz", &settings))
 		return 0;
@@ -55,7 +57,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		table_admit(&table, &connection, &held[i]);
 	table_doubt(&table, held[0]);
 	remote_set(&table, &(struct network){.address = connection.peer.address, .prefix = 128}, 3);
-	for (uint32_t entry = 0; entry < table.entries; entry++)
+	for (uint32_t entry = 0; entry < table.entries * 2; entry++)
 		table_client(&table, entry, &facts);
 	limits_copy(&table, &copy);
 	limits_start(&table, &copy);

@@ -277,6 +277,46 @@ static void lists_of_networks(void **state)
 	connlimit_config_delete(config);
 }
 
+static int accept_from(connlimit *limiter, uint8_t host, connlimit_handle *handle)
+{
+	struct sockaddr_in peer = address_of(host);
+
+	peer.sin_port = htons((uint16_t)(40000 + host));
+	return connlimit_accept_address(limiter, (struct sockaddr *)&peer, sizeof(peer), NULL, 0, handle);
+}
+
+static void networks_beside_clients(void **state)
+{
+	connlimit_config *config = connlimit_config_new();
+	struct sockaddr_in peer = address_of(200);
+	connlimit_handle handle[3];
+	char text[64];
+
+	(void)state;
+	assert_int_equal(connlimit_config_set(config, "PER_NETWORK", "2"), 0);
+	assert_int_equal(connlimit_config_get(config, "network-ipv4-prefix", text, sizeof(text)), 0);
+	assert_string_equal(text, "24");
+	connlimit *limiter = connlimit_open(config);
+	assert_non_null(limiter);
+	assert_int_equal(accept_from(limiter, 7, &handle[0]), CONNLIMIT_ADMITTED);
+	assert_int_equal(accept_from(limiter, 8, &handle[1]), CONNLIMIT_ADMITTED);
+	assert_int_equal(accept_from(limiter, 9, &handle[2]), CONNLIMIT_REFUSED);
+	assert_int_equal(connlimit_open_connections_of_network(limiter, (struct sockaddr *)&peer, sizeof(peer)), 2);
+	assert_int_equal(connlimit_open_connections(limiter, (struct sockaddr *)&peer, sizeof(peer)), 0);
+	connlimit_free(limiter, &handle[0]);
+	assert_int_equal(connlimit_open_connections_of_network(limiter, (struct sockaddr *)&peer, sizeof(peer)), 1);
+	assert_int_equal(accept_from(limiter, 9, &handle[2]), CONNLIMIT_ADMITTED);
+	/* What does not fit together neither begins nor replaces what does. */
+	assert_int_equal(connlimit_config_set(config, "IPV4_PREFIX", "16"), 0);
+	assert_int_equal(connlimit_set_config(limiter, config), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_null(connlimit_open(config));
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(accept_from(limiter, 10, &handle[0]), CONNLIMIT_REFUSED);
+	connlimit_close(limiter);
+	connlimit_config_delete(config);
+}
+
 static void addresses_alone_are_enough(void **state)
 {
 	connlimit *limiter = limiter_of("2");
@@ -686,6 +726,7 @@ int main(void)
 	    TEST(clients_are_banned_and_unbanned),
 	    TEST(a_bad_setting_changes_nothing_and_says_why),
 	    TEST(lists_of_networks),
+	    TEST(networks_beside_clients),
 	    TEST(addresses_alone_are_enough),
 	    TEST(local_users_have_their_own_limit),
 	    TEST(a_config_is_set_and_got_whole_from_many_threads),

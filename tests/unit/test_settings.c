@@ -402,6 +402,67 @@ static const struct value values[] = {
 	{SETTING_LOG, "JSON", NULL, "'JSON' is not a place to log to"},
 	{SETTING_LOG, "json ", NULL, "is not a place to log to"},
 	{SETTING_LOG, "json,journal", NULL, "is not a place to log to"},
+	{SETTING_PER_NETWORK, "100", "100", NULL},
+	{SETTING_PER_NETWORK, "0", "unlimited", NULL},
+	{SETTING_PER_NETWORK, "unlimited", "unlimited", NULL},
+	{SETTING_PER_NETWORK, "1", "1", NULL},
+	{SETTING_PER_NETWORK, "007", "7", NULL},
+	{SETTING_PER_NETWORK, "16000000", "16000000", NULL},
+	{SETTING_PER_NETWORK, "16000001", NULL, "is out of range"},
+	{SETTING_PER_NETWORK, "-1", NULL, "is out of range"},
+	{SETTING_PER_NETWORK, "", NULL, "the value is empty"},
+	{SETTING_PER_NETWORK, "ten", NULL, "'ten' is not a number"},
+	{SETTING_PER_NETWORK, "100/s", NULL, "is not a number"},
+	{SETTING_PER_NETWORK, "deny", NULL, "is not a number"},
+	{SETTING_PER_NETWORK, "1k", NULL, "it is written out, without a unit"},
+	{SETTING_PER_NETWORK, " 5", NULL, "there is a blank before or behind it"},
+	{SETTING_PER_NETWORK, "10.0.0.0/8=5", NULL, "is not a number"},
+	{SETTING_NETWORK_IPV4_PREFIX, "24", "24", NULL},
+	{SETTING_NETWORK_IPV4_PREFIX, "0", "0", NULL},
+	{SETTING_NETWORK_IPV4_PREFIX, "32", "32", NULL},
+	{SETTING_NETWORK_IPV4_PREFIX, "33", NULL, "is out of range; allowed: a number of bits from 0 to 32"},
+	{SETTING_NETWORK_IPV4_PREFIX, "/24", NULL, "is not a number"},
+	{SETTING_NETWORK_IPV4_PREFIX, "-1", NULL, "is out of range"},
+	{SETTING_NETWORK_IPV4_PREFIX, "", NULL, "the value is empty"},
+	{SETTING_NETWORK_IPV4_PREFIX, "unlimited", NULL, "is not a number"},
+	{SETTING_NETWORK_IPV6_PREFIX, "48", "48", NULL},
+	{SETTING_NETWORK_IPV6_PREFIX, "0", "0", NULL},
+	{SETTING_NETWORK_IPV6_PREFIX, "128", "128", NULL},
+	{SETTING_NETWORK_IPV6_PREFIX, "129", NULL, "is out of range; allowed: a number of bits from 0 to 128"},
+	{SETTING_NETWORK_IPV6_PREFIX, "48.", NULL, "only whole ones"},
+	{SETTING_NETWORK_IPV6_PREFIX, "::/48", NULL, "is not a number"},
+	{SETTING_RULES, "2001:db8::/32=5,network=50", "2001:db8::/32=5,network=50", NULL},
+	{SETTING_RULES, "10.0.0.0/8=5,network=unlimited", "10.0.0.0/8=5,network=unlimited", NULL},
+	{SETTING_RULES, "10.0.0.0/8=unlimited,network=50", "10.0.0.0/8=unlimited,network=50", NULL},
+	{SETTING_RULES, "10.0.0.0/8=unlimited,network=unlimited", "10.0.0.0/8=unlimited,network=unlimited", NULL},
+	{SETTING_RULES, ":80=1,network=16000000", ":80=1,network=16000000", NULL},
+	{SETTING_RULES, "10.0.0.0/8=5,10/s,network=50", "10.0.0.0/8=5,10/s,burst=10,network=50", NULL},
+	{SETTING_RULES, "10.0.0.0/8=5,network=50,10/s", "10.0.0.0/8=5,10/s,burst=10,network=50", NULL},
+	{SETTING_RULES, "10.0.0.0/8=5,10/s,burst=3,network=50", "10.0.0.0/8=5,10/s,burst=3,network=50", NULL},
+	{SETTING_RULES, "10.0.0.0/8=5,network=50,10/s,burst=3", "10.0.0.0/8=5,10/s,burst=3,network=50", NULL},
+	{SETTING_RULES, "10.0.0.0/8=unlimited,0,network=7", "10.0.0.0/8=unlimited,network=7", NULL},
+	{SETTING_RULES, "10.0.0.0/8=5,0,network=7", "10.0.0.0/8=5,0,network=7", NULL},
+	{SETTING_RULES, "@a=5,network=50 10.0.0.0/8=1", "@a=5,network=50 10.0.0.0/8=1", NULL},
+	{SETTING_RULES, "[2001:db8::/32]:443=5,network=50", "[2001:db8::/32]:443=5,network=50", NULL},
+	{SETTING_RULES, "10.0.0.0/8=5,network=0", NULL, "(at character 22) has the limit 0 for networks: that is 'unlimited'"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=", NULL, "has no such limit for networks"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=x", NULL, "(at character 22) has no such limit for networks"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=-1", NULL, "has no such limit for networks"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=16000001", NULL, "has no such limit for networks"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=deny", NULL, "has no such limit for networks"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=5=6", NULL, "has no such limit for networks"},
+	{SETTING_RULES, "10.0.0.0/8=deny,network=5", NULL, "has a limit for networks, and 'deny'"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=6,network=7", NULL, "has a limit for networks twice, or within a rate"},
+	{SETTING_RULES, "10.0.0.0/8=5,10/s,network=6,burst=3", NULL, "has a limit for networks twice, or within a rate"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=6,", NULL, "twice, or within a rate"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=6,7", NULL, "(at character 24) is not a rate"},
+	{SETTING_RULES, "10.0.0.0/8=5,10/d,network=6", NULL, "(at character 17) has no unit"},
+	{SETTING_RULES, "10.0.0.0/8=network=6", NULL, "(at character 12) has no such limit"},
+	{SETTING_RULES, "10.0.0.0/8=,network=6", NULL, "(at character 12) has no limit behind '='"},
+	{SETTING_RULES, "10.0.0.0/8=5,Network=6", NULL, "goes on after a comma"},
+	{SETTING_RULES, "10.0.0.0/8=5,networks=6", NULL, "goes on after a comma"},
+	{SETTING_RULES, "10.0.0.0/8=5,network=6 11.0.0.0/8=5,network=y", NULL, "(at character 45) has no such limit for networks"},
+	{SETTING_RULES, "10.0.0.0/8=5, network=6", NULL, "has no rate behind the comma"},
 	{SETTING_KEEPALIVE, "8s", "8s", NULL},
 	{SETTING_KEEPALIVE, "120s", "120s", NULL},
 	{SETTING_KEEPALIVE, "2m", "120s", NULL},
@@ -568,9 +629,9 @@ static void names(void **state)
 	    {"CONNLIMIT_RULE", SETTINGS, "CONNLIMIT_RULES?"},
 	    {"CONNLIMIT_TOTALS", SETTINGS, "CONNLIMIT_TOTAL?"},
 	    {"CONNLIMIT_WEBHOOK_URL", SETTINGS,
-	     "'CONNLIMIT_WEBHOOK_URL'; names that begin with CONNLIMIT_ are: PER_IP TOTAL RATE"},
+	     "'CONNLIMIT_WEBHOOK_URL'; names that begin with CONNLIMIT_ are: PER_IP PER_NETWORK TOTAL RATE"},
 	    {"CONNLIMIT_BURST", SETTINGS, "RATE PER_UID"},
-	    {"max-connections", SETTINGS, "there are: per-ip total"},
+	    {"max-connections", SETTINGS, "there are: per-ip per-network total"},
 	    {"per-user", SETTINGS, "did you mean per-uid?"},
 	    {"refused", SETTINGS, "did you mean refuse?"},
 	    {"CONNLIMIT_", SETTINGS, "unknown setting 'CONNLIMIT_'"},
@@ -581,6 +642,11 @@ static void names(void **state)
 	    {"CONNLIMIT_\x1b[2J", SETTINGS, "'CONNLIMIT_\\x1b[2J'"},
 	    {"CONNLIMIT_PER_IP_", SETTINGS, "CONNLIMIT_PER_IP?"},
 	    {"CONNLIMIT_IPV6PREFIX", SETTINGS, "CONNLIMIT_IPV6_PREFIX?"},
+	    {"per-network", SETTING_PER_NETWORK, NULL},
+	    {"CONNLIMIT_NETWORK_IPV4_PREFIX", SETTING_NETWORK_IPV4_PREFIX, NULL},
+	    {"network-ipv6-prefix", SETTING_NETWORK_IPV6_PREFIX, NULL},
+	    {"CONNLIMIT_PER_NETWORKS", SETTINGS, "CONNLIMIT_PER_NETWORK?"},
+	    {"CONNLIMIT_NETWORK_IPV4PREFIX", SETTINGS, "CONNLIMIT_NETWORK_IPV4_PREFIX?"},
 	};
 
 	(void)state;
@@ -883,9 +949,44 @@ static void texts_are_printable(void **state)
 	}
 }
 
+/* A client must be in one network. Where networks are not counted, their prefixes are as good as not there. */
+static void clients_are_not_larger_than_their_networks(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *says; /* NULL: it is good */
+	} tried[] = {
+	    {"CONNLIMIT_IPV4_PREFIX=16\n", NULL},
+	    {"CONNLIMIT_IPV4_PREFIX=16\nCONNLIMIT_NETWORK_IPV4_PREFIX=24\n", NULL},
+	    {"CONNLIMIT_IPV4_PREFIX=16\nCONNLIMIT_PER_NETWORK=5\n",
+	     "CONNLIMIT_IPV4_PREFIX=16 is wider than CONNLIMIT_NETWORK_IPV4_PREFIX=24: a client would be in several networks"},
+	    {"CONNLIMIT_IPV4_PREFIX=24\nCONNLIMIT_PER_NETWORK=5\n", NULL},
+	    {"CONNLIMIT_IPV6_PREFIX=40\nCONNLIMIT_PER_NETWORK=5\n",
+	     "CONNLIMIT_IPV6_PREFIX=40 is wider than CONNLIMIT_NETWORK_IPV6_PREFIX=48"},
+	    {"CONNLIMIT_IPV6_PREFIX=40\nCONNLIMIT_PER_NETWORK=5\nCONNLIMIT_NETWORK_IPV6_PREFIX=40\n", NULL},
+	    {"CONNLIMIT_PER_NETWORK=5\nCONNLIMIT_NETWORK_IPV6_PREFIX=65\n", "CONNLIMIT_IPV6_PREFIX=64 is wider than"},
+	    {"CONNLIMIT_IPV4_PREFIX=16\nCONNLIMIT_RULES=10.0.0.0/8=5,network=6\n", "CONNLIMIT_IPV4_PREFIX=16 is wider than"},
+	    {"CONNLIMIT_IPV4_PREFIX=16\nCONNLIMIT_RULES=@a=5,network=6\n", "CONNLIMIT_IPV4_PREFIX=16 is wider than"},
+	    {"CONNLIMIT_IPV4_PREFIX=16\nCONNLIMIT_RULES=10.0.0.0/8=5\n", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tried) / sizeof(tried[0]); i++) {
+		char text[512];
+		size_t length = strlen(tried[i].text);
+
+		memcpy(text, tried[i].text, length);
+		settings_default(&settings);
+		bool good = settings_from_text(&settings, &work, "/f", text, length, &error);
+		if (good != (tried[i].says == NULL) || (!good && strstr(error.text, tried[i].says) == NULL))
+			fail_msg("%s: %s", tried[i].text, good ? "good" : error.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(clients_are_not_larger_than_their_networks),
 	    cmocka_unit_test(every_value),
 	    cmocka_unit_test(values_end_at_their_length),
 	    cmocka_unit_test(defaults_read_as_themselves),
