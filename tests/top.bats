@@ -191,3 +191,25 @@ start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
 	run -2 "$CONNLIMIT" top --delay 0
 	[[ $output == *"--delay 0: is not a number of seconds from 1 to 3600"* ]]
 }
+
+@test "top: n shows networks in place of clients, where there is a limit on them, and back" {
+	hold 127.0.0.1 served
+	hold 127.0.0.2 served
+	start_top
+	until_true shows "^test-$port +127\.0\.0\.2 +1 +2 "
+	keys n
+	until_true shows "no daemon has a limit on networks"
+	"$CONNLIMIT" set "test-$port" per-network=3
+	until_true eval 'keys n; sleep 0.3; shows "^TABLE +NETWORK +OPEN"'
+	until_true shows "^test-$port +127\.0\.0\.0/24 +2 +3 +2 +0 +"
+	shows_not "127\.0\.0\.2 +1 "
+	hold 127.0.0.3 served
+	hold 127.0.0.4 refused
+	until_true shows "^test-$port +127\.0\.0\.0/24 +3 +3 +3 +1 +"
+	keys Enter
+	until_true shows "127.0.0.0/24 in table test-$port: 3 connections"
+	keys Escape
+	keys n
+	until_true shows "^TABLE +CLIENT +OPEN"
+	until_true shows "^test-$port +127\.0\.0\.2 +1 +2 "
+}

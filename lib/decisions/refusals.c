@@ -7,8 +7,9 @@
 const char *refusal_reason_word(unsigned reason)
 {
 	static const char *const names[REASONS] = {
-	    [REFUSED_NOT] = "none",    [REFUSED_PER_IP] = "per_ip", [REFUSED_PER_UID] = "per_uid", [REFUSED_RULE] = "rule",
-	    [REFUSED_TOTAL] = "total", [REFUSED_RATE] = "rate",	    [REFUSED_FLEET] = "cluster",   [REFUSED_BAN] = "ban",
+	    [REFUSED_NOT] = "none",	 [REFUSED_PER_IP] = "per_ip", [REFUSED_PER_UID] = "per_uid",
+	    [REFUSED_RULE] = "rule",	 [REFUSED_TOTAL] = "total",   [REFUSED_RATE] = "rate",
+	    [REFUSED_FLEET] = "cluster", [REFUSED_BAN] = "ban",	      [REFUSED_PER_NETWORK] = "per_network",
 	};
 
 	return reason < REASONS && names[reason] != NULL ? names[reason] : "other";

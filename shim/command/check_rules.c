@@ -62,6 +62,7 @@ static void tell_one(const struct address *address, uint32_t port)
 	else
 		printf("ports that no rule names: ");
 	settings_default(&work);
+	work.per_network = settings.per_network;
 	if (which == FOUND_NONE) {
 		work.per_ip = settings.per_ip;
 		work.rate = settings.rate;
@@ -69,6 +70,10 @@ static void tell_one(const struct address *address, uint32_t port)
 		print_limit(&work, SETTING_PER_IP);
 		printf(", CONNLIMIT_RATE=");
 		print_limit(&work, SETTING_RATE);
+		if (work.per_network != LIMIT_NONE) {
+			printf(", CONNLIMIT_PER_NETWORK=");
+			print_limit(&work, SETTING_PER_NETWORK);
+		}
 		printf("\n");
 		return;
 	}
@@ -83,6 +88,11 @@ static void tell_one(const struct address *address, uint32_t port)
 		work.rate = settings.rate;
 		printf("; CONNLIMIT_RATE=");
 		print_limit(&work, SETTING_RATE);
+	}
+	if (found.per_network == 0 && work.per_network != LIMIT_NONE && found.limit != LIMIT_DENY &&
+	    found.limit != LIMIT_NONE) {
+		printf("; CONNLIMIT_PER_NETWORK=");
+		print_limit(&work, SETTING_PER_NETWORK);
 	}
 	printf("\n");
 }

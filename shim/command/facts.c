@@ -1,6 +1,7 @@
 #include "command/facts.h"
 
 #include "table/arrived.h"
+#include "table/clients.h"
 #include "table/events.h"
 #include "table/records.h"
 #include "values/clock.h"
@@ -23,13 +24,19 @@ static size_t settings_size(uint32_t rules)
 
 /* ---- in the reader ---- */
 
+/* Of view.client[] or view.within[], what only the reader needs. */
+struct gathered {
+	uint32_t *entry;
+	struct endpoint *peer; /* of a connection of each, with the port that it arrived at; 0 if there is none */
+	size_t room;
+};
+
 struct gathering {
 	const struct table *table;
 	const struct copy *copy;
 	struct table_view view;
-	uint32_t *entry; /* of view.client[] */
-	uint16_t *port;	 /* of a connection of each */
-	size_t client_room;
+	struct gathered clients;
+	struct gathered networks;
 	size_t record_room;
 };
 
@@ -116,50 +123,52 @@ static void gather_header(struct gathering *gathering, uint64_t now)
 	view->bans = atomic_load(&header->bans);
 }
 
-static bool gather_clients(struct gathering *gathering)
+/* The clients, or networks, in the entries from `entry` up to `end`. */
+static bool gather_entries(struct gathering *gathering, uint32_t entry, uint32_t end, struct client_view **found,
+			   size_t *number, struct gathered *gathered)
 {
 	const struct table *table = gathering->table;
-	struct table_view *view = &gathering->view;
-	struct limits limits;
 	size_t entry_room = 0;
+	struct limits limits;
 
 	limits_read(table, &limits);
-
-	for (uint32_t entry = 0;; entry++) {
+	for (;; entry++) {
 		struct client_view client = {0};
 
-		entry = next_present(gathering->copy, table->entry, sizeof(*table->entry), entry, table->entries);
-		if (entry == table->entries)
-			return true;
+		entry = next_present(gathering->copy, table->entry, sizeof(*table->entry), entry, end);
+		if (entry == end)
+			break;
 		if (!table_client(table, entry, &client.facts))
 			continue;
 		/* Of a client by a prefix that is not in effect any more, nobody is refused. */
 		if (client.facts.banned != 0 &&
 		    client.facts.network.prefix != limits_client(&limits, &client.facts.network.address).prefix)
 			client.facts.banned = 0;
-		client.remote = view->fleet_current ? atomic_load(&table->entry[entry].remote) : 0;
-		if (!make_room(&view->client, view->clients, &gathering->client_room, sizeof(*view->client)) ||
-		    !make_room(&gathering->entry, view->clients, &entry_room, sizeof(*gathering->entry)))
+		client.remote = gathering->view.fleet_current ? atomic_load(&table->entry[entry].remote) : 0;
+		if (!make_room(found, *number, &gathered->room, sizeof(**found)) ||
+		    !make_room(&gathered->entry, *number, &entry_room, sizeof(*gathered->entry)))
 			return false;
-		gathering->entry[view->clients] = entry;
-		view->client[view->clients++] = client;
+		gathered->entry[*number] = entry;
+		(*found)[(*number)++] = client;
 	}
+	gathered->peer = calloc(*number + 1, sizeof(*gathered->peer));
+	return gathered->peer != NULL;
 }
 
-/* The place of the entry's client: they were found in the order of their entries. */
-static uint32_t client_of(const struct gathering *gathering, uint32_t entry)
+/* The place of what has this entry, of so many: they were found in the order of their entries. */
+static uint32_t place_of(const struct gathered *gathered, size_t number, uint32_t entry)
 {
 	size_t low = 0;
-	size_t high = gathering->view.clients;
+	size_t high = number;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		if (gathering->entry[middle] < entry)
+		if (gathered->entry[middle] < entry)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < gathering->view.clients && gathering->entry[low] == entry ? (uint32_t)low : NO_CLIENT;
+	return low < number && gathered->entry[low] == entry ? (uint32_t)low : NO_CLIENT;
 }
 
 /* For each client the limit that a further connection would meet. The port is that of a connection that the client has, or if
@@ -171,14 +180,25 @@ static void find_limits(struct gathering *gathering, uint16_t any_port)
 
 	for (size_t i = 0; i < view->clients; i++) {
 		struct client_facts *facts = &view->client[i].facts;
-		struct connection further = {.peer.address = facts->network.address,
-					     .local.port = gathering->port[i] != 0 ? gathering->port[i] : any_port};
+		struct connection further = {
+		    .peer.address = facts->network.address,
+		    .local.port = gathering->clients.peer[i].port != 0 ? gathering->clients.peer[i].port : any_port};
 		struct limits limits;
 
 		if (facts->network.prefix == NETWORK_UID)
 			facts->limit = view->settings.per_uid;
 		else if (further.local.port != 0)
 			facts->limit = limits_apply(gathering->table, &limits, &further).limit;
+	}
+	/* For a network that of a client in it, or that applied last. */
+	for (size_t i = 0; i < view->networks; i++) {
+		const struct endpoint *peer = &gathering->networks.peer[i];
+		struct connection further = {.peer.address = peer->address, .local.port = peer->port};
+		struct limits limits;
+
+		limits_read(gathering->table, &limits);
+		if (peer->port != 0 && limits_count_networks(&limits))
+			view->within[i].facts.limit = limits_for_network(gathering->table, &limits, &further).limit;
 	}
 }
 
@@ -191,13 +211,22 @@ static bool gather_record(struct gathering *gathering, uint32_t slot, uint32_t n
 	if (!record_read(table, slot, &state, &found->connection))
 		return false;
 	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
-	found->client = owner != 0 && owner <= table->entries ? client_of(gathering, owner - 1) : NO_CLIENT;
+	uint32_t within = gathering->view.networks != 0 ? network_of_record(table, slot) : NO_NETWORK;
+	found->client = owner != 0 && owner <= table->entries
+			    ? place_of(&gathering->clients, gathering->view.clients, owner - 1)
+			    : NO_CLIENT;
+	found->within = place_of(&gathering->networks, gathering->view.networks, within);
 	found->since = table->record[slot].since;
 	found->age = (now - found->since) / SECOND;
 	found->holder = atomic_load_explicit(&table->record[slot].holder, memory_order_relaxed);
 	found->gone = false;
 	return wanted->network == NULL ||
 	       (!connection_is_unix(&found->connection) && network_contains(wanted->network, &found->connection.peer.address));
+}
+
+static void note_peer(struct endpoint *peer, const struct connection *connection)
+{
+	*peer = (struct endpoint){.address = connection->peer.address, .port = connection->local.port};
 }
 
 static bool gather_records(struct gathering *gathering, const struct wanted *wanted, uint16_t *any_port)
@@ -216,7 +245,9 @@ static bool gather_records(struct gathering *gathering, const struct wanted *wan
 		if (!gather_record(gathering, slot, now, wanted, &found))
 			continue;
 		if (found.client != NO_CLIENT)
-			gathering->port[found.client] = found.connection.local.port;
+			note_peer(&gathering->clients.peer[found.client], &found.connection);
+		if (found.within != NO_CLIENT)
+			note_peer(&gathering->networks.peer[found.within], &found.connection);
 		if (found.connection.local.port != 0)
 			*any_port = found.connection.local.port;
 		if (!wanted->records)
@@ -262,8 +293,9 @@ bool facts_gather(const struct table *table, const struct copy *copy, const stru
 	if (wanted->clients || wanted->records) {
 		uint16_t any_port = view->settings.rules == 0 ? 1 : 0;
 
-		if (!gather_clients(&gathering) ||
-		    (gathering.port = calloc(view->clients + 1, sizeof(*gathering.port))) == NULL ||
+		if (!gather_entries(&gathering, 0, table->entries, &view->client, &view->clients, &gathering.clients) ||
+		    !gather_entries(&gathering, table->entries, table->entries * 2, &view->within, &view->networks,
+				    &gathering.networks) ||
 		    !gather_records(&gathering, wanted, &any_port))
 			return false;
 		find_limits(&gathering, any_port);
@@ -275,6 +307,7 @@ bool facts_gather(const struct table *table, const struct copy *copy, const stru
 	return put(view, plain_size, with) && facts_put_settings(&view->settings, put, with) &&
 	       (!wanted->start || facts_put_settings(&start, put, with)) &&
 	       put(view->client, sizeof(*view->client) * view->clients, with) &&
+	       put(view->within, sizeof(*view->within) * view->networks, with) &&
 	       put(view->record, sizeof(*view->record) * view->records, with) &&
 	       put(event, sizeof(*event) * view->events, with);
 }
@@ -313,6 +346,8 @@ bool facts_take_settings(struct settings *settings, bool (*get)(void *piece, siz
 	settings->table[TABLE_NAME_MOST] = '\0';
 	settings->ipv4_prefix = settings->ipv4_prefix <= 32 ? settings->ipv4_prefix : 32;
 	settings->ipv6_prefix = settings->ipv6_prefix <= 128 ? settings->ipv6_prefix : 128;
+	settings->network_ipv4_prefix = settings->network_ipv4_prefix <= 32 ? settings->network_ipv4_prefix : 32;
+	settings->network_ipv6_prefix = settings->network_ipv6_prefix <= 128 ? settings->network_ipv6_prefix : 128;
 	for (uint32_t i = 0; i < settings->rules; i++)
 		if (settings->rule[i].network.prefix > 128)
 			settings->rule[i].network.prefix = 128;
@@ -323,8 +358,9 @@ static bool check_plain(struct table_view *view, size_t size)
 {
 	if (view->capacity == 0 || view->capacity > 1U << 24 || table_size(view->capacity) != size)
 		return false;
-	if (view->clients > 2 * (size_t)view->capacity || view->records > view->capacity ||
-	    view->clients * sizeof(*view->client) + view->records * sizeof(*view->record) > FACTS_MOST ||
+	if (view->clients > 2 * (size_t)view->capacity || view->networks > 2 * (size_t)view->capacity ||
+	    view->records > view->capacity ||
+	    (view->clients + view->networks) * sizeof(*view->client) + view->records * sizeof(*view->record) > FACTS_MOST ||
 	    view->events > EVENTS_KEPT)
 		return false;
 	make_printable(view->name, sizeof(view->name));
@@ -339,10 +375,10 @@ static bool check_plain(struct table_view *view, size_t size)
 	return true;
 }
 
-static void check_clients(struct table_view *view)
+static void check_clients(struct client_view *client, size_t clients)
 {
-	for (size_t i = 0; i < view->clients; i++) {
-		struct client_facts *facts = &view->client[i].facts;
+	for (size_t i = 0; i < clients; i++) {
+		struct client_facts *facts = &client[i].facts;
 
 		make_bool(&facts->by_rule);
 		if (facts->network.prefix > 128 && facts->network.prefix != NETWORK_UID)
@@ -360,6 +396,8 @@ static void check_records(struct table_view *view)
 		record->gone = false;
 		if (record->client >= view->clients)
 			record->client = NO_CLIENT;
+		if (record->within >= view->networks)
+			record->within = NO_CLIENT;
 	}
 }
 
@@ -389,14 +427,17 @@ bool facts_take(struct table_view *view, const struct wanted *wanted, bool (*get
 	    ((view->start = malloc(sizeof(*view->start))) == NULL || !facts_take_settings(view->start, get, with)))
 		return false;
 	view->client = calloc(view->clients + 1, sizeof(*view->client));
+	view->within = calloc(view->networks + 1, sizeof(*view->within));
 	view->record = calloc(view->records + 1, sizeof(*view->record));
 	view->event = calloc(view->events + 1, sizeof(*view->event));
-	if (view->client == NULL || view->record == NULL || view->event == NULL ||
+	if (view->client == NULL || view->within == NULL || view->record == NULL || view->event == NULL ||
 	    !get(view->client, view->clients * sizeof(*view->client), with) ||
+	    !get(view->within, view->networks * sizeof(*view->within), with) ||
 	    !get(view->record, view->records * sizeof(*view->record), with) ||
 	    !get(view->event, view->events * sizeof(*view->event), with) || !check_events(view))
 		return false;
-	check_clients(view);
+	check_clients(view->client, view->clients);
+	check_clients(view->within, view->networks);
 	check_records(view);
 	return true;
 }
@@ -405,10 +446,12 @@ void facts_free(struct table_view *view)
 {
 	free(view->start);
 	free(view->client);
+	free(view->within);
 	free(view->record);
 	free(view->event);
 	view->event = NULL;
 	view->start = NULL;
 	view->client = NULL;
+	view->within = NULL;
 	view->record = NULL;
 }

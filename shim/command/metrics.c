@@ -34,6 +34,10 @@ VALUE(clients_now, true, view->clients)
 VALUE(at_limit, true, view->at_limit)
 VALUE(banned, true, view->banned)
 VALUE(bans, true, view->bans)
+VALUE(networks_now, settings_count_networks(&view->settings), view->networks)
+VALUE(networks_at_limit, settings_count_networks(&view->settings), view->networks_at_limit)
+VALUE(most_of_network, settings_count_networks(&view->settings), view->networks > 0 ? view->within[0].facts.open : 0)
+VALUE(limit_of_network, view->settings.per_network != LIMIT_NONE, view->settings.per_network)
 VALUE(capacity, true, view->capacity)
 VALUE(processes, true, view->place.processes)
 VALUE(uptime, true, view->uptime)
@@ -66,10 +70,15 @@ static const struct family families[] = {
     {"connlimit_clients", "gauge", NULL, "Clients that hold connections or were refused.", clients_now},
     {"connlimit_clients_at_limit", "gauge", NULL, "Clients that hold as many connections as they may.", at_limit},
     {"connlimit_clients_banned", "gauge", NULL, "Clients that are banned.", banned},
+    {"connlimit_networks", "gauge", NULL, "Networks whose clients hold connections or were refused; absent if not counted.",
+     networks_now},
+    {"connlimit_networks_at_limit", "gauge", NULL, "Networks that hold as many connections as they may.", networks_at_limit},
+    {"connlimit_network_connections_most", "gauge", NULL, "Connections of the network that holds the most.", most_of_network},
     {"connlimit_capacity", "gauge", NULL, "Connections that can be tracked.", capacity},
     {"connlimit_processes", "gauge", NULL, "Processes that share the table.", processes},
     {"connlimit_uptime_seconds", "gauge", "seconds", "Time since the table was made.", uptime},
     {"connlimit_limit_per_client", "gauge", NULL, "The limit for each client; absent if there is none.", limit},
+    {"connlimit_limit_per_network", "gauge", NULL, "The limit for each network; absent if there is none.", limit_of_network},
     {"connlimit_limit_all_clients", "gauge", NULL, "The limit for all clients together; absent if there is none.", limit_total},
     {"connlimit_enforced", "gauge", NULL, "1 in mode enforce, 0 in observe and off.", enforced},
     {"connlimit_kernel_connections", "gauge", NULL, "Connections that the kernel has to this daemon's listeners.", in_kernel},

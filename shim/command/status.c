@@ -26,6 +26,8 @@ static const char help[] =
     "  --watch [SECONDS]  repeat every SECONDS, 1 to 3600 (2); a PID must be given\n"
     "                     before it\n"
     "  --names            only the tables' names, one per line\n"
+    "  --networks         the clients' networks instead of the clients, if there is a\n"
+    "                     limit on them (JSON always has both)\n"
     "\n"
     "On a terminal, columns are aligned and coloured (no colours if NO_COLOR is set),\n"
     "and fit into COLUMNS, if set. Elsewhere a client's fields are separated by tabs.\n"
@@ -35,6 +37,7 @@ static const char help[] =
 
 static bool terminal;
 static bool coloured;
+static bool of_networks; /* networks are shown in place of clients */
 
 static const char *colour(const char *code)
 {
@@ -53,9 +56,14 @@ static void print_settings(const struct table_view *view)
 
 	view_limit(limit, settings->per_ip);
 	printf("  limit    %s per client", limit);
-	printf(" (%s; IPv4 /%u, IPv6 /%u), mode %s (%s)\n", view_origin(settings->origin[SETTING_PER_IP]),
-	       settings->ipv4_prefix, settings->ipv6_prefix, view_mode(settings->mode),
-	       view_origin(settings->origin[SETTING_MODE]));
+	printf(" (%s; IPv4 /%u, IPv6 /%u)", view_origin(settings->origin[SETTING_PER_IP]), settings->ipv4_prefix,
+	       settings->ipv6_prefix);
+	if (settings_count_networks(settings)) {
+		view_limit(limit, settings->per_network);
+		printf(", %s per network (%s; IPv4 /%u, IPv6 /%u)", limit, view_origin(settings->origin[SETTING_PER_NETWORK]),
+		       settings->network_ipv4_prefix, settings->network_ipv6_prefix);
+	}
+	printf(", mode %s (%s)\n", view_mode(settings->mode), view_origin(settings->origin[SETTING_MODE]));
 	for (int id = 0; id < SETTINGS; id++) {
 		if (settings->origin[id] == FROM_DEFAULT)
 			continue;
@@ -177,6 +185,18 @@ struct columns {
 static const char *const titles[CELLS] = {"CLIENT", "OPEN",   "LIMIT",	  "PEAK",  "REFUSED",
 					  "OLDEST", "REMOTE", "OBSERVED", "BANNED"};
 
+/* The clients, or the networks. */
+static const struct client_view *shown_of(const struct table_view *view, size_t *number)
+{
+	*number = of_networks ? view->networks : view->clients;
+	return of_networks ? view->within : view->client;
+}
+
+static const char *title_of(enum cell cell)
+{
+	return of_networks && cell == CELL_CLIENT ? "NETWORK" : titles[cell];
+}
+
 static void fill_cells(struct cells *cells, const struct client_view *client)
 {
 	const struct client_facts *facts = &client->facts;
@@ -212,19 +232,21 @@ static int width_of(const struct columns *columns)
 /* As wide as what is in them. Where the screen is too narrow the ages go, then the peaks; nothing is cut off. */
 static void lay_out(struct columns *columns, const struct table_view *view)
 {
+	size_t number;
+	const struct client_view *client = shown_of(view, &number);
 	struct cells cells;
 
-	for (int cell = 0; cell < CELLS; cell++) {
+	for (enum cell cell = 0; cell < CELLS; cell++) {
 		columns->shown[cell] = true;
-		columns->width[cell] = (int)strlen(titles[cell]);
+		columns->width[cell] = (int)strlen(title_of(cell));
 	}
-	columns->shown[CELL_REMOTE] = view->settings.cluster_per_ip != LIMIT_NONE;
+	columns->shown[CELL_REMOTE] = !of_networks && view->settings.cluster_per_ip != LIMIT_NONE;
 	columns->shown[CELL_OBSERVED] = view->observed != 0;
 	columns->shown[CELL_BANNED] = view->banned != 0;
 	if (!terminal)
 		return;
-	for (size_t i = 0; i < view->clients; i++) {
-		fill_cells(&cells, &view->client[i]);
+	for (size_t i = 0; i < number; i++) {
+		fill_cells(&cells, &client[i]);
 		for (int cell = 0; cell < CELLS; cell++) {
 			int length = (int)strlen(cells.text[cell]);
 			columns->width[cell] = length > columns->width[cell] ? length : columns->width[cell];
@@ -248,19 +270,23 @@ static void print_cell(const struct columns *columns, enum cell cell, const char
 
 static void print_clients(const struct table_view *view)
 {
+	size_t number;
+	const struct client_view *client = shown_of(view, &number);
 	struct columns columns;
 	struct cells cells;
 
+	if (number == 0)
+		return;
 	lay_out(&columns, view);
 	printf("%s%s", terminal ? "  " : "", colour("\033[1m"));
 	for (enum cell cell = 0; cell < CELLS; cell++)
-		print_cell(&columns, cell, titles[cell]);
+		print_cell(&columns, cell, title_of(cell));
 	printf("%s\n", colour("\033[0m"));
-	for (size_t i = 0; i < view->clients; i++) {
-		const struct client_facts *facts = &view->client[i].facts;
+	for (size_t i = 0; i < number; i++) {
+		const struct client_facts *facts = &client[i].facts;
 		bool full = facts->limit != LIMIT_NONE && facts->open >= facts->limit;
 
-		fill_cells(&cells, &view->client[i]);
+		fill_cells(&cells, &client[i]);
 		printf("%s%s", terminal ? "  " : "", colour(facts->banned != 0 ? "\033[31m" : full ? "\033[33m" : ""));
 		for (enum cell cell = 0; cell < CELLS; cell++)
 			print_cell(&columns, cell, cells.text[cell]);
@@ -293,8 +319,7 @@ static void print_table(const struct table_view *view)
 	printf("\n");
 	print_refusals(view);
 	print_troubles(view);
-	if (view->clients > 0)
-		print_clients(view);
+	print_clients(view);
 }
 
 static int print_names(const char *which)
@@ -342,9 +367,13 @@ static int show(const char *which, enum json json, bool again)
 
 int command_status(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},	 {"compact", no_argument, NULL, 'c'},
-						{"watch", optional_argument, NULL, 'w'}, {"names", no_argument, NULL, 'n'},
-						{"help", no_argument, NULL, 'h'},	 {0}};
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+						{"compact", no_argument, NULL, 'c'},
+						{"watch", optional_argument, NULL, 'w'},
+						{"names", no_argument, NULL, 'n'},
+						{"networks", no_argument, NULL, 'N'},
+						{"help", no_argument, NULL, 'h'},
+						{0}};
 	enum json json = JSON_NONE;
 	bool names = false;
 	long seconds = 0;
@@ -355,6 +384,7 @@ int command_status(int argc, char **argv)
 		case 'j': json = json == JSON_NONE ? JSON_INDENTED : json; break;
 		case 'c': json = JSON_COMPACTED; break;
 		case 'n': names = true; break;
+		case 'N': of_networks = true; break;
 		case 'w':
 			seconds = 2;
 			/* "--watch 5" as well as "--watch=5", which getopt_long does not know of what may be left out. */

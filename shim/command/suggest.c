@@ -1,5 +1,5 @@
-/* connlimit suggest: from the most connections that each client was seen to hold at once, which limit would have refused whom.
- */
+/* connlimit suggest: from the most connections that each client, and each network, was seen to hold at once, which limit would
+ * have refused whom. */
 #include "command/command.h"
 #include "command/tables.h"
 
@@ -38,17 +38,22 @@ static int by_number(const void *left, const void *right)
 	return a < b ? -1 : a > b ? 1 : 0;
 }
 
-static bool gather(const struct table_view *view, struct peaks *peaks)
+static bool gather(const struct table_view *view, bool networks, struct peaks *peaks)
 {
-	const struct limits limits = {.ipv4_prefix = view->settings.ipv4_prefix, .ipv6_prefix = view->settings.ipv6_prefix};
+	const struct settings *settings = &view->settings;
+	const struct limits limits = {.ipv4_prefix = settings->ipv4_prefix,
+				      .ipv6_prefix = settings->ipv6_prefix,
+				      .network_ipv4_prefix = settings->network_ipv4_prefix,
+				      .network_ipv6_prefix = settings->network_ipv6_prefix};
 
-	for (size_t i = 0; i < view->clients; i++) {
-		const struct client_facts *facts = &view->client[i].facts;
+	for (size_t i = 0; i < (networks ? view->networks : view->clients); i++) {
+		const struct client_facts *facts = &(networks ? view->within : view->client)[i].facts;
 
 		if (facts->peak == 0 || facts->network.prefix == NETWORK_UID)
 			continue;
-		/* Of a network that was one client before the prefixes were changed. */
-		struct network now = limits_client(&limits, &facts->network.address);
+		/* Of a network that was one client, or network, before the prefixes were changed. */
+		struct network now = networks ? limits_network(&limits, &facts->network.address)
+					      : limits_client(&limits, &facts->network.address);
 		if (now.prefix != facts->network.prefix)
 			continue;
 		if (facts->by_rule) {
@@ -81,12 +86,12 @@ static size_t clients_over(const struct peaks *peaks, uint32_t limit)
 }
 
 /* The lowest limits that refuse at most so many of a thousand clients. */
-static void print_limits(const struct peaks *peaks)
+static void print_limits(const struct peaks *peaks, bool networks)
 {
 	static const unsigned of_thousand[] = {0, 1, 10, 50, 100, 250};
 	uint32_t last = 0;
 
-	printf("  %8s  %s\n", "LIMIT", "CLIENTS THAT IT WOULD HAVE REFUSED");
+	printf("  %8s  %s THAT IT WOULD HAVE REFUSED\n", "LIMIT", networks ? "NETWORKS" : "CLIENTS");
 	for (size_t i = 0; i < sizeof(of_thousand) / sizeof(of_thousand[0]); i++) {
 		size_t allowed = peaks->clients * of_thousand[i] / 1000;
 		uint32_t limit = peaks->peak[peaks->clients - 1 - allowed];
@@ -104,7 +109,7 @@ static void print_limits(const struct peaks *peaks)
 }
 
 /* Clients by their peak, in steps that double. */
-static void print_histogram(const struct peaks *peaks)
+static void print_histogram(const struct peaks *peaks, bool networks)
 {
 	enum { WIDTH = 50 };
 	size_t in_step[33] = {0};
@@ -119,7 +124,7 @@ static void print_histogram(const struct peaks *peaks)
 		if (step > last)
 			last = step;
 	}
-	printf("\n  %15s  %8s\n", "MOST AT ONCE", "CLIENTS");
+	printf("\n  %15s  %8s\n", "MOST AT ONCE", networks ? "NETWORKS" : "CLIENTS");
 	for (int step = 0; step <= last; step++) {
 		char range[32];
 		char bar[WIDTH + 1];
@@ -135,19 +140,19 @@ static void print_histogram(const struct peaks *peaks)
 	}
 }
 
-static void print_table(const struct table_view *view)
+/* For CONNLIMIT_PER_IP, or for CONNLIMIT_PER_NETWORK. */
+static void print_peaks(const struct table_view *view, bool networks)
 {
 	struct peaks peaks = {0};
 
-	printf("table %s\n", view->name);
-	if (!gather(view, &peaks)) {
+	if (!gather(view, networks, &peaks)) {
 		printf("  out of memory\n");
 	} else if (peaks.clients == 0) {
-		printf("  no client has connected yet\n");
+		printf("  no %s has connected yet\n", networks ? "network" : "client");
 	} else {
-		printf("  %zu client%s seen\n\n", peaks.clients, peaks.clients == 1 ? "" : "s");
-		print_limits(&peaks);
-		print_histogram(&peaks);
+		printf("  %zu %s%s seen\n\n", peaks.clients, networks ? "network" : "client", peaks.clients == 1 ? "" : "s");
+		print_limits(&peaks, networks);
+		print_histogram(&peaks, networks);
 	}
 	if (peaks.cut_off > 0)
 		printf(
@@ -159,12 +164,23 @@ static void print_table(const struct table_view *view)
 	free(peaks.peak);
 }
 
+static void print_table(const struct table_view *view)
+{
+	printf("table %s\n", view->name);
+	print_peaks(view, false);
+	if (settings_count_networks(&view->settings)) {
+		printf("\n");
+		print_peaks(view, true);
+	}
+}
+
 static const char help[] =
     "usage: connlimit suggest [TABLE | PID]\n"
     "\n"
     "Says which limit would have refused no client, which one client in a hundred,\n"
     "and so on. It uses the peak of each client: the most connections that it had\n"
-    "open at once. Run the daemon with CONNLIMIT_MODE=observe for some time first.\n"
+    "open at once. If networks are counted as well, it says the same of them. Run\n"
+    "the daemon with CONNLIMIT_MODE=observe for some time first.\n"
     "\n"
     "Exit status: 0 done; 1 no such table, or it cannot be done; 2 called wrongly;\n"
     "77 no such table among those that this user may read\n";

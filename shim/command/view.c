@@ -172,40 +172,57 @@ static int by_weight(const void *left, const void *right)
 	return memcmp(&a->network.address, &b->network.address, sizeof(a->network.address));
 }
 
-/* A client's count is the number of its records that stand, whatever the table's own word for it. */
-static void count_clients(struct table_view *view)
+static void count_record(struct client_view *client, uint32_t place, const struct record_view *record)
+{
+	if (place == NO_CLIENT)
+		return;
+	client[place].facts.open++;
+	if (record->age > client[place].oldest)
+		client[place].oldest = record->age;
+}
+
+/* Those of whom there is something to show, in order. Returns how many. */
+static size_t keep_clients(struct client_view *client, size_t clients, uint64_t *at_limit)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < view->clients; i++)
-		view->client[i].facts.open = view->client[i].oldest = 0;
-	for (size_t i = 0; i < view->records; i++) {
-		const struct record_view *record = &view->record[i];
-
-		if (record->gone || record->client == NO_CLIENT)
-			continue;
-		struct client_view *client = &view->client[record->client];
-		client->facts.open++;
-		client->oldest = record->age > client->oldest ? record->age : client->oldest;
-	}
-	for (size_t i = 0; i < view->records; i++)
-		view->record[i].client = NO_CLIENT; /* the places change now */
-	for (size_t i = 0; i < view->clients; i++) {
-		const struct client_view *client = &view->client[i];
-		const struct client_facts *facts = &client->facts;
+	for (size_t i = 0; i < clients; i++) {
+		const struct client_facts *facts = &client[i].facts;
 
 		if (facts->open == 0 && facts->refused == 0 && facts->observed == 0 && facts->banned == 0 &&
-		    client->remote == 0)
+		    client[i].remote == 0)
 			continue;
-		view->banned += facts->banned != 0;
-		view->open += facts->open;
-		view->remote += client->remote;
-		view->at_limit += facts->open > 0 && facts->limit != LIMIT_NONE && facts->open >= facts->limit;
-		view->client[kept++] = *client;
+		*at_limit += facts->open > 0 && facts->limit != LIMIT_NONE && facts->open >= facts->limit;
+		client[kept++] = client[i];
 	}
-	view->clients = kept;
 	if (kept > 0)
-		qsort(view->client, kept, sizeof(*view->client), by_weight);
+		qsort(client, kept, sizeof(*client), by_weight);
+	return kept;
+}
+
+/* A client's count is the number of its records that stand, whatever the table's own word for it; and so is a network's. */
+static void count_clients(struct table_view *view)
+{
+	for (size_t i = 0; i < view->clients; i++)
+		view->client[i].facts.open = view->client[i].oldest = 0;
+	for (size_t i = 0; i < view->networks; i++)
+		view->within[i].facts.open = view->within[i].oldest = 0;
+	for (size_t i = 0; i < view->records; i++) {
+		struct record_view *record = &view->record[i];
+
+		if (!record->gone) {
+			count_record(view->client, record->client, record);
+			count_record(view->within, record->within, record);
+		}
+		record->client = record->within = NO_CLIENT; /* the places change now */
+	}
+	for (size_t i = 0; i < view->clients; i++) {
+		view->banned += view->client[i].facts.banned != 0;
+		view->open += view->client[i].facts.open;
+		view->remote += view->client[i].remote;
+	}
+	view->clients = keep_clients(view->client, view->clients, &view->at_limit);
+	view->networks = keep_clients(view->within, view->networks, &view->networks_at_limit);
 }
 
 /* Another network namespace's connections are unknown to ours: there the counts are shown as they are. */

@@ -38,6 +38,7 @@ struct client_view {
 struct record_view {
 	struct connection connection;
 	uint32_t client; /* place in view->client[]; NO_CLIENT where that was not asked for, or is not known */
+	uint32_t within; /* likewise in view->within[] */
 	uint32_t age;	 /* s since it was accepted */
 	uint32_t since;	 /* the same, as clock_since has it */
 	uint32_t holder; /* the process that is known to hold it, as the table says; 0: none is */
@@ -88,6 +89,7 @@ struct table_view {
 	uint64_t repaired;
 	uint64_t bans; /* that have begun */
 	size_t clients;
+	size_t networks;
 	size_t records;
 	size_t events;
 	uint64_t events_end;	  /* position behind the last one */
@@ -95,6 +97,7 @@ struct table_view {
 
 	struct settings *start;	    /* that the daemon was started with, without its file; NULL if that was not asked for */
 	struct client_view *client; /* most connections first */
+	struct client_view *within; /* networks, likewise, if connections are counted for them */
 	struct record_view *record;
 	struct event_view *event;
 
@@ -106,7 +109,8 @@ struct table_view {
 	uint64_t remote;   /* of all clients */
 	uint64_t at_limit; /* clients that hold as many as they may */
 	uint64_t banned;   /* clients that are */
-	bool twin;	   /* another table has the same name and program */
+	uint64_t networks_at_limit;
+	bool twin; /* another table has the same name and program */
 };
 
 struct tables;

@@ -40,11 +40,14 @@ static json_t *setting_value(const struct settings *settings, enum setting_id id
 
 	switch (id) {
 	case SETTING_PER_IP: return limit_or_null(settings->per_ip);
+	case SETTING_PER_NETWORK: return limit_or_null(settings->per_network);
 	case SETTING_TOTAL: return limit_or_null(settings->total);
 	case SETTING_PER_UID: return limit_or_null(settings->per_uid);
 	case SETTING_CLUSTER_PER_IP: return limit_or_null(settings->cluster_per_ip);
 	case SETTING_IPV4_PREFIX: return json_integer(settings->ipv4_prefix);
 	case SETTING_IPV6_PREFIX: return json_integer(settings->ipv6_prefix);
+	case SETTING_NETWORK_IPV4_PREFIX: return json_integer(settings->network_ipv4_prefix);
+	case SETTING_NETWORK_IPV6_PREFIX: return json_integer(settings->network_ipv6_prefix);
 	case SETTING_KEEPALIVE: return settings->keepalive != 0 ? json_integer(settings->keepalive) : json_null();
 	case SETTING_CAPACITY: return json_integer(settings->capacity);
 	case SETTING_RATE:
@@ -99,6 +102,19 @@ static json_t *client_object(const struct table_view *view, const struct client_
 	json_object_set_new(object, "banned_seconds",
 			    facts->banned != 0 && facts->banned != BAN_FOREVER ? json_integer(facts->banned) : json_null());
 	return object;
+}
+
+/* What other machines hold of it is not known. */
+static json_t *network_object(const struct client_view *network)
+{
+	const struct client_facts *facts = &network->facts;
+	char text[NETWORK_TEXT];
+
+	network_format(text, &facts->network);
+	return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:o}", "network", text, "open", (json_int_t)facts->open, "limit",
+			 limit_or_null(facts->limit), "peak", (json_int_t)facts->peak, "refused", (json_int_t)facts->refused,
+			 "observed", (json_int_t)facts->observed, "oldest_seconds",
+			 facts->open > 0 ? json_integer(network->oldest) : json_null());
 }
 
 static json_t *ways_object(const struct table_view *view)
@@ -161,10 +177,13 @@ static json_t *unread_object(const struct unread *unread)
 static json_t *table_object(const struct table_view *view)
 {
 	json_t *clients = json_array();
+	json_t *networks = json_array();
 	json_t *reasons = json_object();
 
 	for (size_t i = 0; i < view->clients; i++)
 		json_array_append_new(clients, client_object(view, &view->client[i]));
+	for (size_t i = 0; i < view->networks; i++)
+		json_array_append_new(networks, network_object(&view->within[i]));
 	for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++)
 		json_object_set_new(reasons, refusal_reason_word(reason), json_integer((json_int_t)view->refused_for[reason]));
 	json_t *object = json_pack(
@@ -201,9 +220,11 @@ static json_t *table_object(const struct table_view *view)
 	json_object_set_new(object, "at_limit", json_integer((json_int_t)view->at_limit));
 	json_object_set_new(object, "banned", json_integer((json_int_t)view->banned));
 	json_object_set_new(object, "bans", json_integer((json_int_t)view->bans));
+	json_object_set_new(object, "networks_at_limit", json_integer((json_int_t)view->networks_at_limit));
 	json_object_set_new(object, "degraded", degraded_array(view));
 	json_object_set_new(object, "settings", settings_object(&view->settings));
 	json_object_set_new(object, "clients", clients);
+	json_object_set_new(object, "networks", networks);
 	return object;
 }
 

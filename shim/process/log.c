@@ -17,9 +17,25 @@ static const char *what_was_reached(enum refusal_reason reason)
 	case REFUSED_PER_UID: return " per user";
 	case REFUSED_RULE: return " by rule";
 	case REFUSED_FLEET: return " per client over the fleet";
+	case REFUSED_PER_NETWORK: return " per network";
 	case REFUSED_TOTAL: return " for all clients";
 	default: return "";
 	}
+}
+
+/* The network of the client, as the limits have it now. */
+static void add_network(struct text *text, const struct connection *connection)
+{
+	char shown[NETWORK_TEXT];
+	struct limits limits;
+
+	limits_read(limiter_table(), &limits);
+	if (!limits_count_networks(&limits))
+		return;
+	struct network network = limits_network(&limits, &connection->peer.address);
+	network_format(shown, &network);
+	text_add(text, ", ");
+	text_add(text, shown);
 }
 
 /* Who was refused, and where: the very address, whatever of it makes the client. "uid 1000" on a Unix socket. */
@@ -79,7 +95,9 @@ void log_refusal(const struct refusal *refusal, const struct connection *connect
 		text_add(&text, " (limit ");
 		text_add_number(&text, refusal->limit);
 		text_add(&text, what_was_reached(refusal->reason));
-		if (refusal->reason != REFUSED_TOTAL && strchr(client, '/') != NULL) {
+		if (refusal->reason == REFUSED_PER_NETWORK) {
+			add_network(&text, connection);
+		} else if (refusal->reason != REFUSED_TOTAL && strchr(client, '/') != NULL) {
 			text_add(&text, ", ");
 			text_add(&text, client);
 		}

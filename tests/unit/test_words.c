@@ -48,7 +48,8 @@ static void words_for_everything(void **state)
 {
 	(void)state;
 	assert_string_equal(refusal_reason_word(REFUSED_PER_IP), "per_ip");
-	assert_string_equal(refusal_reason_word(REASONS - 1), "ban");
+	assert_string_equal(refusal_reason_word(REFUSED_BAN), "ban");
+	assert_string_equal(refusal_reason_word(REASONS - 1), "per_network");
 	assert_string_equal(refusal_reason_word(REASONS), "other");
 	assert_string_equal(view_origin(FROM_DEFAULT), "default");
 	assert_string_equal(view_origin(FROM_OPTION), "option");

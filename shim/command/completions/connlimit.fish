@@ -82,6 +82,7 @@ complete -c connlimit -n "__fish_seen_subcommand_from status clients events" -l 
 complete -c connlimit -n "__fish_seen_subcommand_from status clients" -l compact -d 'JSON on one line'
 complete -c connlimit -n "__fish_seen_subcommand_from events" -l once -d 'only what is kept'
 complete -c connlimit -n "__fish_seen_subcommand_from status" -l watch -d 'again and again'
+complete -c connlimit -n "__fish_seen_subcommand_from status" -l networks -d 'networks instead of clients'
 complete -c connlimit -n "__fish_seen_subcommand_from status" -l names -d "only the tables' names"
 complete -c connlimit -n "__fish_seen_subcommand_from top" -l delay -x -d 'seconds between looks'
 complete -c connlimit -n "__fish_seen_subcommand_from metrics" -l output -r -F -d 'into a file'

@@ -52,7 +52,7 @@ static void look(struct top *top)
 	/* The rows point into the views. */
 	tables_free(&top->tables);
 	top->tables = tables;
-	if (!rows_make(&top->rows, tables.view, tables.number, top->filter, false))
+	if (!rows_make(&top->rows, tables.view, tables.number, top->networks, top->filter, false))
 		snprintf(top->message, sizeof(top->message), "out of memory");
 	rows_sort(&top->rows, top->sort, top->reversed);
 	if (top->pane == PANE_CONNECTIONS && !top->asking) {
@@ -86,7 +86,7 @@ static void keep_in_view(struct top *top)
 
 static void arrange(struct top *top)
 {
-	rows_make(&top->rows, top->tables.view, top->tables.number, top->filter, true);
+	rows_make(&top->rows, top->tables.view, top->tables.number, top->networks, top->filter, true);
 	rows_sort(&top->rows, top->sort, top->reversed);
 }
 
@@ -112,6 +112,24 @@ static void sort_beside(struct top *top, int step)
 	top->reversed = false;
 	top->sort = (enum column)column;
 	arrange(top);
+}
+
+/* Between clients and networks. The rates of what is shown then are not known until the next look. */
+static void show_networks(struct top *top)
+{
+	bool any = false;
+
+	for (int i = 0; i < top->tables.number; i++)
+		any |= settings_count_networks(&top->tables.view[i].settings);
+	if (!any && !top->networks) {
+		snprintf(top->message, sizeof(top->message), "no daemon has a limit on networks (CONNLIMIT_PER_NETWORK)");
+		return;
+	}
+	top->networks = !top->networks;
+	top->selected = 0;
+	top->rows.looked = 0;
+	rows_make(&top->rows, top->tables.view, top->tables.number, top->networks, top->filter, false);
+	rows_sort(&top->rows, top->sort, top->reversed);
 }
 
 static void type_filter(struct top *top, int key)
@@ -246,6 +264,7 @@ static bool obey(struct top *top, int key)
 	case 'h':
 	case '?': top->pane = PANE_HELP; return true;
 	case '/': top->typing = true; return true;
+	case 'n': show_networks(top); return true;
 	case ' ': top->paused = !top->paused; return true;
 	case 27: top->filter[0] = '\0'; break;
 	case 'R': top->reversed = !top->reversed; break;

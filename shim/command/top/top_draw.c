@@ -43,6 +43,17 @@ static const struct grid_column columns[COLUMNS] = {
     [COLUMN_BANNED] = {"BANNED", false, 9},
 };
 
+static const struct grid_column *columns_of(const struct top *top)
+{
+	static struct grid_column of_networks[COLUMNS];
+
+	if (!top->networks)
+		return columns;
+	memcpy(of_networks, columns, sizeof(columns));
+	of_networks[COLUMN_CLIENT].title = "NETWORK";
+	return of_networks;
+}
+
 static const int keys[COLUMNS] = {
     [COLUMN_TABLE] = 't',  [COLUMN_CLIENT] = 'c',  [COLUMN_OPEN] = 'o',	  [COLUMN_LIMIT] = 'l',
     [COLUMN_PEAK] = 'p',   [COLUMN_REFUSED] = 'r', [COLUMN_RATE] = 's',	  [COLUMN_OBSERVED] = 'w',
@@ -60,6 +71,8 @@ bool column_is_there(const struct top *top, enum column column)
 {
 	bool there = column != COLUMN_REMOTE && column != COLUMN_OBSERVED && column != COLUMN_BANNED;
 
+	if (column == COLUMN_REMOTE && top->networks)
+		return false;
 	for (int i = 0; i < top->tables.number; i++)
 		there |= column == COLUMN_REMOTE     ? top->tables.view[i].settings.cluster_per_ip != LIMIT_NONE
 			 : column == COLUMN_OBSERVED ? top->tables.view[i].observed != 0
@@ -285,7 +298,7 @@ static void draw_row(const struct row *row, const struct grid *grid, int y, bool
 /* Those that are on the screen decide how wide the columns are. */
 static struct grid lay_out(const struct top *top, size_t room)
 {
-	struct grid grid = grid_begin(columns, COLUMNS);
+	struct grid grid = grid_begin(columns_of(top), COLUMNS);
 	char text[GRID_TEXT];
 
 	for (enum column column = 0; column < COLUMNS; column++)
@@ -390,6 +403,7 @@ static void draw_help(void)
 	    "  arrows, PgUp, PgDn, Home, End   move",
 	    "  Enter         the selected client's connections; Esc goes back",
 	    "  k             end the selected client's connections, after a question",
+	    "  n             networks in place of clients, where there is a limit on them, and back",
 	    "  + -           look more rarely, more often",
 	    "  space         stop and go on;  Ctrl-L draws anew",
 	    "  h ?           this;  q quits",

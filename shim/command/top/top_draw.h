@@ -19,7 +19,8 @@ struct top {
 	enum column sort;
 	bool reversed;
 	bool paused;
-	bool typing; /* the filter */
+	bool typing;   /* the filter */
+	bool networks; /* are shown, in place of clients */
 	char filter[FILTER_MOST + 1];
 	long delay;	 /* s */
 	size_t selected; /* row */

@@ -87,7 +87,7 @@ static void apply_filter(struct rows *rows, const char *filter)
 	rows->number = passing;
 }
 
-bool rows_make(struct rows *rows, const struct table_view *views, int number, const char *filter, bool again)
+bool rows_make(struct rows *rows, const struct table_view *views, int number, bool networks, const char *filter, bool again)
 {
 	if (again) {
 		rows->number += rows->left_out;
@@ -99,7 +99,7 @@ bool rows_make(struct rows *rows, const struct table_view *views, int number, co
 	size_t all = 0;
 
 	for (int i = 0; i < number; i++)
-		all += views[i].clients;
+		all += networks ? views[i].networks : views[i].clients;
 	free(rows->row);
 	rows->row = calloc(all + 1, sizeof(*rows->row));
 	rows->number = 0;
@@ -108,10 +108,10 @@ bool rows_make(struct rows *rows, const struct table_view *views, int number, co
 	if (rows->row == NULL)
 		return false;
 	for (int i = 0; i < number; i++) {
-		for (size_t c = 0; c < views[i].clients; c++) {
+		for (size_t c = 0; c < (networks ? views[i].networks : views[i].clients); c++) {
 			struct row *row = &rows->row[rows->number++];
 
-			*row = (struct row){.table = &views[i], .client = &views[i].client[c]};
+			*row = (struct row){.table = &views[i], .client = &(networks ? views[i].within : views[i].client)[c]};
 			row->rate = rate_of(rows, row, seconds);
 			rows->rate += row->rate;
 		}

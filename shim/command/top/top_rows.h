@@ -45,10 +45,11 @@ struct rows {
 	uint64_t looked; /* us of clock_us; 0 before the first look */
 };
 
-/* Makes the rows anew from views, which must outlive them; `seen` is kept from the last look, and rates are left as they are
- * when `again` (the same views, sorted or filtered otherwise). A filter is a part of the client's text or of the table's name;
+/* Makes the rows anew, of clients or of networks, from views, which must outlive them; `seen` is kept from the last look, and
+ * rates are left as they are when `again` (the same views, sorted or filtered otherwise). A filter is a part of the client's
+ * text or of the table's name;
  * "" lets all through. False without memory. */
-bool rows_make(struct rows *rows, const struct table_view *views, int number, const char *filter, bool again);
+bool rows_make(struct rows *rows, const struct table_view *views, int number, bool networks, const char *filter, bool again);
 void rows_sort(struct rows *rows, enum column by, bool reversed);
 void rows_free(struct rows *rows);
 
