@@ -39,7 +39,7 @@ void connlimit_config_delete(connlimit_config *config)
 	free(config);
 }
 
-/* What their lists have: NULL if they have none, or with the error. */
+/* Reads the lists of a configuration. NULL if it has none, or on error. */
 static struct rules_index *read_lists(const struct settings *settings, struct settings_error *error, bool *good)
 {
 	*good = settings->lists == 0;
@@ -59,7 +59,7 @@ static struct rules_index *read_lists(const struct settings *settings, struct se
 	return NULL;
 }
 
-/* They are read again when they are put in force. */
+/* Only checks them: they are read again when the configuration is put in force. */
 static bool lists_are_good(connlimit_config *config)
 {
 	bool good;
@@ -163,13 +163,13 @@ void connlimit_close(connlimit *limiter)
 
 int connlimit_set_config(connlimit *limiter, const connlimit_config *config)
 {
-	/* The turn is taken first: of two callers at once, the later one wins. */
+	/* The turn is taken first: if two threads call this at once, the later one wins. */
 	uint64_t turn = limits_turn(&limiter->table);
 	connlimit_config *whole = connlimit_get_config(limiter);
 
 	if (whole == NULL)
 		return -1;
-	/* What is laid down at the start is taken from the limits in force, the rest from the caller. */
+	/* What is fixed at the start is taken from the limits in force, the rest from the caller. */
 	connlimit_config *wanted = malloc(sizeof(*wanted));
 	if (wanted == NULL) {
 		free(whole);
@@ -231,7 +231,7 @@ static int decide_unix(connlimit *limiter, int fd, connlimit_handle *handle)
 	return decide(limiter, &connection, handle);
 }
 
-/* A forked child has the limiter too, under its own pid. */
+/* A forked child uses the limiter under its own pid. */
 static void note_pid(connlimit *limiter)
 {
 	uint32_t pid = (uint32_t)getpid();

@@ -1,7 +1,7 @@
 /* libconnlimit: limits on the connections that each client holds open, for servers written in C.
  *
- * For servers that you can change; others are limited without their source by `connlimit run` (connlimit(1)). The same rules
- * hold for both: limits and their forms are those of connlimit(7), a client is an address or a network, counting is exact in
+ * This is for servers that you can change; `connlimit run` limits others without their source (connlimit(1)). The same rules
+ * apply to both: settings have the form described in connlimit(7), a client is an address or a network, counting is exact in
  * any number of threads and processes, and nobody is refused because of a connection that is gone: the kernel is asked first.
  *
  *     connlimit_config *config = connlimit_config_new();
@@ -19,7 +19,8 @@
  *     connlimit_free(limiter, &handle);                   // any number of times
  *
  * Link with -lconnlimit (pkg-config connlimit). Every function that takes a `connlimit *` may be called from any thread at any
- * time; those on a config only from one thread at a time. Nothing here raises a signal, exits, or waits for another process. */
+ * time; functions on a config only from one thread at a time. Nothing here raises a signal, exits, or waits for another
+ * process. */
 #ifndef CONNLIMIT_H
 #define CONNLIMIT_H
 
@@ -41,7 +42,7 @@ extern "C" {
 
 typedef struct connlimit_config connlimit_config;
 
-/* A configuration with every default: no limit, counted all the same. NULL with ENOMEM. */
+/* Makes a configuration with all defaults: there is no limit, but connections are counted. NULL with ENOMEM. */
 CONNLIMIT_PUBLIC connlimit_config *connlimit_config_new(void);
 CONNLIMIT_PUBLIC void connlimit_config_delete(connlimit_config *config);
 
@@ -51,13 +52,13 @@ CONNLIMIT_PUBLIC void connlimit_config_delete(connlimit_config *config);
  * connlimit_config_error says what is wrong, where, and what is allowed. */
 CONNLIMIT_PUBLIC int connlimit_config_set(connlimit_config *config, const char *name, const char *value);
 
-/* Sets all that an environment file says (systemd.exec(5)), or nothing: 0, or -1 with EINVAL and a reason. */
+/* Sets everything in an environment file (systemd.exec(5)), or nothing. Returns 0, or -1 with EINVAL and a reason. */
 CONNLIMIT_PUBLIC int connlimit_config_file(connlimit_config *config, const char *path);
 
-/* The value in force as text, into `text` of `size` bytes: 0, or -1 with EINVAL for an unknown name. */
+/* Writes the current value as text into `text` of `size` bytes. Returns 0, or -1 with EINVAL for an unknown name. */
 CONNLIMIT_PUBLIC int connlimit_config_get(const connlimit_config *config, const char *name, char *text, size_t size);
 
-/* What the last failed call on this config said; "" if none failed. Valid until the next call on it. */
+/* The error message of the last call on this config that failed; "" if none did. Valid until the next call on it. */
 CONNLIMIT_PUBLIC const char *connlimit_config_error(const connlimit_config *config);
 
 /* ---- limiter ---- */
@@ -70,7 +71,7 @@ typedef struct connlimit connlimit;
  * would be larger than its network), or as shmget(2). */
 CONNLIMIT_PUBLIC connlimit *connlimit_open(const connlimit_config *config);
 
-/* Leaves it. Handles of this process count on as long as another process has the limiter open and the kernel knows their
+/* Closes a limiter. Handles of this process still count while another process has the limiter open and the kernel knows their
  * connections. */
 CONNLIMIT_PUBLIC void connlimit_close(connlimit *limiter);
 
@@ -79,13 +80,13 @@ CONNLIMIT_PUBLIC void connlimit_close(connlimit *limiter);
  * others are publishing at this moment. */
 CONNLIMIT_PUBLIC int connlimit_set_config(connlimit *limiter, const connlimit_config *config);
 
-/* A copy of the limits in force, to be deleted. NULL with ENOMEM or EAGAIN. */
+/* Returns a copy of the limits in force, to be deleted by the caller. NULL with ENOMEM or EAGAIN. */
 CONNLIMIT_PUBLIC connlimit_config *connlimit_get_config(connlimit *limiter);
 
 /* ---- connections ---- */
 
-/* Holds a counted connection. May be copied and freed any number of times, also by several threads at once: it counts down
- * once. All zero holds nothing. */
+/* Holds a counted connection. It may be copied, and freed any number of times, also by several threads at once: the connection
+ * is counted down once. A handle that is all zero holds nothing. */
 typedef struct connlimit_handle {
 	uint64_t held;
 } connlimit_handle;
@@ -97,21 +98,22 @@ enum connlimit_verdict {
 	CONNLIMIT_REFUSED,   /* over a limit; the handle holds nothing, the descriptor is still open and yours */
 };
 
-/* Decides on an accepted connection. -1 with errno (EBADF, ENOTSOCK, ENOTCONN: it is gone already); the handle then holds
+/* Decides on an accepted connection. -1 with errno EBADF, ENOTSOCK, or ENOTCONN if it is already gone; the handle then holds
  * nothing. */
 CONNLIMIT_PUBLIC int connlimit_accept(connlimit *limiter, int fd, connlimit_handle *handle);
 
-/* As connlimit_accept for both ends' addresses, where the caller has them: saves two system calls. `local` may be NULL; then
- * the kernel cannot be asked, and connections that ended without being freed stay counted. -1 with EAFNOSUPPORT for other than
- * internet addresses. */
+/* The same for a caller that already has the addresses of both ends, which saves two system calls. `local` may be NULL; then
+ * the kernel cannot be asked, and connections that ended without being freed stay counted. -1 with EAFNOSUPPORT if an address
+ * is not an internet address. */
 CONNLIMIT_PUBLIC int connlimit_accept_address(connlimit *limiter, const struct sockaddr *peer, socklen_t peer_length,
 					      const struct sockaddr *local, socklen_t local_length, connlimit_handle *handle);
 
-/* Lets go. To be called after the connection is closed, or another may be admitted while it is still open. What is never freed
- * counts until its process ends: a server may be at work for a client that has hung up. */
+/* Releases what a handle holds. Call it after the connection is closed; otherwise another one may be admitted while this one is
+ * still open. A connection that is never freed counts until its process ends, as a server may still be working for a client
+ * that has hung up. */
 CONNLIMIT_PUBLIC void connlimit_free(connlimit *limiter, connlimit_handle *handle);
 
-/* Connections open for the client that `peer` belongs to; 0 also for what is no internet address. */
+/* The number of connections counted for the client that `peer` belongs to; 0 if it is not an internet address. */
 CONNLIMIT_PUBLIC unsigned connlimit_open_connections(connlimit *limiter, const struct sockaddr *peer, socklen_t length);
 
 /* Connections open for all clients in the network that `peer` is in, of those counted: with PER_NETWORK set, or a rule with a
@@ -119,7 +121,7 @@ CONNLIMIT_PUBLIC unsigned connlimit_open_connections(connlimit *limiter, const s
 CONNLIMIT_PUBLIC unsigned connlimit_open_connections_of_network(connlimit *limiter, const struct sockaddr *peer,
 								socklen_t length);
 
-/* Connections over Unix sockets that a local user has open, of those counted: with PER_UID set. */
+/* The number of connections over Unix sockets counted for a local user. They are counted if PER_UID is set. */
 CONNLIMIT_PUBLIC unsigned connlimit_open_connections_of_user(connlimit *limiter, uid_t user);
 
 /* ---- bans ---- */
@@ -138,18 +140,18 @@ CONNLIMIT_PUBLIC unsigned connlimit_banned(connlimit *limiter, const struct sock
 
 /* ---- HTTP ---- */
 
-/* For servers that tell of their connections' states: call it with CONNLIMIT_HTTP_NEW when one was accepted and with
- * CONNLIMIT_HTTP_CLOSED when one was closed, or with
- * CONNLIMIT_HTTP_HIJACKED when it is no HTTP any more and counts no longer. For one over the limit it calls `refused`
- * (connlimit_answer_429 if NULL), which must end in the closing of the descriptor, and returns CONNLIMIT_REFUSED; otherwise as
- * connlimit_accept. */
+/* For servers that report the states of their connections. Call it with CONNLIMIT_HTTP_NEW when a connection was accepted and
+ * with CONNLIMIT_HTTP_CLOSED when it was closed, or with CONNLIMIT_HTTP_HIJACKED when it no longer speaks HTTP and should no
+ * longer count. If a new connection is over the limit, this calls `refused` (connlimit_answer_429 if NULL), which must close
+ * the descriptor, and returns CONNLIMIT_REFUSED. Otherwise it returns the same as connlimit_accept. */
 enum connlimit_http_state { CONNLIMIT_HTTP_NEW, CONNLIMIT_HTTP_CLOSED, CONNLIMIT_HTTP_HIJACKED };
 typedef void connlimit_refused(int fd, void *with);
 CONNLIMIT_PUBLIC int connlimit_http_state(connlimit *limiter, int fd, enum connlimit_http_state state, connlimit_handle *handle,
 					  connlimit_refused *refused, void *with);
 
-/* Answers "429 Too Many Requests" (RFC 6585) without blocking and closes. What the client has sent is read away first, or the
- * close would destroy the answer (RFC 9112, 9.6). Fits connlimit_refused; `with` is not used. */
+/* Answers "429 Too Many Requests" (RFC 6585) without blocking, and closes the connection. What the client has sent is read
+ * first, as the close would otherwise destroy the answer (RFC 9112, 9.6). Can be used as a connlimit_refused; `with` is not
+ * used. */
 CONNLIMIT_PUBLIC void connlimit_answer_429(int fd, void *with);
 
 #ifdef __cplusplus

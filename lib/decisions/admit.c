@@ -19,8 +19,8 @@
 #include <string.h>
 
 enum {
-	TRIES = 16, /* times that an admission starts anew because others changed the client under it */
-	CHECKS = 8, /* times that the kernel is asked for one decision: each frees at least one place, but others may take it */
+	TRIES = 16, /* times that an admission starts again because others changed the client meanwhile */
+	CHECKS = 8, /* times that the kernel is asked for one decision: each frees at least one place, which others may take */
 };
 
 static uint32_t slot_of(reference held)
@@ -55,15 +55,16 @@ struct attempt {
 	struct network network;
 	uint64_t fingerprint;
 	struct applied applied; /* by the limits in force */
-	uint32_t limit;		/* of that, what is enforced: none any more once the refusal was observed */
+	uint32_t limit;		/* the part of it that is enforced; LIMIT_NONE once the refusal was only observed */
 	uint32_t total;
-	struct in_network in;	  /* where connections are counted for networks */
-	uint32_t fleet;		  /* what the fleet's limit leaves to this machine; LIMIT_NONE without one */
-	uint32_t doubtful;	  /* of the client's connections, where the kernel cannot say more: they do not count */
+	struct in_network in; /* where connections are counted for networks */
+	uint32_t fleet;	      /* what the fleet's limit leaves for this machine; LIMIT_NONE if there is none */
+	uint32_t doubtful; /* how many of the client's connections do not count, because the kernel cannot say whether they are
+		       open */
 	uint32_t doubtful_of_all; /* the same for the total */
 	bool unverified;
-	bool observed; /* would have been refused; goes on without limits */
-	bool paid;     /* the rate's token is taken */
+	bool observed; /* would have been refused; continues without limits */
+	bool paid;     /* a token of the rate was taken */
 	uint32_t entry;
 	uint32_t banned; /* seconds */
 	enum refusal_reason reason;
@@ -107,8 +108,8 @@ static COLD void take_back(struct table *table, const struct attempt *attempt, u
 	total_uncount(table, total);
 }
 
-/* Takes a slot for a connection that is counted. False: start anew. With *held 0 there was no room for a record, or nothing to
- * write into it. */
+/* Takes a slot for a connection that was counted. False: start again. *held stays 0 if there is no slot for a record, or if the
+ * addresses for it cannot be learned. */
 INLINE bool record_counted(struct table *table, const struct attempt *attempt, uint64_t generation, uint64_t total,
 			   reference *held, bool networks)
 {
@@ -127,9 +128,9 @@ INLINE bool record_counted(struct table *table, const struct attempt *attempt, u
 		atomic_store_explicit(&table->within[slot], attempt->in.entry + 1, memory_order_relaxed);
 	if (!record_publish(table, slot, claimed, entry, attempt->connection, held))
 		return false;
-	/* If a count was mended between our two steps, it may not include us: give the slot back and ask again. The one that
-	 * was not mended still includes us. And limits that were replaced meanwhile decide no more: others may have been
-	 * counted under the new ones, with no room for us. */
+	/* If a count was mended between our two steps, the new count may not include us: give the slot back and try again. A
+	 * count that was not mended still includes us, and is lowered. The same if the limits were replaced meanwhile: others
+	 * may have been counted under the new ones, which leave no room for us. */
 	bool client_stands = client_generation(atomic_load(&table->entry[entry].word)) == generation;
 	bool total_stands = total_generation(table) == total;
 	if (is_in_network(attempt, networks))
@@ -144,9 +145,9 @@ INLINE bool record_counted(struct table *table, const struct attempt *attempt, u
 	return false;
 }
 
-/* Whether it is worth a system call to learn where the connection arrived: by that the kernel is asked about it, before the
- * client is refused. Of those that come while it holds less than half of what it may, mostly nobody ever asks; and if somebody
- * does, they are found in another way (check.c). */
+/* Whether it is worth a system call to learn the local address. With it the kernel can be asked about the connection before the
+ * client is refused. Nobody usually asks about a client's first connections, up to half of its limit; if somebody does, they
+ * are found in another way (batch.c, search.c). */
 INLINE bool wants_local(const struct table *table, const struct attempt *attempt, uint32_t count, uint32_t limit, bool networks)
 {
 	const struct connection *connection = attempt->connection;
@@ -161,7 +162,7 @@ INLINE bool wants_local(const struct table *table, const struct attempt *attempt
 	return attempt->total != LIMIT_NONE && total >= attempt->total / 2;
 }
 
-/* A limit with what does not count against it. */
+/* A limit, raised by the connections that do not count against it. */
 static uint32_t raised(uint32_t limit, uint32_t by)
 {
 	return limit < LIMIT_MOST - by ? limit + by : limit;
@@ -190,7 +191,7 @@ static enum counted count_for_network(struct table *table, struct attempt *attem
 	return counted;
 }
 
-/* Counts and records. COUNT_LOST: start anew. COUNT_FULL: attempt->reason tells which limit was reached. */
+/* Counts and records. COUNT_LOST: start again. COUNT_FULL: attempt->reason says which limit was reached. */
 INLINE enum counted try_admit(struct table *table, struct attempt *attempt, uint64_t word, reference *held, bool networks)
 {
 	uint64_t generation;
@@ -199,7 +200,7 @@ INLINE enum counted try_admit(struct table *table, struct attempt *attempt, uint
 	*held = 0;
 	attempt->reason = REFUSED_NOT;
 	uint32_t limit = client_limit(attempt);
-	/* Before it is counted, so that count and slot are not a system call apart. */
+	/* The system call is made before counting, to keep the two steps close together. */
 	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
 	if (count < limit && wants_local(table, attempt, count, limit, networks) &&
 	    !connection_ask_local(table, attempt->connection) && !attempt->connection->port_known)
@@ -241,7 +242,7 @@ INLINE enum counted try_admit(struct table *table, struct attempt *attempt, uint
 	return COUNTED;
 }
 
-/* Before a refusal: is it by connections that are gone? */
+/* Before a refusal: is the limit reached only because of connections that are gone? */
 static COLD enum checked check_reason(struct table *table, const struct attempt *attempt)
 {
 	if (attempt->reason == REFUSED_RATE || (attempt->reason == REFUSED_FLEET && attempt->fleet == 0) ||
@@ -253,8 +254,8 @@ static COLD enum checked check_reason(struct table *table, const struct attempt 
 			    attempt->connection);
 }
 
-/* After a check: whether the limit that was reached is reached no more. Another process may have cleared the dead meanwhile, or
- * a connection has ended. */
+/* After a check: whether there is room now. Another process may have removed the dead connections, or a connection may have
+ * ended. */
 static COLD bool has_room(const struct table *table, const struct attempt *attempt)
 {
 	bool of_network = attempt->reason == REFUSED_PER_NETWORK;
@@ -270,7 +271,7 @@ static COLD bool has_room(const struct table *table, const struct attempt *attem
 	       (word & CLIENT_COUNT) < (of_network ? network_limit(attempt) : client_limit(attempt));
 }
 
-/* Where the kernel cannot be asked in any way, what is open for certain limits, and what is doubtful refuses nobody. */
+/* If the kernel cannot be asked in any way, only connections that are certainly open count; doubtful ones refuse nobody. */
 static COLD bool leave_out_doubtful(const struct table *table, struct attempt *attempt)
 {
 	bool total = attempt->reason == REFUSED_TOTAL;
@@ -404,8 +405,8 @@ static COLD void start_anew(struct table *table, struct attempt *attempt, bool u
 	forgive(table, attempt, networks);
 }
 
-/* Whether one more would be a new peak, and some of the client's connections may be gone. At its limit it is checked anyway,
- * and for more of them at once. */
+/* Whether one more would be a new peak while some of the client's connections may be gone. A client at its limit is checked
+ * anyway, and more thoroughly. */
 static inline bool peaks_in_doubt(const struct table *table, uint32_t entry, uint64_t word, uint32_t limit)
 {
 	const struct client_entry *client = &table->entry[entry];
@@ -454,7 +455,7 @@ static COLD bool refuse(struct table *table, struct attempt *attempt, struct ref
 {
 	note_refusal(table, attempt, refusal);
 	if (!refusal->observed) {
-		/* The token was taken by an attempt that had to start anew. */
+		/* An earlier attempt took the token and then had to start again. */
 		if (attempt->paid && attempt->applied.rate.every_us != 0)
 			rate_give_back(&table->notes[attempt->entry].tokens, &attempt->applied.rate);
 		return true;
@@ -530,7 +531,7 @@ INLINE enum verdict decide(struct table *table, struct attempt *attempt, referen
 		}
 		if (checks++ < CHECKS && budget_has(ASKED_NS)) {
 			checked = check_reason(table, attempt);
-			/* A check that was put off here is not one that could not be made. */
+			/* A check that is only put off says nothing about whether the kernel can be asked. */
 			if (checked == CHECK_PUT_OFF && kernel_way() == KERNEL_UNREACHABLE)
 				checked = CHECK_BLIND;
 			if (checked == CHECK_FREED || has_room(table, attempt) ||
@@ -587,7 +588,7 @@ enum verdict table_admit(struct table *table, const struct connection *connectio
 	return table_decide(table, connection, held, &refusal);
 }
 
-/* The slot of a record that is still there, else the table's capacity. */
+/* The slot of a record that still exists, else the table's capacity. */
 static inline uint32_t slot_held(const struct table *table, reference held)
 {
 	uint32_t slot = slot_of(held);
@@ -636,7 +637,7 @@ void table_doubt(struct table *table, reference held)
 		return;
 	record_doubt(table, slot, generation_of(held));
 	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
-	/* What was let go last is asked about first. */
+	/* The next check of this client begins with the connection that was let go last. */
 	if (owner != 0 && owner <= table->entries)
 		pace_go_on_at(&table->notes[owner - 1].pace, slot);
 	uint32_t network = networks_are_named(table) ? network_of_record(table, slot) : NO_NETWORK;
@@ -713,7 +714,7 @@ bool table_client(const struct table *table, uint32_t entry, struct client_facts
 	facts->observed = atomic_load_explicit(&notes->observed, memory_order_relaxed);
 	facts->banned = ban_left(table, entry, fingerprint);
 	facts->entry = entry;
-	/* The notes are advice: they belong to this entry only if the address is the one that the fingerprint was made of. */
+	/* The notes are only a hint: they belong to this entry if the fingerprint was made from this address. */
 	return (facts->network.prefix <= 128 || (facts->network.prefix == NETWORK_UID && !entry_is_network(table, entry))) &&
 	       client_fingerprint(table, &facts->network) == fingerprint;
 }

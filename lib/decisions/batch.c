@@ -25,7 +25,7 @@ void inquiry_prove(struct inquiry *inquiry, const struct kind *kind)
 		inquiry->proven[inquiry->proofs++] = *kind;
 }
 
-/* A client that resets at once must not keep us from seeing who is gone: then the control proves nothing, in neither way. */
+/* If the control was reset before it was asked about, it proves nothing in either direction. */
 void inquiry_note_control(struct inquiry *inquiry, bool found)
 {
 	const struct connection *control = inquiry->control;
@@ -63,8 +63,8 @@ bool inquiry_release(struct table *table, struct inquiry *inquiry, uint32_t slot
 	bool looks = holder != 0 && holder != inquiry->seen.pid && holder != table->pid;
 	if (looks && !budget_has(HOLDER_NS + inquiry_reserve(inquiry)))
 		return false;
-	/* Who is not in the table's pid namespace sees nobody who holds anything, and leaves that to those who do. A Unix
-	 * socket that the kernel does not know any more is held by nobody. */
+	/* A process outside the table's pid namespace cannot see whether a holder lives, and leaves such records to those who
+	 * can. A Unix socket that the kernel no longer knows is held by nobody. */
 	if (holder != 0 && record->interface != INTERFACE_UNIX &&
 	    (table->pid == 0 || process_holds_seen(&inquiry->seen, holder, record->since))) {
 		budget_spend(looks ? HOLDER_NS : 0);
@@ -87,7 +87,7 @@ static void learn_guesses(struct inquiry *inquiry, const struct batch *batch)
 	}
 }
 
-/* Whether another question is about that connection: a client can have one port at several of our addresses. */
+/* Whether another question is about that very connection: a client can use the same port with several of our addresses. */
 static bool is_others(const struct batch *batch, const struct connection *connection, const struct address *address)
 {
 	for (size_t i = 0; i < batch->number; i++) {
@@ -101,7 +101,7 @@ static bool is_others(const struct batch *batch, const struct connection *connec
 	return false;
 }
 
-/* Puts those that are not found yet at an address, NULL for none. Returns how many. */
+/* Fills in a local address (NULL: none) for those that are not found yet. Returns how many. */
 static uint32_t place_at(struct batch *batch, const struct address *address)
 {
 	uint32_t placed = 0;
@@ -132,8 +132,8 @@ static void read_arrived(const struct table *table, unsigned place, struct addre
 	memcpy(address->bytes, words, sizeof(words));
 }
 
-/* Asks about all of a batch. Where a connection arrived is mostly where others of the client did, or of all clients: those that
- * were recorded without their address are asked about under these, each a look-up. */
+/* Asks about a whole batch. A connection recorded without its local address most likely arrived at the same address as others
+ * of the client, or of all clients. So it is looked up under each of these. */
 static bool ask(const struct table *table, struct batch *batch, struct inquiry *inquiry)
 {
 	learn_guesses(inquiry, batch);
@@ -179,7 +179,8 @@ static void learn_proofs(struct inquiry *inquiry, const struct batch *batch)
 	}
 }
 
-/* Another namespace's are never found, and those of the control's kind are not where it is not found itself. */
+/* Connections in another namespace are never found. If the control is not found itself, others of its kind are not found
+ * either. */
 static void note_unverifiable(struct table *table, const struct inquiry *inquiry, const struct batch *batch)
 {
 	for (size_t i = 0; i < batch->number; i++) {
@@ -192,7 +193,7 @@ static void note_unverifiable(struct table *table, const struct inquiry *inquiry
 	}
 }
 
-/* What the control has come back from is known to be gone without asking, unless it is in a namespace that nobody knows. */
+/* A record with the control's own addresses and ports is known to be gone without asking, unless its namespace is unknown. */
 static bool is_gone(const struct inquiry *inquiry, const struct batch *batch, size_t i)
 {
 	const struct connection *connection = &batch->question[i].connection;
@@ -215,7 +216,7 @@ static int drop_unfound(struct table *table, const struct batch *batch, struct i
 	return dropped;
 }
 
-/* Those that cannot be asked about, and are to be searched for. */
+/* Those that cannot be looked up, and have to be searched for. */
 static uint32_t unplaced_by_proc(const struct batch *batch)
 {
 	uint32_t number = 0;
@@ -232,13 +233,13 @@ int batch_drop_gone(struct table *table, struct batch *batch, struct inquiry *in
 	bool answered = true;
 
 	if (controlled && inquiry->asked_control)
-		batch->question[0].answer = ANSWER_GONE; /* once is enough */
+		batch->question[0].answer = ANSWER_GONE; /* it was asked about once already */
 	if (kernel_begin(&inquiry->asking)) {
 		answered = ask(table, batch, inquiry);
 		learn_proofs(inquiry, batch);
 		if (controlled)
 			note_unverifiable(table, inquiry, batch);
-		/* An onlooker's questions, which have no control, say nothing of how the daemon may ask. */
+		/* Questions without a control come from an onlooker, and do not show how the daemon can ask. */
 		if (controlled)
 			atomic_fetch_add_explicit(&table->header->asked[kernel_way() % ASKED_WAYS], 1, memory_order_relaxed);
 	} else {
@@ -249,8 +250,8 @@ int batch_drop_gone(struct table *table, struct batch *batch, struct inquiry *in
 	return dropped > 0 || answered ? dropped : -1;
 }
 
-/* Whether a record has the very addresses and ports of the connection that is to be decided on, and so has no record yet: that
- * one can be open only since the recorded one is gone. The client has come back from the same port. */
+/* Whether a record has the same addresses and ports as the connection that is to be decided on. Both cannot be open at once, so
+ * the recorded one is gone: the client has come back from the same port. */
 static bool came_back(const struct connection *recorded, const struct connection *control)
 {
 	return connection_is_whole(control) && !connection_is_unix(control) && endpoint_same(&recorded->peer, &control->peer) &&
@@ -276,7 +277,7 @@ bool batch_add(const struct table *table, struct batch *batch, uint32_t slot, co
 	return true;
 }
 
-/* If the kernel does not tell the control's local address, it does not find it either, and nothing is concluded. */
+/* If the control's local address cannot be learned, the kernel does not find the control, and nothing is concluded. */
 void batch_begin(struct table *table, struct batch *batch, struct connection *control)
 {
 	connection_ask_local(table, control);

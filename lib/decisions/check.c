@@ -16,15 +16,15 @@
 #include <stdlib.h>
 
 enum {
-	CHECKED_MOST = 1024, /* records of one client asked about in one check; the next one goes on behind them */
-	ENOUGH = 64,	     /* that are gone, for one check */
-	PEAK_MOST = 16,	     /* before a new peak, beside the one that was marked last */
+	CHECKED_MOST = 1024, /* records of one client per check; the next check continues after them */
+	ENOUGH = 64,	     /* connections found to be gone, then a check stops */
+	PEAK_MOST = 16,	     /* records before a new peak, in addition to the one marked last */
 	OVERDUE_US = 15000000,
-	/* What a check may take, for itself and for each record that it asks about; and slots looked over in a microsecond. */
+	/* The cost charged for a check is capped: a base, an amount per record asked about, and one for walking over slots. */
 	COST_MOST_US = 200,
 	COST_EACH_US = 20,
 	SLOTS_US = 500,
-	UNKNOWN_TRIES = 64, /* times that the total is counted anew when others change it meanwhile */
+	UNKNOWN_TRIES = 64, /* times that the total is counted again because others changed it meanwhile */
 };
 
 /* All that is asked is paid for, found or not. Checks take 2 % of a CPU at most, one client's as well as all together, beside
@@ -54,7 +54,7 @@ static bool can_ask(const struct inquiry *inquiry)
 	return budget_has(ASKED_NS + inquiry_reserve(inquiry));
 }
 
-/* One pass over the client's slots in [from, end), at most inquiry->left of them. */
+/* Goes once over the client's slots in [from, end), and asks about at most inquiry->left of them. */
 static int check_range(struct table *table, uint32_t entry, struct inquiry *inquiry, uint32_t from, uint32_t end,
 		       uint32_t *reached)
 {
@@ -62,7 +62,7 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 	uint32_t slot = record_next(table, entry, from, end);
 	int all = 0;
 
-	/* Where many are gone, as behind a fork, they go together: each check by itself costs a socket. */
+	/* Continue as long as each batch finds some that are gone, as after a fork: a new check would cost a new socket. */
 	while (slot < end && inquiry->left > 0 && all < ENOUGH) {
 		batch_begin(table, &batch, inquiry->control);
 		for (; slot < end && batch.number < QUESTIONS_MOST && inquiry->left > 0 && can_ask(inquiry);
@@ -83,7 +83,7 @@ static int check_range(struct table *table, uint32_t entry, struct inquiry *inqu
 	return all;
 }
 
-/* Whether a check of this client has to wait, by its own pace and by that of all. */
+/* Whether a check of this client has to wait, by its own pace or by the common one. */
 static bool must_wait(const struct table *table, const struct pace *pace, uint64_t now)
 {
 	if (pace_overdue(pace, &one_client, now, OVERDUE_US))
@@ -91,15 +91,15 @@ static bool must_wait(const struct table *table, const struct pace *pace, uint64
 	return !pace_allows(pace, &one_client, now) || !pace_allows(&table->header->all_pace, &all_clients, now);
 }
 
-/* One check, from its first question to its payment. */
+/* One check, from its first question until its cost is charged. */
 struct check {
 	struct inquiry inquiry;
 	struct pace *pace;
-	uint32_t entry; /* whose records: a client's, or ANY_CLIENT */
-	uint32_t most;	/* of its questions */
+	uint32_t entry; /* whose records: a client, or ANY_CLIENT */
+	uint32_t most;	/* questions it may ask */
 	uint64_t began;
-	uint64_t searched; /* of the time since, what a search took, which pays for itself */
-	bool for_peak;	   /* it can be left out: half of the credit stays for those before a refusal */
+	uint64_t searched; /* CPU time of a search, which is charged separately */
+	bool for_peak;	   /* it is optional: half of the allowance stays for checks before a refusal */
 	bool low;	   /* of credit: where one is gone more are looked for, since most of a check's cost is its socket */
 };
 
@@ -121,8 +121,8 @@ static void check_begin(struct table *table, struct check *check, uint32_t entry
 	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
 }
 
-/* More than it may take was not the check's: the kernel receives others' packets at the expense of whoever it interrupts, and a
- * busy host's time may be in it. Nobody's next check is to wait for that. Reading /proc takes as long as it takes. */
+/* Time beyond the cap was not the check's own: the kernel may have handled packets for others in an interrupt, or the host was
+ * busy. Nobody's next check should wait for that. Reading /proc is charged in full. */
 static uint64_t capped(uint64_t cost_us, const struct check *check, uint32_t slots)
 {
 	uint64_t most = COST_MOST_US + (uint64_t)COST_EACH_US * (check->most - check->inquiry.left) + slots / SLOTS_US;
@@ -153,8 +153,8 @@ static int64_t search_for_rest(struct table *table, struct check *check)
 	return own;
 }
 
-/* Goes over a client's records, or any's, from where the last check ended: at most inquiry->left of them. Returns how many
- * were dropped, or -1: it goes on while each batch finds some, until there are ENOUGH. */
+/* Goes over the records of a client, or of all, starting where the last check stopped. Asks about at most inquiry->left of
+ * them, and stops when a batch finds none or when ENOUGH are found. Returns how many were dropped, or -1. */
 static int check_in_rotation(struct table *table, struct check *check)
 {
 	uint32_t extent = record_extent(table);
@@ -163,7 +163,7 @@ static int check_in_rotation(struct table *table, struct check *check)
 	if (from >= extent)
 		from = 0;
 	uint32_t reached = from;
-	/* What is too large for one decision is gone over in several, by turns with the mending of counts. */
+	/* A table that is too large for one decision is walked over in several, alternating with the mending of counts. */
 	uint32_t most = budget_slots();
 	if (extent > most && atomic_load_explicit(&table->header->checks, memory_order_relaxed) % 2 != 0)
 		return 0;
@@ -179,7 +179,7 @@ static int check_in_rotation(struct table *table, struct check *check)
 	return dropped;
 }
 
-/* One client's records, or any's, and the count of them in `word`. */
+/* Checks the records of one client, or of all, and the count in `word`. */
 static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint64_t *word, struct pace *pace,
 			       struct connection *control)
 {
@@ -208,7 +208,7 @@ enum checked check_total(struct table *table, struct connection *control)
 	return check_some(table, ANY_CLIENT, &table->header->total, &table->header->total_pace, control);
 }
 
-/* Whether any of the client's first records is doubtful; yes, where there are more. */
+/* Whether one of the client's first records is doubtful. True if it has more records than are looked at. */
 static bool any_doubtful(const struct table *table, uint32_t entry)
 {
 	uint32_t extent = record_extent(table);
@@ -238,18 +238,18 @@ bool check_before_peak(struct table *table, uint32_t entry, struct connection *c
 	check.inquiry.left = PEAK_MOST;
 	if (dropped == 0)
 		dropped = check_in_rotation(table, &check);
-	/* Without netlink nothing is asked one by one. */
+	/* Without netlink, records are not asked about one by one. */
 	if (dropped == 0 && check.inquiry.asking.netlink < 0)
 		dropped = (int)search_for_rest(table, &check);
 	atomic_store(&table->entry[entry].doubtful, 0);
-	atomic_thread_fence(memory_order_seq_cst); /* as in mend.c: a record that is marked from now on sets it again */
+	atomic_thread_fence(memory_order_seq_cst); /* as in mend.c: a record that is marked after this sets it again */
 	if (any_doubtful(table, entry))
 		atomic_store(&table->entry[entry].doubtful, 1);
 	check_end(table, &check, false);
 	return dropped > 0;
 }
 
-/* Frees slots that were claimed by a process which died before it gave them a client, or after it took that away. */
+/* Frees slots whose process died after it claimed them and before it set the client, or after it cleared the client. */
 static int free_claimed_by_dead(struct table *table, uint32_t from, uint32_t end)
 {
 	int freed = 0;
@@ -308,8 +308,8 @@ uint32_t check_certain(const struct table *table, uint32_t entry)
 	return certain;
 }
 
-/* Mends the counts that stand above the slots. One pass finds the slots of all: a pass for each client would take as long as
- * there are clients. What is found so is no more than a hint; check_count looks again. */
+/* Mends the counts that are higher than the number of slots. The slots of all clients are counted in one pass, as one pass per
+ * client would be quadratic. The result is only a hint: check_count looks again. */
 static void mend_all(struct table *table)
 {
 	uint32_t extent = record_extent(table);

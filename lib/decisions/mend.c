@@ -6,9 +6,9 @@
 #include "values/point.h"
 #include "table/records.h"
 
-enum { LOOKS = 3 }; /* before a count is mended: others get this often the chance to end what they are at */
+enum { LOOKS = 3 }; /* before a count is mended: the chances that others get to finish their second step */
 
-/* First the slot is claimed, so that of several who find it one acts, and nobody is given it meanwhile. */
+/* The slot is claimed first: then only one of those who found it acts, and nobody else takes it meanwhile. */
 void mend_slot(struct table *table, uint32_t slot, uint64_t state)
 {
 	uint64_t claimed = record_state(record_generation(state) + 1, RECORD_CLAIMED, table->pid & RECORD_PID);
@@ -17,8 +17,8 @@ void mend_slot(struct table *table, uint32_t slot, uint64_t state)
 		record_unclaim(table, slot, claimed);
 }
 
-/* A claimer in another pid namespace than the table's has put 0 for its pid, and one of another is not told what lives in it.
- */
+/* A claimer outside the table's pid namespace has written 0 for its pid; and a process outside of it cannot see who lives in
+ * it. */
 bool mend_claimed_by_dead(struct table *table, uint32_t slot, uint64_t state)
 {
 	uint32_t pid = (uint32_t)(state & RECORD_PID);
@@ -30,8 +30,8 @@ bool mend_claimed_by_dead(struct table *table, uint32_t slot, uint64_t state)
 	return true;
 }
 
-/* Slots that owner[] gives to a client, or to any, on the way freeing those whose claimer died; no further than to `enough`.
- * What the budget does not suffice to look at counts as held: a count that is too high is on the safe side. */
+/* Counts the slots that owner[] gives to a client, or to any, and frees those whose claimer has died. Stops at `enough`. Slots
+ * that the budget does not cover count as held: a count that is too high is on the safe side. */
 static uint32_t count_slots(struct table *table, uint32_t entry, uint32_t enough)
 {
 	uint32_t extent = record_extent(table);
@@ -51,14 +51,15 @@ static uint32_t count_slots(struct table *table, uint32_t entry, uint32_t enough
 	return slots;
 }
 
-/* A count can exceed the slots because an admission or a release is between its two steps, or because one died there. The first
- * is over in less than the looks below take, unless it was stopped; so at first we only look. Then the count is mended as
- * layout.h says, which is right whoever is under way. True if the count fell, by us or by others. */
+/* A count can be higher than the number of slots because an admission or a release is between its two steps, or because a
+ * process died there. The former takes less time than the looks below, unless the process is stopped; so first we only look.
+ * Then the count is mended as described in layout.h, which is correct whoever is still active. True if the count fell, by us or
+ * by others. */
 bool mend_count(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 {
 	uint64_t seen = atomic_load(word);
 
-	/* In a large table once over the owners takes longer than that. */
+	/* In a large table, one walk over the owners takes longer than those two steps. */
 	int64_t walk = walk_ns(record_extent(table));
 	for (int look = 0; look < LOOKS && budget_has(2 * walk); look++) {
 		budget_spend(walk);
@@ -78,8 +79,8 @@ bool mend_count(struct table *table, _Atomic uint64_t *word, uint32_t entry)
 		marked = seen;
 	if (!atomic_compare_exchange_strong(word, &seen, marked))
 		return (seen & CLIENT_COUNT) < (marked & CLIENT_COUNT);
-	/* Before a slot is looked at, everyone sees the mark: what is read behind a swap may be read before it is seen, on
-	 * arm64 without LSE. An admission whose slot is not found then finds the generation raised. */
+	/* The mark must be visible to everyone before a slot is looked at. Without this fence, arm64 without LSE may read slots
+	 * before the swap is visible. An admission whose slot we miss then sees the new generation. */
 	atomic_thread_fence(memory_order_seq_cst);
 	point_reached(POINT_MEND_MARKED);
 	uint32_t slots = count_slots(table, entry, (uint32_t)(marked & CLIENT_COUNT));

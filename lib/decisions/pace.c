@@ -8,7 +8,7 @@ static uint64_t ticks(uint64_t us)
 	return us / PACE_TICK_US;
 }
 
-/* Ticks that are still to be waited for what was paid, 0 also where the word is nobody's payment. */
+/* Ticks until the questions so far are paid for. 0 if the word cannot have been written by pace_pay. */
 static uint64_t ahead_of(uint64_t word, const struct pace_rule *rule, uint64_t now)
 {
 	uint64_t paid = word >> SLOT_BITS;

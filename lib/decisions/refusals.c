@@ -1,4 +1,4 @@
-/* Which refusals are worth a line in a log: a client's first, then few. */
+/* Which refusals get a line in the log: a client's first one, then few. */
 #include "values/clock.h"
 #include "table/events.h"
 #include "table/rate.h"
@@ -35,7 +35,7 @@ COLD void refusal_note_event(struct table *table, const struct refusal *refusal,
 
 static const struct rate lines = {.every_us = 1000000 / LOG_LINES, .burst = LOG_LINES};
 
-/* Of this process alone, as the shared bucket can be filled by whoever writes the table. */
+/* A bucket of this process alone: others with access to the table can fill the shared one. */
 static _Atomic uint64_t own_tokens;
 
 bool refusal_to_log(struct table *table, const struct refusal *refusal, struct refusal_line *line)
@@ -51,7 +51,7 @@ bool refusal_to_log(struct table *table, const struct refusal *refusal, struct r
 
 	if (!first && !refusal_begins_ban(refusal) && (uint16_t)(now - at) < LOG_CLIENT_SECONDS)
 		return false;
-	/* Of several processes that refuse this client at this moment, one goes on. */
+	/* If several processes refuse this client now, one of them continues. */
 	if (!atomic_compare_exchange_strong(&notes->shown_refused, &shown, refused))
 		return false;
 	atomic_store_explicit(&notes->shown_at, now, memory_order_relaxed);

@@ -70,7 +70,7 @@ static bool move(struct table *table, const struct limits *limits, uint32_t slot
 		client_uncount(table, from - 1, old_generation);
 	if (to != 0 && record_kind(after) == RECORD_DOUBTFUL)
 		atomic_store(&table->entry[entry].doubtful, 1);
-	/* A mend between our two steps did not find the slot: it is counted again, once too often rather than never. */
+	/* A mend between our two steps missed the slot. Count it again: once too often is better than not at all. */
 	for (int i = 0; i < TRIES && to != 0 && client_generation(atomic_load(&table->entry[entry].word)) != generation; i++)
 		if (!count_for(table, goal, &entry, &generation))
 			break;
@@ -119,7 +119,7 @@ static bool move_slot(struct table *table, const struct limits *limits, uint32_t
 	return !networks_are_named(table) || move_within(table, limits, slot, state, &connection);
 }
 
-/* In steps, each of which is charged. */
+/* Walks in steps, so that each can be charged to the budget. */
 static uint32_t next_to_move(const struct table *table, uint32_t from, uint32_t extent)
 {
 	enum { STEP = 1024 };
@@ -155,7 +155,8 @@ COLD void regroup(struct table *table, const struct limits *limits)
 		for (int i = 0; i < TRIES && !move_slot(table, limits, slot) && budget_spend(REGROUPED_NS); i++)
 			;
 		point_reached(POINT_REGROUP_SLOT);
-		/* Newer limits: what we moved last may be wrong by them, so it is for the next one to do it all. */
+		/* There are newer limits, so what we moved last may be wrong. Whoever regroups next starts from the beginning.
+		 */
 		if (!are_in_force(table, limits)) {
 			atomic_store(&table->header->grouped, 0);
 			return;
@@ -172,7 +173,7 @@ static void apply_to_all(struct table *table)
 
 	limits_read(table, &limits);
 	regroup_look(table, &limits);
-	/* A decision would begin to count as well, but in a very large table it may not take as long as that does. */
+	/* A decision would start counting too, but in a very large table counting may take longer than a decision may. */
 	if (limits.total != LIMIT_NONE && (atomic_load(&table->header->total) & TOTAL_COUNTING) == 0) {
 		if (total_count(table, limits.total, &generation) == COUNTED)
 			total_uncount(table, generation);
@@ -185,7 +186,7 @@ bool regroup_publish_listed(struct table *table, uint64_t turn, const struct set
 {
 	if (!limits_publish_listed(table, turn, settings, listed))
 		return false;
-	/* Also in a handler that has interrupted a decision, or that did and never came back to it. */
+	/* A signal handler may have interrupted a decision, and may never return to it. */
 	int64_t outer = budget_set(BUDGET_NONE);
 	apply_to_all(table);
 	budget_set(outer);

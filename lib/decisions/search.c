@@ -9,17 +9,17 @@
 #include "values/clock.h"
 #include "values/door.h"
 
-/* Memory for one, mapped for as long as it lasts. */
+/* Memory for a search, mapped while it runs. */
 struct room {
-	unsigned char port[65536 / 8]; /* of peers that something is sought of */
+	unsigned char port[65536 / 8]; /* ports of the peers that are searched for, one bit each */
 	struct question *question;
 	uint64_t *state;
 	uint32_t *slot;
 	uint32_t *place;
-	uint32_t most;	 /* records */
-	uint32_t looked; /* at so many, whether or not they are sought */
+	uint32_t most;	 /* room for so many records */
+	uint32_t looked; /* records looked at in this pass */
 	uint32_t number;
-	uint32_t sought; /* of these, the first so many */
+	uint32_t sought; /* the first of these, the ones to be answered */
 };
 
 static size_t bytes_of(uint32_t most)
@@ -30,8 +30,8 @@ static size_t bytes_of(uint32_t most)
 	       search_places(most) * sizeof(*room.place);
 }
 
-/* Where more are recorded than the kernel has sockets, and these many more, this many are gone: that is enough for once. So a
- * decision's search takes as long as the kernel's list is, whatever stands in the table. */
+/* If there are more records than the kernel has sockets, the surplus must be gone. So many are enough for one search. This
+ * bounds a search by the length of the kernel's list, whatever is in the table. */
 enum { GONE_AT_ONCE = 1024 };
 
 static uint32_t most_of(const struct table *table, const struct inquiry *inquiry)
@@ -63,7 +63,7 @@ static void add(const struct table *table, struct room *room, uint32_t slot, enu
 	room->slot[room->number++] = slot;
 }
 
-/* One pass, over the slots of the inquiry's client, or of the others, or of all. */
+/* A pass goes over the slots of the inquiry's client, of the others, or of all. */
 enum whose { ITS_OWN, OTHERS, ALL };
 
 static void fill_pass(const struct table *table, struct room *room, uint32_t client, enum whose whose, enum sought what,
@@ -92,7 +92,7 @@ static void fill(const struct table *table, struct room *room, uint32_t client, 
 		fill_pass(table, room, client, ALL, what, false);
 }
 
-/* In such a list all devices' sockets are: the namespace alone makes the kind. */
+/* The list contains sockets of all interfaces, so a proof holds for the whole namespace. */
 static void prove(struct inquiry *inquiry, uint32_t network)
 {
 	inquiry_prove(inquiry, &(struct kind){.network = network, .interface = ANY_INTERFACE});
@@ -117,7 +117,7 @@ static void learn_proofs(struct inquiry *inquiry, const struct room *room, const
 	}
 }
 
-/* The control, if it is one that such a list shows. */
+/* The control, if the list can contain it. */
 static const struct connection *proof_of(struct table *table, struct inquiry *inquiry)
 {
 	struct connection *control = inquiry->control;

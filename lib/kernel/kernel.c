@@ -39,7 +39,7 @@ int kernel_diag_socket(void)
 	return door_socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 }
 
-/* Any socket that is made now is in the namespace that /proc shows as well. */
+/* A socket made now is in the same namespace as what /proc shows. */
 static COLD uint32_t network_without_netlink(void)
 {
 	int descriptor = door_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -89,7 +89,7 @@ static void address_to_diag(__be32 *words, const struct address *address)
 		memcpy(words, address->bytes, 16);
 }
 
-/* Returns its length. */
+/* Returns the length of the request. */
 static size_t write_request(struct request *request, const struct connection *connection, uint32_t sequence)
 {
 	bool ipv4 = address_is_ipv4(&connection->peer.address);
@@ -99,8 +99,7 @@ static size_t write_request(struct request *request, const struct connection *co
 	request->header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
 	request->header.nlmsg_flags = NLM_F_REQUEST;
 	request->header.nlmsg_seq = sequence;
-	/* Connections of an IPv6 socket with an IPv4 peer are found as IPv4: the kernel keeps both addresses of such a socket.
-	 */
+	/* A connection of an IPv6 socket with an IPv4 peer is found as IPv4: the kernel keeps both forms of its addresses. */
 	request->body.sdiag_family = ipv4 ? AF_INET : AF_INET6;
 	request->body.sdiag_protocol = IPPROTO_TCP;
 	request->body.idiag_states = ~0U;
@@ -123,7 +122,8 @@ static size_t write_request(struct request *request, const struct connection *co
 	return offsetof(struct request, further);
 }
 
-/* One that is at hand is to be itself: something else there may have its addresses in the namespace that answers. */
+/* If we have the descriptor, the socket found must be the same one: in the namespace that answers, another may have the same
+ * addresses. */
 static bool is_itself(const struct connection *connection, const struct inet_diag_msg *message)
 {
 	if (connection->descriptor == 0)
@@ -140,7 +140,7 @@ static void read_message(struct question *question, const struct inet_diag_msg *
 			question->answer = ANSWER_OPEN;
 		return;
 	}
-	/* A listener that is bound to no device has connections that are. */
+	/* A listener bound to no interface can have connections that are. */
 	bool its_own = message->id.idiag_if == question->connection.peer.interface || message->id.idiag_if == 0;
 	question->answer = its_own ? ANSWER_REMAINS : ANSWER_GONE;
 }
@@ -179,7 +179,7 @@ static void read_replies(const char *buffer, size_t length, struct question *que
 	}
 }
 
-/* One that is to be asked about by its addresses, or its token: of what is not whole, nothing is said. */
+/* Whether it can be looked up: by both addresses, or by its MPTCP token. */
 static bool is_exact(const struct asking *asking, const struct question *question)
 {
 	return question->answer == ANSWER_NONE && !connection_is_unix(&question->connection) &&
@@ -209,10 +209,10 @@ static __attribute__((noinline)) size_t send_requests(const struct asking *askin
 	return asked;
 }
 
-/* A reply is 140 bytes at most, whatever is not asked for being left out; of a longer one nothing is believed. */
+/* A reply is at most 140 bytes, as we ask for no extensions. One that does not fit is ignored. */
 enum { REPLY_BYTES = 512 };
 
-/* The kernel answers within sendto: every reply is in our queue when it returns. */
+/* The kernel answers within sendto: all replies are queued when it returns. */
 static __attribute__((noinline)) bool receive_replies(const struct asking *asking, size_t asked, struct question *questions,
 						      size_t number)
 {
@@ -246,7 +246,7 @@ static bool any_exact(const struct asking *asking, const struct question *questi
 bool kernel_ask(struct asking *asking, struct question *questions, size_t number)
 {
 	enum kernel_way found = KERNEL_UNREACHABLE;
-	bool unix_answered = true; /* where there is none */
+	bool unix_answered = true; /* true if there are no such questions */
 
 	if (number > QUESTIONS_MOST)
 		number = QUESTIONS_MOST;

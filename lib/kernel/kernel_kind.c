@@ -1,4 +1,4 @@
-/* What a connection is asked about with, beside its addresses. */
+/* What has to be known of a connection, beside its addresses, to ask the kernel about it. */
 #include "kernel/kernel.h"
 
 #include "values/door.h"
@@ -57,7 +57,8 @@ bool kernel_kind(int descriptor, struct kind *kind)
 	if (!ask_number(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol) ||
 	    (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP))
 		return false;
-	/* A kernel before 5.1 does not say to which device; then nothing bound to one is found, and nothing is concluded. */
+	/* A kernel before 5.1 does not tell the interface. Then connections bound to one are not found, and nothing is
+	 * concluded about them. */
 	if (ask_number(descriptor, SOL_SOCKET, SO_BINDTOIFINDEX, &interface) && interface > 0)
 		kind->interface = (uint32_t)interface;
 	kind->network = kernel_network(descriptor);
@@ -65,7 +66,7 @@ bool kernel_kind(int descriptor, struct kind *kind)
 	return true;
 }
 
-/* A client that does not speak MPTCP makes a plain connection of the listener's, which has no such option. */
+/* A client that does not speak MPTCP gets a plain TCP connection, which does not have this option. */
 __attribute__((noinline)) uint32_t kernel_mptcp_token(int descriptor)
 {
 	struct mptcp_info facts = {0};
@@ -105,7 +106,7 @@ struct identity kernel_identity(int descriptor)
 
 bool kernel_has_ended(int descriptor)
 {
-	unsigned char state = 0; /* the first of struct tcp_info */
+	unsigned char state = 0; /* the first field of struct tcp_info */
 	socklen_t length = sizeof(state);
 
 	return door_getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &state, &length) == 0 && length == sizeof(state) &&

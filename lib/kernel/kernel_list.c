@@ -77,7 +77,7 @@ static bool list(int netlink, int family, unsigned states, uint16_t port, char *
 	for (;;) {
 		struct sockaddr_nl from = {0};
 		socklen_t from_length = sizeof(from);
-		/* What comes next is made when this is read, so there is never anything to wait for. */
+		/* The kernel fills the next datagram while this one is read, so there is never anything to wait for. */
 		ssize_t length = door_recvfrom(netlink, buffer, size, MSG_DONTWAIT | MSG_TRUNC, &from, &from_length);
 
 		if (length <= 0 || (size_t)length > size)

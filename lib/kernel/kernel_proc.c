@@ -1,5 +1,5 @@
-/* The kernel's TCP sockets as /proc shows them, where netlink is forbidden: without the devices that they are bound to, and
- * of MPTCP its parts only. */
+/* The kernel's TCP sockets as /proc shows them, for where netlink is forbidden. /proc does not show the interface that a socket
+ * is bound to, and of an MPTCP connection only its subflows. */
 #include "kernel/kernel.h"
 
 #include "values/door.h"
@@ -46,7 +46,7 @@ static const char *read_endpoint(const char *at, const char *end, bool ipv6, str
 	return at;
 }
 
-/* Past spaces, and then past so many fields with the spaces behind them. */
+/* Skips spaces, then the given number of fields with the spaces after them. */
 static const char *skip_fields(const char *at, const char *end, unsigned fields)
 {
 	while (at < end && *at == ' ')
@@ -90,7 +90,7 @@ static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6, vis
 	bool header = true;
 	bool wanted = true;
 
-	/* This may be a thread with the least stack that there is. */
+	/* The thread may have the smallest possible stack. */
 	char *buffer = door_mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	int descriptor = buffer != MAP_FAILED ? door_open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (descriptor < 0) {
@@ -114,14 +114,14 @@ static __attribute__((noinline)) bool read_proc(const char *path, bool ipv6, vis
 		filled -= (size_t)(line - buffer);
 		memmove(buffer, line, filled);
 		if (filled == ROOM)
-			break; /* no line is this long: not the file that we know */
+			break; /* no line is that long, so this is not the file that we know */
 	}
 	door_close(descriptor);
 	door_munmap(buffer, ROOM);
 	return !header;
 }
 
-/* A thread may have entered another network namespace than its process (setns(2)). */
+/* thread-self: a thread may be in another network namespace than its process (setns(2)). */
 bool kernel_proc_each(bool ipv6, visit_socket *visit, void *with)
 {
 	return read_proc(ipv6 ? "/proc/thread-self/net/tcp6" : "/proc/thread-self/net/tcp", ipv6, visit, with);
@@ -165,8 +165,7 @@ static bool any_asked(const struct answers *answers)
 	return false;
 }
 
-/* The files are no snapshot: a connection may be left out while others come and go beside it. What is not seen twice is gone.
- */
+/* The files are not a snapshot: a connection may be missed while others come and go. What is missed twice is gone. */
 bool kernel_ask_proc(struct asking *asking, struct question *questions, size_t number)
 {
 	enum { PASSES = 2 };
@@ -181,7 +180,7 @@ bool kernel_ask_proc(struct asking *asking, struct question *questions, size_t n
 		if (!ipv4 && !ipv6)
 			return false;
 	}
-	/* One that is at hand, and which was there under its addresses or not, is open all the same. */
+	/* A connection whose descriptor we have is open, whether or not it was found. */
 	for (size_t i = 0; i < number; i++) {
 		const struct connection *connection = &questions[i].connection;
 

@@ -1,4 +1,4 @@
-/* Connections sought among all that the kernel has: those whose local address is not known, and many at once. */
+/* Searching through all of the kernel's connections: for those whose local address is not known, and for many at once. */
 #include "kernel/kernel.h"
 
 #include "values/clock.h"
@@ -8,9 +8,9 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-/* Questions lie in `place` by the hash of their peer, each at the first free place from there on: index + 1. A quarter of the
- * places is taken at most, and where more than PROBES in a row are, as a table that somebody has written to may have it, the
- * next is left out, and not answered. */
+/* `place` is a hash table of questions (index + 1), by their peer, with linear probing. At most a quarter of it is in use. If
+ * more than PROBES places in a row are taken, which takes a table that somebody tampered with, the question is left out and
+ * stays unanswered. */
 enum { PROBES = 64 };
 
 size_t search_places(size_t number)
@@ -47,13 +47,13 @@ static bool is_listed(const struct asking *asking, const struct question *questi
 					       connection_is_whole(&question->connection));
 }
 
-/* How a search goes on. */
+/* The state of a search. */
 struct looking {
 	struct asking *asking;
 	struct kernel_search *search;
-	struct identity identity; /* of the proof, if it is at hand */
-	size_t left[2];		  /* of IPv6 and of IPv4, what is sought and not found yet */
-	uint16_t port[8];	  /* where it arrived, the first few */
+	struct identity identity; /* of the proof, if we have its descriptor */
+	size_t left[2];		  /* questions not answered yet: [0] IPv6, [1] IPv4 */
+	uint16_t port[8];	  /* local ports of what is sought, the first few */
 	unsigned ports;
 	bool more_ports;
 };
@@ -109,7 +109,8 @@ static bool is_proof(const struct looking *looking, const struct listed_socket *
 									    : found->identity.inode == looking->identity.inode;
 }
 
-/* The kernel has this one. It answers one question: a client can have the same port at two of our addresses. */
+/* Handles a connection that the kernel has. It answers only one question: a client can use the same port with two of our
+ * addresses. */
 static void see_held(struct looking *looking, const struct listed_socket *found)
 {
 	struct kernel_search *search = looking->search;
@@ -131,7 +132,7 @@ static void see_held(struct looking *looking, const struct listed_socket *found)
 			continue;
 		if (endpoint_same(&connection->local, &found->local)) {
 			fits = sought ? question : NULL;
-			break; /* it is known whose this is */
+			break; /* the record that it belongs to is known */
 		}
 		if (sought && connection_lacks_address(connection) &&
 		    (search->any_port || connection->local.port == found->local.port))
@@ -164,7 +165,7 @@ static bool is_done(const struct looking *looking)
 
 /* ---- by sock_diag ---- */
 
-/* The port that all of it has; 0 if they differ. */
+/* The local port that all questions have in common; 0 if they differ. */
 static uint16_t common_port(const struct looking *looking)
 {
 	const struct kernel_search *search = looking->search;
@@ -182,7 +183,7 @@ static bool look_through_family(struct looking *looking, int family)
 	unsigned states = 1U << TCP_ESTABLISHED | 1U << TCP_SYN_RECV | 1U << TCP_FIN_WAIT1 | 1U << TCP_FIN_WAIT2 |
 			  1U << TCP_CLOSE_WAIT | 1U << TCP_LAST_ACK | 1U << TCP_CLOSING;
 
-	/* This may be a thread with the least stack that there is. */
+	/* The thread may have the smallest possible stack. */
 	char *buffer = door_mmap(NULL, DATAGRAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	if (buffer == MAP_FAILED)
 		return false;
@@ -193,7 +194,7 @@ static bool look_through_family(struct looking *looking, int family)
 	return all;
 }
 
-/* The next of what is sought that is not found yet and has both its addresses, from a place on. */
+/* The next question, from a place on, that is not answered yet and has both addresses. */
 static struct question *next_whole(const struct looking *looking, size_t *place)
 {
 	const struct kernel_search *search = looking->search;
@@ -208,8 +209,7 @@ static struct question *next_whole(const struct looking *looking, size_t *place)
 	return NULL;
 }
 
-/* What is left can be asked about, where it has its addresses: that is certain, and sooner done than another list, if it is
- * little. */
+/* What is left and has both addresses is looked up: if that is not much, it is faster than another list, and exact. */
 enum { ASKED_MOST = 512 };
 
 static __attribute__((noinline)) void ask_for_what_is_left(struct looking *looking)
@@ -236,7 +236,7 @@ static __attribute__((noinline)) void ask_for_what_is_left(struct looking *looki
 	}
 }
 
-/* An IPv4 client of an IPv6 socket is listed among that family's: these are only gone over if something is not found yet. */
+/* IPv4 clients of IPv6 sockets are listed with that family. It is only listed if something is still missing. */
 static bool by_sock_diag(struct looking *looking)
 {
 	bool proof_is_ipv4 = looking->search->proof != NULL && address_is_ipv4(&looking->search->proof->peer.address);
@@ -264,7 +264,7 @@ static bool look_through(struct looking *looking, bool by_netlink)
 {
 	enum { PASSES = 2 };
 
-	/* Neither is a snapshot: one may be left out while others come and go beside it. What is not seen twice is gone. */
+	/* Neither is a snapshot: a connection may be missed while others come and go. What is missed twice is gone. */
 	for (int pass = 0; pass < PASSES && !is_done(looking); pass++) {
 		if (by_netlink && by_sock_diag(looking)) {
 			kernel_went(KERNEL_SOCK_DIAG);

@@ -1,9 +1,9 @@
-/* Asking about Unix-domain connections: by the socket's inode, through sock_diag's unix_diag.
+/* Asking about Unix connections: by the socket's inode, through unix_diag of sock_diag(7).
  *
- * A socket made by a connection belongs to the network namespace of the client that connected, and unix_diag shows only its
- * own: so each record carries its namespace's cookie (socket(7), SO_NETNS_COOKIE, Linux 5.14), and only those of ours are asked
- * about. As a kernel without unix_diag answers "not found" to everything, the same message asks for a socket of our own, and
- * without that one found nothing is believed. */
+ * An accepted socket belongs to the network namespace of the client that connected, and unix_diag only shows sockets of its own
+ * namespace. So each record has its namespace's cookie (socket(7), SO_NETNS_COOKIE, Linux 5.14), and we only ask about those in
+ * ours. A kernel without unix_diag answers "not found" to everything. So the same message asks about a socket of our own, and
+ * if that is not found, no answer counts. */
 #include "kernel/kernel.h"
 
 #include "values/door.h"
@@ -24,7 +24,7 @@ struct request {
 	struct unix_diag_req body;
 };
 
-/* Sequence numbers: the question's place + 1, and this for our own socket. */
+/* The sequence number is the question's index + 1, or this for our own socket. */
 enum { OWN = QUESTIONS_MOST + 1 };
 
 bool kernel_unix_identity(int descriptor, uint64_t *inode, uint64_t *cookie)
@@ -68,7 +68,7 @@ static void write_request(struct request *request, uint64_t inode, uint32_t sequ
 	request->body.udiag_cookie[1] = ~0U;
 }
 
-/* One reply: its sequence number, and whether the socket is there. False if it is neither. */
+/* Reads one reply: its sequence number, and whether the socket exists. False if it says neither. */
 static bool read_reply(const char *buffer, size_t length, uint32_t *sequence, enum answer *answer)
 {
 	struct nlmsghdr header;

@@ -13,7 +13,7 @@ enum { LINE_MOST = 1000, PATH_ROOM = PATH_MOST + LIST_PATH_MOST + 2 };
 
 _Static_assert(LISTS_ROOM >= PATH_ROOM + 4 * LINE_MOST, "a path, and many lines");
 
-/* Until the index is made, `outer` of a network says where it stands: its line, cut off at four millions, and its column. */
+/* Until the index is made, `outer` of a network is its place in the file: the line (up to four million) and the column. */
 enum { COLUMN_BITS = 10 };
 _Static_assert(LINE_MOST < 1 << COLUMN_BITS, "a column");
 _Static_assert(LIST_FILE_MOST < UINT32_C(1) << (32 - COLUMN_BITS + 3),
@@ -78,7 +78,8 @@ static bool take_line(const struct reading *reading, const char *line, size_t le
 	return true;
 }
 
-/* Takes the lines that are whole; `end`: the last one is. Moves what is left to the beginning, and says in *have how much. */
+/* Takes the complete lines; with `end`, the last one is complete. Moves the rest to the beginning of the buffer and sets *have
+ * to its length. */
 static bool take_lines(struct reading *reading, char *buffer, size_t *have, bool end)
 {
 	size_t at = 0;
@@ -129,7 +130,7 @@ static bool read_list(struct reading *reading, char *buffer, size_t size)
 	return good;
 }
 
-/* Beside the file of limits, if it is not absolute. */
+/* A relative path starts at the directory of the file of limits. */
 static bool find_path(char *path, const struct settings *settings, const char *named, struct settings_error *error)
 {
 	const char *slash = strrchr(settings->file, '/');

@@ -58,7 +58,7 @@ uint32_t rules_repeated(const struct rule *rule, uint32_t rules)
 	return rules;
 }
 
-/* How much of an address a network names: "every IPv6 address" is a bit more than "every address". */
+/* The length of a network's prefix, for comparison: "every IPv6 address" is a little longer than "every address". */
 static unsigned length_of(unsigned prefix, bool ipv6)
 {
 	return prefix > 0 ? prefix + 1 : ipv6 ? 1 : 0;
@@ -75,8 +75,8 @@ static bool contains(const struct rules_network *outer, const struct address *ad
 	       (bits == 0 || (outer->address.bytes[whole] ^ address->bytes[whole]) >> (8 - bits) == 0);
 }
 
-/* A copy of network `at - 1`, with its numbers within their ranges. False if there is no such network, which for 0 is so. The
- * fence is for the compiler: what was looked at must be the copy, not the shared memory once more. */
+/* Copies network `at - 1`, with its numbers checked. False if there is no such network, as for 0. The fence stops the compiler
+ * from reading shared memory again after the check. */
 static bool network_at(const struct rules_index *index, uint32_t at, uint32_t rules, struct rules_network *copy)
 {
 	if (at == 0 || at > NETWORKS_MOST)
@@ -97,7 +97,7 @@ int rules_order(const struct rules_network *a, const struct rules_network *b)
 	return (a->ipv6 != 0) - (b->ipv6 != 0);
 }
 
-/* Rules and listed networks, both sorted, as they are merged. */
+/* The state of merging rules and listed networks, both sorted. */
 struct merging {
 	const struct rule *rule;
 	uint32_t rules, at_rule;
@@ -106,7 +106,7 @@ struct merging {
 	uint32_t lists;
 };
 
-/* The network of the next rule, with all of its rules. */
+/* The next rule's network, with all of its rules. */
 static bool peek_rule(struct merging *merging, struct rules_network *network)
 {
 	while (merging->at_rule < merging->rules && merging->rule[merging->at_rule].network.prefix > 128)
@@ -186,7 +186,7 @@ void rules_build(struct rules_index *index, const struct rule *rule, uint32_t ru
 	index->networks = networks;
 }
 
-/* Of one network's rules, the one for this port, else the one for every port. */
+/* Among one network's rules, finds the one for this port, otherwise the one for every port. */
 static bool find_port(const struct rule *rule, const struct rules_network *network, uint16_t port, struct rule *found)
 {
 	uint32_t low = network->rule;
@@ -228,10 +228,10 @@ unsigned rules_find(const struct rules_index *index, const struct settings *sett
 	struct rules_network network;
 	bool ipv4 = address_is_ipv4(address);
 	uint32_t low = 0;
-	uint32_t networks = *(const volatile uint32_t *)&index->networks; /* once: it is compared, and then used */
+	uint32_t networks = *(const volatile uint32_t *)&index->networks; /* read once: it is checked and then used */
 	uint32_t high = networks <= NETWORKS_MOST ? networks : 0;
 
-	/* The networks before `low` start at or before the address. */
+	/* All networks before `low` start at or before the address. */
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
@@ -242,7 +242,7 @@ unsigned rules_find(const struct rules_index *index, const struct settings *sett
 	}
 	unsigned longest = 130;
 	while (network_at(index, low, rules, &network) && length_of(network.prefix, network.ipv6) < longest) {
-		/* An IPv4 address is kept as ::ffff:a.b.c.d, but belongs to no network that is written as IPv6's. */
+		/* An IPv4 address is stored as ::ffff:a.b.c.d, but is in no network that is written as an IPv6 one. */
 		longest = length_of(network.prefix, network.ipv6);
 		bool other_family = ipv4 && longest > 0 && network.prefix < 96;
 		if (!other_family && contains(&network, address)) {

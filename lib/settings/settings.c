@@ -120,7 +120,7 @@ void settings_copy(struct settings *to, const struct settings *from)
 	memcpy(to, from, offsetof(struct settings, rule) + sizeof(struct rule) * (from->rules <= RULES_MOST ? from->rules : 0));
 }
 
-/* Puts "CONNLIMIT_NAME: " before what a reader said. */
+/* Adds "CONNLIMIT_NAME: " before an error message. */
 static void name_first(struct settings_error *error, const struct setting *setting)
 {
 	struct settings_error said = *error;
@@ -167,7 +167,7 @@ static void add_option(struct text *text, const char *name)
 	}
 }
 
-/* `best` is SETTINGS if no name is near. */
+/* `best` is SETTINGS if no name is similar. */
 static void unknown(struct settings_error *error, const char *name, size_t length, bool variable, int best)
 {
 	struct text line = text_begin(error->text, sizeof(error->text));
@@ -219,7 +219,7 @@ START enum setting_id settings_find(const char *name, size_t length, struct sett
 			best = id;
 		}
 	}
-	/* Of a name that has half its letters from another, that one was hardly meant. */
+	/* If half of the letters differ, that name was hardly meant. */
 	unknown(error, name, length, variable, nearest <= 3 && nearest <= wanted_length / 2 ? best : SETTINGS);
 	return SETTINGS;
 }
@@ -237,16 +237,16 @@ START bool settings_meant(const char *name, size_t length, bool in_file, struct 
 	for (size_t i = 0; i < length; i++)
 		given[i] = as_variable(name[i]);
 	memcpy(known, start_of_name, PREFIX);
-	/* A name near to one of ours begins with something near to what ours begin with. Every program that starts has its
-	 * variables compared, and most of them end here. */
+	/* A name similar to one of ours begins with something similar to our prefix. Every program compares its variables at
+	 * its start, and most of them end here. */
 	bool begins = false;
 	for (size_t i = PREFIX - FAR; i <= PREFIX + FAR && i <= length && !begins; i++)
 		begins = text_distance(given, i, known, PREFIX, FAR) <= FAR;
 	for (int id = 0; id < SETTINGS; id++) {
 		size_t own = strlen(settings_table[id].name);
 		memcpy(known + PREFIX, settings_table[id].name, own);
-		/* A single word in capitals may well be the daemon's own: LOG, MODE. In small letters it is the option's name.
-		 */
+		/* A single word in capitals may be the daemon's own, like LOG or MODE. In lower case it is the name of an
+		 * option. */
 		bool without = in_file && own == length && memcmp(given, known + PREFIX, own) == 0 &&
 			       (memchr(given, '_', own) != NULL || is_lower(name[0]));
 		if (without || (begins && text_distance(given, length, known, PREFIX + own, FAR) <= FAR)) {
@@ -257,7 +257,7 @@ START bool settings_meant(const char *name, size_t length, bool in_file, struct 
 	return false;
 }
 
-/* Settings that OPTIONS_VARIABLE names were options. Nothing but what is shown rests on it: unknown names are passed over. */
+/* Marks the settings that OPTIONS_VARIABLE names as options. This affects only what is shown, so unknown names are ignored. */
 START static void note_options(struct settings *settings, const char *names)
 {
 	while (*names != '\0') {

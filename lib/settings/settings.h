@@ -1,11 +1,11 @@
-/* What an operator may say, and how it is read.
+/* The settings: what an operator can configure, and how it is read.
  *
- * One table (settings_table, in settings.c) gives each setting's name, default, parser, form and help; the environment,
- * CONNLIMIT_FILE, the options of `connlimit run`, --help, the manual page and `status` are all read from it.
+ * One table (settings_table, in settings.c) has each setting's name, default, parser, form and help. The environment,
+ * CONNLIMIT_FILE, the options of `connlimit run`, --help, the manual page and `status` all use it.
  *
- * Parsing allocates nothing, calls no locale-dependent function and is async-signal-safe, so that a reload can be done from
- * a signal handler. A value is either taken whole or refused with an error that names the variable, the text with its position
- * and what is allowed; nothing is half-applied. */
+ * Parsing allocates nothing, calls no locale-dependent function and is async-signal-safe, so that a signal handler can reload.
+ * A value is either accepted as a whole or rejected with an error that names the variable, the text with the position of the
+ * error, and what is allowed. Nothing is half-applied. */
 #ifndef CONNLIMIT_SETTINGS_H
 #define CONNLIMIT_SETTINGS_H
 
@@ -15,12 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* In `struct rule.limit` and `struct settings.per_ip`: */
-#define LIMIT_NONE UINT32_MAX /* no limit, counted all the same; per_ip's 0 and `unlimited` read as this */
-#define LIMIT_DENY 0U	      /* nobody; only rules can say it */
+/* In struct rule.limit and struct settings.per_ip: */
+#define LIMIT_NONE UINT32_MAX /* no limit, but counted; per_ip's 0 and `unlimited` mean this */
+#define LIMIT_DENY 0U	      /* nobody is admitted; only for rules */
 #define LIMIT_MOST 16000000U  /* the largest number accepted for a count */
 
-enum { KEEPALIVE_LEAST = 8, KEEPALIVE_MOST = 18 * 3600 }; /* seconds; half of the most is what tcp(7) takes for TCP_KEEPIDLE */
+enum {
+	KEEPALIVE_LEAST = 8,
+	KEEPALIVE_MOST = 18 * 3600
+}; /* seconds; half of the maximum is what tcp(7) allows for TCP_KEEPIDLE */
 
 enum { BAN_MOST = 1000 * 3600 }; /* seconds */
 
@@ -31,8 +34,8 @@ enum refuse_how { REFUSE_RESET, REFUSE_CLOSE, REFUSE_HTTP, REFUSE_TEXT };
 enum mode { MODE_ENFORCE, MODE_OBSERVE, MODE_OFF };
 enum log_to { LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_NOWHERE, LOG_TO_JOURNAL, LOG_TO_JSON /* on standard error */ };
 
-/* A rate, as a token bucket: `burst` at once, one more each `every_us` microseconds, whole ones: 3/s is one each 333333.
- * every_us 0: no rate. */
+/* A rate, as a token bucket: `burst` at once, then one every `every_us` microseconds. Whole microseconds: 3/s is one every
+ * 333333. every_us 0: no rate. */
 struct rate {
 	uint32_t every_us;
 	uint32_t burst;
@@ -44,31 +47,32 @@ struct ban {
 	uint32_t seconds;
 };
 
-/* One exception: by network, by local port, or by both. The longest prefix wins, then a rule with a port over one without. */
+/* An exception: by network, by local port, or both. The longest prefix wins; for equal ones, a rule with a port wins over one
+ * without. */
 struct rule {
 	struct network network; /* prefix 0: every address, or with `ipv6` every IPv6 address */
-	uint8_t ipv6;		/* not 0: "::/0", in which IPv4 clients are not, though their addresses are kept as IPv6 ones */
-	uint16_t port;		/* local port, host order; 0: every port */
-	uint32_t limit;		/* LIMIT_DENY, 1..LIMIT_MOST or LIMIT_NONE */
-	struct rate rate;	/* burst 0: the one for all; else this, every_us 0 for none */
-	uint32_t per_network;	/* 0: the one for all, or none where `limit` is none; else this, 1..LIMIT_MOST or LIMIT_NONE */
+	uint8_t ipv6;	      /* not 0: "::/0", which excludes IPv4 clients although their addresses are stored as IPv6 ones */
+	uint16_t port;	      /* local port, host order; 0: every port */
+	uint32_t limit;	      /* LIMIT_DENY, 1..LIMIT_MOST or LIMIT_NONE */
+	struct rate rate;     /* burst 0: the general rate applies; otherwise this one, with every_us 0 for none */
+	uint32_t per_network; /* 0: the one for all, or none where `limit` is none; else this, 1..LIMIT_MOST or LIMIT_NONE */
 };
 
-/* A file of networks, one a line, that CONNLIMIT_RULES names: the same applies in all of them. What it has is read apart
- * (lists.h). */
+/* A file of networks, one per line, that CONNLIMIT_RULES names. The same limit applies to all of them. Its contents are read
+ * separately (lists.h). */
 struct list {
 	uint32_t limit; /* these as in a rule */
 	struct rate rate;
 	uint32_t per_network;
-	char path[LIST_PATH_MOST + 1]; /* absolute, or beside the file of limits */
+	char path[LIST_PATH_MOST + 1]; /* absolute, or relative to the directory of the file of limits */
 };
 
-/* Where a value in force came from: FROM_COMMAND is `connlimit set`, FROM_OPTION `connlimit run --...` or the program's own
- * word by connlimit.h. */
+/* Where a value in force came from. FROM_COMMAND is `connlimit set`; FROM_OPTION is `connlimit run --...`, or a program that
+ * uses connlimit.h. */
 enum origin { FROM_DEFAULT, FROM_ENVIRONMENT, FROM_FILE, FROM_COMMAND, FROM_OPTION };
 
-/* Options of `connlimit run` reach the daemon as variables. Which of them were options, for people to be told, this one says:
- * names divided by colons, as "PER_IP:FILE". */
+/* Options of `connlimit run` are passed to the daemon as variables. This variable names those that were options, separated by
+ * colons ("PER_IP:FILE"), so that people can be told. */
 #define OPTIONS_VARIABLE "_CONNLIMIT_OPTIONS"
 
 enum setting_id {
@@ -96,8 +100,8 @@ enum setting_id {
 	SETTINGS
 };
 
-/* All settings, parsed. Plain data without pointers, as it lies in shared memory, and without bool: what others write there may
- * be neither true nor false, and to load that is undefined. The rules stand behind the rest so that a copy may stop at the last
+/* All settings, parsed. Without pointers, as this is in shared memory. Without bool, as others may write a value that is
+ * neither true nor false, and to load that is undefined behaviour. The rules come last, so that a copy can stop after the last
  * one in use. */
 struct settings {
 	uint8_t origin[SETTINGS]; /* enum origin */
@@ -117,7 +121,7 @@ struct settings {
 	uint8_t refuse;	   /* enum refuse_how */
 	uint8_t mode;	   /* enum mode */
 	uint8_t log;	   /* enum log_to */
-	uint8_t join;	   /* not 0: under the limits of whoever has the table */
+	uint8_t join;	   /* not 0: accept the limits of whoever made the table */
 	int32_t signal;	   /* signal number */
 	uint32_t capacity; /* connections tracked */
 	char refuse_text[REFUSE_TEXT_MOST + 1];
@@ -131,29 +135,29 @@ struct settings {
 	struct list list[LISTS_MOST];
 	uint32_t rules;
 	struct rule rule[RULES_MOST];
-	struct rule sorting[RULES_MOST]; /* room for settings_set alone, never copied: on error `rule` is as it was */
+	struct rule sorting[RULES_MOST]; /* for settings_set only, never copied: if it fails, `rule` is unchanged */
 };
 
-/* What is wrong, ready to be shown: "CONNLIMIT_PER_IP: 'ten' is not ...". A file's errors start with "PATH:LINE:COLUMN: ", of a
- * long path its end. Printable ASCII, whatever was in the value. */
+/* An error message: "CONNLIMIT_PER_IP: 'ten' is not ...". Errors in a file start with "PATH:LINE:COLUMN: "; of a long path only
+ * the end is shown. Printable ASCII, whatever was in the value. */
 struct settings_error {
 	char text[512];
-	size_t position; /* bytes from the value's start to what is wrong in it */
-	bool placed;	 /* the caller says where that is: "(at character N)" is left out */
-	size_t place;	 /* bytes of the text that say where in a file it is */
-	bool secret;	 /* what follows these may quote a file that not everyone may read */
+	size_t position; /* where the error is, in bytes from the start of the value */
+	bool placed;	 /* the caller says where the error is, so "(at character N)" is left out */
+	size_t place;	 /* length of the "PATH:LINE:COLUMN" */
+	bool secret;	 /* the text after that may quote a file that not everyone may read */
 };
 
 struct setting {
 	const char *name;     /* "PER_IP": the variable is CONNLIMIT_PER_IP, the option --per-ip */
 	const char *form;     /* "N", "ADDRESS/PREFIX=N ..." */
-	const char *example;  /* a value such as one would write, in quotes if a shell needs them */
+	const char *example;  /* a typical value, quoted if a shell needs that */
 	const char *standard; /* the default, as a person would write it; "" if none */
-	const char *help;     /* one sentence */
-	const char *more;     /* what else there is to know, for the manual page and README; "" if nothing */
+	const char *help;     /* a sentence */
+	const char *more;     /* more details for the manual page and README; "" if there are none */
 	bool (*parse)(struct settings *settings, const char *text, size_t length, struct settings_error *error);
-	bool at_start_only; /* the table is laid out by it: a file read on reload may repeat it, but not change it */
-	bool not_in_file;   /* names where the file and table are: only the environment and the command may say it */
+	bool at_start_only; /* the table's layout depends on it: a file read on reload may repeat it, but not change it */
+	bool not_in_file;   /* it says where the file or the table is, so only the environment and the command can set it */
 };
 
 extern const struct setting settings_table[SETTINGS];
@@ -164,61 +168,62 @@ void settings_default(struct settings *settings);
 /* Whether connections are counted for networks as well: there is a limit on them, for all or in a rule. */
 bool settings_count_networks(const struct settings *settings);
 
-/* Copies what is in use: room for rules that are not there is not touched, so that its pages are never had. */
+/* Copies the part that is in use. Pages for rules that do not exist are not touched, so they are never allocated. */
 void settings_copy(struct settings *to, const struct settings *from);
 
-/* Takes one value. `length` bytes of text, which need not end in NUL. On error *settings is unchanged. Blanks around a value
- * are part of it, hence mostly an error, as "10 " is: the environment has none by accident, and those of a file are taken away
- * before, as systemd does. */
+/* Sets one value from `length` bytes of text, which need not end in NUL. On error *settings is unchanged. Blanks around a value
+ * belong to it, so most values with blanks are errors, such as "10 ". The environment has no blanks by accident, and the reader
+ * of a file has removed them, as systemd does. */
 bool settings_set(struct settings *settings, enum setting_id id, const char *text, size_t length, enum origin origin,
 		  struct settings_error *error);
 
-/* Which setting is "CONNLIMIT_PER_IP" (or "per-ip", "PER_IP")? SETTINGS if none, with the nearest right name in the error, or
- * all of them if none is near. A name that starts with CONNLIMIT_ is a variable's, whose case counts: CONNLIMIT_per_ip is an
- * error, not a second spelling that wins or loses by where it stands in the environment. */
+/* Finds the setting named "CONNLIMIT_PER_IP", "per-ip" or "PER_IP". SETTINGS if there is none; then the error has the most
+ * similar name, or all names if none is similar. For names that start with CONNLIMIT_, case matters: CONNLIMIT_per_ip is an
+ * error, and not a second spelling that might override the first. */
 enum setting_id settings_find(const char *name, size_t length, struct settings_error *error);
 
-/* Whether a name that does not start with CONNLIMIT_ was meant to (CONNLIMT_PER_IP, connlimit_per_ip); then it is an error, as
- * a limit that is passed over is no limit. In a file of limits, PER_IP and the like are too. */
+/* Whether a name without the prefix CONNLIMIT_ was probably meant to have it (CONNLIMT_PER_IP, connlimit_per_ip; in a file of
+ * limits also PER_IP). Then it is an error, because a limit that is ignored is no limit. */
 bool settings_meant(const char *name, size_t length, bool in_file, struct settings_error *error);
 
-/* Reads every CONNLIMIT_ variable of an environment. False, with the first error, if any is unknown or bad. */
+/* Reads every CONNLIMIT_ variable of an environment. False, with the first error, if one is unknown or bad. */
 bool settings_from_environment(struct settings *settings, char *const environment[], struct settings_error *error);
 
-/* Reads an environment file (systemd.exec(5) EnvironmentFile=: NAME=VALUE lines, # and ; comments, quotes around a value, a
- * backslash at a line's end goes on). What is taken means what it means to systemd (load_env_file in its env-file.c); what
- * systemd would pass over, or take for something that nobody meant, is an error. Lines may end in CR LF, and a byte order mark
- * at the start is passed over. The whole text is checked before any of it is used: on error *settings is unchanged, so the
- * caller passes `work`, which it need not initialise. Names that do not start with CONNLIMIT_ are not ours and are passed over,
- * but see settings_meant. A name that is given twice is taken from its last line. Errors start with "PATH:LINE:COLUMN: ", where
- * what is wrong begins, in bytes; `path` only names the file in them. Behind its `length` bytes the text has room for as many
- * again, where values are put together. */
+/* Reads an environment file (systemd.exec(5) EnvironmentFile=): NAME=VALUE lines, # and ; comments, quotes around a value, a
+ * backslash at the end of a line to continue it. Whatever is accepted means the same as to systemd (load_env_file in its
+ * env-file.c). What systemd would ignore, or would read in a way that nobody meant, is an error. Lines may end in CR LF, and a
+ * byte order mark at the start is skipped.
+ *
+ * The whole text is checked before any of it is used, and on error *settings is unchanged; `work` is room for this and need not
+ * be initialised. Names without the prefix CONNLIMIT_ are not ours and are ignored, but see settings_meant. If a name is given
+ * twice, the last line counts. Errors start with "PATH:LINE:COLUMN: ", the place where the error begins, in bytes; `path` is
+ * used only for that. `text` must have room for another `length` bytes after its end, where values are assembled. */
 bool settings_from_text(struct settings *settings, struct settings *work, const char *path, char *text, size_t length,
 			struct settings_error *error);
 
-/* Opens, checks and reads the file `path` into settings. It must be a regular file of at most SETTINGS_FILE_MOST bytes, owned
- * by root or by the effective user and not writable by others; anything else is an error with the reason. open, fstat, read,
- * close only. */
+/* Opens, checks and reads the file `path`. It must be a regular file of at most SETTINGS_FILE_MOST bytes, owned by root or by
+ * the effective user and not writable by others. Anything else is an error, with the reason. Only calls open, fstat, read and
+ * close. */
 enum { SETTINGS_FILE_MOST = 1 << 20, SETTINGS_FILE_ROOM = 2 * (SETTINGS_FILE_MOST + 1) };
 bool settings_from_file(struct settings *settings, struct settings *work, char *buffer /* SETTINGS_FILE_ROOM bytes */,
 			const char *path, struct settings_error *error);
 
-/* Whether settings that were made in several places fit together; false with the reason, which names both. The readers of an
- * environment (where no file is to be read) and of a file ask this themselves. */
+/* Whether settings that come from several places are consistent; otherwise false, with an error that names both. The reader of
+ * an environment (if no file is to be read) and the reader of a file check this themselves. */
 bool settings_agree(const struct settings *settings, struct settings_error *error);
 
-/* Whether `wanted` may take the place of what is in force while the daemon runs; if not, says which setting stands against it.
- */
+/* Whether `wanted` may replace the settings in force while the daemon runs; if not, the error names the setting that prevents
+ * it. */
 bool settings_may_follow(const struct settings *wanted, const struct settings *in_force, struct settings_error *error);
 
-/* The first of the settings in which two starts of daemons with one table differ; SETTINGS if they mean the same. */
+/* The first setting that differs between two starts of daemons with one table; SETTINGS if none does. */
 enum setting_id settings_difference(const struct settings *a, const struct settings *b);
 
 /* What stands before the table's name where a program is handed it on, behind '=': the start's id, and another '='. */
 enum { START_DIGITS = 16, START_ID_TEXT = START_DIGITS + 1 };
 void settings_write_start_id(char text[START_ID_TEXT], uint64_t start_id);
 
-/* Writes a setting's value in force as a person would write it; at most `size` bytes with the NUL. */
+/* Writes a setting's value in force as a person would write it, at most `size` bytes including the NUL. */
 void settings_format(char *text, size_t size, const struct settings *settings, enum setting_id id);
 
 #endif

@@ -22,7 +22,7 @@ static struct place place_of(const struct reading *reading)
 	return (struct place){.line = reading->line, .column = (size_t)(reading->at - reading->line_start) + 1};
 }
 
-/* Bytes of the line's end that is here: "\n", "\r\n", or that of the text. 0 if there is none. */
+/* The length of the line end at this place: "\n", "\r\n", or the end of the text. 0 if there is none. */
 static size_t line_end(const struct reading *reading)
 {
 	size_t left = (size_t)(reading->end - reading->at);
@@ -44,7 +44,7 @@ static void next_line(struct reading *reading)
 	reading->line++;
 }
 
-/* A backslash at the line's end. */
+/* Whether a backslash here continues the line. */
 static bool goes_on(const struct reading *reading)
 {
 	struct reading behind = *reading;
@@ -65,9 +65,9 @@ static void skip_blanks(struct reading *reading)
 		reading->at++;
 }
 
-/* A value as it is put together from the text: without quotes, backslashes and the line ends that those take away. */
+/* A value while it is assembled from the text, without quotes, escaping backslashes and the line ends that they remove. */
 struct value {
-	char *bytes; /* NULL: only gone over, to find out where the byte numbered `length` comes from */
+	char *bytes; /* NULL: only count, to find out where the byte numbered `length` comes from */
 	size_t most;
 	size_t length;
 };
@@ -84,12 +84,12 @@ static void put(struct value *value, char c)
 	value->length++;
 }
 
-/* In quotes. The quote's end is not passed over when the value is full before. */
+/* Reads a part in quotes. If the value is full before, stops before the closing quote. */
 static const char *read_quoted(struct reading *reading, struct value *value)
 {
 	const struct reading begin = *reading;
 	char quote = *reading->at++;
-	bool comment = false; /* a # that begins one in RULES, within several lines */
+	bool comment = false; /* within a comment in RULES, in a value of several lines */
 
 	while (reading->at < reading->end && *reading->at != quote) {
 		char c = *reading->at;
@@ -105,7 +105,8 @@ static const char *read_quoted(struct reading *reading, struct value *value)
 		if (c == '\0')
 			return "a NUL byte is not allowed";
 		if (c == '\\' && quote == '"') {
-			/* A backslash stands before what it protects, and is itself before anything else (shell(1)). */
+			/* Inside double quotes a backslash escapes only these characters; before others it stands for itself
+			 * (shell(1)). */
 			reading->at++;
 			if (reading->at < reading->end && memchr("\"\\$`", *reading->at, 4) != NULL)
 				c = *reading->at++;
@@ -132,10 +133,11 @@ static const char *read_quoted(struct reading *reading, struct value *value)
 	return NULL;
 }
 
-/* One value, up to the line's end, which is left. NULL, or what is wrong where the reading then stands. */
+/* Reads a value up to the end of the line, which it does not consume. NULL, or an error message for the place that was reached.
+ */
 static const char *read_value(struct reading *reading, struct value *value)
 {
-	size_t solid = 0; /* length without blanks at the end */
+	size_t solid = 0; /* length without trailing blanks */
 
 	skip_blanks(reading);
 	while (reading->at < reading->end && (*reading->at == '"' || *reading->at == '\'')) {
@@ -148,7 +150,7 @@ static const char *read_value(struct reading *reading, struct value *value)
 		}
 	}
 	solid = value->length;
-	/* Behind what is not in quotes, quotes are as any other. */
+	/* After an unquoted part, quotes are ordinary characters. */
 	while (!at_line_end(reading)) {
 		char c = *reading->at;
 
@@ -183,7 +185,7 @@ static const char *read_value(struct reading *reading, struct value *value)
 	return NULL;
 }
 
-/* Where the value's byte numbered `position` stands in the text: the value is gone over again from its beginning. */
+/* Finds the place in the text of the value's byte numbered `position`, by reading the value again. */
 static struct place place_in_value(const struct reading *begin, size_t position)
 {
 	struct reading reading = *begin;
@@ -206,7 +208,7 @@ static bool take(struct settings *work, enum setting_id id, const char *value, s
 	return settings_set(work, id, value, length, FROM_FILE, error);
 }
 
-/* The name before '=', and past that. NULL, or what is wrong. */
+/* Reads the name and the '=' after it. NULL, or an error message. */
 static const char *read_name(struct reading *reading, const char **name, size_t *length)
 {
 	*name = reading->at;
@@ -218,7 +220,7 @@ static const char *read_name(struct reading *reading, const char **name, size_t 
 	while (end > *name && (end[-1] == ' ' || end[-1] == '\t'))
 		end--;
 	*length = (size_t)(end - *name);
-	/* "export NAME=VALUE" is for shells, systemd does not read it; say so rather than pass it over. */
+	/* "export NAME=VALUE" is for shells and systemd does not read it, so it is an error. */
 	for (const char *c = *name; c < end; c++)
 		if (*c == ' ' || *c == '\t')
 			return "the name before '=' has a blank in it (no 'export' here)";
@@ -254,7 +256,8 @@ static bool read_line(struct settings *work, const char *path, struct reading *r
 
 static bool read_text(struct settings *work, const char *path, char *text, size_t length, struct settings_error *error)
 {
-	static const char mark[] = "\xef\xbb\xbf"; /* which some editors put first; the first limit must not fall away for it */
+	static const char mark[] =
+	    "\xef\xbb\xbf"; /* some editors write it first, and the first limit must not get lost because of it */
 	struct reading reading = {.at = text, .end = text + length, .line_start = text, .line = 1};
 
 	if (length >= sizeof(mark) - 1 && memcmp(text, mark, sizeof(mark) - 1) == 0)
@@ -264,7 +267,7 @@ static bool read_text(struct settings *work, const char *path, char *text, size_
 		if (reading.at == reading.end)
 			return true;
 		if (*reading.at == '#' || *reading.at == ';') {
-			/* A comment does not go on after a backslash (to systemd since version 254). */
+			/* A backslash does not continue a comment (in systemd since version 254). */
 			while (!at_line_end(&reading))
 				reading.at++;
 		} else if (!at_line_end(&reading) && !read_line(work, path, &reading, text + length, error)) {

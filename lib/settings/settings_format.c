@@ -24,7 +24,7 @@ static void add_rate(struct text *text, const struct rate *rate, const char *sep
 		text_add(text, "0");
 		return;
 	}
-	/* The first unit in which a number in range is read as the same rate again. */
+	/* The first unit in which the number is in range and reads as the same rate. */
 	int which = 0;
 	for (; which < 2; which++) {
 		uint64_t number = periods[which].us / rate->every_us;
@@ -234,7 +234,7 @@ bool settings_agree(const struct settings *settings, struct settings_error *erro
 	return false;
 }
 
-/* What the table was laid out by when it was made, and the signal that is armed. */
+/* CAPACITY determines the table's layout, and a handler for SIGNAL is already installed. */
 bool settings_may_follow(const struct settings *wanted, const struct settings *in_force, struct settings_error *error)
 {
 	return settings_agree(wanted, error) && stays(wanted, in_force, SETTING_CAPACITY, error) &&

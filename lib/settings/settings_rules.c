@@ -81,7 +81,7 @@ static bool read_limit(struct rule *rule, const char *text, size_t length, size_
 	rule->per_network = 0;
 	if (is_word(text, own, "unlimited")) {
 		rule->limit = LIMIT_NONE;
-		rule->rate.burst = 1; /* by rate neither */
+		rule->rate.burst = 1; /* no rate either */
 	} else if (is_word(text, own, "deny")) {
 		rule->limit = LIMIT_DENY;
 	} else if (!read_number(text, own, 1, LIMIT_MOST, &rule->limit)) {
@@ -118,8 +118,8 @@ static bool read_limit(struct rule *rule, const char *text, size_t length, size_
 	return false;
 }
 
-/* Where the network ends and ":PORT" begins, length if there is no port. A colon inside brackets, and any in an unbracketed
- * IPv6 network (which has at least two), is the address's own. */
+/* Finds the end of the network, where ":PORT" begins; `length` if there is no port. Colons inside brackets, or in an IPv6
+ * network without brackets (which has at least two), are part of the address. */
 static size_t find_port(const char *text, size_t length)
 {
 	size_t colons = 0;
@@ -142,7 +142,7 @@ static bool is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* What network_parse would say less clearly. NULL if nothing. */
+/* An error message for mistakes that network_parse would describe less clearly; NULL if there are none. */
 static const char *network_problem(const char *text, size_t length)
 {
 	const char *slash = memchr(text, '/', length);
@@ -178,7 +178,7 @@ static bool read_network(struct rule *rule, const char *text, size_t length, siz
 	return true;
 }
 
-/* "@office.list". */
+/* Reads "@office.list". */
 static bool read_list(const char *text, size_t length, size_t *bad, const char **problem)
 {
 	*bad = 0;
@@ -242,7 +242,7 @@ static bool rule_wrong(struct settings_error *error, const char *text, size_t le
 	return value_wrong(error, text, length, position, problem, allowed);
 }
 
-/* Goes over the rules in a text, calling `found` for each until it returns false. False on an error. */
+/* Calls `found` for each rule in a text until it returns false. False on an error. */
 static bool each_rule(const char *text, size_t length,
 		      bool (*found)(const struct rule *rule, const char *at, size_t length, void *with), void *with,
 		      struct settings_error *error)
@@ -261,7 +261,7 @@ static bool each_rule(const char *text, size_t length,
 		}
 		start = at;
 		if (text[at] == '#') {
-			/* In the rest of a single line there could be rules that somebody meant. */
+			/* The rest of a single line may contain rules that somebody meant. */
 			const char *end = memchr(text + at, '\n', length - at);
 			if (end == NULL)
 				return value_wrong(error, text + at, length - at, at, "begins a comment that no line ends",
@@ -279,14 +279,14 @@ static bool each_rule(const char *text, size_t length,
 	return true;
 }
 
-/* Rules as they come; the one too many is counted, and has no room. Of lists it is only counted how many there are, and looked
- * whether one comes twice. */
+/* Rules as they are read. One that is too many is counted, but not stored. Lists are only counted here, and compared with each
+ * other. */
 struct taken {
 	struct rule *rule;
 	uint32_t rules;
 	uint32_t lists;
-	const char *list[LISTS_MOST]; /* their text, which ends at a '=' */
-	const char *at;		      /* of one that was there before */
+	const char *list[LISTS_MOST]; /* the text of each, which ends with a '=' */
+	const char *at;		      /* one that is there twice */
 	size_t length;
 };
 
@@ -323,7 +323,7 @@ static bool take_rule(const struct rule *rule, const char *at, size_t length, vo
 	return ++taken->rules <= RULES_MOST;
 }
 
-/* Looks for the second that stands in the same place. */
+/* Finds the second of two rules for the same place. */
 struct repeated {
 	struct rule rule;
 	const char *at;
@@ -351,7 +351,7 @@ static bool keep_list(const struct rule *rule, const char *at, size_t length, vo
 	struct list *list = &settings->list[settings->lists++];
 	size_t path = length_of_list(at, length) - 2;
 
-	memset(list, 0, sizeof(*list)); /* others see it, and it is compared */
+	memset(list, 0, sizeof(*list)); /* all of it: others can see it, and it is compared */
 	list->limit = rule->limit;
 	list->rate = rule->rate;
 	list->per_network = rule->per_network;
@@ -361,7 +361,7 @@ static bool keep_list(const struct rule *rule, const char *at, size_t length, vo
 
 bool read_rules(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
-	/* Beside the old ones, so that an error leaves those as they were. */
+	/* Not in place, so that an error leaves the old rules unchanged. */
 	struct rule *first = settings->sorting;
 	struct taken taken = {.rule = first};
 

@@ -295,13 +295,12 @@ bool read_network_ipv6_prefix(struct settings *settings, const char *text, size_
 	return read_prefix(&settings->network_ipv6_prefix, text, length, 128, error);
 }
 
-/* Undoes \n, \r, \t and \\. NULL, or what is wrong with the *bad_length bytes at *bad. */
 static int hex_digit(char c)
 {
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* The byte that \xNN, of which `text` is NN, stands for; NUL if it is not such. */
+/* The byte for \xNN, where `text` begins with NN; NUL if it is not valid. */
 static char hex_byte(const char *text, size_t length)
 {
 	if (length < 2 || hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0)
@@ -342,7 +341,7 @@ bool read_refuse(struct settings *settings, const char *text, size_t length, str
 {
 	static const char allowed[] = "reset, close, http, or text: and up to 512 bytes with \\n, \\r, \\t, \\\\ and \\xNN";
 	static const char text_word[] = "text:";
-	char read[REFUSE_TEXT_MOST + 1] = {0}; /* the rest is copied too, into memory that others see */
+	char read[REFUSE_TEXT_MOST + 1] = {0}; /* initialised, as all of it is copied into memory that others can see */
 	size_t bad = 0;
 	size_t bad_length = 0;
 

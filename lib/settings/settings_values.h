@@ -1,5 +1,5 @@
-/* Readers of single values, one for each kind; for settings.c. Each leaves *settings alone on error and writes to *error what
- * is wrong with the text and what is allowed; settings_set puts the variable's name before it. */
+/* Readers of single values, one for each kind; for settings.c. On error each leaves *settings unchanged and writes to *error
+ * what is wrong with the text and what is allowed. settings_set adds the variable's name. */
 #ifndef CONNLIMIT_SETTINGS_VALUES_H
 #define CONNLIMIT_SETTINGS_VALUES_H
 
@@ -17,14 +17,14 @@ setting_reader read_per_ip, read_per_network, read_total, read_rate, read_per_ui
 bool value_wrong(struct settings_error *error, const char *text, size_t length, size_t position, const char *problem,
 		 const char *allowed);
 
-/* Reads "20/s", "100/m" or "5000/h", behind it if wanted blanks or a comma and "burst=N"; 0 and "unlimited" are no rate, which
- * is every_us 0 and burst 1. On error tells the problem and where it begins; *rate is then unchanged. */
+/* Reads "20/s", "100/m" or "5000/h", optionally followed by blanks or a comma and "burst=N". 0 and "unlimited" mean no rate:
+ * every_us 0 and burst 1. On error returns the problem and its position, and leaves *rate unchanged. */
 bool rate_parse(struct rate *rate, const char *text, size_t length, size_t *bad, const char **problem);
 
-/* Reads "90s", "2m" or "1h" into seconds within [least, most]. On error tells the problem; *seconds is then unchanged. */
+/* Reads "90s", "2m" or "1h" into seconds within [least, most]. On error returns the problem and leaves *seconds unchanged. */
 bool duration_parse(uint32_t *seconds, const char *text, size_t length, uint32_t least, uint32_t most, const char **problem);
 
-/* What parts words; a line end is one, too, where a value has several lines. */
+/* Whether it separates words. In a value of several lines, the end of a line does too. */
 static inline bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -35,10 +35,10 @@ static inline bool is_word(const char *text, size_t length, const char *word)
 	return length == strlen(word) && memcmp(text, word, length) == 0;
 }
 
-/* Why a text that should be a number is none. */
+/* Why a text is not a number. */
 const char *number_problem(const char *text, size_t length);
 
-/* Reads decimal digits, all of them, into [least, most]. */
+/* Reads decimal digits into a number within [least, most]. Nothing may follow them. */
 bool read_number(const char *text, size_t length, uint32_t least, uint32_t most, uint32_t *number);
 
 #endif

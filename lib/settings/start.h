@@ -1,8 +1,8 @@
-/* What a daemon keeps of its start, in memory of its own: the path of its file of limits.
+/* What a daemon remembers of its start, in its own memory: the path of its file of limits.
  *
- * `connlimit reload` reads that file again. A path that stands in the table may be any worker's word, and the environment that
- * /proc shows is mostly gone: daemons write their titles over it. So a page that other processes cannot write to has the path,
- * behind a mark by which it is found (proc_pid_mem(5)). */
+ * `connlimit reload` reads that file again. It cannot trust a path in the table, which any worker may have written, and the
+ * environment shown by /proc is often gone, as daemons write their titles over it. So the path is in a page that other
+ * processes cannot write to, after a mark by which it is found (proc_pid_mem(5)). */
 #ifndef CONNLIMIT_START_H
 #define CONNLIMIT_START_H
 

@@ -16,7 +16,7 @@ __attribute__((noinline)) bool file_wrong(struct settings_error *error, const ch
 	struct text text;
 
 	text = text_begin(said.text, sizeof(said.text));
-	text_add(&text, problem); /* a copy: it may be in *error */
+	text_add(&text, problem); /* copied first, as it may be in *error */
 	text = text_begin(error->text, sizeof(error->text));
 	text_add_path(&text, path);
 	if (place.line > 0) {
@@ -43,7 +43,7 @@ static bool system_said(struct settings_error *error, const char *path, const ch
 	return file_wrong(error, path, (struct place){0}, line.text);
 }
 
-/* Who may write this file may set the limits: only root and the daemon's own user. */
+/* Whoever can write to this file can set the limits: only root and the daemon's own user may. */
 static const char *not_trusted(const struct stat *facts, off_t most)
 {
 	if (!S_ISREG(facts->st_mode))
@@ -60,8 +60,8 @@ static const char *not_trusted(const struct stat *facts, off_t most)
 	return NULL;
 }
 
-/* Opening some devices does something. So it is looked at first (open(2), O_PATH), and what was looked at is opened. Without
- * /proc it is opened as it is: O_NONBLOCK, for a FIFO must not wait for a writer. */
+/* Opening a device may have side effects. So the path is first opened with O_PATH and checked, and then that very file is
+ * opened for reading. Without /proc the path is opened directly; O_NONBLOCK, as a FIFO must not wait for a writer. */
 static int open_regular(const char *path)
 {
 	enum { FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY };
@@ -70,7 +70,7 @@ static int open_regular(const char *path)
 
 	int looked_at = door_open(path, O_PATH | O_CLOEXEC);
 	if (looked_at < 0 || door_fstat(looked_at, &facts) != 0 || !S_ISREG(facts.st_mode))
-		return looked_at; /* reading it is an error, and so is its kind */
+		return looked_at; /* reading or checking it fails */
 	struct text name = text_begin(again, sizeof(again));
 	text_add(&name, "/proc/self/fd/");
 	text_add_number(&name, (uint64_t)looked_at);

@@ -36,7 +36,7 @@ COLD bool arrived_ask(struct table *table, struct connection *connection)
 	if (!port_known)
 		return true;
 	arrived_at(table, &connection->local.address);
-	/* It is not what was thought to be known. */
+	/* The connection arrived somewhere else than the listener's address says. */
 	if (connection->local.port != thought.port ||
 	    (!address_is_unspecified(&thought.address) && !endpoint_same(&connection->local, &thought))) {
 		uint32_t now = clock_since();

@@ -19,11 +19,11 @@ bool bridge_is_needed(const struct table *table)
 	return alone;
 }
 
-/* In place of a table's mark, so that nobody who looks for the table by its name takes the copy. */
+/* Written in place of a table's magic number, so that nobody who looks for the table by name takes the copy. */
 #define BRIDGE_MAGIC (~TABLE_MAGIC)
 _Static_assert(offsetof(struct table_header, magic) == 0, "what is copied begins behind it");
 
-/* Only pages that are there: to read the others would make them so. */
+/* Only pages that exist: reading the others would allocate them. */
 static void copy_pages(char *to, const char *from, size_t size)
 {
 	enum { PAGE = 4096, AT_ONCE = 256 };
@@ -72,7 +72,7 @@ struct crossing {
 	bool crossed;
 };
 
-/* One that this process has made, in the program that it was before. */
+/* A copy that this process made, in the program that it ran before. */
 static bool cross(const struct segment_facts *facts, void *with)
 {
 	struct crossing *crossing = with;

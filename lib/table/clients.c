@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-enum { TRIES = 16 }; /* bound on starting over because others were faster */
+enum { TRIES = 16 }; /* bound on starting again because others were faster */
 
-/* Where a fingerprint may be: in two buckets, given by their first entries. In each it is looked for from the place `from` on,
- * and entered at the first that is free: so it is mostly found at once, in one cache line. */
+/* The places where a fingerprint may be: two buckets, given by their first entries. Each is searched from the place `from` on,
+ * and a new client takes the first free one. So most are found at once, in one cache line. */
 struct places {
 	uint32_t first[2];
 	uint32_t from;
@@ -33,7 +33,7 @@ static inline uint32_t place(const struct places *places, int bucket, uint32_t n
 	return places->first[bucket] + (places->from + n) % BUCKET;
 }
 
-/* Both words of an entry change at once or not at all. The builtin compiles to cmpxchg16b, or casp on aarch64; __atomic would
+/* Both words of an entry change together or not at all. The builtin compiles to cmpxchg16b, or casp on aarch64; __atomic would
  * call libatomic. */
 static bool swap_entry(struct client_entry *entry, uint64_t fingerprint, uint64_t word, uint64_t new_fingerprint,
 		       uint64_t new_word)
@@ -106,8 +106,9 @@ static unsigned loss(const struct table *table, uint32_t entry, uint64_t fingerp
 	return 1;
 }
 
-/* The place for a new client: where least is lost, in the emptier bucket; but in the first as long as half of that is free, as
- * there it is found sooner. (At the most clients that a table can have, half of its entries, that fills no bucket either.) */
+/* Chooses the place for a new client: the one where least is lost, in the emptier bucket. But the first bucket is preferred as
+ * long as half of it is free, as clients there are found faster. (With the most clients that a table can have, half of its
+ * entries, that fills no bucket.) */
 static bool choose_place(const struct table *table, const struct places *places, uint32_t *chosen, uint64_t *fingerprint,
 			 uint64_t *word)
 {
@@ -146,9 +147,9 @@ static bool choose_place(const struct table *table, const struct places *places,
 	return best > 0;
 }
 
-/* After `mine` was set tentative: is another entry of this fingerprint there that goes before it? Tentative ones that come
- * after ours are thrown out, so that of two adders exactly one goes on; with `impatient` those before ours as well (their adder
- * may be stopped). Each adder sets its entry before it looks at the others', so two can never both miss each other. */
+/* Called after `mine` was set tentative: does another entry of this fingerprint go first? Tentative entries after ours are
+ * thrown out, so that of two adders exactly one continues. With `impatient`, those before ours are thrown out too, as their
+ * adder may be stopped. Each adder sets its entry before it looks at the others, so two cannot miss each other. */
 static bool others_go_first(struct table *table, uint64_t fingerprint, const struct places *places, uint32_t mine,
 			    bool impatient)
 {
@@ -167,8 +168,8 @@ static bool others_go_first(struct table *table, uint64_t fingerprint, const str
 				if (swap_entry(&table->entry[i], fingerprint, word, 0,
 					       client_generation(word) + CLIENT_GENERATION))
 					break;
-				/* It was confirmed or thrown out meanwhile: look again. Ends, as each turn means that another
-				 * process changed this entry; a hostile one may do so for ever, hence only so often. */
+				/* It was confirmed or thrown out meanwhile: look again. Each turn means that another process
+				 * changed this entry. A hostile one could do so forever, hence the bound. */
 				if (word == atomic_load(&table->entry[i].word) || swaps == SWAPS_MOST)
 					return true;
 				point_reached(POINT_SWAP);
@@ -241,7 +242,7 @@ HOT bool client_find_or_add(struct table *table, uint64_t fingerprint, const str
 {
 	struct places places = places_of(table, fingerprint, 0);
 
-	/* In a large table it is a trip to memory: the sooner it begins, the better. */
+	/* In a large table this is a cache miss: start it early. */
 	__builtin_prefetch(&table->entry[place(&places, 0, 0)]);
 	return find_in(table, &places, fingerprint, entry, word) || add(table, fingerprint, network, &places, entry, word);
 }
@@ -274,7 +275,7 @@ static inline __attribute__((always_inline)) enum counted raise_count(struct tab
 		limit = CLIENT_COUNT - 1;
 	for (int swaps = 0; swaps < SWAPS_MOST; swaps++) {
 		if (client_generation(word) != before || (word & CLIENT_TENTATIVE) != 0) {
-			/* Repaired or given to another client since it was found. */
+			/* The count was mended, or the entry given to another client, since it was found. */
 			if (fingerprint_of(table, entry) != fingerprint || (word & CLIENT_TENTATIVE) != 0)
 				return COUNT_LOST;
 			before = client_generation(word);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-	READS = 4, /* copies tried before we take what we have: a publication would have to end within each */
+	READS = 4, /* copies tried before we take the last one: each would have to meet a publication */
 	APPLIES = 16,
 };
 
@@ -34,7 +34,7 @@ static bool unchanged(const struct table *table, uint64_t current)
 
 _Static_assert(sizeof(struct limits) == sizeof(uint64_t) * (1 + LIMIT_WORDS), "the brief is all but the version");
 
-/* Mostly limits are published once, into block 1. */
+/* Limits are usually published only once, into block 1. */
 static inline struct limit_brief *brief_of(const struct table *table, uint64_t block)
 {
 	return &table->header->brief[(block ^ 1) % LIMIT_BLOCKS];
@@ -68,7 +68,7 @@ static void write_brief(struct limit_brief *brief, const struct settings *from)
 		atomic_store_explicit(&brief->word[i], words[1 + i], memory_order_relaxed);
 }
 
-/* What was read belongs together if `current` is unchanged after. */
+/* What was read is consistent if `current` has not changed since. */
 static inline void read_brief(const struct table *table, struct limits *limits)
 {
 	uint64_t current = version_of(table);
@@ -81,7 +81,7 @@ static inline void read_brief(const struct table *table, struct limits *limits)
 		uint64_t word = atomic_load_explicit(&brief->word[i], memory_order_relaxed);
 		memcpy(to + sizeof(word) * (size_t)(1 + i), &word, sizeof(word));
 	}
-	/* Shared memory is not believed: out of range is cut off. */
+	/* Shared memory is not trusted: values out of range are cut off. */
 	if (limits->ipv4_prefix > 32)
 		limits->ipv4_prefix = 32;
 	if (limits->ipv6_prefix > 128)
@@ -104,8 +104,8 @@ uint64_t limits_turn(struct table *table)
 	uint64_t last = version_of(table) >> 2;
 	uint64_t turn = atomic_fetch_add(&table->header->sequence, 1) + 1;
 
-	/* What was published had its turn before. A table that says otherwise was scribbled over; no limits could ever be
-	 * published again. */
+	/* Whatever was published had its turn before. If the table says otherwise, somebody wrote over it, and no limits could
+	 * ever be published again. */
 	if (turn <= last) {
 		turn = last + 1;
 		atomic_store(&table->header->sequence, turn);
@@ -113,8 +113,8 @@ uint64_t limits_turn(struct table *table)
 	return turn;
 }
 
-/* A block that is not the current one, claimed for this thread: others of the process may be publishing too, and so may the
- * code that a signal handler interrupted. */
+/* Claims a block that is not the current one, for this thread: other threads may be publishing too, and so may the code that a
+ * signal handler interrupted. */
 static struct limit_block *claim_block(struct table *table)
 {
 	uint32_t thread = thread_self();
@@ -129,7 +129,7 @@ static struct limit_block *claim_block(struct table *table)
 			continue;
 		if (!atomic_compare_exchange_strong(&block->writer, &writer, thread))
 			continue;
-		/* It may have become the current one between the two looks. */
+		/* It may have become the current one after we looked. */
 		if (i != version_of(table) % LIMIT_BLOCKS)
 			return block;
 		atomic_store(&block->writer, 0);
@@ -137,7 +137,7 @@ static struct limit_block *claim_block(struct table *table)
 	return NULL;
 }
 
-/* What of the settings is in use: the rules come last and are mostly few. */
+/* The part of the settings that is in use. The rules come last, and there are usually few. */
 static size_t bytes_in_use(uint32_t rules)
 {
 	return offsetof(struct settings, rule) + sizeof(struct rule) * (rules <= RULES_MOST ? rules : 0);
@@ -160,7 +160,8 @@ bool limits_publish_listed(struct table *table, uint64_t turn, const struct sett
 		    listed != NULL ? listed : &table->blocks[from % LIMIT_BLOCKS].rules,
 		    settings->lists <= LISTS_MOST ? settings->lists : 0);
 	if (listed == NULL && settings->lists > 0 && version_of(table) != from) {
-		atomic_store(&block->writer, 0); /* it may have been written to meanwhile */
+		atomic_store(&block->writer,
+			     0); /* the lists were taken from a block that may have been overwritten meanwhile */
 		return false;
 	}
 	write_brief(brief_of(table, (uint64_t)(block - table->blocks)), settings);
@@ -193,7 +194,7 @@ void limits_keep_start(struct table *table, const struct settings *settings)
 {
 	uint32_t own = process_self();
 
-	/* Another process of this start is writing the same. */
+	/* Another process of this start is writing the same settings. */
 	if (!limits_claim_start(table))
 		return;
 	point_reached(POINT_START_CLAIMED);
@@ -324,7 +325,7 @@ HOT void limits_note(struct table *table, uint32_t entry, const struct applied *
 {
 	struct client_entry *notes = &table->entry[entry];
 
-	/* Mostly nothing has changed, and what is not written stays in everybody's cache. */
+	/* Usually nothing has changed, and a line that is not written stays in everybody's cache. */
 	if (atomic_load_explicit(&notes->limit, memory_order_relaxed) != applied->limit)
 		atomic_store_explicit(&notes->limit, applied->limit, memory_order_relaxed);
 	if (atomic_load_explicit(&notes->by_rule, memory_order_relaxed) != applied->by_rule)

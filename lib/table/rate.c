@@ -15,8 +15,8 @@ bool rate_take(_Atomic uint64_t *bucket, const struct rate *rate, uint64_t now)
 		if (full > now + depth + LATE_US)
 			full = now + depth;
 		if (full + rate->every_us > now + depth) {
-			/* Written back when it lay too far ahead: or it would be cut off anew each time, and never come nearer.
-			 */
+			/* If it was too far ahead, write back the corrected time. Otherwise it would be cut off each time and
+			 * never get closer. */
 			if (full == seen || atomic_compare_exchange_weak_explicit(bucket, &seen, full, memory_order_relaxed,
 										  memory_order_relaxed))
 				return false;
@@ -27,7 +27,7 @@ bool rate_take(_Atomic uint64_t *bucket, const struct rate *rate, uint64_t now)
 							  memory_order_relaxed))
 			return true;
 	}
-	return true; /* others take and take: not this one's doing */
+	return true; /* others keep changing the word: do not refuse this client for that */
 }
 
 void rate_give_back(_Atomic uint64_t *bucket, const struct rate *rate)

@@ -10,14 +10,14 @@
 
 enum {
 	GROUP = 16, /* slots whose owners share a cache line */
-	NEARBY = 2, /* groups tried one after the other before we jump */
+	NEARBY = 2, /* groups tried in a row before jumping elsewhere */
 	GROW_AFTER = 8,
 	GIVE_UP_AFTER = 64,
-	GROW_MOST = 24, /* an extent that somebody lowers is not grown for ever */
+	GROW_MOST = 24, /* bound, in case somebody keeps lowering the extent */
 };
 
-/* Where this thread looks first: the slot it freed last (still in its cache), then around where it last found one. Threads
- * start apart, so that they rarely meet in one cache line. */
+/* Where this thread looks first: at the slot that it freed last (still in its cache), then near the last one it found. Threads
+ * start at different places, so that they rarely share a cache line. */
 static _Thread_local uint32_t freed_last; /* slot + 1 */
 static _Thread_local uint32_t look_at;
 static _Thread_local uint32_t dice;
@@ -62,7 +62,7 @@ static inline bool try_claim(struct table *table, uint32_t slot, uint64_t *claim
 	return atomic_compare_exchange_strong(&table->record[slot].state, &state, *claimed);
 }
 
-/* The slots of a group, from one of them on. */
+/* Tries the slots of a group, starting with `from`. */
 static bool claim_in_group(struct table *table, uint32_t from, uint32_t *slot, uint64_t *claimed)
 {
 	uint32_t group = from / GROUP * GROUP;
@@ -77,11 +77,11 @@ static bool claim_in_group(struct table *table, uint32_t from, uint32_t *slot, u
 	return false;
 }
 
-/* The last resort of a nearly full table: one group after the other, going on where the last time ended. A decision goes over
- * as many as it may. */
+/* The last resort in a nearly full table: group after group, continuing where the last call stopped. The budget bounds the
+ * number of groups. */
 static bool claim_anywhere(struct table *table, uint32_t *slot, uint64_t *claimed)
 {
-	enum { ONE_BY_ONE = 4 }; /* takes so much longer than a walk */
+	enum { ONE_BY_ONE = 4 }; /* cost of trying slots, relative to a walk over owners */
 	static _Thread_local uint32_t group;
 
 	for (uint32_t slots = 0; slots < table->capacity && budget_spend(ONE_BY_ONE * walk_ns(GROUP));
@@ -96,7 +96,7 @@ static bool claim_anywhere(struct table *table, uint32_t *slot, uint64_t *claime
 
 static COLD bool search(struct table *table, uint32_t *slot, uint64_t *claimed)
 {
-	static _Thread_local uint64_t full_since; /* ms: a full table is not run over for every connection */
+	static _Thread_local uint64_t full_since; /* ms: a full table is not walked for every connection */
 
 	uint32_t extent = record_extent(table);
 	int grown = 0;
@@ -131,8 +131,8 @@ HOT bool record_claim(struct table *table, uint32_t *slot, uint64_t *claimed)
 {
 	uint32_t last = freed_last;
 
-	/* It may have been another table's: past this one's extent a record would not be found when the client's slots are
-	 * counted. */
+	/* The slot may have been in another table. Beyond this table's extent, a record would be missed when the client's slots
+	 * are counted. */
 	if (last != 0 && last <= record_extent(table) && try_claim(table, last - 1, claimed)) {
 		*slot = last - 1;
 		freed_last = 0;
@@ -218,8 +218,8 @@ static inline __attribute__((always_inline)) bool release(struct table *table, u
 
 	if (owner == 0 || owner > table->entries)
 		return false;
-	/* Read before the slot is freed: a mend that comes between has counted the slot or not, and by the changed generation
-	 * we know that the count is its business. */
+	/* The generation is read before the slot is freed. If a mend comes in between, it may or may not have counted the slot;
+	 * we see that the generation changed and leave the count to it. */
 	uint64_t generation = client_generation(atomic_load(&table->entry[owner - 1].word));
 	uint64_t total = total_generation(table);
 	if (network != NO_NETWORK)
@@ -259,7 +259,7 @@ bool record_doubt(struct table *table, uint32_t slot, uint32_t generation)
 	bool doubted =
 	    atomic_compare_exchange_strong(&table->record[slot].state, &open, record_state(generation, RECORD_DOUBTFUL, 0));
 
-	/* After the record is marked: who clears it then looks for such records. */
+	/* Only after the record is marked: whoever clears this flag looks for marked records afterwards. */
 	if (doubted && owner != 0 && owner <= table->entries)
 		atomic_store(&table->entry[owner - 1].doubtful, 1);
 	uint32_t network = doubted && networks_are_named(table) ? network_of_record(table, slot) : NO_NETWORK;
@@ -268,7 +268,7 @@ bool record_doubt(struct table *table, uint32_t slot, uint32_t generation)
 	return doubted;
 }
 
-enum { AHEAD = 512 }; /* slots: what a walk will come to is fetched before */
+enum { AHEAD = 512 }; /* slots: how far ahead a walk prefetches */
 
 static uint32_t next_of_any(const uint32_t *owner, uint32_t from, uint32_t end)
 {
@@ -301,8 +301,8 @@ bool record_belongs(const struct table *table, uint32_t slot, uint32_t entry)
 
 uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, uint32_t end)
 {
-	/* Plain reads, so that the compiler may take many at a time: an owner that changes under us is found or not found, and
-	 * whoever acts on a slot checks its state by compare-and-swap. */
+	/* Plain reads, so that the compiler can vectorize: an owner that changes meanwhile may be found or not, and whoever
+	 * acts on a slot checks its state with a compare-and-swap. */
 	const uint32_t *owner = (const uint32_t *)(const void *)names_of(table, entry);
 	uint32_t wanted = entry + 1;
 

@@ -3,7 +3,7 @@
 #include "table/clients.h"
 #include "values/clock.h"
 
-enum { LEASE_MOST = 3600 * 1000 /* shared memory is not believed: no word is good for longer than an hour */ };
+enum { LEASE_MOST = 3600 * 1000 /* shared memory is not trusted: nothing is valid for longer than an hour */ };
 
 static bool is_current(const struct table *table)
 {
@@ -36,7 +36,7 @@ bool remote_set(struct table *table, const struct network *network, uint32_t con
 			     : !client_find_or_add(table, fingerprint, network, &entry, &word))
 		return connections == 0;
 	atomic_store(&table->entry[entry].remote, connections);
-	/* Another client may have been given the entry meanwhile, and nothing was said of that one. */
+	/* Meanwhile the entry may have been given to another client, about whom the fleet has said nothing. */
 	if (atomic_load(&table->entry[entry].fingerprint) != fingerprint)
 		atomic_store(&table->entry[entry].remote, 0);
 	return true;

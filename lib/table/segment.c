@@ -64,7 +64,7 @@ bool segment_attach_file(struct segment *segment, int descriptor, size_t size, b
 {
 	struct stat facts;
 
-	/* Past the file's end there is no memory, but SIGBUS. */
+	/* Accessing a mapping beyond the end of its file raises SIGBUS. */
 	if (door_fstat(descriptor, &facts) != 0)
 		return false;
 	if (facts.st_size < 0 || (size_t)facts.st_size < size) {
@@ -183,7 +183,7 @@ bool segment_is_held_by(const struct segment *segment, uint32_t pid)
 	return shown;
 }
 
-/* The kernel says 0 of one that is not in our pid namespace. */
+/* The kernel reports pid 0 for a process that is not in our pid namespace. */
 static bool lives(pid_t pid)
 {
 	return pid == 0 || process_alive((uint32_t)pid);
@@ -216,7 +216,7 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 		    .detached = now > changed ? now - changed : 0,
 		    .maker_lives = lives(found.shm_cpid),
 		    .last_lives = lives(found.shm_atime != 0 ? found.shm_lpid : found.shm_cpid),
-		    /* Not one that somebody else made, or gave to us: he could still write to it. */
+		    /* Not a segment that somebody else made or gave to us: they could still write to it. */
 		    .own = found.shm_perm.uid == door_geteuid() && found.shm_perm.cuid == door_geteuid() &&
 			   (found.shm_perm.mode & 0077) == 0,
 		    .readable = found.shm_perm.uid == door_geteuid() || door_geteuid() == 0,

@@ -1,4 +1,4 @@
-/* A table's memory: how it is laid out, made, attached and left. */
+/* The memory of a table: its layout, and how it is made, attached and left. */
 #include "table/table.h"
 
 #include "values/alive.h"
@@ -15,7 +15,7 @@
 
 #if __has_include("table/layout_version.h")
 #include "table/layout_version.h"
-#else /* a test that compiles these files by itself */
+#else /* a test that compiles these files itself */
 #define LAYOUT_VERSION UINT64_C(1)
 #define LAYOUT_OF "?"
 #endif
@@ -36,10 +36,10 @@ static size_t pages(size_t bytes)
 	return (bytes + PAGE - 1) / PAGE * PAGE;
 }
 
-/* Sets our pointers into `base` for so many slots and returns the whole size. With base NULL only the size matters. */
+/* Sets our pointers into `start` for a capacity, and returns the whole size. With NULL only the size is computed. */
 static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 {
-	uintptr_t base = (uintptr_t)start; /* NULL has no members; numbers may be added to it */
+	uintptr_t base = (uintptr_t)start; /* an integer, as nothing may be added to a null pointer */
 	size_t at = 0;
 
 	table->own_searches = (struct pace){0};
@@ -71,8 +71,8 @@ size_t table_size(uint32_t capacity)
 	return lay_out(&table, NULL, capacity_rounded(capacity));
 }
 
-/* The capacity follows from the segment's size, which the kernel vouches for; the shared memory is not asked. 0 if no
- * capacity has this size. */
+/* The capacity follows from the size of the segment, for which the kernel vouches, and not from shared memory. 0 if no capacity
+ * has this size. */
 static uint32_t capacity_of_size(size_t size)
 {
 	for (uint32_t capacity = CAPACITY_LEAST; capacity <= CAPACITY_MOST; capacity *= 2)
@@ -123,7 +123,7 @@ static uint64_t random_word(void)
 
 	if (door(SYS_getrandom, (long)&word, sizeof(word), 0, 0, 0, 0) == sizeof(word) && word != 0)
 		return word;
-	/* A kernel that forbids getrandom: AT_RANDOM is 16 bytes that it gave this process at exec. */
+	/* If getrandom is forbidden: AT_RANDOM points to 16 random bytes that the kernel gave this process at exec. */
 	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
 	return fingerprint(given != NULL ? given : unused_key, clock_us() ^ (uint64_t)door_getpid() << 40, (uintptr_t)&word, 0);
 }
@@ -195,15 +195,15 @@ static bool settle(struct table *table, const char *name, const struct settings 
 		return false;
 	}
 	lay_out(table, table->segment.base, capacity);
-	/* A table in a core dump would carry the addresses of every client. */
+	/* A core dump that contains the table would contain the addresses of all clients. */
 	door_madvise(table->segment.base, table->segment.size, MADV_DONTDUMP);
 	prepare(table, name, settings, listed);
 	table_know_pid(table);
 	return true;
 }
 
-/* Removes tables of this user that nobody has attached: what a daemon left that executed itself and never came back, and what
- * older versions left. Not at once, for the former has it detached for a moment. */
+/* Removes this user's tables that nobody has attached: left by a daemon that executed itself and never came back, or by older
+ * versions. Only after a while, as a daemon that executes itself detaches its table for a moment. */
 enum { ABANDONED_SECONDS = 10 };
 
 static bool remove_abandoned(const struct segment_facts *facts, void *with)
@@ -221,22 +221,22 @@ void table_remove_abandoned(void)
 
 /* ---- by name ----
  *
- * A table is found by going over the user's own segments. Processes of one daemon may come to make it at the same moment, so
- * each makes its own, takes a ticket one higher than the highest that it sees, and the lowest goes on (Lamport's bakery); the
- * others wait until that is made, and leave theirs. Nobody waits for one whose maker has died, and never for longer than
- * WAIT_US. */
+ * A table is found by going over the user's own segments. Processes of one daemon may try to make it at the same time. Each
+ * makes a segment and takes a ticket, one higher than the highest that it sees. The lowest ticket wins (Lamport's bakery
+ * algorithm); the others wait until that table is made, and drop their own. Nobody waits for one whose maker has died, or for
+ * longer than WAIT_US. */
 enum { WAIT_US = 200000, LOOK_EACH_US = 500 };
 
 struct rivals {
 	const char *name;
-	struct segment found; /* a table of this name that is made */
-	int own;	      /* our segment; -1 while there is none */
+	struct segment found; /* a finished table of this name */
+	int own;	      /* id of our segment; -1 before there is one */
 	uint64_t ticket;
-	uint64_t highest; /* ticket seen */
-	bool wait;	  /* somebody goes first */
+	uint64_t highest; /* highest ticket seen */
+	bool wait;	  /* somebody else goes first */
 };
 
-/* One that was settled before, or is being made at this moment. */
+/* Called for each segment: it may be a finished table, or one that is being made at this moment. */
 static bool meet(const struct segment_facts *facts, void *with)
 {
 	struct rivals *rivals = with;
@@ -254,7 +254,7 @@ static bool meet(const struct segment_facts *facts, void *with)
 		return false;
 	}
 	if (magic == 0 && facts->maker_lives) {
-		/* It is not known yet which name one without a ticket will have. */
+		/* A segment without a ticket may not have its name yet. */
 		bool first =
 		    ticket == 0 || (ours && (ticket < rivals->ticket || (ticket == rivals->ticket && facts->id < rivals->own)));
 		rivals->wait |= rivals->own >= 0 && first;

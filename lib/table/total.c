@@ -40,7 +40,7 @@ COLD void total_uncount_limited(struct table *table, uint64_t generation)
 	_Atomic uint64_t *total = &table->header->total;
 	uint64_t word = atomic_load(total);
 
-	/* An unknown count is no number to subtract from; the mend that is to come finds our slot free. */
+	/* Nothing is subtracted from an unknown count: the mend that follows finds our slot free. */
 	for (int swaps = 0; swaps < SWAPS_MOST && (word & TOTAL_COUNTING) != 0 && client_generation(word) == generation &&
 			    (word & CLIENT_COUNT) != 0 && (word & CLIENT_COUNT) != TOTAL_UNKNOWN;
 	     swaps++) {

@@ -40,7 +40,7 @@ bool network_contains(const struct network *network, const struct address *addre
 {
 	struct address masked = address_masked(*address, network->prefix);
 
-	/* IPv4 lies within ::/0 only because of how we hold it. */
+	/* IPv4 addresses are not in ::/0 and the like: they are only stored as IPv6 ones. */
 	if (network->prefix < 96 && address_is_ipv4(address))
 		return false;
 	return memcmp(&masked, &network->address, sizeof(masked)) == 0;
@@ -109,8 +109,8 @@ static char *add_ipv6(char *at, const uint8_t bytes[16])
 	return at;
 }
 
-/* Not by inet_ntop(3), which POSIX does not list as async-signal-safe and which is sprintf inside in glibc: refusals are logged
- * from within accept, and that may be called in a signal handler. */
+/* Does not use inet_ntop(3): refusals are logged from within accept, possibly in a signal handler, and inet_ntop is not
+ * async-signal-safe (in glibc it calls sprintf). */
 void address_format(char *text, const struct address *address)
 {
 	char *at = text;
@@ -171,7 +171,7 @@ static bool parse_ipv4(uint8_t bytes[4], const char *text, size_t length, size_t
 		}
 		for (; at < length && text[at] >= '0' && text[at] <= '9' && digits < 4; at++, digits++)
 			value = value * 10 + (unsigned)(text[at] - '0');
-		/* A leading 0 reads as octal elsewhere (inet_aton(3)): refused, so that nobody is limited by mistake. */
+		/* Others read a leading 0 as octal (inet_aton(3)). It is an error, so that nobody is limited by mistake. */
 		if (digits == 0 || value > 255 || (digits > 1 && text[at - digits] == '0')) {
 			*bad = at - digits;
 			return false;
@@ -308,7 +308,7 @@ bool network_parse(struct network *network, const char *text, size_t length, con
 	if (memcmp(&masked, &read.address, sizeof(masked)) != 0) {
 		*error = network_has_more_bits;
 		*position = 0;
-		/* "::ffff:10.0.0.0/8" counts as IPv4 does. */
+		/* "::ffff:10.0.0.0/8" is read as IPv4 notation. */
 		if (address_is_ipv4(&read.address) && read.prefix <= 32)
 			read.prefix += 96;
 		read.address = address_masked(read.address, read.prefix);

@@ -8,21 +8,22 @@
 #endif
 
 enum {
-	STAT_BYTES = 512, /* proc_pid_stat(5): the fields up to the time when it began, the longest name included */
-	A_SECOND = 100,	  /* USER_HZ, in which the kernel tells it, is that on every architecture of ours */
-	SLACK = 3,	  /* the clocks' ticks: one may be a little behind the other */
+	STAT_BYTES = 512, /* enough for the fields up to the start time (proc_pid_stat(5)), with the longest name */
+	A_SECOND = 100,	  /* USER_HZ, the unit of times in /proc: the same on all of our architectures */
+	SLACK = 3,	  /* ticks by which one of the clocks may be behind the other */
 	STATE = 3,
 	FLAGS = 9,
 	THREADS = 20,
-	BEGAN = 22,    /* fields, the first being 1 */
-	EXITING = 0x4, /* of the flags, PF_EXITING in the kernel's sched.h: it closes, or has closed, what it held */
+	BEGAN = 22,    /* fields, counted from 1 */
+	EXITING = 0x4, /* PF_EXITING in the kernel's sched.h: it is closing, or has closed, its descriptors */
 };
 
-/* The n-th field of a process's line, which are numbers from the fourth on; *number is 0 if it is none. NULL without it. */
+/* Finds the n-th field of a process's line in /proc, and reads the number in it, 0 if it is none. NULL if there is no such
+ * field. */
 static const char *field(const char *line, size_t length, int n, uint64_t *number)
 {
 	const char *end = line + length;
-	const char *at = memrchr(line, ')', length); /* behind the name, which may hold anything */
+	const char *at = memrchr(line, ')', length); /* after the name, which may contain anything */
 	int reached = STATE - 1;
 
 	*number = 0;
@@ -62,8 +63,8 @@ static uint32_t age_of(uint64_t began)
 	return age < UINT32_MAX ? (uint32_t)age : UINT32_MAX;
 }
 
-/* By /proc: when it began, and whether it lives. A leader that ended before its threads is a zombie, and its process is not.
- * False if /proc says nothing of it. */
+/* Reads from /proc when the process started and whether it lives. If a leader exits before its threads, it is a zombie and its
+ * process still lives. False if /proc does not say. */
 static __attribute__((noinline)) bool read_stat(struct process_seen *seen)
 {
 	char line[STAT_BYTES];
@@ -88,14 +89,14 @@ static __attribute__((noinline)) bool read_stat(struct process_seen *seen)
 	return true;
 }
 
-/* A pidfd is had first and asked last: between, the pid is nobody else's, or it is said to have ended. */
+/* The pidfd is opened first and polled last: if the process has not ended by then, its pid was not reused in between. */
 static void look(struct process_seen *seen)
 {
 	int pidfd = door_may_close() ? (int)door(SYS_pidfd_open, seen->pid, 0, 0, 0, 0, 0) : -1;
 
 	*seen = (struct process_seen){.pid = seen->pid, .age = UINT32_MAX};
 	if (pidfd < 0 && (errno == ESRCH || errno == EINVAL))
-		return; /* there is none, or it is a thread's number */
+		return; /* there is none, or it is the id of a thread */
 	bool read = read_stat(seen);
 	if (pidfd < 0)
 		return;

@@ -104,7 +104,8 @@ static bool jump(struct machine *machine, const struct sock_filter *step)
 	return true;
 }
 
-/* The classic BPF that seccomp(2) accepts: jumps go forward only, so it ends. What is not understood kills. */
+/* Interprets classic BPF as seccomp(2) accepts it. Jumps only go forward, so it ends. An instruction that we do not know counts
+ * as a kill. */
 static uint32_t run(const struct sock_filter *program, unsigned length, const struct seccomp_data *data)
 {
 	struct machine machine = {.program = program, .length = length};

@@ -1,14 +1,14 @@
 /* The one door for system calls that the daemon did not ask for.
  *
- * A process may have forbidden itself system calls (seccomp(2)), and one of ours beside those that it makes could be its end.
- * So whatever we ask of the kernel goes through here: the filter is asked about this very call with these very arguments
- * (confined.h), and if the call would not come back, it is not made. Then it fails with EPERM, like one that the kernel does
- * not permit, and whoever wanted it steps aside as for any other failure.
+ * A process may have forbidden itself system calls (seccomp(2)), and one that it does not make itself could kill it. So all our
+ * system calls go through here. If there is a filter, it is evaluated for this very call and its arguments first (confined.h),
+ * and if the call would not return, it is not made. It then fails with EPERM, as if the kernel did not permit it, and the
+ * caller copes as with any other failure.
  *
- * Otherwise each is what its namesake in section 2 of the manual is. They are no cancellation points (pthreads(7)), no other
- * preload sees them, and they take no more stack than their own; so they are for what is between us and the kernel. Where
- * another preload has a say (who the peer is, a descriptor that was accepted through it), libc's function is called,
- * after may_call. The clock that libc reads without a system call needs no door.
+ * Apart from that, each function does what its namesake in section 2 of the manual does. They are not cancellation points
+ * (pthreads(7)), other preloads do not see them, and they use no stack beyond their own frame: they are for what is between us
+ * and the kernel. Where another preload has a say (who the peer is, or a descriptor that was accepted through it), libc's
+ * function is called, after may_call. The clock that libc reads without a system call needs no door.
  *
  * All functions are thread-safe and async-signal-safe. */
 #ifndef CONNLIMIT_DOOR_H
@@ -30,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The kernel's answer as it is: -errno for an error. */
+/* The kernel's own result: -errno for an error. */
 static inline long door_kernel(long number, long a, long b, long c, long d, long e, long f)
 {
 #if defined(__x86_64__)
@@ -65,7 +65,7 @@ static inline long door_kernel(long number, long a, long b, long c, long d, long
 #endif
 }
 
-/* Any system call, for those that have no name below. */
+/* For system calls that have no name below. */
 static inline long door(long number, long a, long b, long c, long d, long e, long f)
 {
 	long result = may_call_so(number, a, b, c, d, e, f) ? door_kernel(number, a, b, c, d, e, f) : -EPERM;
@@ -77,7 +77,7 @@ static inline long door(long number, long a, long b, long c, long d, long e, lon
 	return result;
 }
 
-/* ---- descriptors: none is made that could not be closed again ---- */
+/* ---- descriptors: none is opened that could not be closed again ---- */
 
 static inline int door_close(int descriptor)
 {
@@ -86,7 +86,7 @@ static inline int door_close(int descriptor)
 
 static inline bool door_may_close(void)
 {
-	enum { SOME_NUMBER = 9 }; /* no filter tells one from another, but for those of standard input, output and error */
+	enum { SOME_NUMBER = 9 }; /* filters do not distinguish descriptors, except those of standard input, output and error */
 
 	if (may_call(SYS_close, SOME_NUMBER, 0, 0))
 		return true;
@@ -129,7 +129,7 @@ static inline ssize_t door_write(int descriptor, const void *bytes, size_t lengt
 	return door(SYS_write, descriptor, (long)bytes, (long)length, 0, 0, 0);
 }
 
-/* poll(2) that does not wait. ppoll is there on every architecture. */
+/* poll(2) without waiting. ppoll exists on every architecture. */
 static inline int door_poll(struct pollfd *descriptors, size_t number)
 {
 	struct timespec at_once = {0};
@@ -139,7 +139,7 @@ static inline int door_poll(struct pollfd *descriptors, size_t number)
 
 static inline int door_fstat(int descriptor, struct stat *facts)
 {
-	/* libc's fstat is one or the other by its version, and a filter may know but that one. */
+	/* libc's fstat is one or the other, depending on its version, and a filter may allow only that one. */
 	int result = (int)door(SYS_fstat, descriptor, (long)facts, 0, 0, 0, 0);
 
 	return result == 0 || errno != EPERM
@@ -208,7 +208,7 @@ static inline int door_shutdown(int descriptor, int how)
 
 /* ---- memory ---- */
 
-/* Of a file from its beginning, or with MAP_ANONYMOUS and -1 of none. MAP_FAILED for an error. */
+/* Maps a file from its beginning, or anonymous memory (MAP_ANONYMOUS and -1). MAP_FAILED on error. */
 static inline void *door_mmap(void *address, size_t size, int protection, int flags, int descriptor)
 {
 	return (void *)door(SYS_mmap, (long)address, (long)size, protection, flags,
@@ -267,7 +267,7 @@ static inline pid_t door_getpid(void)
 	return (pid_t)door(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
-/* Reads this process's own memory, and fails with EFAULT where there is none (process_vm_readv(2)). */
+/* Reads this process's own memory. Fails with EFAULT where nothing is mapped (process_vm_readv(2)). */
 static inline ssize_t door_read_self(void *to, const void *from, size_t size)
 {
 	struct iovec ours = {.iov_base = to, .iov_len = size};
@@ -327,7 +327,7 @@ static inline int door_sigpending(signal_set *set)
 	return (int)door(SYS_rt_sigpending, (long)set, sizeof(*set), 0, 0, 0, 0);
 }
 
-/* sigtimedwait(2) that does not wait. */
+/* sigtimedwait(2) without waiting. */
 static inline int door_sigtake(const signal_set *set)
 {
 	struct timespec at_once = {0};

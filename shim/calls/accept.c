@@ -1,4 +1,4 @@
-/* accept: the connection is taken from the kernel first, then decided on. */
+/* accept: a connection is first accepted from the kernel, then decided on. */
 #include "process/caller.h"
 #include "process/children.h"
 #include "process/descriptors.h"
@@ -49,7 +49,7 @@ static bool may_touch(const struct sockaddr *address, const socklen_t *length)
 struct arrival {
 	struct sockaddr_storage peer;
 	socklen_t peer_length;
-	socklen_t room; /* what the caller said of its buffer */
+	socklen_t room; /* the size of the caller's buffer */
 	int descriptor;
 	uint64_t token; /* taken before it was accepted */
 };
@@ -66,7 +66,7 @@ static COLD void accept_and_ask(int listener, struct sockaddr *address, socklen_
 	errno = kept;
 }
 
-/* Accepts one connection and learns its peer. Costs no system call more when we may use our own buffer. */
+/* Accepts one connection and learns its peer. Takes no extra system call if we may write to the caller's buffers. */
 static inline int accept_peer(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival)
 {
 	arrival->peer_length = sizeof(arrival->peer);
@@ -77,7 +77,7 @@ static inline int accept_peer(int listener, struct sockaddr *address, socklen_t 
 	}
 	arrival->descriptor = really_accept(listener, (struct sockaddr *)&arrival->peer, &arrival->peer_length, flags);
 	if (arrival->descriptor >= 0 && address != NULL) {
-		/* accept(2): the address is cut off to the buffer, the length is the whole one. */
+		/* accept(2): the address is truncated to the buffer, but the length is the full one. */
 		arrival->room = *length;
 		if (arrival->peer_length == sizeof(struct sockaddr_in) && arrival->room >= sizeof(struct sockaddr_in))
 			memcpy(address, &arrival->peer, sizeof(struct sockaddr_in));
@@ -99,8 +99,8 @@ static COLD void tell(const struct refusal *refusal, const struct connection *co
 		log_unverified();
 }
 
-/* Whether the daemon gets it. No cancellation point lies on the way when it does, or the descriptor would leak (pthreads(7)).
- */
+/* Decides whether the daemon gets the connection. If it does, no cancellation point may be on the way, or the descriptor would
+ * leak (pthreads(7)). */
 static inline bool decide(int listener, const struct arrival *arrival, struct refusal *refusal)
 {
 	struct connection connection;
@@ -112,7 +112,8 @@ static inline bool decide(int listener, const struct arrival *arrival, struct re
 	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)&arrival->peer, arrival->peer_length,
 				  listener_of(listener)))
 		return true;
-	/* What a process that forks has accepted is left to the kernel, which does not find it by its port alone. */
+	/* In a process that forks, the kernel decides whether a connection is still open, and it cannot look one up by its port
+	 * alone. */
 	if (__builtin_expect(sole_has_forked(), 0))
 		connection_ask_local(limiter_table(), &connection);
 	enum verdict verdict = table_decide_arrival(limiter_table(), &connection, &held, refusal);
@@ -125,7 +126,7 @@ static inline bool decide(int listener, const struct arrival *arrival, struct re
 	descriptor_enter(descriptor, held, arrival->token);
 	child_for = held;
 	point_reached(POINT_ENTERED);
-	/* Something copied the descriptors, or closed a range of them, since before the connection was taken. */
+	/* Since before the connection was accepted, somebody copied descriptors or closed a range of them. */
 	if (__builtin_expect(!sole_still(arrival->token), 0))
 		descriptor_came_between(held);
 	return true;
@@ -138,22 +139,23 @@ static bool is_nonblocking(int listener)
 	return status >= 0 && (status & O_NONBLOCK) != 0;
 }
 
-/* The arrival was refused: it is what the daemon gets, as the descriptor of a connection that its client has reset. */
+/* The connection was refused, but the daemon gets its descriptor, which behaves as if the client had reset the connection. */
 static COLD int hand_over_refused(const struct arrival *arrival, int flags, const struct refusal *refusal)
 {
 	if (refuse_in_place(arrival->descriptor, flags == PLAIN ? 0 : flags, refusal) ||
 	    !may_call(SYS_close, arrival->descriptor, 0, 0))
 		return arrival->descriptor;
-	/* A process that has forbidden itself all that takes is one that thought of everything. */
+	/* A process whose filter forbids all of this can also handle an error. */
 	REAL(close)(arrival->descriptor);
 	errno = ECONNABORTED;
 	return -1;
 }
 
-/* The refused are closed here, and the next connection is taken, as long as there is one and that cannot block. But the daemon
- * polled and saw that somebody was there. On a blocking listener it would hang; of those that do not block some pause for
- * seconds, or crash, when nobody is there after all, or accept fails. What all of them know is a client that connects and
- * resets at once. So where nobody comes who may stay, that is what they get, of the last one that was refused. */
+/* Closes refused connections and accepts the next one, as long as there is one and the call cannot block. If none of them may
+ * stay, the daemon cannot just be told so: it polled and knows that somebody is there. With a blocking listener it would hang;
+ * with a non-blocking one some daemons pause for seconds or crash if nobody is there or accept fails. But every daemon can
+ * handle a client that connects and resets the connection at once. So the daemon gets the last refused connection in that
+ * state. */
 static int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival,
 			    struct refusal *refusal)
 {
@@ -169,7 +171,7 @@ static int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *l
 		if (ours)
 			*length = arrival->room;
 		if (accept_peer(listener, address, length, flags, arrival) < 0) {
-			/* The caller's buffer still has this one's address. */
+			/* The caller's buffer still contains the address of this one. */
 			arrival->descriptor = refused;
 			if (ours)
 				*length = shown;
@@ -182,7 +184,7 @@ static int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *l
 	return hand_over_refused(arrival, flags, refusal);
 }
 
-/* A thread that is to be cancelled must not leave us with the connections in hand. */
+/* If the thread is cancelled here, the connections must not leak. */
 static COLD int refuse_uncancelled(int listener, struct sockaddr *address, socklen_t *length, int flags,
 				   struct arrival *arrival, struct refusal *refusal)
 {
@@ -227,7 +229,7 @@ INTERPOSE HOT int accept4(int listener, struct sockaddr *address, socklen_t *len
 	return accept_limited(listener, address, length, flags);
 }
 
-/* A daemon that listens is about to accept: now is the time to have the table, before it forks its workers. */
+/* A daemon that listens will accept soon: open the table now, before it forks its workers. */
 INTERPOSE int listen(int listener, int backlog)
 {
 	if (limiter_open_for(listener))

@@ -1,6 +1,6 @@
-/* clone(2) as libc gives it, and unshare(2). A child with memory and descriptors of its own is a fork; one that shares memory
- * until it executes is as vfork's; a thread is a thread; and any other shares with us what we would have to have for ourselves.
- */
+/* clone(2) as called through libc, and unshare(2). A child with its own memory and descriptors is like a fork. One that shares
+ * memory until it executes is like a vfork child. A thread is a thread. Any other child shares something that sole holding
+ * requires for this process alone. */
 #include "calls/vfork.h"
 #include "process/children.h"
 #include "process/limiter.h"
@@ -16,7 +16,7 @@ struct start {
 	void *argument;
 };
 
-/* The child has a stack of its own, but a copy of its parent's memory, and so of our caller's frame. */
+/* The child has its own stack, but it has a copy of its parent's memory, and so of `start`. */
 static int begin_child(void *given)
 {
 	struct start start = *(struct start *)given;
@@ -58,7 +58,7 @@ INTERPOSE int clone(int (*function)(void *), void *stack, int flags, void *argum
 	return pid;
 }
 
-/* A thread with a table of descriptors of its own: our map is of one. */
+/* Afterwards the thread has its own descriptor table, but our map describes only one. */
 INTERPOSE int unshare(int flags)
 {
 	if ((flags & CLONE_FILES) != 0 && limiter_is_of_daemon())

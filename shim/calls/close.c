@@ -1,5 +1,5 @@
-/* close: until the real call has returned it is not decided what it means, because the connection is open until then, and
- * another thread may copy it; and behind it the number may be somebody else's, so all is noted before. */
+/* close: what a close means is decided only after the real call has returned, because until then the connection is open and
+ * another thread may copy it. After the call the number may already belong to somebody else, so everything is noted before. */
 #include "calls/vfork.h"
 #include "process/descriptors.h"
 #include "process/limiter.h"
@@ -20,7 +20,7 @@ static HOT __attribute__((noinline)) int close_held(int descriptor)
 	if (in_vfork_child())
 		return REAL(close)(descriptor);
 	closing_begins(&closing, descriptor);
-	/* Even where it fails the descriptor is gone (close(2)). */
+	/* Even if it fails, the descriptor is closed (close(2)). */
 	int result = REAL(close)(descriptor);
 	int kept = errno;
 	closing_ends(&closing, true);
@@ -29,7 +29,7 @@ static HOT __attribute__((noinline)) int close_held(int descriptor)
 	return result;
 }
 
-/* Most descriptors are not ours: for them there is no frame, only a look and a jump. */
+/* Most descriptors are not tracked. For those there is only a check and a jump, without a stack frame. */
 INTERPOSE HOT int close(int descriptor)
 {
 	if (__builtin_expect(descriptor_held(descriptor) == 0, 1))
@@ -37,7 +37,7 @@ INTERPOSE HOT int close(int descriptor)
 	return close_held(descriptor);
 }
 
-/* A null stream ends the program here as in libc, whose header says that there is none. */
+/* As in libc, a null stream crashes here; its header declares that there is none. */
 INTERPOSE int fclose(FILE *stream)
 {
 	struct closing closing;
@@ -55,7 +55,7 @@ INTERPOSE int fclose(FILE *stream)
 	return result;
 }
 
-/* freopen(3) closes the stream's descriptor first, whatever comes of opening the other file. */
+/* freopen(3) closes the stream's descriptor first, even if it then fails to open the other file. */
 #define FREOPEN(name)                                                                                                          \
 	INTERPOSE FILE *name(const char *path, const char *mode, FILE *stream)                                                 \
 	{                                                                                                                      \

@@ -1,4 +1,5 @@
-/* prctl and seccomp: a process that forbids itself system calls. We see to it that none of ours is among them (confined.h). */
+/* prctl and seccomp: a process forbids itself system calls. We make sure that we do not make one that is forbidden
+ * (confined.h). */
 #include "calls/confine.h"
 
 #include "calls/vfork.h"
@@ -23,7 +24,7 @@ static long settle(long result, struct sock_filter *room, const struct sock_fpro
 
 long confine_by_seccomp(unsigned long operation, unsigned long flags, void *arguments)
 {
-	/* It confines itself alone, until it executes. */
+	/* The child confines only itself, until it executes. */
 	if (in_vfork_child())
 		return REAL(syscall)(SYS_seccomp, operation, flags, arguments);
 	if (operation == SECCOMP_SET_MODE_FILTER) {
@@ -52,7 +53,7 @@ int confine_by_prctl(unsigned long mode, void *program)
 	return result;
 }
 
-/* As with syscall: fixed parameters, so that any other call is a jump. */
+/* As in syscall.c: fixed parameters, so that calls that do not concern us are a jump. */
 int connlimit_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) __asm__("prctl");
 
 INTERPOSE int connlimit_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)

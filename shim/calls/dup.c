@@ -1,5 +1,5 @@
-/* dup and its kin: from now on another descriptor leads to the same connection; and for dup2 and dup3, what was at the wanted
- * number is closed. */
+/* dup and its relatives: a second descriptor refers to the same connection, and dup2 and dup3 close what was at the wanted
+ * number. */
 #include "calls/vfork.h"
 #include "process/descriptors.h"
 #include "process/limiter.h"
@@ -25,7 +25,7 @@ INTERPOSE int dup(int descriptor)
 	return dup_held(descriptor);
 }
 
-/* Neither of the two is ours, or both are the same: nothing changes for us. */
+/* Neither descriptor is tracked, or both are the same: nothing changes for us. */
 static bool concerns_nothing(int descriptor, int wanted)
 {
 	return descriptor == wanted || (descriptor_held(descriptor) == 0 && descriptor_held(wanted) == 0);
@@ -81,8 +81,8 @@ static __attribute__((noinline)) int duplicate(int (*really)(int descriptor, int
 	return copy;
 }
 
-/* fcntl(2): the third argument is an int, a pointer, or absent; one word carries each of them, and arrives on our architectures
- * exactly where a variadic caller puts it (as in syscall.c). */
+/* fcntl(2): the third argument is an int, a pointer or absent. One register holds any of them, and on our architectures a
+ * variadic caller passes it in the same place (as in syscall.c). */
 #define FCNTL(name)                                                                                                            \
 	int connlimit_##name(int descriptor, int command, long argument) __asm__(#name);                                       \
 	INTERPOSE int connlimit_##name(int descriptor, int command, long argument)                                             \

@@ -1,4 +1,4 @@
-/* exec: the process goes on as another program, which closes unseen what it inherits. */
+/* exec: the process continues as another program, and we do not see that one close what it inherits. */
 #include "calls/vfork.h"
 #include "process/children.h"
 #include "process/handlers.h"
@@ -12,7 +12,7 @@
 
 extern char **environ;
 
-/* A vfork child's map is its parent's, who goes on. */
+/* A vfork child uses the map of its parent, which still needs it. */
 #define EXECUTES(call)                                                                                                         \
 	do {                                                                                                                   \
 		handlers_program_begins(false);                                                                                \

@@ -1,4 +1,4 @@
-/* fork: the child holds whatever its parent holds, and is by itself from then on. */
+/* fork: the child holds everything that its parent holds. */
 #include "process/children.h"
 #include "process/limiter.h"
 #include "process/real.h"
@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-static _Thread_local int under_way; /* our own call is around libc's, whose handlers then keep still */
+static _Thread_local int under_way; /* we are inside our own fork around libc's, whose atfork handlers then do nothing */
 
 INTERPOSE HOT pid_t fork(void)
 {
@@ -19,7 +19,7 @@ INTERPOSE HOT pid_t fork(void)
 	return pid;
 }
 
-/* It runs no handlers (fork(2) of the C library's manual: async-signal-safe). */
+/* _Fork runs no atfork handlers (it is the async-signal-safe form of fork). */
 INTERPOSE pid_t _Fork(void)
 {
 	under_way++;
@@ -33,8 +33,8 @@ INTERPOSE pid_t _Fork(void)
 	return pid;
 }
 
-/* libc's own forks (daemon, forkpty) do not come through our fork, but they run these. Registered first, the first is the last
- * before the real call and the other two are the first behind it. */
+/* libc's own forks (daemon, forkpty) do not call our fork, but they run these handlers. As they are registered first, `prepare`
+ * runs last before the real call, and the other two run first after it. */
 static void prepare(void)
 {
 	if (under_way == 0)
@@ -47,7 +47,7 @@ static void parent(void)
 		child_made(0);
 }
 
-/* Also where the daemon's own handlers, which run before fork returns, accept or close. */
+/* Runs before the daemon's own handlers, which may accept or close before fork returns. */
 static void child(void)
 {
 	child_in_itself();

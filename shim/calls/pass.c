@@ -1,5 +1,5 @@
-/* Descriptors that travel over Unix sockets (unix(7), SCM_RIGHTS): whoever receives one holds the connection as well. And who
- * sends or receives sockets is one of the daemon's processes, even if it never listens itself. */
+/* Passing descriptors over Unix sockets (unix(7), SCM_RIGHTS): whoever receives one holds the connection too. A process that
+ * sends or receives sockets belongs to the daemon, even if it never listens itself. */
 #include "process/caller.h"
 #include "process/descriptors.h"
 #include "process/limiter.h"
@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-/* Visits the descriptors in a message's control data, some at a time. Returns how many visits were true. */
+/* Visits the descriptors in a message's control data, in chunks. Returns how many visits returned true. */
 static unsigned each_passed(const struct msghdr *message, bool (*visit)(int descriptor))
 {
 	unsigned visits = 0;
@@ -79,15 +79,15 @@ static __attribute__((noinline)) ssize_t send_looked_at(int descriptor, const st
 
 INTERPOSE ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
 {
-	/* Mostly nothing is passed. */
+	/* Usually nothing is passed. */
 	if (__builtin_expect(
 		(caller_has_on_stack(message, sizeof(*message)) && message->msg_controllen == 0) || !limiter_is_of_daemon(), 1))
 		return REAL(sendmsg)(descriptor, message, flags);
 	return send_looked_at(descriptor, message, flags);
 }
 
-/* An array may have fewer messages than its caller says, so none is read as it lies: the kernel stops at the first that is not
- * there, and at UIO_MAXIOV (sendmmsg(2)). */
+/* The array may have fewer messages than the caller says. So each is read safely: the kernel stops at the first one that it
+ * cannot read, and at UIO_MAXIOV (sendmmsg(2)). */
 static COLD unsigned look_at_array(const struct mmsghdr *messages, unsigned number)
 {
 	enum { AT_ONCE = 4, MOST = 1024 };
@@ -126,7 +126,7 @@ static __attribute__((noinline)) ssize_t receive_looked_at(int descriptor, struc
 	return received;
 }
 
-/* A worker that is given its connections, and never accepts. Without room for them no descriptors come. */
+/* For a worker that is given its connections and never accepts. Without msg_control no descriptors can arrive. */
 INTERPOSE ssize_t recvmsg(int descriptor, struct msghdr *message, int flags)
 {
 	if (__builtin_expect((caller_has_on_stack(message, sizeof(*message)) && message->msg_controllen == 0) ||

@@ -1,4 +1,5 @@
-/* signalfd(2): a daemon that reads its signals. What is read tells, from whichever descriptor and by whichever call. */
+/* signalfd(2): a daemon that reads its signals. We look at what is read from a signalfd, whatever its number and whichever call
+ * reads it. */
 #include "process/handlers.h"
 #include "process/near.h"
 #include "process/real.h"
@@ -11,7 +12,7 @@
 #include <sys/uio.h>
 
 NEAR static _Atomic bool any;
-static dev_t device; /* all signalfds are of one inode (anon_inodefs), and no file or socket is */
+static dev_t device; /* all signalfds share one inode (anon_inodefs), which no file or socket has */
 static ino_t inode;
 
 INTERPOSE int signalfd(int descriptor, const sigset_t *mask, int flags)
@@ -36,10 +37,10 @@ static bool is_signalfd(int descriptor)
 	return door_fstat(descriptor, &facts) == 0 && facts.st_dev == device && facts.st_ino == inode;
 }
 
-/* Clients choose what is read from them, so what looks like the signal is believed of a signalfd alone. */
+/* Clients control what is read from their connections, so only data from a signalfd counts as a signal. */
 static __attribute__((noinline)) void look(int descriptor, const struct iovec *parts, int number, size_t length)
 {
-	size_t at = 0; /* in the first of the parts */
+	size_t at = 0; /* offset in the first of the parts */
 	int kept = errno;
 
 	for (; length >= sizeof(struct signalfd_siginfo); length -= sizeof(struct signalfd_siginfo)) {
@@ -98,7 +99,7 @@ INTERPOSE ssize_t read(int descriptor, void *buffer, size_t size)
 	return none() ? REAL(read)(descriptor, buffer, size) : read_and_look(descriptor, buffer, size);
 }
 
-/* What read becomes with _FORTIFY_SOURCE, where the compiler knows the buffer and not the size. */
+/* The form of read that _FORTIFY_SOURCE uses if the compiler knows the size of the buffer but not of the read. */
 ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room); // NOLINT(bugprone-reserved-identifier)
 
 INTERPOSE ssize_t __read_chk(int descriptor, void *buffer, size_t size, size_t room) // NOLINT(bugprone-reserved-identifier)

@@ -1,4 +1,4 @@
-/* The calls by which a program sets what its signals do, and waits for them. */
+/* The calls by which a program sets its signal handlers and waits for signals. */
 #include "process/handlers.h"
 #include "process/real.h"
 
@@ -22,7 +22,7 @@ INTERPOSE int sigaction(int signal, const struct sigaction *action, struct sigac
 	return 0;
 }
 
-/* libc's own, with the flags that it means, gets our entry instead of the handler. */
+/* Calls libc's function, which knows the right flags, but with our entry in place of the handler. */
 static sighandler_t set_by(sighandler_t (*real)(int signal, sighandler_t handler), int signal, sighandler_t handler)
 {
 	if (!handlers_watch_over(signal))
@@ -45,7 +45,7 @@ INTERPOSE sighandler_t ssignal(int signal, sighandler_t handler)
 	return set_by(REAL(ssignal), signal, handler);
 }
 
-/* Not declared any more (POSIX removed it), but called by older programs. */
+/* No longer declared (POSIX removed it), but older programs call it. */
 sighandler_t bsd_signal(int signal, sighandler_t handler);
 
 INTERPOSE sighandler_t bsd_signal(int signal, sighandler_t handler)
@@ -77,7 +77,7 @@ INTERPOSE int sigignore(int signal)
 	return result;
 }
 
-/* A daemon that blocks the signal and waits for it: we see it pass. */
+/* For a daemon that blocks the signal and waits for it. */
 INTERPOSE int sigwait(const sigset_t *set, int *signal)
 {
 	int result = REAL(sigwait)(set, signal);

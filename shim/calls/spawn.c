@@ -1,5 +1,5 @@
-/* Programs that libc starts for the daemon, by calls of its own that nobody sees: they may hold whatever the daemon held when
- * they were started. */
+/* Programs that libc starts for the daemon, by calls of its own that cannot be interposed. They may hold whatever the daemon
+ * held when they were started. */
 #include "process/children.h"
 #include "process/handlers.h"
 #include "process/real.h"

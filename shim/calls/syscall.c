@@ -1,4 +1,4 @@
-/* syscall(2) called by a daemon for what we interpose under its name: the same bookkeeping around the raw call. */
+/* syscall(2): the daemon makes by number a call that we interpose by name. The same bookkeeping applies. */
 #include "calls/confine.h"
 #include "process/descriptors.h"
 #include "process/limiter.h"
@@ -16,8 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The raw form returns through the caller's own frame, as libc's does, and keeps errno's meaning; it is no cancellation point,
- * but neither does any program expect its cancellation there to be missed. */
+/* close(2) by number. Like libc's syscall, it is not a cancellation point, and it sets errno in the same way. */
 static long raw_close(long number, int descriptor)
 {
 	struct closing closing;
@@ -30,8 +29,8 @@ static long raw_close(long number, int descriptor)
 	return result;
 }
 
-/* A child with memory of its own is a fork. A given stack means that the caller arranged for the child to go on elsewhere: our
- * frame must not lie in between. */
+/* A child with its own memory is a fork. If a stack is given, the caller wants the child to continue elsewhere, so our frame
+ * must not be in between. */
 static bool is_fork(long flags, long stack)
 {
 	return (flags & CLONE_VM) == 0 && stack == 0;
@@ -48,7 +47,7 @@ static long raw_fork(long number, long a, long b, long c, long d, long e)
 	return pid;
 }
 
-/* Looked at first, so that the others go on without a frame of ours. */
+/* Checked first, so that other calls need no frame of ours. */
 static bool may_concern(long number)
 {
 	switch (number) {
@@ -112,7 +111,7 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 		clone_shares((unsigned long)a);
 		if (is_fork(a, b))
 			return raw_fork(number, a, b, c, d, e);
-		/* A thread, or a child that goes on where we have no frame. */
+		/* A thread, or a child that continues where we have no frame. */
 		if ((a & CLONE_THREAD) == 0 && limiter_is_of_daemon())
 			sole_ends_for_good();
 		break;
@@ -153,8 +152,8 @@ static __attribute__((noinline)) long concerning(long number, long a, long b, lo
 	return REAL(syscall)(number, a, b, c, d, e, f);
 }
 
-/* Defined with fixed parameters, which on our architectures arrive exactly as a variadic caller passes them, so that every call
- * which does not concern us is a jump to the real one with nothing in between: the stack is the caller's. */
+/* Declared with fixed parameters. On our architectures a variadic caller passes them in the same places. So each call that does
+ * not concern us is a jump to the real one, with the caller's own stack. */
 long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f) __asm__("syscall");
 
 INTERPOSE long connlimit_syscall(long number, long a, long b, long c, long d, long e, long f)

@@ -1,5 +1,6 @@
-/* vfork returns twice on one stack, so no C function can wrap it: the child would return from our frame and the parent find it
- * overwritten. As libc does, we keep the return address in a register over the system call; in memory it would be shared. */
+/* vfork returns twice on one stack, so no C function can wrap it: the child would return from our frame, and the parent would
+ * find it overwritten. As libc does, we keep the return address in a register across the system call; in memory, both would
+ * share it. */
 #include "calls/vfork.h"
 
 #include "process/children.h"
@@ -9,8 +10,8 @@
 
 _Thread_local int vfork_depth __attribute__((tls_model("initial-exec")));
 
-/* Called from the assembly below, and for clone. The parent's thread sleeps until the child has executed or ended, so this
- * thread's variables tell for the child too. */
+/* Called from the assembly below, and for clone. The parent's thread sleeps until the child has executed or exited, so the
+ * child can use this thread's variables. */
 __attribute__((used)) void vfork_begins(void)
 {
 	child_begins();
@@ -80,7 +81,7 @@ __asm__(
     ".size vfork, .-vfork\n"
     ".popsection\n");
 #else
-/* Elsewhere vfork is fork, as POSIX allows it to be. */
+/* On other architectures vfork is fork, as POSIX allows. */
 INTERPOSE pid_t vfork(void)
 {
 	(void)vfork_ended;

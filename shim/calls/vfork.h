@@ -1,4 +1,5 @@
-/* Between vfork and exec the child runs in its parent's memory: what it closes is its own copy, and must not change our map. */
+/* Between vfork and exec the child runs in its parent's memory. It closes its own copies of descriptors, which must not change
+ * our map. */
 #ifndef CONNLIMIT_VFORK_H
 #define CONNLIMIT_VFORK_H
 
@@ -14,7 +15,7 @@ static inline bool in_vfork_child(void)
 void vfork_begins(void);
 void vfork_ends(void);
 
-/* To be called before a clone(2) with these flags: what the child shares with us ends sole holding for good. */
+/* Call this before a clone(2) with these flags: if the child shares our descriptors or memory, sole holding ends for good. */
 void clone_shares(unsigned long flags);
 
 #endif

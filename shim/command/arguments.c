@@ -1,4 +1,4 @@
-/* What all subcommands do alike: reading arguments, saying what is wrong with them, writing on a terminal or not. */
+/* What all subcommands have in common: reading arguments, reporting errors in them, writing to a terminal or elsewhere. */
 #include "command/command.h"
 
 #include "values/address.h"

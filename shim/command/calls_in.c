@@ -9,16 +9,16 @@
 
 enum {
 	LOADS_MOST = 32,
-	PLACES_MOST = 16, /* slots and stubs of one function: one or two in real files */
-	LOOK_BACK = 48,	  /* bytes before a call in which its argument is set */
+	PLACES_MOST = 16, /* slots and stubs of one function: one or two in practice */
+	LOOK_BACK = 48,	  /* the argument is set within so many bytes before a call */
 };
 
 struct file {
 	struct image image;
 	Elf64_Phdr load[LOADS_MOST];
 	int loads;
-	uint64_t symbols, strings;	   /* offsets in the file; UINT64_MAX: none */
-	uint64_t relocations[2], sizes[2]; /* of the data, and of the calls */
+	uint64_t symbols, strings;	   /* offsets in the file; UINT64_MAX if there are none */
+	uint64_t relocations[2], sizes[2]; /* those for data, and those for calls */
 };
 
 struct places {
@@ -82,7 +82,7 @@ static bool among(const struct places *places, uint64_t address)
 	return false;
 }
 
-/* Where the loader writes the function's address. */
+/* Finds where the loader writes the function's address. */
 static void find_slots(const struct file *file, const char *function, struct places *slots)
 {
 	char name[64];
@@ -105,7 +105,7 @@ static void find_slots(const struct file *file, const char *function, struct pla
 		}
 }
 
-/* The address that a displacement of 32 bits behind `at` leads to. */
+/* The target of a 32-bit displacement at `at`. */
 static uint64_t target(const unsigned char *at, uint64_t address, unsigned before)
 {
 	int32_t displacement;
@@ -114,7 +114,7 @@ static uint64_t target(const unsigned char *at, uint64_t address, unsigned befor
 	return address + before + 4 + (uint64_t)(int64_t)displacement;
 }
 
-/* "jmp *slot(%rip)", with "endbr64" and "bnd" before it where the linker put them. */
+/* "jmp *slot(%rip)", perhaps with "endbr64" or "bnd" before it. */
 static void find_stubs(const unsigned char *code, size_t size, uint64_t address, const struct places *slots,
 		       struct places *stubs)
 {
@@ -128,7 +128,7 @@ static void find_stubs(const unsigned char *code, size_t size, uint64_t address,
 	}
 }
 
-/* "mov $constant, %edi" or "%esi": the last one before the call. */
+/* Looks at the last "mov $constant, %edi" (or "%esi") before a call. */
 static bool argument_fits(const unsigned char *code, size_t call, int argument, bool (*wanted)(uint32_t constant))
 {
 	unsigned char mov = argument == 1 ? 0xbf : 0xbe;

@@ -1,4 +1,4 @@
-/* connlimit check COMMAND: can it be limited, and what will not be? */
+/* connlimit check COMMAND: can it be limited, and what would not be? */
 #include "command/check.h"
 
 #include "command/command.h"

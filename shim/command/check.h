@@ -1,8 +1,8 @@
-/* What a file of limits says. */
+/* Checking a file of limits. */
 #ifndef CONNLIMIT_COMMAND_CHECK_H
 #define CONNLIMIT_COMMAND_CHECK_H
 
-/* With the arguments left: none, or an address, and a port. Returns the exit status. */
+/* Takes the remaining arguments: nothing, or an address and perhaps a port. Returns the exit status. */
 int check_rules(int argc, char **argv, const char *path);
 
 #endif

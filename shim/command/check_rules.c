@@ -1,4 +1,4 @@
-/* connlimit check --rules FILE: whether a file of limits and its lists are right, and what they say of an address. */
+/* connlimit check --rules FILE: whether a file of limits and its lists are valid, and what applies to an address. */
 #include "command/check.h"
 
 #include "command/command.h"
@@ -22,7 +22,7 @@ static bool read_all(const char *path, struct settings_error *error)
 	settings_default(&settings);
 	if (!settings_from_file(&settings, &work, file_text, path, error))
 		return false;
-	/* Lists are beside it. */
+	/* Relative paths of lists start at its directory. */
 	if (realpath(path, whole) != NULL && strlen(whole) <= PATH_MOST)
 		memcpy(settings.file, whole, strlen(whole) + 1);
 	return lists_read(&settings, &listed, file_text, error);
@@ -40,7 +40,7 @@ static void tell_all(const char *path)
 	}
 }
 
-/* One rule, or one setting, as it is written. */
+/* Prints one rule or setting as it is written in a file. */
 static void print_limit(struct settings *alone, enum setting_id id)
 {
 	char text[128];

@@ -21,7 +21,7 @@ static const char help[] =
     "Exit status: 0 done, also if there are none; 1 no such table, or it cannot be\n"
     "done; 2 called wrongly; 77 no such table among those that this user may read\n";
 
-/* On a terminal the addresses get the columns that the longest of them needs; elsewhere fields are divided by tabs. */
+/* On a terminal the addresses are aligned to the longest one; elsewhere fields are separated by tabs. */
 static int address_width(const struct connections *connections)
 {
 	char text[ADDRESS_TEXT];

@@ -1,4 +1,4 @@
-/* The subcommands of `connlimit`. Each gets its own arguments, with its name first, and returns the exit status. */
+/* The subcommands of `connlimit`. Each gets its own arguments, starting with its name, and returns the exit status. */
 #ifndef CONNLIMIT_COMMAND_H
 #define CONNLIMIT_COMMAND_H
 
@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-/* What the command exits with, the same in every subcommand; connlimit(1) says when. A daemon's own status is passed on by
- * `run`. */
+/* Exit statuses, the same in all subcommands; connlimit(1) describes them. `run` passes on the daemon's own status. */
 enum status {
 	STATUS_DONE = 0,
 	STATUS_FAILED = 1,
@@ -39,20 +38,20 @@ int command_unban(int argc, char **argv);
 
 /* ---- arguments ---- */
 
-/* Says on standard error "connlimit NAME: ..." and where help is. Returns STATUS_USAGE. */
+/* Prints "connlimit NAME: ..." and a hint about help to standard error. Returns STATUS_USAGE. */
 int usage_error(const char *command, const char *form, ...) __attribute__((format(printf, 2, 3)));
 
-/* getopt_long, from argv[1], which says in the same form what is wrong: '?' then. `argv[0]` is the command's name. */
+/* getopt_long from argv[1] on. Reports errors in the same form and then returns '?'. argv[0] is the command's name. */
 int next_option(int argc, char **argv, const char *letters, const struct option *options);
 
-/* As many arguments left as are allowed? If not, says so and returns false. */
+/* Whether the number of remaining arguments is allowed. If not, says so and returns false. */
 bool arguments_within(int argc, char **argv, int least, int most);
 
 /* Reads an address or NETWORK/PREFIX. Returns 0, or the exit status after it said what is wrong. */
 struct network;
 int network_argument(const char *command, const char *text, struct network *network);
 
-/* Reads "ADDRESS [TABLE]", or with a NETWORK/PREFIX. Returns 0, or the exit status after it said what is wrong. */
+/* Reads "ADDRESS [TABLE]" or "NETWORK/PREFIX [TABLE]". Returns 0, or the exit status after an error message. */
 int client_arguments(int argc, char **argv, struct network *network, const char **which);
 
 /* Reads a whole number in a range. */
@@ -60,18 +59,18 @@ bool number_argument(const char *text, long least, long most, long *number);
 
 /* ---- output ---- */
 
-/* Whether colours and aligned tables are wanted on standard output: on a terminal, and colours not where the user asked for
- * none (no-color.org) or where the terminal has none (TERM=dumb). */
+/* Whether standard output should have aligned columns (on a terminal), and colours (if the user did not turn them off,
+ * no-color.org, and the terminal has them, TERM). */
 bool output_is_terminal(void);
 bool output_is_coloured(void);
 
-/* Columns of the terminal: as COLUMNS says, if it is set, or the terminal itself; 80 if neither does. */
+/* The width of the terminal: COLUMNS if it is set, otherwise what the terminal says, otherwise 80. */
 int output_width(void);
 
 /* How a command writes JSON. */
 enum json { JSON_NONE, JSON_INDENTED, JSON_COMPACTED /* on one line */ };
 
-/* Ends standard output: 0, or STATUS_FAILED with a sentence on standard error if something could not be written. */
+/* Closes standard output. Returns 0, or STATUS_FAILED with an error message if something could not be written. */
 int output_end(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* The connections of one client, or of a network's, in every table. */
+/* The connections of one client or network, in all tables. */
 #ifndef CONNLIMIT_COMMAND_CONNECTIONS_H
 #define CONNLIMIT_COMMAND_CONNECTIONS_H
 
@@ -12,27 +12,27 @@
 struct client_connection {
 	struct connection connection;
 	uint32_t age;	 /* s since it was accepted */
-	uint32_t pid;	 /* of the process that is known to hold it, 0 if none is */
-	bool elsewhere;	 /* in another network namespace than ours: not compared with the kernel */
-	size_t from, to; /* its daemon's processes: those of `process` below */
+	uint32_t pid;	 /* the process known to hold it, 0 if none is */
+	bool elsewhere;	 /* in another network namespace, so not compared with the kernel */
+	size_t from, to; /* its daemon's processes, a range of `process` below */
 	char table[TABLE_NAME_MOST + 1];
 };
 
 struct connections {
-	struct client_connection *connection; /* the oldest first */
+	struct client_connection *connection; /* oldest first */
 	size_t number;
-	pid_t *process; /* that have the tables mapped, by the kernel's word */
+	pid_t *process; /* processes that have the tables mapped, according to the kernel */
 	size_t processes;
-	struct tables tables; /* that were looked at */
+	struct tables tables; /* the tables that were read */
 };
 
-/* Finds them in the tables that `which` means (tables.h), but those that the kernel has not. False without memory, which was
- * said on standard error. To be freed with connections_free in any case. */
+/* Finds them in the tables that `which` selects (tables.h), except those that the kernel does not have. False without memory,
+ * with an error message. Call connections_free in any case. */
 bool connections_find(struct connections *connections, const struct network *network, const char *which);
 void connections_free(struct connections *connections);
 
-/* Our address, or "*": a table does not know it of each connection to a wildcard listener, and the kernel can be asked only in
- * the daemon's network namespace. `text` holds at least ADDRESS_TEXT bytes. */
+/* The local address, or "*". A table does not know it for every connection to a wildcard listener, and the kernel can only be
+ * asked in the daemon's network namespace. `text` has room for ADDRESS_TEXT bytes. */
 void connection_local_text(char *text, const struct connection *connection);
 
 #endif

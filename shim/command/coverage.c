@@ -9,7 +9,7 @@
 
 /* ---- which listeners are the daemon's ---- */
 
-/* A daemon opens its listeners before its clients come: behind so many descriptors of a process none is looked for. */
+/* A daemon opens its listeners before clients connect: they are searched for among a process's first descriptors only. */
 enum { DESCRIPTORS_MOST = 1024 };
 
 struct marking {
@@ -33,7 +33,7 @@ static bool is_wildcard(const struct address *address)
 	return memcmp(address, &ipv6_any, sizeof(*address)) == 0 || memcmp(address, &ipv4_any, sizeof(*address)) == 0;
 }
 
-/* How well a listener fits a connection: 0 not at all; the kernel prefers one on the address itself. */
+/* How well a listener fits a connection; 0: not at all. The kernel prefers the one with the exact address. */
 static int fitness(const struct endpoint *listener, bool ipv4_listener, const struct endpoint *local)
 {
 	if (listener->port != local->port)
@@ -71,12 +71,13 @@ bool listeners_lead_to(const struct sockets *sockets, const bool *own, const str
 /* ---- what the table holds ---- */
 
 struct held {
-	struct connection *place; /* open addressing; a local port of 0 is an empty one */
+	struct connection *place; /* a hash table with open addressing; a local port of 0 marks an empty place */
 	size_t places;		  /* a power of two */
 	unsigned char port[65536 / 8];
 };
 
-/* Records of one peer and port may differ in their local addresses, by as many as somebody cares to write. */
+/* Bounds the search: whoever writes the table can make many records that have one peer and port and differ in their local
+ * addresses. */
 enum { PROBES = 64 };
 
 static size_t place_of(const struct held *held, const struct connection *connection)
@@ -84,7 +85,7 @@ static size_t place_of(const struct held *held, const struct connection *connect
 	return connection_hash(connection) & (held->places - 1);
 }
 
-/* Of one that was recorded without its local address, the port will do. */
+/* If the local address was not recorded, the port has to match. */
 static bool same_local(const struct connection *recorded, const struct endpoint *local)
 {
 	return connection_lacks_address(recorded) ? recorded->local.port == local->port
@@ -111,7 +112,7 @@ static bool find_held(struct held *held, const struct table_view *view)
 	for (size_t record = 0; record < view->records && held->place != NULL; record++) {
 		const struct connection *connection = &view->record[record].connection;
 
-		/* A port of 0 is an empty place. */
+		/* A port of 0 would be an empty place. */
 		if (connection_is_unix(connection) || connection->local.port == 0)
 			continue;
 		size_t i = place_of(held, connection);
@@ -128,8 +129,8 @@ static bool find_held(struct held *held, const struct table_view *view)
 
 /* ---- the comparison ---- */
 
-/* What the table did not hold may have gone since it was listed: it counts if the kernel has it still. Returns how many were
- * not there after all. */
+/* A connection that is not in the table may have ended since it was listed. It only counts if the kernel still has it. Returns
+ * how many were gone. */
 static int64_t look_again(struct question *missing, size_t number)
 {
 	struct asking asking = {0};

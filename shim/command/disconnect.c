@@ -1,4 +1,4 @@
-/* connlimit disconnect: the end of one client's connections, or of those that are old or idle. */
+/* connlimit disconnect: ends a client's connections, or those that are old or idle. */
 #include "command/command.h"
 #include "command/connections.h"
 #include "command/coverage.h"
@@ -44,29 +44,29 @@ static const char help[] =
     "cannot end connections; 77 not permitted, or no such table among those that this\n"
     "user may read\n";
 
-/* ---- whose it is ----
+/* ---- whose connection it is ----
  *
- * A worker may write into the table what it likes: other daemons' connections too. So none is ended that the kernel does not
- * know to be held by a process which has the table mapped. */
+ * A worker may write anything into the table, including other daemons' connections. So a connection is only ended if the kernel
+ * says that a process which has the table mapped holds it. */
 
-/* What is not an errno: the kernel has such a connection, and it is not the daemon's; or data went over it lately. */
+/* In place of an errno: the connection exists but is not the daemon's; it is not idle. */
 enum { NOT_THEIRS = -1, NOT_IDLE = -2 };
 
-enum { TIME_MOST = 1000 * 3600 }; /* seconds; the kernel's own times, in milliseconds of 32 bits, go on for little longer */
+enum { TIME_MOST = 1000 * 3600 }; /* seconds; the kernel's own times, 32-bit numbers of milliseconds, reach little further */
 
 struct daemon {
 	unsigned long *inode; /* of its processes' sockets, sorted */
 	size_t number;
-	struct sockets sockets; /* of the kernel */
-	bool *own;		/* of sockets.listener[], those of its processes */
-	size_t from, to;	/* the processes whose they are */
+	struct sockets sockets; /* all of the kernel's */
+	bool *own;		/* marks sockets.listener[] that belong to its processes */
+	size_t from, to;	/* the range of its processes */
 };
 
 static void add_inode(unsigned long inode, void *with)
 {
 	struct daemon *daemon = with;
 
-	/* Room doubles whenever the number is a power of two from 64 on. */
+	/* The capacity doubles when the number reaches a power of two, from 64 on. */
 	if (daemon->number == 0 || (daemon->number >= 64 && (daemon->number & (daemon->number - 1)) == 0)) {
 		size_t room = daemon->number == 0 ? 64 : daemon->number * 2;
 		unsigned long *larger = realloc(daemon->inode, room * sizeof(*larger));
@@ -92,7 +92,7 @@ static bool holds(const struct daemon *daemon, unsigned long inode)
 	       bsearch(&inode, daemon->inode, daemon->number, sizeof(*daemon->inode), by_number) != NULL;
 }
 
-/* The sockets of one daemon's processes, sorted; kept until another daemon's are asked for. */
+/* Finds the sockets of one daemon's processes, and keeps them until another daemon's are needed. */
 static void look_at_daemon(struct daemon *daemon, const struct connections *connections, const struct client_connection *one)
 {
 	if (daemon->inode != NULL && daemon->from == one->from && daemon->to == one->to)
@@ -139,7 +139,7 @@ static void write_request(struct request *request, const struct connection *conn
 	bool ipv4 = address_is_ipv4(&connection->peer.address);
 	size_t skipped = ipv4 ? 12 : 0;
 
-	/* With TCP_INFO. */
+	/* Asks for TCP_INFO too. */
 	*request = (struct request){
 	    .header = {.nlmsg_len = sizeof(*request),
 		       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
@@ -158,7 +158,7 @@ static void write_request(struct request *request, const struct connection *conn
 	memcpy(request->body.id.idiag_dst, connection->peer.address.bytes + skipped, 16 - skipped);
 }
 
-/* Returns an errno; 0 with the kernel's reply. */
+/* Returns an errno, or 0 with the kernel's reply. */
 static int ask(int descriptor, const struct request *request, struct reply *reply)
 {
 	*reply = (struct reply){0};
@@ -172,7 +172,7 @@ static int ask(int descriptor, const struct request *request, struct reply *repl
 	return (size_t)length >= sizeof(reply->header) + sizeof(reply->error) ? -reply->error.error : EIO;
 }
 
-/* For how many seconds no data has come or gone, by the kernel's own times. False if it does not say. */
+/* How long no data was sent or received, according to the kernel. False if it does not say. */
 static bool idle_seconds(const struct reply *reply, uint32_t *seconds)
 {
 	size_t end = reply->header.nlmsg_len < sizeof(*reply) ? reply->header.nlmsg_len : sizeof(*reply);
@@ -209,8 +209,8 @@ static void say_chosen(const struct client_connection *one, bool known, uint32_t
 	printf("\n");
 }
 
-/* sock_diag(7), SOCK_DESTROY: the kernel ends the connection as if by a reset, and the daemon reads ECONNABORTED. The cookie
- * names the very socket that was looked at. Returns an errno, ENOENT if it is gone already, NOT_THEIRS or NOT_IDLE. */
+/* sock_diag(7), SOCK_DESTROY: the kernel ends the connection as if it had been reset, and the daemon reads ECONNABORTED. The
+ * cookie makes sure that it is the same socket. Returns an errno, ENOENT if it is already gone, NOT_THEIRS or NOT_IDLE. */
 static int destroy(int descriptor, const struct client_connection *one, const struct daemon *daemon,
 		   const struct selection *selection)
 {
@@ -223,7 +223,7 @@ static int destroy(int descriptor, const struct client_connection *one, const st
 	int failure = ask(descriptor, &request, &reply);
 	if (failure != 0)
 		return failure;
-	/* Where only the listener is there, the kernel finds that. */
+	/* If only the listener exists, the kernel finds that one. */
 	if (reply.socket.idiag_state == TCP_LISTEN || reply.socket.idiag_inode == 0)
 		return ENOENT;
 	if (!is_theirs(daemon, connection, reply.socket.idiag_inode))
@@ -257,7 +257,7 @@ static void say_why(char *text, size_t size, const struct client_connection *one
 	char peer[ADDRESS_TEXT];
 
 	address_format(peer, &one->connection.peer.address);
-	/* What is so for all of them is not said of one. */
+	/* This applies to all of them, so the message does not name one. */
 	if (failure == EOPNOTSUPP || failure == EPERM)
 		snprintf(text, size, "%s", why_not(failure));
 	else
@@ -282,7 +282,7 @@ int disconnect_all(const struct connections *connections, const struct selection
 	for (size_t i = 0; i < connections->number; i++) {
 		const struct client_connection *one = &connections->connection[i];
 
-		/* Unix sockets the kernel does not end. */
+		/* The kernel cannot end Unix sockets. */
 		if (one->age < selection->older_than || connection_is_unix(&one->connection))
 			continue;
 		look_at_daemon(&daemon, connections, one);
@@ -306,7 +306,7 @@ int disconnect_all(const struct connections *connections, const struct selection
 	return status;
 }
 
-/* Which table is meant: *which then names it, or stays NULL for all. */
+/* Chooses the table: *which then names it, or stays NULL for all. */
 static int choose(const char **which, bool all, char chosen[QUALIFIED_TEXT])
 {
 	struct tables tables;
@@ -322,7 +322,7 @@ static int choose(const char **which, bool all, char chosen[QUALIFIED_TEXT])
 	return status;
 }
 
-/* Reads "1h". */
+/* Reads a duration such as "1h". */
 static bool read_time(const char *name, const char *given, uint32_t *seconds)
 {
 	const char *problem;
@@ -333,7 +333,8 @@ static bool read_time(const char *name, const char *given, uint32_t *seconds)
 	return false;
 }
 
-/* Whose connections: where they are chosen by a time, an address may be left out. *network is then left alone. */
+/* Reads whose connections to end. If they are selected by time, the address is optional; without one, *everybody is set and
+ * *network is not. */
 static int read_whose(int argc, char **argv, bool by_time, struct network *network, bool *everybody, const char **which)
 {
 	const char *problem;

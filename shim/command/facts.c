@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 4096, SECOND = 100 /* of clock_since */ };
+enum { PAGE = 4096, SECOND = 100 /* SECOND in units of clock_since */ };
 
-/* What is plain in a view: sent as it lies. */
+/* The first part of a view has no pointers, and is sent as it is. */
 static const size_t plain_size = offsetof(struct table_view, settings);
 
-/* The settings without the room for rules that are not there. */
+/* The size of settings without unused room for rules. */
 static size_t settings_size(uint32_t rules)
 {
 	return offsetof(struct settings, rule) + sizeof(struct rule) * rules;
@@ -47,7 +47,7 @@ static bool is_present(const struct copy *copy, const void *place)
 	return page < (copy->size + PAGE - 1) / PAGE && (copy->present[page] & 1) != 0;
 }
 
-/* Of an array that lies in the copy, the first element from `from` on whose page is there; `end` if none is. */
+/* The first element of an array in the copy, from `from` on, whose page is present; `end` if there is none. */
 static uint32_t next_present(const struct copy *copy, const void *array, size_t each, uint32_t from, uint32_t end)
 {
 	while (from < end) {
@@ -171,9 +171,9 @@ static uint32_t place_of(const struct gathered *gathered, size_t number, uint32_
 	return low < number && gathered->entry[low] == entry ? (uint32_t)low : NO_CLIENT;
 }
 
-/* For each client the limit that a further connection would meet. The port is that of a connection that the client has, or if
- * it has none, that another has: a limit by port can be shown only for one. Where there is no connection at all, the limit
- * stays that applied last, unless there are no rules. */
+/* Finds the limit that each client's next connection would meet. For limits by port, the port is that of one of its
+ * connections, or if it has none, of another client's: only one can be shown. If there is no connection at all, the limit that
+ * applied last is shown, unless there are no rules. */
 static void find_limits(struct gathering *gathering, uint16_t any_port)
 {
 	struct table_view *view = &gathering->view;
@@ -314,7 +314,7 @@ bool facts_gather(const struct table *table, const struct copy *copy, const stru
 
 /* ---- in the command ---- */
 
-/* A bool that came from elsewhere may be neither, and to load that is undefined. */
+/* A bool from elsewhere may be neither true nor false, and to load that is undefined behaviour. */
 static void make_bool(bool *value)
 {
 	unsigned char byte;
@@ -323,7 +323,7 @@ static void make_bool(bool *value)
 	*value = byte != 0;
 }
 
-/* Fit to be printed, whatever stood there. */
+/* Makes a text printable, whatever it contains. */
 static void make_printable(char *text, size_t size)
 {
 	char raw[256];

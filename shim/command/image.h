@@ -1,4 +1,4 @@
-/* An ELF file in memory, of which nothing is believed. */
+/* An ELF file in memory, which is not trusted. */
 #ifndef CONNLIMIT_COMMAND_IMAGE_H
 #define CONNLIMIT_COMMAND_IMAGE_H
 
@@ -13,7 +13,7 @@ struct image {
 	size_t size;
 };
 
-/* Copies `length` bytes at offset `at`. False, and nothing copied, if the file ends before them. */
+/* Copies `length` bytes at offset `at`. If the file is too short, returns false and copies nothing. */
 static inline bool image_copy(void *to, const struct image *image, uint64_t at, size_t length)
 {
 	if (at > image->size || length > image->size - at)
@@ -22,7 +22,7 @@ static inline bool image_copy(void *to, const struct image *image, uint64_t at, 
 	return true;
 }
 
-/* The offset in the file of what is loaded at an address; UINT64_MAX if none of its loaded segments has it. */
+/* The offset in the file of an address in memory; UINT64_MAX if no loaded segment contains it. */
 static inline uint64_t image_offset(const ElfW(Phdr) * load, int loads, uint64_t address)
 {
 	for (int i = 0; i < loads; i++)

@@ -1,4 +1,4 @@
-/* connlimit: which subcommand it is. */
+/* connlimit: runs the subcommand. */
 #include "command/command.h"
 
 #include "values/text.h"
@@ -41,7 +41,7 @@ static void help(FILE *to)
 		"  connlimit --version, -V\n");
 }
 
-/* The command that was meant, if one is near enough. */
+/* The command that was probably meant, if one is similar enough. */
 static const char *nearest(const char *name)
 {
 	const char *best = NULL;
@@ -51,7 +51,7 @@ static const char *nearest(const char *name)
 		size_t length = strlen(commands[i].name);
 		unsigned far = text_distance(name, strlen(name), commands[i].name, length, least);
 
-		/* Of a word that has half its letters from another, that one was hardly meant. */
+		/* If half of the letters differ, that command was hardly meant. */
 		if (far < least && far <= length / 2) {
 			least = far;
 			best = commands[i].name;
@@ -85,7 +85,7 @@ static int run(const char *name, int argc, char **argv)
 		if (strcmp(name, commands[i].name) == 0)
 			return commands[i].run(argc, argv);
 	if (strcmp(name, "manual") == 0)
-		return command_manual(argc, argv); /* for the build, not for the help */
+		return command_manual(argc, argv); /* used by the build, and not in the help */
 	return unknown(name);
 }
 

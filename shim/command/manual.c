@@ -1,5 +1,5 @@
-/* connlimit manual: the manual page connlimit(7) in man(7) form, its settings written from the table that reads them. The build
- * installs what this prints. connlimit manual settings: README's table of them, which a test compares with this. */
+/* connlimit manual: prints the manual page connlimit(7) in man(7) form, with its settings from the table that reads them. The
+ * build installs the output. connlimit manual settings: prints README's table of settings; a test compares the two. */
 #include "command/command.h"
 
 #include "settings/settings.h"
@@ -9,7 +9,7 @@
 
 static void text(const char *line)
 {
-	/* A dot at a line's start is a request, a backslash an escape, a hyphen in an option a minus; `code` is bold. */
+	/* A dot at the start of a line is a request, a backslash an escape, a hyphen in an option a minus; `code` is bold. */
 	if (*line == '.' || *line == '\'')
 		fputs("\\&", stdout);
 	bool bold = false;
@@ -67,7 +67,7 @@ static void settings_section(void)
 	}
 }
 
-/* A bar would end the cell, in code too. */
+/* A bar would end the cell, even in code. */
 static void cell(const char *line)
 {
 	for (; *line != '\0'; line++) {

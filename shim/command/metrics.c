@@ -1,5 +1,4 @@
-/* connlimit metrics: OpenMetrics text (the OpenMetrics specification 1.0), on standard output, into a file, or on a loopback
- * port. */
+/* connlimit metrics: OpenMetrics text (specification 1.0) on standard output, in a file, or on a loopback port. */
 #include "command/command.h"
 #include "command/tables.h"
 
@@ -123,12 +122,12 @@ static void print_labels(FILE *to, const struct table_view *view)
 	fputs("\",daemon=\"", to);
 	print_label(to, view->program);
 	fputs("\"", to);
-	/* What the table says of itself does not set it apart for certain. */
+	/* The name and program in the table are not necessarily unique. */
 	if (view->twin) {
 		user_text(owner, view->place.owner);
 		fputs(",user=\"", to);
 		print_label(to, owner);
-		/* Each IPC namespace numbers its own segments from 0. */
+		/* Each IPC namespace numbers its segments from 0. */
 		fprintf(to, "\",memory=\"%d-", (int)view->place.memory);
 		if (view->place.memory == MEMORY_ELSEWHERE)
 			fprintf(to, "%" PRIu64 "-", view->place.mapping->ipc);
@@ -144,7 +143,7 @@ static void print_head(FILE *to, const char *name, const char *type, const char 
 	fprintf(to, "# HELP %s %s\n", name, help);
 }
 
-/* One line for each word of a label. */
+/* Prints one line for each value of a label. */
 static void print_word(FILE *to, const char *name, const struct table_view *view, const char *label, const char *word,
 		       uint64_t value)
 {
@@ -181,7 +180,7 @@ static void print_degraded(FILE *to, const struct table_view *views, int number)
 				   view_degraded(&views[i], what) ? 1 : 0);
 }
 
-/* How many tables there are of which nothing is told. */
+/* Prints the number of tables that are not shown. */
 static void print_untold(FILE *to, const struct tables *tables)
 {
 	print_head(to, "connlimit_tables_not_shown", "gauge", NULL, "Tables of other users, which this one may not read.");
@@ -215,7 +214,7 @@ static void print_metrics(FILE *to, const struct tables *tables)
 	fputs("# EOF\n", to);
 }
 
-/* Tells also whether there is nothing but tables that this user may not read. */
+/* Also finds out whether there are only tables that this user may not read. */
 static char *metrics_text(size_t *length, bool *nothing_else)
 {
 	struct tables tables;
@@ -233,7 +232,7 @@ static char *metrics_text(size_t *length, bool *nothing_else)
 	return text;
 }
 
-/* ---- into a file: whole or not at all, as node_exporter's textfile collector needs it ---- */
+/* ---- to a file: completely or not at all, as node_exporter's textfile collector requires ---- */
 
 static int cannot_write(const char *path, const char *what)
 {
@@ -241,7 +240,8 @@ static int cannot_write(const char *path, const char *what)
 	return errno == EACCES || errno == EPERM ? STATUS_NOT_PERMITTED : STATUS_FAILED;
 }
 
-/* Beside the file, for rename(2) works only within a file system; under a name that the collector passes over (*.prom). */
+/* The temporary file is in the same directory, because rename(2) works only within a file system, and has a name that the
+ * collector ignores (it reads *.prom). */
 static int write_file(const char *path)
 {
 	char temporary[PATH_MAX];
@@ -260,7 +260,7 @@ static int write_file(const char *path)
 		free(text);
 		return cannot_write(path, "no file can be made beside it");
 	}
-	/* mkstemp keeps others out, but the collector runs as another user; what the umask forbids stays forbidden. */
+	/* mkstemp allows only the owner, but the collector runs as another user. The umask is still respected. */
 	mode_t mask = umask(0);
 	umask(mask);
 	bool written = fchmod(descriptor, 0644 & ~mask) == 0 && write(descriptor, text, length) == (ssize_t)length;
@@ -342,7 +342,7 @@ static int serve(unsigned port)
 	sigprocmask(SIG_BLOCK, &both, &none);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	/* Made here, as microhttpd does not keep the reason why it could not. */
+	/* Opened here, because microhttpd does not report why it could not open one. */
 	int listener = listen_on(port);
 	if (listener < 0) {
 		int error = errno;

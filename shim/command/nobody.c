@@ -24,9 +24,9 @@
 
 enum { NOBODY = 65534 };
 
-/* Users that no account has (systemd's table of them calls these unused), one for each pid: what runs as "nobody" may be just
- * who prepared the table, and must not stop or end its reader. Where only a few users are mapped (user_namespaces(7)), nobody
- * itself, or else ourselves without capabilities. */
+/* User ids that no account has (unused in systemd's table of them), a different one for each pid: another process that runs as
+ * "nobody" may be the one who prepared the table, and must not be able to stop or kill its reader. If only few users are mapped
+ * (user_namespaces(7)), nobody itself is used, or else our own user without capabilities. */
 static const uid_t unused_users = 0x70000000;
 
 static bool become(uid_t user)
@@ -38,7 +38,7 @@ static bool change_user(void)
 {
 	if (geteuid() != 0)
 		return true;
-	(void)!setgroups(0, NULL); /* forbidden in some user namespaces, which then have none but ours */
+	(void)!setgroups(0, NULL); /* forbidden in some user namespaces, which then only have our own groups */
 	return become(unused_users + (uid_t)getpid()) || become(NOBODY) || errno == EINVAL || errno == EPERM;
 }
 
@@ -63,7 +63,7 @@ static bool limit(int resource, rlim_t most)
 static bool limit_memory(size_t more)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	(void)more; /* the sanitizer has mapped more than anybody may */
+	(void)more; /* the sanitizer has mapped more than any limit */
 	return true;
 #else
 	char text[64] = "";
@@ -86,7 +86,7 @@ static bool limit_memory(size_t more)
 #define ARCHITECTURE AUDIT_ARCH_X86_64
 #endif
 
-/* What malloc and a pipe take; all else fails. */
+/* Allows what malloc and a pipe need; everything else fails. */
 static bool limit_calls(void)
 {
 	static const short allowed[] = {
@@ -106,7 +106,7 @@ static bool limit_calls(void)
 							     (unsigned char)(ALLOWED - i), 0);
 	filter[3 + ALLOWED] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
 	filter[4 + ALLOWED] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	/* A kernel without filters, or one that has forbidden them, has the rest all the same. */
+	/* A kernel without filters, or one that forbids them, still has all other restrictions. */
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0 || errno == EINVAL || errno == EPERM ||
 	       errno == EACCES;
 }
@@ -150,7 +150,7 @@ static _Noreturn void child_run(int to, unsigned cpu_ms, int kept, void (*run)(i
 	sigemptyset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	setitimer(ITIMER_PROF, &timer, NULL);
-	/* Above both of the places where they go. */
+	/* Choose numbers above both targets. */
 	to = fcntl(to, F_DUPFD, 2);
 	kept = kept >= 0 ? fcntl(kept, F_DUPFD, 2) : -1;
 	if (dup2(to, 0) != 0 || (kept >= 0 && dup2(kept, CHILD_KEPT) != CHILD_KEPT) ||
@@ -196,7 +196,7 @@ bool child_get(void *piece, size_t size, void *with)
 		}
 		int ready = poll(&end, 1, (int)((child->until - now) / 1000) + 1);
 		if (ready <= 0)
-			continue; /* a signal, or it is late */
+			continue; /* interrupted by a signal, or too late */
 		ssize_t length = read(child->from, at, size);
 		if (length < 0 && errno == EINTR)
 			continue;
@@ -208,7 +208,7 @@ bool child_get(void *piece, size_t size, void *with)
 	return true;
 }
 
-/* Waits for its end, until a moment; returns what wait4(2) does. */
+/* Waits for the child until a point in time. Returns what wait4(2) does. */
 static pid_t wait_for(struct child *child, uint64_t until, int *status)
 {
 	struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, child->pid, 0), .events = POLLIN};
@@ -219,7 +219,7 @@ static pid_t wait_for(struct child *child, uint64_t until, int *status)
 		uint64_t now = clock_us();
 		if (now >= until)
 			break;
-		/* Without a descriptor for it, look every millisecond. */
+		/* Without a descriptor for it, check every millisecond. */
 		poll(&end, end.fd >= 0 ? 1 : 0, end.fd >= 0 ? (int)((until - now) / 1000) + 1 : 1);
 	}
 	if (end.fd >= 0)
@@ -230,7 +230,7 @@ static pid_t wait_for(struct child *child, uint64_t until, int *status)
 	return ended;
 }
 
-enum { END_US = 200000 }; /* that one is given to end, or to die */
+enum { END_US = 200000 }; /* time for it to exit, or to die when killed */
 
 const char *child_end(struct child *child)
 {
@@ -240,7 +240,7 @@ const char *child_end(struct child *child)
 	close(child->from);
 	if (!child->late)
 		ended = wait_for(child, clock_us() + END_US, &status);
-	/* One that hangs in the kernel does not end by this either, and is not waited for. */
+	/* A child that hangs in the kernel does not die from this either, and is not waited for. */
 	if (ended == 0) {
 		kill(child->pid, SIGKILL);
 		wait_for(child, clock_us() + END_US, &status);

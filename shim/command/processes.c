@@ -16,8 +16,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* The device of segments, of anonymous shared memory and of memfds: one mount in the kernel that no path leads to. 0 if it
- * cannot be had. */
+/* The device of segments, anonymous shared memory and memfds: a mount inside the kernel that has no path. 0 if it cannot be
+ * found out. */
 static dev_t kernels_device(void)
 {
 	static dev_t device;
@@ -58,9 +58,9 @@ static bool add(struct processes *processes, size_t *room, const struct mapping 
 	return true;
 }
 
-/* proc_pid_maps(5): "7f00-7f10 rw-s 00000000 00:01 98349    /SYSV00000000 (deleted)", and "/dev/zero (deleted)" for memory that
- * is shared without a name. On the kernel's own device the names are the kernel's too: those of memfds, which can be cut off
- * under whoever reads them, begin with "/memfd:". */
+/* proc_pid_maps(5): "7f00-7f10 rw-s 00000000 00:01 98349    /SYSV00000000 (deleted)", and "/dev/zero (deleted)" for anonymous
+ * shared memory. On the kernel's own device the names are the kernel's too. Those of memfds, which can be truncated while
+ * somebody reads them, begin with "/memfd:". */
 static bool read_line(const char *line, struct mapping *mapping)
 {
 	static const char anonymous[] = "/dev/zero (deleted)\n";
@@ -86,7 +86,7 @@ static void look_at(struct processes *processes, size_t *room, const char *proce
 	FILE *maps = fopen(path, "re");
 	if (maps == NULL)
 		return;
-	/* Whole lines, however long a path someone chose: the rest of one would be taken for a line of the kernel's. */
+	/* Reads whole lines, however long a path is: the rest of one could look like another line. */
 	while (getline(line, size, maps) > 0) {
 		if (strstr(*line, " (deleted)") == NULL || !read_line(*line, &mapping))
 			continue;
@@ -98,7 +98,7 @@ static void look_at(struct processes *processes, size_t *room, const char *proce
 	fclose(maps);
 }
 
-/* proc_pid_fdinfo(5): whom a pidfd is of. 0 if the descriptor is none, or its process gone. */
+/* proc_pid_fdinfo(5): the process that a pidfd refers to. 0 if the descriptor is not a pidfd or the process is gone. */
 static pid_t pidfd_of(pid_t pid, const char *descriptor)
 {
 	char path[300];
@@ -114,7 +114,7 @@ static pid_t pidfd_of(pid_t pid, const char *descriptor)
 	return of > 0 ? (pid_t)of : 0;
 }
 
-/* A process may say that others are its own only if it could do with them what it likes. */
+/* A process may only claim another one as its own if it has full control over it anyway. */
 static bool may_speak_for(pid_t pid, pid_t other)
 {
 	char path[64];
@@ -136,8 +136,8 @@ static bool has(const struct processes *processes, const struct mapping *mapping
 	return false;
 }
 
-/* A supervisor (supervise/supervise.h) has the table mapped in its program's place. The kernel says that it is one, by its
- * notification descriptor, and whose, by a pidfd. */
+/* A supervisor (supervise/supervise.h) has the table mapped on behalf of its program. The kernel tells that it is one by its
+ * notification descriptor, and whose by a pidfd. */
 static void add_supervised(struct processes *processes, size_t *room, struct mapping mapping)
 {
 	char path[64];
@@ -196,11 +196,11 @@ void processes_free(struct processes *processes)
 	*processes = (struct processes){0};
 }
 
-/* ---- why one has none ---- */
+/* ---- why a process has no table ---- */
 
 static const char object[] = "libconnlimit_preload.so";
 
-/* Whether the object is mapped; -1 with errno if we may not know. */
+/* Whether the preload object is mapped; -1 with errno if we may not know. */
 static int has_object(pid_t pid)
 {
 	char path[64];
@@ -219,7 +219,7 @@ static int has_object(pid_t pid)
 	return found;
 }
 
-/* The path of the object that LD_PRELOAD names in the environment that the process was started with. */
+/* The path of the object in LD_PRELOAD, in the environment with which the process was started. */
 static bool named_object(pid_t pid, char path[PATH_MOST + 1])
 {
 	static const char variable[] = "LD_PRELOAD=";
@@ -289,7 +289,7 @@ void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode
 	closedir(descriptors);
 }
 
-/* A path's descriptor does not open what is there, and no server of a file system is asked for what the kernel has cached. */
+/* O_PATH does not open the file itself, and with cached attributes no file system's server is asked. */
 static int mapping_find(const struct mapping *mapping, struct statx *facts)
 {
 	const unsigned wanted = STATX_TYPE | STATX_INO | STATX_UID | STATX_BTIME;

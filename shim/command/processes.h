@@ -1,4 +1,4 @@
-/* Which processes have a table mapped, or a supervisor that has it: as the kernel tells it, no matter what they say of
+/* Which processes have a table mapped, or a supervisor that has it, according to the kernel, whatever the processes say of
  * themselves. */
 #ifndef CONNLIMIT_COMMAND_PROCESSES_H
 #define CONNLIMIT_COMMAND_PROCESSES_H
@@ -9,16 +9,16 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* Shared memory that lies on the device which the kernel keeps for itself: a segment of System V, or anonymous memory. Nobody
- * can put a file there, or choose its name. */
+/* Shared memory on the kernel's own device: a System V segment or anonymous memory. Nobody can put a file there or choose its
+ * name. */
 struct mapping {
 	pid_t pid;
-	uint64_t inode; /* a segment's id, where it is one (proc_pid_maps(5)) */
+	uint64_t inode; /* for a segment, its id (proc_pid_maps(5)) */
 	uint64_t start;
 	uint64_t end;
 	uint64_t ipc; /* inode of the process's IPC namespace; 0 if we may not know */
-	bool segment; /* of System V, not anonymous */
-	bool taken;   /* counted to a table */
+	bool segment; /* a System V segment, not anonymous memory */
+	bool taken;   /* assigned to a table */
 };
 
 struct processes {
@@ -27,22 +27,22 @@ struct processes {
 	uint64_t ipc; /* our own IPC namespace */
 };
 
-/* Looks at every process that we may look at. To be freed with processes_free. */
+/* Looks at every process that we may look at. Call processes_free afterwards. */
 void processes_find(struct processes *processes);
 void processes_free(struct processes *processes);
 
 /* What is said of a process of which no table was found: "has no table: ...", and why. */
 void process_why_no_table(char *text, size_t size, pid_t pid);
 
-/* Visits the inode of each socket that a process has, looking at no more than `most` entries of /proc/PID/fd; none, where we
- * may not look. */
+/* Visits the inode of each of a process's sockets, among at most `most` entries of /proc/PID/fd. Visits none if we may not
+ * look. */
 void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode, void *with), void *with);
 
-/* What is mapped there, through /proc/PID/map_files, without a word to whoever may stand behind it: what is not the kernel's
- * own memory, with the inode that the mapping had, is not opened. -1 with errno, EPERM if it takes CAP_CHECKPOINT_RESTORE. */
+/* Opens mapped memory through /proc/PID/map_files. Only the kernel's own memory with the mapping's inode is opened, so that no
+ * file system's server is involved. -1 with errno, EPERM if CAP_CHECKPOINT_RESTORE is needed. */
 int mapping_open(const struct mapping *mapping, bool to_write);
 
-/* What sets a piece of memory apart from all others, those of the same number in other IPC namespaces too. */
+/* Identifies a piece of memory, also among those with the same number in other IPC namespaces. */
 struct which_memory {
 	uint64_t inode;
 	uid_t maker;

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 enum {
-	SCRIPTS_MOST = 4,  /* interpreters of interpreters: the kernel's own bound (execve(2)) */
-	LINE_MOST = 255,   /* of "#!" that the kernel reads (execve(2)) */
-	STRING_MOST = 4096 /* of a name in an ELF file; longer ones are nobody's */
+	SCRIPTS_MOST = 4,  /* nested interpreters: the kernel's own bound (execve(2)) */
+	LINE_MOST = 255,   /* length of a "#!" line that the kernel reads (execve(2)) */
+	STRING_MOST = 4096 /* length of a name in an ELF file */
 };
 
 #if defined(__x86_64__)
@@ -42,7 +42,7 @@ __attribute__((format(printf, 3, 4))) static void found(struct program *program,
 	struct finding *finding = &program->finding[program->findings++];
 	finding->out = out;
 	if (program->interpreter) {
-		char path[121]; /* a copy, for the compiler cannot tell that path and finding lie apart */
+		char path[121]; /* a copy, because the compiler cannot tell that path and finding do not overlap */
 		snprintf(path, sizeof(path), "%.120s", program->path);
 		before = snprintf(finding->text, sizeof(finding->text), "its interpreter is %s, and ", path);
 	}
@@ -99,7 +99,7 @@ int program_find(const char *name, char *path, size_t size)
 
 /* ---- the file ---- */
 
-/* A NUL-terminated string within the file. */
+/* A NUL-terminated string in the file. */
 static const char *text_at(const struct image *image, uint64_t at)
 {
 	if (at >= image->size)
@@ -116,7 +116,7 @@ struct layout {
 	int loads;
 };
 
-/* False if the file ends before they do, or they are of no kind that the kernel would start. */
+/* False if the file is too short for its segments, or if the kernel would not start it. */
 static bool read_segments(const struct image *image, const ElfW(Ehdr) * header, struct layout *layout)
 {
 	if (header->e_phentsize != sizeof(ElfW(Phdr)) || header->e_phnum == 0)
@@ -147,7 +147,7 @@ static bool read_section(ElfW(Shdr) * section, const struct image *image, const 
 	       image_copy(section, image, header->e_shoff + (uint64_t)which * sizeof(*section), sizeof(*section));
 }
 
-/* Go's linker leaves these even in stripped programs. */
+/* Go's linker keeps these sections even in stripped programs. */
 static bool has_go_section(const struct image *image, const ElfW(Ehdr) * header)
 {
 	ElfW(Shdr) names;
@@ -163,7 +163,7 @@ static bool has_go_section(const struct image *image, const ElfW(Ehdr) * header)
 	return false;
 }
 
-/* A function of liburing that the program wants from a library, whichever brings it. */
+/* Finds a function of liburing that the program imports, whatever library provides it. */
 static bool wants_uring(const struct image *image, const ElfW(Ehdr) * header)
 {
 	ElfW(Shdr) section;
@@ -195,7 +195,7 @@ static struct needs read_needs(const struct image *image, const struct layout *l
 	struct needs needs = {0};
 	uint64_t strings = UINT64_MAX;
 
-	/* The table of names may stand behind the names: twice. */
+	/* The table of names may come after the names, hence two passes. */
 	for (int pass = 0; pass < 2; pass++) {
 		for (uint64_t at = 0; at < layout->dynamic_size; at += sizeof(ElfW(Dyn))) {
 			ElfW(Dyn) entry;
@@ -216,13 +216,13 @@ static struct needs read_needs(const struct image *image, const struct layout *l
 	return needs;
 }
 
-/* syscall(2): io_uring_setup has this number on every machine. */
+/* syscall(2): io_uring_setup has the same number on every architecture. */
 static bool sets_up_ring(uint32_t number)
 {
 	return number == 425;
 }
 
-/* dlopen(3): RTLD_DEEPBIND among nothing but flags. */
+/* dlopen(3): RTLD_DEEPBIND, together with other flags only. */
 static bool binds_deeply(uint32_t flags)
 {
 	return (flags & 0x8) != 0 && (flags & 0x3) != 0 && (flags & ~0x110fU) == 0;
@@ -286,9 +286,9 @@ static void examine_elf(struct program *program, const struct image *image)
 		      "limited");
 }
 
-/* ld.so(8): in secure-execution mode a preload with a slash in its path is ignored. Supervised by who is not root, such a
- * program would not get its privileges (no_new_privs). One of root's own is executed so at first, but what is setuid mostly
- * gives root up while it serves, and some execute themselves then. */
+/* ld.so(8): in secure-execution mode a preload with a slash in its path is ignored. Supervised by somebody other than root,
+ * such a program would not get its privileges (no_new_privs). A setuid program that belongs to root and is started by root is
+ * not in that mode at first. But such programs usually give up root while they serve, and some execute themselves then. */
 static void examine_privileges(struct program *program, const char *path, const struct stat *facts)
 {
 	enum ruled_out out = geteuid() == 0 ? RULES_OUT_PRELOAD : RULES_OUT_ALL;
@@ -301,7 +301,7 @@ static void examine_privileges(struct program *program, const char *path, const 
 		      "preloads for it");
 	if ((facts->st_mode & S_ISGID) != 0 && (facts->st_mode & S_IXGRP) != 0 && facts->st_gid != getgid())
 		found(program, out, "it is setgid: the loader ignores preloads for it");
-	/* For root, capabilities of the file add nothing to what the process has, and the loader does not turn secure. */
+	/* For root, file capabilities add nothing to what the process has, so this mode is not turned on. */
 	if (getuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0)
 		found(program, out, "it has file capabilities: the loader ignores preloads for it");
 }
@@ -316,7 +316,7 @@ static const char *next_word(char **line)
 	return word;
 }
 
-/* "#! INTERPRETER [ARGUMENT]": the interpreter is what runs. `env` executes one more, behind its options and assignments. */
+/* "#! INTERPRETER [ARGUMENT]": the interpreter is what runs. `env` executes another one, after its options and assignments. */
 static bool script_interpreter(const struct image *image, char *path, size_t size)
 {
 	char line[LINE_MOST + 1];
@@ -340,7 +340,7 @@ static bool script_interpreter(const struct image *image, char *path, size_t siz
 			name += 2;
 		if (*name == '\0' || *name == '-' || strchr(name, '=') != NULL)
 			continue;
-		/* One that is not there is examined under its bare name, and that says so. */
+		/* An interpreter that does not exist is examined under its bare name, which reports that. */
 		if (program_find(name, path, size) != 0)
 			snprintf(path, size, "%s", name);
 		break;
@@ -348,10 +348,10 @@ static bool script_interpreter(const struct image *image, char *path, size_t siz
 	return true;
 }
 
-/* False, with what is wrong found, if there is nothing to read. */
+/* False, with a finding, if the file cannot be read. */
 static bool map_file(struct program *program, struct image *image, struct stat *facts)
 {
-	/* O_NONBLOCK: a FIFO as an interpreter must not be waited for. */
+	/* O_NONBLOCK: do not wait if the interpreter is a FIFO. */
 	int descriptor = open(program->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (descriptor < 0) {
@@ -391,14 +391,14 @@ void program_examine(struct program *program, const char *path)
 		bool elf = image.size > EI_NIDENT && memcmp(image.bytes, ELFMAG, SELFMAG) == 0;
 		bool script = !elf && script_interpreter(&image, next, sizeof(next));
 		if (elf) {
-			/* Of a script these bits mean nothing (execve(2)). */
+			/* For a script these bits have no effect (execve(2)). */
 			examine_privileges(program, program->path, &facts);
 			examine_elf(program, &image);
 		}
 		munmap((void *)(uintptr_t)image.bytes, image.size);
 		if (elf)
 			return;
-		/* What is neither, execvp(3) hands to a shell. */
+		/* execvp(3) runs a file that is neither with a shell. */
 		snprintf(program->path, sizeof(program->path), "%s", script ? next : "/bin/sh");
 		program->interpreter = true;
 	}

@@ -17,13 +17,13 @@
 
 enum {
 	PAGE = 4096,
-	COPIED_MOST = (size_t)1 << 30,	/* bytes in use of a table that is read */
-	OTHER_MEMORY = (size_t)1 << 28, /* for the reader's own */
-	COPIES = 4,			/* tried, if limits are published meanwhile */
-	WALL_MS = 3000,			/* a reader that hangs is given up, though the machine be busy */
+	COPIED_MOST = (size_t)1 << 30,	/* bytes in use of one table */
+	OTHER_MEMORY = (size_t)1 << 28, /* for the reader itself */
+	COPIES = 4,			/* attempts, if limits are published meanwhile */
+	WALL_MS = 3000,			/* a reader that hangs is given up after this, even on a busy machine */
 };
 
-/* What the reader says first. */
+/* The first thing that the reader sends. */
 struct outcome {
 	enum {
 		V_FACTS,
@@ -54,7 +54,7 @@ static bool attach_own(const struct place *place, bool to_write, struct segment 
 
 	if (!segment_attach_id(segment, (int)place->id, !to_write))
 		return false;
-	/* The number may have gone to another one since it was looked at. */
+	/* The id may have been reused since the segment was listed. */
 	if (segment->size == place->size && shmctl(segment->id, IPC_STAT, &facts) == 0 && facts.shm_perm.cuid == place->owner)
 		return true;
 	segment_detach(segment);
@@ -76,8 +76,8 @@ bool reader_attach(const struct place *place, bool to_write, struct segment *seg
 	return attached;
 }
 
-/* Which pages are there: to read one that is not would make it. The kernel tells that to the owner and to root only, so it is
- * asked before we are nobody. Pages that were swapped out are sent for. */
+/* Finds out which pages are present, as reading the others would allocate them. The kernel tells this only to the owner and
+ * root, so it is asked before giving up rights. Swapped-out pages are requested. */
 static unsigned char *find_pages(const struct segment *segment)
 {
 	size_t pages = (segment->size + PAGE - 1) / PAGE;
@@ -122,11 +122,11 @@ static bool is_wanted(const struct table *table, const struct wanted *wanted)
 	memcpy(name, table->header->name, sizeof(name));
 	name[TABLE_NAME_MOST] = '\0';
 	size_t length = strlen(name);
-	/* Or NAME@USER, which the command looks at more closely. */
+	/* Or NAME@USER, which the command checks more closely. */
 	return strncmp(wanted->which, name, length) == 0 && (wanted->which[length] == '\0' || wanted->which[length] == '@');
 }
 
-/* A table over a copy that nobody changes any more; one whose limits were published while it was made is made again. */
+/* Makes a table over a copy that does not change any more. If limits were published while it was copied, it is copied again. */
 static struct outcome look(struct copy *copy, const struct segment *segment, struct table *table, const struct wanted *wanted)
 {
 	struct table live;
@@ -203,7 +203,7 @@ static enum read_how failed(const struct outcome *outcome, char *why, size_t roo
 		break;
 	case V_TOO_LARGE: snprintf(why, room, "more of it is in use than can be read"); break;
 	case V_NOT_ATTACHED:
-		/* It ended since it was found. */
+		/* The table is gone since it was found. */
 		if (outcome->error == EIDRM || outcome->error == EINVAL || outcome->error == ENOENT ||
 		    outcome->error == ESRCH || outcome->error == ESTALE)
 			return READ_NO_TABLE;

@@ -44,8 +44,8 @@ static const char set_help[] =
 
 static struct settings wanted;
 static struct settings work;
-static struct rules_index read_lists;	 /* of `wanted` */
-static const struct rules_index *listed; /* NULL: what is in force stays */
+static struct rules_index read_lists;	 /* the lists of `wanted` */
+static const struct rules_index *listed; /* NULL: keep those in force */
 static char file_text[SETTINGS_FILE_ROOM];
 
 static int busy(const struct table_view *view, const char *what)
@@ -66,7 +66,7 @@ enum written { WRITTEN, CHANGED_MEANWHILE, OTHERS_PUBLISH };
 
 struct writing {
 	uint64_t publications;		      /* when it was read */
-	const struct settings_error *failure; /* to be noted; NULL to publish `wanted` */
+	const struct settings_error *failure; /* to be recorded; NULL to publish `wanted` */
 };
 
 static int write_table(struct table *table, const void *with)
@@ -78,7 +78,7 @@ static int write_table(struct table *table, const void *with)
 		limits_failed(table, writing->failure);
 		return WRITTEN;
 	}
-	/* What was read and changed must be what is in force still. */
+	/* The settings that were read and changed must still be in force. */
 	limits_read(table, &limits);
 	if (limits.version >> 2 != writing->publications)
 		return CHANGED_MEANWHILE;
@@ -94,7 +94,7 @@ static int write_in_child(const struct table_view *view, const struct settings_e
 
 /* ---- one change ---- */
 
-/* Changes `wanted`, which is what is in force, or what the daemon was started with. Returns the exit status. */
+/* Changes `wanted`, which starts as what is in force or what the daemon was started with. Returns the exit status. */
 typedef int change_limit(const struct table_view *view, void *with);
 
 static int change_one(const struct table_view *view, change_limit *change, void *with, bool *again)
@@ -113,7 +113,7 @@ static int change_one(const struct table_view *view, change_limit *change, void 
 	}
 }
 
-/* Of those that were changed already, in an earlier try. */
+/* The tables that were changed in an earlier attempt. */
 struct done {
 	struct place *place;
 	size_t number;
@@ -137,7 +137,7 @@ static void note_done(struct done *done, const struct place *place)
 	done->place[done->number++] = *place;
 }
 
-/* Has the limits of the table changed, or of all; anew, as long as others publish in between. */
+/* Changes the limits of the table, or of all, and tries again while others publish in between. */
 static int change_limits(const char *which, bool all, change_limit *change, void *with)
 {
 	enum { TRIES = 8 };
@@ -175,7 +175,7 @@ static int change_limits(const char *which, bool all, change_limit *change, void
 	return highest;
 }
 
-/* A file that the caller names, and the lists beside it. */
+/* Reads a file that the caller names, and its lists. */
 static bool read_named(const char *path, struct settings_error *error)
 {
 	static char kept[PATH_MOST + 1];
@@ -191,7 +191,7 @@ static bool read_named(const char *path, struct settings_error *error)
 	return good;
 }
 
-/* The daemon's own file again, or one that the caller names, on what the daemon was started with. */
+/* Reads the daemon's own file again, or one that the caller names, on top of what the daemon was started with. */
 static int read_again(const struct table_view *view, void *with)
 {
 	const char *path = with;
@@ -204,7 +204,7 @@ static int read_again(const struct table_view *view, void *with)
 	listed = &read_lists;
 	if (read && settings_may_follow(&wanted, &view->settings, &error))
 		return 0;
-	if (error.place > 0) /* something is wrong with a file */
+	if (error.place > 0) /* the error is in a file */
 		write_in_child(view, &error);
 	return bad(view, error.text);
 }

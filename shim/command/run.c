@@ -1,4 +1,4 @@
-/* connlimit run [OPTIONS] -- COMMAND...: checks everything that can be checked before, then becomes the command. */
+/* connlimit run [OPTIONS] -- COMMAND...: checks everything that can be checked in advance, then executes the command. */
 #include "command/command.h"
 #include "command/supervise/supervise.h"
 #include "command/way.h"
@@ -24,8 +24,8 @@ enum { OPTION_FIRST = 256, SCREEN = 80, LEFT = 25 };
 static struct settings settings;
 static struct settings work;
 static char file_text[SETTINGS_FILE_ROOM];
-static char option_names[1024]; /* of those that were given, for OPTIONS_VARIABLE */
-static struct settings limits;	/* with what the file says */
+static char option_names[1024]; /* those that were given, for OPTIONS_VARIABLE */
+static struct settings limits;	/* including the file's */
 static enum way wanted;
 static enum { RINGS_BY_WAY, RINGS_KEPT, RINGS_LEFT } rings;
 
@@ -36,7 +36,7 @@ static void option_name(char *option, const char *name)
 	*option = '\0';
 }
 
-/* The rest of a line behind its first LEFT columns, and further lines below it, so that all fit the screen. */
+/* Prints text after the first LEFT columns of a line, and continues on further lines so that everything fits the screen. */
 static void fold(FILE *to, const char *text)
 {
 	enum { ROOM = SCREEN - LEFT - 4 };
@@ -83,7 +83,7 @@ static int bad(const char *what)
 	return STATUS_USAGE;
 }
 
-/* A daemon changes its directory, and reads the file again later. */
+/* A daemon may change its directory, and reads the file again later. */
 static bool absolute(const char *path, char *whole, size_t size)
 {
 	char directory[PATH_MAX];
@@ -93,7 +93,7 @@ static bool absolute(const char *path, char *whole, size_t size)
 	return getcwd(directory, sizeof(directory)) != NULL && snprintf(whole, size, "%s/%s", directory, path) < (int)size;
 }
 
-/* Options go into the environment, where the preload object reads them as it would without us. */
+/* Options become environment variables, which the preload object reads. */
 static bool take_option(enum setting_id id, const char *value, struct settings_error *error)
 {
 	char variable[64];
@@ -114,7 +114,7 @@ static bool take_option(enum setting_id id, const char *value, struct settings_e
 	return setenv(variable, value, 1) == 0 && setenv(OPTIONS_VARIABLE, option_names, 1) == 0;
 }
 
-/* Not settings, but how the command is started. */
+/* Options that are not settings, but say how to start the command. */
 static bool take_way(int option, const char *value)
 {
 	if (option == 'n' || option == 'r') {
@@ -127,7 +127,7 @@ static bool take_way(int option, const char *value)
 	return wanted != WAY_NONE;
 }
 
-/* Reads options up to the command. Returns its place in argv, or -1 with the exit status. */
+/* Reads options up to the command. Returns the command's index in argv, or -1 with the exit status. */
 static int read_options(int argc, char **argv, int *status)
 {
 	struct option options[SETTINGS + 5] = {0};
@@ -182,7 +182,7 @@ static int read_options(int argc, char **argv, int *status)
 	return optind;
 }
 
-/* Beside this command, as built; where it is installed relative to it; where it was configured to go. */
+/* Next to this command, as built; where it is installed relative to it; where it was configured to be installed. */
 static bool find_preload(char *path, size_t size)
 {
 	static const char *const places[] = {"", "../lib/" MULTIARCH "/", "../lib/"};
@@ -225,7 +225,7 @@ static bool set_preload(void)
 	}
 	if (others == NULL || others[0] == '\0')
 		return setenv("LD_PRELOAD", path, 1) == 0;
-	/* However many there are: one that is cut off would be one that is missing. */
+	/* However many there are: none may get lost. */
 	if (asprintf(&all, "%s:%s", path, others) < 0)
 		return false;
 	bool set = setenv("LD_PRELOAD", all, 1) == 0;
@@ -257,8 +257,7 @@ static int supervised(const struct program *program, char **argv, int argc)
 					  .title_room = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - argv[0])};
 	char why[1024];
 
-	/* What it is started with must be what ps(1) shows of the program, so the arguments are written over in the supervisor.
-	 */
+	/* ps(1) should show the program's own arguments, so the supervisor's are overwritten. */
 	int status = supervise(&supervision, why, sizeof(why));
 	if (status == STATUS_CONFIG)
 		fprintf(stderr, "connlimit: %s\n", why);
@@ -267,7 +266,7 @@ static int supervised(const struct program *program, char **argv, int argc)
 	return status;
 }
 
-/* Says what was found. Where the program is supervised because it cannot be preloaded, in one line. */
+/* Prints the findings. If the program is supervised because it cannot be preloaded, in one line. */
 static void tell(const struct program *program, const char *path, enum way way)
 {
 	bool told = false;
@@ -299,7 +298,7 @@ static int prepare(const struct program *program, enum way way, char **argv, int
 	return set_preload() ? 0 : STATUS_CANNOT_EXECUTE;
 }
 
-/* Which is a fine way to begin, and a bad one to end. */
+/* Without a limit, connections are only counted. That is fine for a start, but somebody may have forgotten it. */
 static void note_no_limit(void)
 {
 	if (limits.per_ip == LIMIT_NONE && limits.per_network == LIMIT_NONE && limits.total == LIMIT_NONE &&
@@ -321,7 +320,7 @@ int command_run(int argc, char **argv)
 	const char *relative = getenv("CONNLIMIT_FILE");
 	if (relative != NULL && absolute(relative, path, sizeof(path)))
 		setenv("CONNLIMIT_FILE", path, 1);
-	unsetenv(OPTIONS_VARIABLE); /* of one around us: what it gave is our environment */
+	unsetenv(OPTIONS_VARIABLE); /* may be set by a `connlimit run` around this one: its options are our environment */
 	if (!settings_from_environment(&settings, environ, &error)) {
 		fprintf(stderr, "connlimit: %s\n", error.text);
 		return STATUS_CONFIG;
@@ -350,7 +349,7 @@ int command_run(int argc, char **argv)
 	status = prepare(&program, way, argv, argc);
 	if (status != 0)
 		return status;
-	execvp(path, argv + command); /* the file that was examined */
+	execvp(path, argv + command); /* exactly the file that was examined */
 	status = errno == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
 	fprintf(stderr, "connlimit: %s: %s\n", argv[command], strerror(errno));
 	return status;

@@ -14,7 +14,7 @@ enum { DATAGRAM = 1 << 16 };
 
 static bool add(struct socket_facts **list, size_t *number, const struct socket_facts *facts)
 {
-	/* Room doubles whenever the number is a power of two from 64 on. */
+	/* The capacity doubles when the number reaches a power of two, from 64 on. */
 	if (*number == 0 || (*number >= 64 && (*number & (*number - 1)) == 0)) {
 		struct socket_facts *larger = realloc(*list, (*number == 0 ? 64 : *number * 2) * sizeof(*larger));
 
@@ -58,7 +58,7 @@ bool sockets_read(struct sockets *sockets)
 
 	*sockets = (struct sockets){0};
 	bool good = buffer != NULL && read_family(sockets, AF_INET, buffer);
-	/* A kernel without IPv6 has none of its sockets. */
+	/* A kernel without IPv6 has no such sockets. */
 	if (good && !read_family(sockets, AF_INET6, buffer) && access("/proc/net/tcp6", F_OK) == 0)
 		good = false;
 	free(buffer);

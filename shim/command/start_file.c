@@ -18,7 +18,7 @@
 
 enum { GROUPS_MOST = 256, PAGE = 4096, PAGES_MOST = 256, CPU_MS = 1000, WALL_MS = 5000 };
 
-/* A process of the daemon. Its directory in /proc is held, so that it is no other one's later. */
+/* A process of the daemon. Its directory in /proc is kept open, so that it cannot become another process's. */
 struct process {
 	int directory;
 	uid_t user;
@@ -52,8 +52,8 @@ static void read_groups(struct process *process, const char *list)
 	}
 }
 
-/* Who it is, by proc_pid_status(5): the directory's owner is root's for whoever changed its user. Of several users that it is,
- * the one who is not root. */
+/* Finds out whose process it is, from proc_pid_status(5); the directory's owner is root after a change of user. If a process
+ * has several users, the one who is not root counts. */
 static bool is_of(struct process *process, uid_t owner, bool anybody)
 {
 	FILE *status = open_text(process->directory, "status");
@@ -79,7 +79,7 @@ static bool is_of(struct process *process, uid_t owner, bool anybody)
 	return good;
 }
 
-/* Looks for the page in memory that is the process's own, and only to be read. */
+/* Looks for the page in read-only memory of the process's own. */
 static bool find_file(struct process *process)
 {
 	FILE *maps = open_text(process->directory, "maps");
@@ -136,8 +136,8 @@ static enum search find_process_of(struct process *process, const struct place *
 	return best;
 }
 
-/* Some daemons give up their first user in all of their processes. What one of those says is read with no more than its own
- * rights, and put into a table that it can write to itself. */
+/* Some daemons give up their first user in all processes. What such a process says is read with no more than its own rights,
+ * and written to a table that it can write to anyway. */
 static enum search find_process(struct process *process, const struct place *place)
 {
 	enum search of_owner = find_process_of(process, place, false);
@@ -157,7 +157,7 @@ struct task {
 	int to;
 };
 
-/* A path means what it means to the daemon: where its root and its directory are. */
+/* Enters the daemon's root and directory, so that a path means the same as to the daemon. */
 static bool go_there(const struct process *process)
 {
 	int root = openat(CHILD_KEPT, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -175,7 +175,7 @@ static bool put(const void *piece, size_t size, void *with)
 	return child_put(task->to, piece, size);
 }
 
-/* Beside the path that the process keeps, whatever its table says. */
+/* Relative to the path that the process keeps, whatever its table says. */
 static bool read_lists(struct task *task)
 {
 	char kept[PATH_MOST + 1];

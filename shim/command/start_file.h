@@ -1,4 +1,4 @@
-/* The file of limits that a daemon was started with, in the daemon's own word. */
+/* The file of limits with which a daemon was started. */
 #ifndef CONNLIMIT_COMMAND_START_FILE_H
 #define CONNLIMIT_COMMAND_START_FILE_H
 
@@ -6,10 +6,10 @@
 
 #include "settings/rules.h"
 
-/* Reads it over *settings, and their lists into *listed, as the daemon's user and where the daemon's root is. Its path is what
- * a process keeps in memory of its own (settings/start.h) which has the table mapped and runs as who made it: no worker that
- * became another user can change that. False with the error; error->text is for the caller alone, who may be able to read more
- * than the daemon. */
+/* Reads this file into *settings, and its lists into *listed, as the daemon's user and under the daemon's root. The path comes
+ * from the private memory (settings/start.h) of a process that has the table mapped and runs as the user who made it, so a
+ * worker that became another user cannot change it. False with the error; error->text is only for the caller, who may be
+ * allowed to read more than the daemon. */
 bool start_file_read(const struct place *place, struct settings *settings, struct rules_index *listed,
 		     struct settings_error *error);
 

@@ -1,4 +1,4 @@
-/* connlimit status: every table of this machine that we may read, and its clients. Counts are compared with the kernel first;
+/* connlimit status: every table on this machine that we may read, and its clients. Counts are first compared with the kernel;
  * nothing is written to a table. */
 #include "command/command.h"
 #include "command/tables.h"
@@ -44,13 +44,13 @@ static const char *colour(const char *code)
 	return coloured ? code : "";
 }
 
-/* What holds, in one line; then what was said, and where; defaults are left out. */
+/* Prints what applies, in one line, and then what was set and where. Defaults are left out. */
 static void print_settings(const struct table_view *view)
 {
 	const struct settings *settings = &view->settings;
 	char limit[LIMIT_TEXT];
 	char value[256];
-	/* A value that would not fit a line is cut off, and ends in dots; JSON has the whole. */
+	/* A value that does not fit the line is truncated and ends with dots; JSON has all of it. */
 	int room = terminal ? output_width() - 55 : 180;
 	room = room < 20 ? 20 : room > 180 ? 180 : room;
 
@@ -74,7 +74,7 @@ static void print_settings(const struct table_view *view)
 	}
 }
 
-/* A reload ends what connlimit set had set. */
+/* A reload replaces what connlimit set changed. */
 static bool was_set(const struct settings *settings)
 {
 	bool any = false;
@@ -151,15 +151,15 @@ static void print_troubles(const struct table_view *view)
 
 	for (enum degraded what = 0; what < DEGRADEDS; what++) {
 		if (!view_degraded(view, what) || what == DEGRADED_RELOAD)
-			continue; /* that one has its line */
+			continue; /* this one has its own line */
 		view_degraded_says(text, sizeof(text), view, what);
 		printf("  %swarning  %s%s\n", colour("\033[33m"), text, colour("\033[0m"));
 	}
 }
 
-/* ---- clients: a table of text, aligned on a terminal; elsewhere with tabs, for cut(1) and awk(1) ---- */
+/* ---- clients: a table, aligned on a terminal; elsewhere separated by tabs, for cut(1) and awk(1) ---- */
 
-/* In this order; those that are not always there come last. */
+/* In this order; optional columns come last. */
 enum cell {
 	CELL_CLIENT,
 	CELL_OPEN,
@@ -229,7 +229,7 @@ static int width_of(const struct columns *columns)
 	return width;
 }
 
-/* As wide as what is in them. Where the screen is too narrow the ages go, then the peaks; nothing is cut off. */
+/* Columns are as wide as their contents. If the screen is too narrow, ages are left out, then peaks; nothing is truncated. */
 static void lay_out(struct columns *columns, const struct table_view *view)
 {
 	size_t number;
@@ -387,7 +387,7 @@ int command_status(int argc, char **argv)
 		case 'N': of_networks = true; break;
 		case 'w':
 			seconds = 2;
-			/* "--watch 5" as well as "--watch=5", which getopt_long does not know of what may be left out. */
+			/* Accepts "--watch 5" as well as "--watch=5": getopt_long does not do this for optional arguments. */
 			if (optarg == NULL && optind < argc && argv[optind][strspn(argv[optind], "0123456789")] == '\0')
 				optarg = argv[optind++];
 			if (optarg != NULL && !number_argument(optarg, 1, 3600, &seconds))

@@ -11,8 +11,8 @@ struct peaks {
 	uint32_t *peak;
 	size_t clients;
 	size_t room;
-	size_t by_rule; /* clients left out, as a rule decides on them */
-	size_t cut_off; /* clients that were refused: they may have wanted more than their peak */
+	size_t by_rule; /* clients that are left out because a rule applies to them */
+	size_t cut_off; /* clients that were refused, so may have wanted more than their peak */
 };
 
 static bool add_peak(struct peaks *peaks, uint32_t peak)
@@ -85,7 +85,7 @@ static size_t clients_over(const struct peaks *peaks, uint32_t limit)
 	return peaks->clients - low;
 }
 
-/* The lowest limits that refuse at most so many of a thousand clients. */
+/* Prints the lowest limits that would refuse at most so many of a thousand clients. */
 static void print_limits(const struct peaks *peaks, bool networks)
 {
 	static const unsigned of_thousand[] = {0, 1, 10, 50, 100, 250};
@@ -108,7 +108,7 @@ static void print_limits(const struct peaks *peaks, bool networks)
 	}
 }
 
-/* Clients by their peak, in steps that double. */
+/* Prints the number of clients by peak, in powers of two. */
 static void print_histogram(const struct peaks *peaks, bool networks)
 {
 	enum { WIDTH = 50 };

@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* CPU for all tables together. One may take half of what is left, so that none is left nothing. */
+/* CPU time for all tables together. One table may use half of what is left, so that there is always some left for the next. */
 enum { ALL_MS = 1500, LEAST_MS = 20 };
 
-enum { PAGES_LEAST = 8 * 4096 }; /* of a table of whatever version */
+enum { PAGES_LEAST = 8 * 4096 }; /* of a table of any version */
 
 /* What was found, before it is read. */
 struct search {
@@ -67,7 +67,7 @@ static bool find_segment(const struct segment_facts *segment, void *with)
 {
 	struct search *search = with;
 
-	/* Nobody has it mapped: what a daemon left that was killed. Its connections are gone with it. */
+	/* Nobody has it mapped: it was left by a daemon that was killed, and its connections are gone too. */
 	if (segment->attached == 0 || segment->size < PAGES_LEAST || segment->size % 4096 != 0)
 		return true;
 	if (!segment->readable && !table_has_size(segment->size))
@@ -88,8 +88,8 @@ static bool find_segment(const struct segment_facts *segment, void *with)
 	return true;
 }
 
-/* Whether a process maps this memory: by the kernel's numbers, and where these are another IPC namespace's, by what sets the
- * memory apart. A worker may have gone into a namespace of its own with the daemon's table mapped. */
+/* Whether a process maps this memory, by the kernel's numbers. Those in another IPC namespace mean something else there, so the
+ * identity of the memory is compared. A worker may have entered another namespace with the daemon's table mapped. */
 static bool is_mapped_by(const struct place *place, const struct mapping *mapping, const struct processes *all,
 			 struct which_memory *known)
 {
@@ -109,7 +109,7 @@ static bool is_mapped_by(const struct place *place, const struct mapping *mappin
 	return known->inode != 0 && mapping_memory(mapping, &which) && same_memory(known, &which);
 }
 
-/* Gives a table the processes that have it mapped. Those of our own namespace first, which say what the memory is. */
+/* Finds the processes that have a table mapped. Those of our own namespace come first, as they identify the memory. */
 static void take_processes(struct processes *all, struct place *place, pid_t *pid)
 {
 	struct which_memory known = {0};
@@ -131,7 +131,7 @@ static void take_processes(struct processes *all, struct place *place, pid_t *pi
 		place->processes = place->pids;
 }
 
-/* What is not to be found by its id: reached through the first process that has it mapped. */
+/* Adds memory that cannot be found by its id: it is reached through the first process that has it mapped. */
 static bool find_mapping(struct search *search, const struct mapping *mapping)
 {
 	struct place *place = add(search);
@@ -146,7 +146,8 @@ static bool find_mapping(struct search *search, const struct mapping *mapping)
 	return true;
 }
 
-/* Whose tables come first: ours, root's, and then the small ones. A stranger's giants take no time that others need. */
+/* The order of reading: our own tables, root's, and then the small ones. So a stranger's huge tables do not use up the time for
+ * others. */
 static int by_owner(const void *left, const void *right)
 {
 	const struct place *a = left;
@@ -213,7 +214,7 @@ static bool note_unread(struct tables *tables, const struct place *place, const 
 	return true;
 }
 
-/* One view more, of this place. The room for the settings' rules, which is large, is not touched. */
+/* Adds a view of this place. Does not touch the large room for rules in its settings. */
 static struct table_view *next_view(struct tables *tables, const struct place *place)
 {
 	struct table_view *larger = realloc(tables->view, ((size_t)tables->number + 1) * sizeof(*larger));
@@ -263,7 +264,7 @@ static bool read_all(struct search *search, const struct wanted *wanted)
 
 /* ---- which are meant ---- */
 
-/* How well a table fits what was said, from 1; 0: not. NAME@USER says more than a name that happens to be that text. */
+/* How well a table fits what was given; 0: not at all. NAME@USER fits better than a name that happens to be that text. */
 static int fitness(const struct table_view *view, const char *which)
 {
 	size_t length = strlen(view->name);
@@ -288,7 +289,7 @@ static void leave_out(struct tables *tables, int which)
 	tables->number--;
 }
 
-/* From the end, where strangers' tables are: so hardly any view is moved. */
+/* From the end, where strangers' tables are, so that few views have to be moved. */
 static void keep_meant(struct tables *tables, const char *which)
 {
 	int best = 0;
@@ -340,7 +341,7 @@ void tables_free(struct tables *tables)
 	*tables = (struct tables){0};
 }
 
-/* ---- what is said where there are none ---- */
+/* ---- the message if there are none ---- */
 
 static void say_hidden(const struct tables *tables)
 {
@@ -432,7 +433,7 @@ int tables_choose(struct tables *tables, const struct wanted *wanted, bool all)
 
 	if (!tables_read(tables, wanted))
 		return STATUS_FAILED;
-	/* Without a name, other users' tables are not in the way of the one that is ours, or root's. */
+	/* Without a name, tables of other users do not make it ambiguous if there is one of ours or of root. */
 	for (int i = tables->number; which == NULL && !all && i-- > 1;)
 		if (tables->view[i].place.owner != tables->view[0].place.owner)
 			leave_out(tables, i);

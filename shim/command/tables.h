@@ -1,8 +1,8 @@
 /* Finding the tables that an operator means, and reading them.
  *
- * Any process of a daemon may write anything into its table, and any user may make one. So a table is what the kernel says is
- * shared memory of its own (processes.h), it belongs to whom the kernel says made it, and it is read by a child that has
- * nothing to lose (reader.h). One that cannot be read costs its own line. */
+ * Any process of a daemon may write anything into its table, and any user may make one. So a table must be in the kernel's own
+ * shared memory (processes.h), it belongs to the user who made it according to the kernel, and it is read by a child without
+ * privileges (reader.h). If one cannot be read, only that one is affected. */
 #ifndef CONNLIMIT_COMMAND_TABLES_H
 #define CONNLIMIT_COMMAND_TABLES_H
 
@@ -12,17 +12,17 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* What is wanted of the tables. */
+/* What is wanted from the tables. */
 struct wanted {
-	const char *which; /* NULL for all; a process's number, a name, or NAME@USER */
+	const char *which; /* a pid, a name, or NAME@USER; NULL for all */
 	bool clients;
 	bool records;
 	bool events;
-	bool start;		       /* what the daemon was started with */
-	const struct network *network; /* of the records only those of this network */
+	bool start;		       /* also what the daemon was started with */
+	const struct network *network; /* only records of this network */
 };
 
-/* A table that is there and was not read. */
+/* A table that exists but was not read. */
 struct unread {
 	struct place place;
 	char why[160];
@@ -33,24 +33,24 @@ struct tables {
 	int number;
 	struct unread *unread;
 	size_t unreads;
-	unsigned hidden; /* of other users, which this one may not read */
+	unsigned hidden; /* tables of other users that this one may not read */
 	uid_t hidden_owner;
 	struct processes processes; /* places point to their mappings */
 	pid_t *pid;
 };
 
-/* Reads the tables. Of several that have the name those of the caller are meant, else those of root, else all: so nobody's
- * table stands in the way of theirs. A number is always a process. False without memory, which was said on standard error. To
- * be freed with tables_free. */
+/* Reads the tables. If several have the name, the caller's are meant, otherwise root's, otherwise all of them; so a stranger's
+ * table cannot hide these. A number is always a pid. False without memory, with an error message. Call tables_free afterwards.
+ */
 bool tables_read(struct tables *tables, const struct wanted *wanted);
 void tables_free(struct tables *tables);
 
-/* Says on standard error which tables were not read, and where all were asked for, that there are others which this user may
- * not read. Returns STATUS_NOT_PERMITTED if there is nothing but these, else STATUS_DONE. */
+/* Reports on standard error which tables were not read and, if all were asked for, that there are others which this user may
+ * not read. Returns STATUS_NOT_PERMITTED if there are no others, else STATUS_DONE. */
 int tables_say_unread(const struct tables *tables, const char *which);
 
-/* Says on standard error that there is no table `which`, and why that may be: which there are, and which we may not read.
- * Returns the exit status for it. */
+/* Reports on standard error that there is no table `which`, and possible reasons: which tables exist, and which we may not
+ * read. Returns the exit status. */
 int tables_none(const char *which);
 
 /* "root", or the number of a user without a name. */
@@ -58,14 +58,14 @@ int tables_none(const char *which);
 enum { USER_TEXT = 40 };
 void user_text(char text[USER_TEXT], uid_t user);
 
-/* ---- to change something ---- */
+/* ---- for changing something ---- */
 
 /* Reads, for what changes something, what is wanted of the table that is named, or the only one there is (of ours, or else of
  * root's, where there are such), or with `all` of every one. Returns 0, or the exit status if that is none or cannot be told,
  * which was said on standard error. To be freed with tables_free in any case. */
 int tables_choose(struct tables *tables, const struct wanted *wanted, bool all);
 
-/* NAME@USER, by which tables_read finds that one again. */
+/* NAME@USER, by which tables_read finds a table again. */
 enum { QUALIFIED_TEXT = TABLE_NAME_MOST + 1 + USER_TEXT };
 void table_text(char text[QUALIFIED_TEXT], const struct table_view *view);
 

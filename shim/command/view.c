@@ -12,21 +12,22 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* What a comparison may take, whatever the tables say: questions one by one (1.6 us each), looks at processes (20 us), and time
- * until coverage is left unknown. */
+/* Bounds on the comparison, whatever is in the tables: questions asked one by one (1.6 us each), looks at processes (20 us
+ * each), and the time after which coverage is left unknown. */
 enum { QUESTIONS = 1 << 16, LOOKS = 1 << 13, COVERAGE_MS = 500 };
 
-/* ---- which records stand ----
+/* ---- which records are still valid ----
  *
  * The kernel lists all plain TCP connections of this network namespace, whatever their listener is bound to. Others are asked
- * about, and those that cannot be found from here stand as they are. */
+ * about one by one. Records of connections that cannot be found from here are shown as they are. */
 
 static bool is_listed(const struct connection *connection, const struct asking *asking)
 {
 	return !connection_is_unix(connection) && connection->mptcp == 0 && asking_reaches(asking, connection);
 }
 
-/* Marks the records that the kernel's list has not, of those that are marked already, or of all. Returns how many are. */
+/* Marks records that are not in the kernel's list, among those already marked, or with `all` among all. Returns how many are
+ * marked. */
 static size_t mark_gone(struct table_view *view, const struct socket_index *index, const struct asking *asking, bool all)
 {
 	size_t gone = 0;
@@ -45,7 +46,8 @@ static size_t mark_gone(struct table_view *view, const struct socket_index *inde
 	return gone;
 }
 
-/* Gone is believed where the kernel shows another socket at the same port of ours: so it is one that knows such connections. */
+/* A record is only taken as gone if the kernel shows another socket with the same local port: this proves that its list can
+ * contain such connections. */
 static void believe(struct table_view *view, const struct sockets *sockets, const struct asking *asking)
 {
 	unsigned char shown[65536 / 8] = {0};
@@ -65,8 +67,8 @@ static void believe(struct table_view *view, const struct sockets *sockets, cons
 	}
 }
 
-/* What a process is known to hold counts, whatever has become of the connection: the daemon is at work for the client. Whether
- * it lives can be seen in its own pid namespace only. */
+/* A connection known to be held by a process counts even if the kernel no longer has it, as the daemon is still working for the
+ * client. Whether the process lives can only be seen in the same pid namespace. */
 static void keep_held(struct table_view *view, uint64_t pids, size_t *left)
 {
 	struct process_seen seen = {0};
@@ -76,14 +78,14 @@ static void keep_held(struct table_view *view, uint64_t pids, size_t *left)
 
 		if (!record->gone || record->holder == 0 || connection_is_unix(&record->connection))
 			continue;
-		/* Looking takes time, and the table says at whom. */
+		/* This takes time, and the table chooses the processes. */
 		if (*left > 0 && seen.pid != record->holder)
 			(*left)--;
 		record->gone = view->pids == pids && *left > 0 && !process_holds_seen(&seen, record->holder, record->since);
 	}
 }
 
-/* Local users' connections and MPTCP's are asked about one by one. */
+/* Unix and MPTCP connections are asked about one by one. */
 static void ask_others(struct table_view *view, struct asking *asking, size_t *left)
 {
 	struct question question[QUESTIONS_MOST];
@@ -110,7 +112,7 @@ static void ask_others(struct table_view *view, struct asking *asking, size_t *l
 	}
 }
 
-/* What the first list has not may have come since; what the second has not either is gone. */
+/* A connection missing in the first list may be newer than the list. If it is missing in the second one too, it is gone. */
 static void compare_again(struct table_view *views, int number, const struct asking *asking)
 {
 	struct sockets sockets;
@@ -214,7 +216,7 @@ static void count_clients(struct table_view *view)
 			count_record(view->client, record->client, record);
 			count_record(view->within, record->within, record);
 		}
-		record->client = record->within = NO_CLIENT; /* the places change now */
+		record->client = record->within = NO_CLIENT; /* the order changes here */
 	}
 	for (size_t i = 0; i < view->clients; i++) {
 		view->banned += view->client[i].facts.banned != 0;
@@ -225,7 +227,7 @@ static void count_clients(struct table_view *view)
 	view->networks = keep_clients(view->within, view->networks, &view->networks_at_limit);
 }
 
-/* Another network namespace's connections are unknown to ours: there the counts are shown as they are. */
+/* Connections in another network namespace cannot be seen from here: their counts are shown as they are. */
 static void choose_comparison(struct table_view *views, int number, bool answered)
 {
 	uint64_t network = network_namespace();

@@ -21,7 +21,7 @@ static json_t *limit_or_null(uint32_t limit)
 	return limit == LIMIT_NONE ? json_null() : json_integer(limit);
 }
 
-/* A path may be in any encoding; JSON is in UTF-8. */
+/* A path may have any encoding, but JSON is UTF-8. */
 static json_t *text_or_null(char *text)
 {
 	json_t *string = text[0] != '\0' ? json_string(text) : json_null();
@@ -33,7 +33,7 @@ static json_t *text_or_null(char *text)
 	return json_string(text);
 }
 
-/* Numbers are numbers; what is not limited or not set is null. */
+/* Numbers are numbers; null means not limited or not set. */
 static json_t *setting_value(const struct settings *settings, enum setting_id id)
 {
 	static char text[1 << 20]; /* ten thousand rules */
@@ -64,7 +64,7 @@ static json_t *setting_value(const struct settings *settings, enum setting_id id
 	return text_or_null(text);
 }
 
-/* "PER_IP" is per_ip, as all names here are written. */
+/* Names are lower case here: PER_IP is per_ip. */
 static void in_lower_case(char *to, const char *name)
 {
 	for (; *name != '\0'; name++)

@@ -7,11 +7,11 @@
 
 #include <jansson.h>
 
-/* Writes an object to standard output, and lets go of it. */
+/* Prints an object to standard output, and releases it. */
 void json_print(json_t *object, enum json how);
 
-/* One object {"version": 1, "tables": [...], "not_readable": [...], "not_shown": N} on standard output. Names are stable: new
- * ones may come, none goes or changes its meaning while "version" is the same. */
+/* Prints {"version": 1, "tables": [...], "not_readable": [...], "not_shown": N} to standard output. Names are stable: while
+ * "version" is the same, new ones may be added, but none is removed or changes its meaning. */
 void view_print_json(const struct tables *tables, enum json how);
 
 #endif

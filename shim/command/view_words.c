@@ -1,4 +1,4 @@
-/* The words for what a view holds, the same wherever it is shown. */
+/* The words for what is in a view, the same wherever it is shown. */
 #include "command/view.h"
 
 #include "table/bans.h"

@@ -1,9 +1,9 @@
-/* Every call that we interpose, once. The table of real calls, the list of exported symbols and the test of both are made from
- * this list, so that they cannot drift apart.
+/* The list of the calls that we interpose. The table of real calls, the list of exported symbols and the test of both are made
+ * from it, so that they cannot drift apart.
  *
  *     CALL(result, name, (parameters))
  *
- * Over each group stands what would go wrong without it. */
+ * The comment above each group says what would go wrong without it. */
 #ifndef CONNLIMIT_CALLS_H
 #define CONNLIMIT_CALLS_H
 
@@ -17,26 +17,26 @@
 
 /* clang-format off */
 #define INTERPOSED_CALLS(CALL) \
-	/* The table is made, and the listener's address learned: */ \
+	/* The table would not exist before the first accept, and the listener's address would not be known: */ \
 	CALL(int, listen, (int listener, int backlog)) \
-	/* Nobody would be limited: */ \
+	/* There would be no limit: */ \
 	CALL(int, accept, (int listener, struct sockaddr *address, socklen_t *length)) \
 	CALL(int, accept4, (int listener, struct sockaddr *address, socklen_t *length, int flags)) \
-	/* Every connection would stay counted until the kernel is asked: */ \
+	/* Closed connections would count until the kernel is asked: */ \
 	CALL(int, close, (int descriptor)) \
 	CALL(int, fclose, (FILE *stream)) \
 	CALL(FILE *, freopen, (const char *path, const char *mode, FILE *stream)) \
 	CALL(FILE *, freopen64, (const char *path, const char *mode, FILE *stream)) \
-	/* Those closed so would be taken for held by this process as long as it lives: */ \
+	/* Connections closed this way would count until this process exits: */ \
 	CALL(int, close_range, (unsigned first, unsigned last, int flags)) \
 	CALL(void, closefrom, (int first)) \
-	/* A close of the one would release what the other still holds; dup2 and dup3 close as well: */ \
+	/* Closing one descriptor would release what the copy still holds; dup2 and dup3 also close: */ \
 	CALL(int, dup, (int descriptor)) \
 	CALL(int, dup2, (int descriptor, int wanted)) \
 	CALL(int, dup3, (int descriptor, int wanted, int flags)) \
 	CALL(int, fcntl, (int descriptor, int command, ...)) \
 	CALL(int, fcntl64, (int descriptor, int command, ...)) \
-	/* The same for what is passed to another process; and who passes or is given sockets would not know the table: */ \
+	/* The same for descriptors passed to another process; and one that only passes sockets would not open the table: */ \
 	CALL(ssize_t, sendmsg, (int descriptor, const struct msghdr *message, int flags)) \
 	CALL(int, sendmmsg, (int descriptor, struct mmsghdr *messages, unsigned number, int flags)) \
 	CALL(ssize_t, recvmsg, (int descriptor, struct msghdr *message, int flags)) \
@@ -53,7 +53,7 @@
 				const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])) \
 	CALL(int, posix_spawnp, (pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, \
 				 const posix_spawnattr_t *attributes, char *const arguments[], char *const environment[])) \
-	/* What the new program closed would be taken for held by it as long as it lives: */ \
+	/* Connections that the new program closes would count until it exits: */ \
 	CALL(int, execve, (const char *path, char *const arguments[], char *const environment[])) \
 	CALL(int, execv, (const char *path, char *const arguments[])) \
 	CALL(int, execvp, (const char *file, char *const arguments[])) \
@@ -63,7 +63,7 @@
 	CALL(int, execle, (const char *path, const char *argument, ...)) \
 	CALL(int, fexecve, (int descriptor, char *const arguments[], char *const environment[])) \
 	CALL(int, execveat, (int directory, const char *path, char *const arguments[], char *const environment[], int flags)) \
-	/* The reload signal would pass unseen, or the daemon would see that it is caught: */ \
+	/* We would miss the reload signal, or the daemon would see our handler: */ \
 	CALL(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old)) \
 	CALL(sighandler_t, signal, (int signal, sighandler_t handler)) \
 	CALL(sighandler_t, ssignal, (int signal, sighandler_t handler)) \
@@ -80,9 +80,9 @@
 	CALL(int, sigwait, (const sigset_t *set, int *signal)) \
 	CALL(int, sigwaitinfo, (const sigset_t *set, siginfo_t *info)) \
 	CALL(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout)) \
-	/* A filter would be installed that we do not know, and one of our calls beside the daemon's could be its end: */ \
+	/* A filter that we do not know could kill the daemon for one of our system calls: */ \
 	CALL(int, prctl, (int option, ...)) \
-	/* All of the above, where a daemon makes the call by its number: */ \
+	/* All of the above, for a daemon that makes the call by its number: */ \
 	CALL(long, syscall, (long number, ...))
 /* clang-format on */
 

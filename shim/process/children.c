@@ -12,7 +12,7 @@
 
 _Thread_local reference child_for __attribute__((tls_model("initial-exec")));
 
-/* Calls that this thread is in. More than one where a signal's handler forks while the thread does. */
+/* How many forks this thread is in. More than one if a signal handler forks while the thread does. */
 static _Thread_local unsigned under_way __attribute__((tls_model("initial-exec")));
 
 /* The connection that this process was made for. */
@@ -33,7 +33,8 @@ HOT void child_made(pid_t pid)
 	sole_may_begin_again();
 	if (pid <= 0 || child_for == 0)
 		return;
-	/* The child has its word in it already, or never will: it may have let go of it since. */
+	/* Only if the child is not noted as the holder yet: it may have done this itself, and let go of the connection since.
+	 */
 	uint32_t self = limiter_table()->pid;
 	if (self != 0)
 		table_holds_on(limiter_table(), child_for, self, (uint32_t)pid);
@@ -48,7 +49,7 @@ HOT void child_in_itself(void)
 
 	limiter_in_any_child();
 	sole_in_child();
-	/* A handler's fork that interrupted this thread's own: the child goes on with that one. */
+	/* If a signal handler forked while this thread was forking, the child is still inside that fork. */
 	if (under_way > 0)
 		under_way--;
 	for (unsigned i = 0; i < under_way; i++)

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <sys/single_threaded.h>
 
-/* Nothing is ever written to the first: it is what a process without tracked descriptors has. */
+/* A chunk to which nothing is ever written, for a process without tracked descriptors. */
 static _Alignas(64) descriptor_chunk empty;
 static _Alignas(64) descriptor_chunk first_chunk;
 
@@ -20,10 +20,10 @@ NEAR static _Atomic bool first_taken; /* first_chunk is in use, or was before a 
 
 descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
 
-/* Descriptors from this one on never held anything: bounds the walks. */
+/* first_chunk is in use, or was before a fork */
 NEAREST static _Alignas(64) _Atomic unsigned beyond;
 
-/* The chunk, to enter something: it is made if it is not there. NULL without memory. */
+/* The chunk of an index, allocated if necessary. NULL without memory. */
 static COLD descriptor_chunk *make_chunk(unsigned index)
 {
 	descriptor_chunk *_Atomic *place = descriptor_place_of(index);
@@ -58,7 +58,7 @@ reference descriptor_held_above(int descriptor)
 	return chunk == NULL ? 0 : atomic_load_explicit(&(*chunk)[(unsigned)descriptor % CHUNK].held, memory_order_relaxed);
 }
 
-/* The entry of a number, made if it is not there. NULL without memory. */
+/* The entry of a descriptor, allocated if necessary. NULL without memory. */
 static inline struct descriptor *entry_of(int descriptor)
 {
 	unsigned number = (unsigned)descriptor;
@@ -69,13 +69,13 @@ static inline struct descriptor *entry_of(int descriptor)
 		if (chunk == NULL)
 			return NULL;
 	}
-	/* Before it can be found to hold something. */
+	/* This has to happen before the entry can be found to hold something. */
 	if (__builtin_expect(number >= atomic_load_explicit(&beyond, memory_order_relaxed), 0))
 		reach(number);
 	return &(*chunk)[number % CHUNK];
 }
 
-/* What was accepted by a parent, and is held by it, is the parent's to judge. */
+/* If a parent accepted the connection and holds it, the parent decides. */
 static void doubt_own(reference held, uint32_t holder)
 {
 	if (holder == limiter_table()->pid || holder == 0)
@@ -88,7 +88,8 @@ void descriptor_let_go(reference held)
 	doubt_own(held, table_closing(limiter_table(), held));
 }
 
-/* What was held under a number that is now another's: closed behind our back, unless a close of it is just about to decide. */
+/* `stale` was held under a number that is now another connection's. So it was closed without our knowledge, unless a close of
+ * it is about to decide. */
 static COLD void doubt_stale(reference stale)
 {
 	if (stale == 0 || descriptor_is_mark(stale) || (stale & DESCRIPTOR_CLOSING) != 0)
@@ -107,7 +108,7 @@ HOT void descriptor_enter(int descriptor, reference held, uint64_t token)
 	}
 	atomic_store_explicit(&entry->token, token, memory_order_relaxed);
 	point_reached(POINT_ENTRY_TOKEN);
-	/* Where a thread has a table of descriptors of its own, another may have entered its connection meanwhile. */
+	/* If a thread has its own descriptor table, another thread may have entered a connection under the same number. */
 	reference before = atomic_exchange(&entry->held, held);
 	if (__builtin_expect(before != 0, 0))
 		doubt_stale(before);
@@ -190,8 +191,8 @@ static COLD void descriptor_copied(int descriptor, reference held)
 {
 	point_reached(POINT_COPY_SEEN);
 	table_doubt(limiter_table(), held & ~DESCRIPTOR_CLOSING);
-	/* A process that was made for this connection and copies it (to standard input, say) is at work for it until it ends.
-	 */
+	/* If a process that was made for this connection copies it, for example to standard input, it serves the connection
+	 * until it exits. */
 	if (child_is_for(held))
 		atomic_compare_exchange_strong(&entry_of(descriptor)->held, &held, 0);
 }
@@ -214,7 +215,7 @@ COLD void copying_ends_slowly(void)
 	sole_may_begin_again();
 }
 
-/* The next descriptor from `from` on that holds something, below `end`; `end` if there is none. */
+/* The next descriptor in [from, end) that holds something; `end` if there is none. */
 static unsigned next_held(unsigned from, unsigned end, reference *held)
 {
 	while (from < end) {
@@ -262,7 +263,8 @@ COLD void range_closing_begins(unsigned first, unsigned last)
 	descriptor_each(first, last, close_in_range);
 }
 
-/* Looked at twice: another thread's entry may not have been seen yet before the call, nor our word by that thread. */
+/* Done before and after the call: another thread's entry may not have been visible before, or that thread may not have seen our
+ * mark. */
 COLD void range_closing_ends(unsigned first, unsigned last)
 {
 	descriptor_each(first, last, close_in_range);

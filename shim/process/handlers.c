@@ -11,11 +11,11 @@
 _Atomic int handlers_signal;
 bool handlers_by_hand;
 
-/* ---- handlers of the program's ----
+/* ---- the program's handlers ----
  *
- * Each that it sets gets an entry of ours, and keeps it: a word that never changes needs no lock, is the same for a vfork
- * child, and is right for a signal at any moment. A program that sets more of them than there are entries has the others called
- * without a reload. */
+ * Each handler that the program sets gets an entry of ours, and keeps it. A word that never changes needs no lock, is the same
+ * in a vfork child, and is valid whenever a signal arrives. If there are more handlers than entries, the others are installed
+ * directly, and their signals cause no reload. */
 
 #define ENTRIES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 
@@ -48,7 +48,7 @@ static const informed_handler informed_entry[HANDLERS] = {ENTRIES(INFORMED)};
 
 sighandler_t handlers_entry(sighandler_t theirs)
 {
-	/* SIG_HOLD is sigset(3)'s. */
+	/* SIG_HOLD is used by sigset(3). */
 	if (theirs == SIG_DFL || theirs == SIG_IGN || theirs == SIG_ERR || theirs == SIG_HOLD)
 		return theirs;
 	for (int i = 0; i < HANDLERS; i++) {
@@ -82,12 +82,12 @@ void handlers_put(struct sigaction *action)
 		action->sa_handler = handlers_entry(action->sa_handler);
 }
 
-/* ---- where there is none ---- */
+/* ---- our own handlers, if the program has none ---- */
 
-static struct sigaction standard; /* what was there before on_default */
-static struct sigaction ignoring; /* and before on_ignored */
+static struct sigaction standard; /* the action that on_default replaced */
+static struct sigaction ignoring; /* the action that on_ignored replaced */
 
-/* A call that the program did not make: not where its filter would not let it come back. */
+/* A call that the program did not make itself, so it is skipped if a filter would kill the process. */
 static int set_action(int signal, const struct sigaction *action, struct sigaction *old)
 {
 	if (may_call(SYS_rt_sigaction, signal, (long)action, (long)old))
@@ -139,7 +139,7 @@ static __attribute__((noinline)) void end_as_by_default(int signal)
 	/* Otherwise it comes when the handler has returned. */
 	if (door_sigprocmask(SIG_UNBLOCK, &this_one, &before) != 0)
 		return;
-	/* The first process of a pid namespace is not ended by it. */
+	/* We are still here: a signal does not end the first process of a pid namespace. */
 	door_sigprocmask(SIG_SETMASK, &before, NULL);
 	take_default(signal);
 }
@@ -158,7 +158,7 @@ static void on_default(int signal, siginfo_t *info, void *context)
 
 /* ---- what the program is told ---- */
 
-/* By the address alone: of a handler's two forms each has entries of its own. */
+/* Replaces one of our entries by the program's handler. The two forms of handlers have different entries. */
 void handlers_show(struct sigaction *action)
 {
 	if (action->sa_sigaction == on_default) {
@@ -216,7 +216,7 @@ void handlers_were_set(int signal, sighandler_t handler)
 		take_ignored(signal);
 }
 
-/* Programs that are being started beside this process, by any of its threads. */
+/* Programs that this process's threads are starting at the moment. */
 static _Atomic unsigned beside_us;
 
 void handlers_inherit(bool beside)

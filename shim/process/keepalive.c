@@ -13,12 +13,12 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Of the time T, half passes in silence. Then a question follows each sixteenth, and the first that falls due past four fifths
- * ends the connection: TCP_USER_TIMEOUT decides that, whatever TCP_KEEPCNT is, and also ends what is sent and not acknowledged.
- * That is at most 14/16 T; the kernel's timers are up to an eighth late, so it is within T.
+/* For a time T, the first probe follows after T/2 of silence, and then one every T/16. The first probe after 4/5 T ends the
+ * connection, because TCP_USER_TIMEOUT overrides TCP_KEEPCNT; it also applies to data that is sent and not acknowledged. That
+ * is at most 14/16 T, and as the kernel's timers may be up to 1/8 late, it is within T.
  *
- * By TCP_USER_TIMEOUT a socket tells for which T it was set, and so to other processes too, and after an exec: nobody else
- * chooses a number of milliseconds that is one less than a multiple of 800. */
+ * From TCP_USER_TIMEOUT one can tell for which T a socket was set up, in other processes too and after an exec: nobody else
+ * uses a number of milliseconds that is one less than a multiple of 800. */
 enum { IDLE_OF, INTERVAL_OF, ON, TIMEOUT_OF, OPTIONS };
 
 static const struct {
@@ -27,7 +27,7 @@ static const struct {
     [IDLE_OF] = {IPPROTO_TCP, TCP_KEEPIDLE},
     [INTERVAL_OF] = {IPPROTO_TCP, TCP_KEEPINTVL},
     [ON] = {SOL_SOCKET, SO_KEEPALIVE},
-    [TIMEOUT_OF] = {IPPROTO_TCP, TCP_USER_TIMEOUT}, /* last, as it stands for all of them */
+    [TIMEOUT_OF] = {IPPROTO_TCP, TCP_USER_TIMEOUT}, /* last: it shows that the others are set */
 };
 
 static int value_for(int which, uint32_t seconds)
@@ -57,7 +57,8 @@ static bool set(int descriptor, int which, int value)
 	return door_setsockopt(descriptor, option[which].level, option[which].name, &value, sizeof(value)) == 0;
 }
 
-/* SO_KEEPALIVE is turned on once, and never off: if it is off later, that was the daemon; if it is on, it may have been. */
+/* SO_KEEPALIVE is turned on once and never off. If it is off later, the daemon turned it off; if it is on, the daemon may have
+ * turned it on. */
 static bool change(int descriptor, int which, uint32_t before, uint32_t seconds, int standard)
 {
 	int current;

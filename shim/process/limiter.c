@@ -23,15 +23,15 @@
 
 extern char **environ;
 
-/* In this order GCC puts the state behind the table, in the line of its end, with the words of fork.c and others. */
+/* In this order GCC places the state after the table, in its last cache line, together with variables of fork.c and others. */
 NEAREST _Atomic int limiter_state;
 NEAREST _Alignas(64) struct table limiter_of_process;
 
-/* In this order: of every start the first is written, and begins on the page of what else is (near.h). */
+/* In this order: each start writes the first one, which begins on a page that is written anyway (near.h). */
 static struct {
-	struct settings start;	 /* what the environment said */
-	struct settings checked; /* with what the file said at the start; written only where there is a file */
-	struct settings opening; /* while the table is opened */
+	struct settings start;	 /* from the environment */
+	struct settings checked; /* with the file as it was at the start; written only if there is a file */
+	struct settings opening; /* used while the table is opened */
 } settings;
 NEAR static _Atomic bool started;
 NEAR static bool file_unread;
@@ -47,7 +47,7 @@ const char *limiter_name(void)
 	return name;
 }
 
-/* In the pid namespace of its parent, mostly, and then in the table's if the parent was. */
+/* Usually the child is in its parent's pid namespace, and then in the table's if the parent was. */
 void limiter_in_child(void)
 {
 	uint32_t parent = limiter_of_process.pid;
@@ -165,7 +165,8 @@ static void start(void);
 static bool is_wrong;
 static void refuse_to_start(void);
 
-/* A restart in which old and new processes serve side by side: they have one table only if that is laid out alike. */
+/* During a restart old and new processes may serve side by side. They can only share a table if both versions have the same
+ * layout. */
 static void look_for_other_version(void)
 {
 	char version[VERSION_TEXT];
@@ -201,14 +202,14 @@ COLD bool limiter_open_table(void)
 	int state = LIMITER_UNOPENED;
 	int kept = errno;
 
-	start(); /* another object's constructor may come before ours */
+	start(); /* another object's constructor may run before ours */
 	if (limiter_is_open())
 		return true;
 	if (is_wrong)
 		refuse_to_start();
 	if (!atomic_compare_exchange_strong(&limiter_state, &state, LIMITER_OPENING)) {
-		/* Another thread is at it. It makes a few system calls; a signal handler that interrupted it in this thread
-		 * must not wait for it, hence the bound. */
+		/* Another thread is opening the table, which takes a few system calls. But a signal handler that interrupted
+		 * that thread must not wait for it, hence the bound. */
 		for (int i = 0; i < 1000 && atomic_load(&limiter_state) == LIMITER_OPENING; i++)
 			door(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 		return limiter_is_open();
@@ -216,8 +217,8 @@ COLD bool limiter_open_table(void)
 	struct settings_error error;
 	bool made = false;
 
-	/* The file is read again, for it may have changed since the start; what was read then serves if it cannot be read any
-	 * more (a daemon in a chroot, or under another user). */
+	/* The file is read again, as it may have changed since the start. If it cannot be read any more (a daemon in a chroot,
+	 * or under another user), what was read at the start is used. */
 	settings_copy(&settings.opening, &settings.start);
 	if (is_read(&settings.opening) && !reload_read(&settings.opening, &error)) {
 		settings_copy(&settings.opening, &settings.checked);
@@ -249,15 +250,15 @@ COLD bool limiter_open_table(void)
 	return limiter_is_open();
 }
 
-/* Unix sockets are counted only where users are limited. A daemon's helpers have nothing else, and often other users, who could
- * not attach its table. */
+/* Unix sockets count only if there is a limit per user. A daemon's helper processes often have only Unix sockets, and run as
+ * other users who could not attach the table. */
 COLD bool limiter_open_for_slowly(int listener)
 {
 	int domain = AF_UNSPEC;
 	socklen_t length = sizeof(domain);
 	int kept = errno;
 
-	start(); /* another object's constructor may come before ours */
+	start(); /* another object's constructor may run before ours */
 	bool users =
 	    settings.start.per_uid != LIMIT_NONE || (settings.start.file[0] != '\0' && settings.checked.per_uid != LIMIT_NONE);
 	bool wanted = door_getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && (users || domain != AF_UNIX);
@@ -265,7 +266,7 @@ COLD bool limiter_open_for_slowly(int listener)
 	return wanted && limiter_open_table();
 }
 
-/* A program that the daemon executes must not fail by a variable that the daemon has set since: only the table counts. */
+/* A program that the daemon executes must not fail because of a variable that the daemon set since: only the table counts. */
 static bool handed_on(void)
 {
 	static const char variable[] = "CONNLIMIT_TABLE=";
@@ -300,8 +301,8 @@ static void refuse_to_start_as_daemon(void)
 	atomic_store(&limiter_state, LIMITER_OUT);
 }
 
-/* A mistyped limit must not run as no limit, so the daemon does not start. A program that the running daemon executes is
- * another matter: its limits are in the table, and a file that has gone bad since must not keep it from starting. */
+/* A mistyped limit must not mean no limit, so the daemon does not start. For a program that the running daemon executes, the
+ * limits are in the table, and a file that has become invalid must not prevent the start. */
 __attribute__((constructor)) static void start(void)
 {
 	if (atomic_exchange(&started, true))
@@ -331,7 +332,8 @@ __attribute__((constructor)) static void start(void)
 	hand_on();
 	if (settings.start.file[0] != '\0')
 		topmost_start();
-	/* The daemon started this program, or was in this process before; later it may have no right to the table. */
+	/* The daemon started this program, or ran in this process before. Later the program may no longer have access to the
+	 * table. */
 	if (settings.start.handed_on && (bridge_cross(&limiter_of_process, name) || open_own(false)))
 		opened();
 	if (file_unread)

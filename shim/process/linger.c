@@ -39,8 +39,7 @@ static void end(struct lingering *kept, unsigned place, uintptr_t mapping)
 	door_munmap((void *)mapping, PAGE); // NOLINT(performance-no-int-to-ptr)
 }
 
-/* The next place, free: what was there is the oldest. Of a page that was just made, or wiped, the place is made free as well.
- */
+/* The place to use next, emptied: it has the oldest entry, or none if the page is new or was wiped. */
 static unsigned free_place(struct lingering *kept)
 {
 	unsigned place = atomic_fetch_add(&kept->next, 1) % LINGER_MOST;
@@ -63,8 +62,8 @@ COLD bool linger(int descriptor)
 	if (mapping == MAP_FAILED)
 		return false;
 	atomic_store(&kept->place[place].until, clock_ms() + LINGER_MS);
-	/* If a signal's handler has forked since and this is the child, nothing is mapped here, and the place is wiped: what
-	 * others map at that address must not become ours. */
+	/* If a signal handler has forked and this is the child, nothing is mapped here and the place is wiped. So we do not
+	 * take for ours what others map at that address. */
 	if (door_madvise(mapping, PAGE, MADV_DONTFORK) == 0 &&
 	    atomic_compare_exchange_strong(&kept->place[place].mapping, &nobody, (uintptr_t)mapping)) {
 		atomic_fetch_add(&kept->kept, 1);

@@ -14,7 +14,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* The last stands for those that cannot be kept: of it nothing is known. */
+/* The last one stands for listeners that do not fit; nothing is known about them. */
 struct listener listeners[LISTENERS_MOST + 1] = {[LISTENERS_MOST] = {.each = true}};
 
 enum { UNUSED, BEING_WRITTEN, KNOWN };
@@ -36,9 +36,9 @@ static bool is_wildcard(const struct address *address)
 	       (address_is_ipv4(address) && memcmp(address->bytes + 12, any.bytes, 4) == 0);
 }
 
-/* The one address at which every connection of the listener arrives, or zeros and the port. A transparent proxy's listener gets
- * those of others (ip(7), IP_TRANSPARENT); a link-local address is many, one on each interface. Where a connection arrives
- * elsewhere all the same, see `steered` in layout.h. */
+/* The one address at which all of the listener's connections arrive. For a wildcard listener, zeros and the port. There is none
+ * for a transparent proxy, whose connections are addressed to others (ip(7), IP_TRANSPARENT), or for a link-local address,
+ * which exists on each interface. If a connection arrives elsewhere nevertheless, see `steered` in layout.h. */
 static bool only_endpoint(int listener, struct endpoint *endpoint)
 {
 	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
@@ -53,7 +53,7 @@ static bool only_endpoint(int listener, struct endpoint *endpoint)
 					    : option_is(listener, IPPROTO_IPV6, IPV6_TRANSPARENT, 0);
 }
 
-/* Whether connections of a listener that is bound to no device are bound to the one that stands for a routing domain
+/* Whether connections of a listener that is bound to no interface are bound to the interface of a routing domain
  * (tcp_l3mdev_accept in the kernel's ip-sysctl). */
 static bool connections_are_bound(void)
 {
@@ -67,14 +67,14 @@ static bool connections_are_bound(void)
 	return read && setting != '0';
 }
 
-/* Whether what accepts for us is no more than libc: another preload between may show other peers than the kernel's. */
+/* Whether the next accept is libc's: another preload in between may report other peers than the kernel. */
 static bool accept_is_libcs(void)
 {
 	const char *(*libcs)(void) = gnu_get_libc_version;
 	Dl_info object[3];
 	void *code[3];
 
-	(void)REAL(accept); /* finds them all */
+	(void)REAL(accept); /* looks up all real calls */
 	memcpy(&code[0], &libcs, sizeof(code[0]));
 	memcpy(&code[1], &real_calls.accept, sizeof(code[1]));
 	memcpy(&code[2], &real_calls.accept4, sizeof(code[2]));
@@ -110,7 +110,7 @@ COLD void listener_keep_alive(int descriptor)
 }
 
 NEAR _Atomic uint64_t listeners_version;
-static _Atomic uint32_t keepalive; /* of that version */
+static _Atomic uint32_t keepalive; /* for that version */
 
 static void follow(int descriptor, reference held)
 {

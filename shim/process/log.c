@@ -38,7 +38,7 @@ static void add_network(struct text *text, const struct connection *connection)
 	text_add(text, shown);
 }
 
-/* Who was refused, and where: the very address, whatever of it makes the client. "uid 1000" on a Unix socket. */
+/* Adds who was refused: the exact address, whatever part of it identifies the client. For a Unix socket, "uid 1000". */
 static void add_place(struct text *text, const struct connection *connection, const char *client)
 {
 	char address[ADDRESS_TEXT];

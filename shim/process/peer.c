@@ -14,7 +14,8 @@ static bool from_unix(struct connection *connection, int descriptor)
 	return limits.per_uid != LIMIT_NONE && kernel_unix_connection(connection, descriptor);
 }
 
-/* Asks for what is not known of the listener's connections. One whose peer is another preload's word is never found by it. */
+/* Asks for what the listener does not tell. If another preload reported the peer, the kernel may not find the connection by it.
+ */
 static COLD void know_by_itself(struct connection *connection, int descriptor)
 {
 	struct sockaddr_storage name;

@@ -1,7 +1,7 @@
-/* A reset or a close is the kernel's to deliver. An answer is sent without blocking, which a fresh connection's empty send
- * buffer always has room for, and the connection then lingers until the client has read it (linger.h).
+/* How a connection is refused. The kernel delivers a reset or a close. An answer is sent without blocking, as the empty send
+ * buffer of a new connection always has room for it, and the connection then lingers until the client has read it (linger.h).
  *
- * A daemon may have had its listener wait on close (socket(7), SO_LINGER), which connections inherit. Ours wait for nothing. */
+ * If the daemon set its listener to wait on close (socket(7), SO_LINGER), connections inherit that. Ours never wait. */
 #include "process/refuse.h"
 
 #include "process/limiter.h"
@@ -13,7 +13,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* RFC 6585, 4: 429. RFC 9112, 9.6: Connection: close. The client is not told the limit, nor how many it holds. */
+/* RFC 6585, 4: 429. RFC 9112, 9.6: Connection: close. The client learns neither the limit nor its own count. */
 #define BODY "Too many connections from your address. Please try again later.\n"
 static const char http_answer[] =
     "HTTP/1.1 429 Too Many Requests\r\n"
@@ -27,15 +27,15 @@ _Static_assert(sizeof(BODY) - 1 == 64, "Content-Length");
 
 static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
-/* connect(2): AF_UNSPEC dissolves the association, which for TCP is a reset. A read gives ECONNRESET, as after the client's
- * own. */
+/* connect(2): AF_UNSPEC dissolves the association, which for TCP sends a reset. A read then fails with ECONNRESET, as after a
+ * reset by the client. */
 static bool disconnect(int descriptor)
 {
 	return door_connect(descriptor, &nowhere, sizeof(nowhere)) == 0;
 }
 
-/* What the next close does: reset the connection, which leaves no TIME_WAIT for an attacker to pile up, or end it, and in
- * neither case wait. False if it may wait. */
+/* Determines the effect of the next close: either a reset, which leaves no TIME_WAIT state for an attacker to pile up, or a
+ * normal close, in both cases without waiting. False if the close might wait. */
 static bool close_will(bool reset, int descriptor)
 {
 	struct linger linger = {.l_onoff = reset ? 1 : 0, .l_linger = 0};
@@ -69,7 +69,7 @@ static bool answers(const struct refusal *refusal)
 	return refusal->how == REFUSE_HTTP || refusal->how == REFUSE_TEXT;
 }
 
-/* What has come is thrown away, so that a close is none for the client's request where nothing lingers. */
+/* Discards what has arrived, so that a close does not become a reset because of the client's request. */
 static __attribute__((noinline)) void throw_away(int descriptor)
 {
 	enum { READS = 64 };
@@ -80,7 +80,7 @@ static __attribute__((noinline)) void throw_away(int descriptor)
 			return;
 }
 
-/* The client gets its answer, and what holds the connection from here on is not the descriptor. */
+/* Sends the answer to the client. From then on something other than the descriptor keeps the connection open. */
 static void answer(int descriptor, const struct refusal *refusal)
 {
 	bool sent = refusal->how == REFUSE_HTTP ? send_text(descriptor, http_answer, sizeof(http_answer) - 1)
@@ -104,7 +104,7 @@ void refuse(int descriptor, const struct refusal *refusal)
 	REAL(close)(descriptor);
 }
 
-/* unix(7): a peer that closes with something unread is a reset. */
+/* unix(7): if a peer closes with unread data, that is a reset. */
 static int reset_unix_socket(void)
 {
 	int pair[2];
@@ -116,8 +116,8 @@ static int reset_unix_socket(void)
 	return pair[0];
 }
 
-/* A socket that is in the state of one which its peer has reset. For TCP: connected to itself, which needs nobody else, and
- * then disconnected, which is a reset; it did not leave the machine. -1 if it cannot be had. */
+/* Makes a socket that looks as if its peer had reset the connection. For TCP it is connected to itself, which involves nobody
+ * else, and then disconnected, which resets it without any packet leaving the machine. -1 if that is not possible. */
 static int reset_socket(int like)
 {
 	struct sockaddr_storage address = {0};
@@ -138,7 +138,7 @@ static int reset_socket(int like)
 	else
 		return made;
 	length = domain == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-	/* Where any of it fails, the socket is one that was never connected, which is near enough. */
+	/* If a step fails, the socket was never connected, which is close enough. */
 	if (door_bind(made, &address, length) == 0 && door_getsockname(made, &address, &length) == 0) {
 		(void)door_connect(made, &address, length);
 		(void)disconnect(made);
@@ -148,8 +148,8 @@ static int reset_socket(int like)
 
 _Static_assert(SOCK_CLOEXEC == O_CLOEXEC, "accept4's flag is dup3's");
 
-/* Puts a dead socket where the daemon expects its connection: neither may it speak to a client that has been answered, nor
- * read, and serve, what that has sent. */
+/* Puts a dead socket where the daemon expects its connection. The daemon must neither write to a client that has been answered,
+ * nor read and serve what that client sent. */
 static bool replace(int descriptor, int flags, const struct refusal *refusal)
 {
 	int dead = reset_socket(descriptor);

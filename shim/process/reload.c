@@ -15,25 +15,26 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* A handler may have no more stack than its own frame takes (sigaltstack(2), MINSIGSTKSZ), so all of this is done on one of
- * ours, by one thread at a time, and what is large is not on a stack at all. */
+/* A signal handler may have no more stack than its own frame needs (sigaltstack(2), MINSIGSTKSZ). So all of this runs on a
+ * stack of ours, in one thread at a time, and large objects are not on a stack at all. */
 static _Alignas(16) char stack[1 << 16];
 static struct settings read_settings;
 static struct settings work;
 static struct settings_error error_of_reading;
 static char path[PATH_MOST + 1];
 static char file_text[SETTINGS_FILE_ROOM];
-static struct settings *to_read; /* what reload_read was asked for */
+static struct settings *to_read; /* the argument of reload_read */
 static bool was_good;
 
-/* Each says which process is at it, so that a child which was forked meanwhile finds nobody at it. */
+/* Each has the process that is reloading, so that in a child forked meanwhile nobody is. */
 NEAR static _Atomic uint32_t on_stack;
-NEAR static _Atomic uint64_t asked; /* the process, and how often it was asked since it began */
+NEAR static _Atomic uint64_t asked; /* the process, and how often it was asked while it reloads */
 
 #define ASKED_BY(process) ((uint64_t)(process) << 32)
 
-/* A signal's handler that jumps (siglongjmp(3)), and a cancellation, would leave what is claimed here claimed. One signal of
- * libc's own stays: for it a thread that changes the user waits (nptl(7)). False if they cannot be held back. */
+/* Blocks signals: a handler that jumps away (siglongjmp(3)), or a cancellation, would leave what is claimed here claimed. One
+ * signal of libc's own stays unblocked, because a thread that changes the user waits for it (nptl(7)). False if they cannot be
+ * blocked. */
 static bool holds_signals(signal_set *before)
 {
 	enum { LIBC_SETXID = 33 };
@@ -121,8 +122,8 @@ static void on_own_stack(void (*does)(void))
 	atomic_store(&on_stack, 0);
 }
 
-/* What lists have is mapped when there are any, and its pages are given back once it is published. */
-static struct rules_index *listed; /* of what was read last and was good */
+/* Mapped when there are lists; its pages are freed once it is published. */
+static struct rules_index *listed; /* of what was last read successfully */
 static struct rules_index *spare;
 
 static void give_back(struct rules_index *lists)
@@ -201,7 +202,7 @@ bool reload_read(struct settings *settings, struct settings_error *error)
 	return good;
 }
 
-/* A worker that confined itself leaves it to the others. */
+/* A worker that has confined itself leaves the reload to the others. */
 static bool may_read(void)
 {
 	return MAY_CALL_EACH(SYS_openat, SYS_read, SYS_close, SYS_geteuid, SYS_gettid, SYS_getpid, SYS_rt_sigprocmask) &&
@@ -243,7 +244,7 @@ static void reload_into(struct table *table)
 			failed(table);
 		return;
 	}
-	/* Both were laid down when the table was made. */
+	/* The table's layout and the signal cannot be changed by a reload. */
 	if (limits_copy(table, &work) && !settings_may_follow(&read_settings, &work, &error_of_reading)) {
 		failed(table);
 		return;
@@ -253,7 +254,7 @@ static void reload_into(struct table *table)
 	reload_published();
 }
 
-/* A master whose workers listen for themselves has no table open, but gets the signal. */
+/* For a master whose workers listen themselves: it has no table open, but gets the signal. */
 static void reload_of_workers(void)
 {
 	static struct table table;
@@ -274,20 +275,20 @@ static void reload_once(void)
 		reload_of_workers();
 }
 
-static uint32_t own_process; /* once there is a table */
+static uint32_t own_process; /* set once there is a table */
 
 void reload_in_child(void)
 {
 	own_process = process_self();
 }
 
-/* A vfork child leaves the reload to others: what a reload works with is its parent's. */
+/* A vfork child leaves the reload to others: it would use its parent's memory. */
 static bool is_somebody_elses(void)
 {
 	return own_process != 0 && process_self() != own_process;
 }
 
-/* Whoever raises it from nothing does the work, and does it again for those who came meanwhile. */
+/* Whoever raises the count from 0 does the work, and repeats it for those who asked meanwhile. */
 static bool first_to_ask(uint64_t process)
 {
 	uint64_t before = atomic_load(&asked);
@@ -317,7 +318,7 @@ void reload_now(void)
 	lets_signals_go(&before);
 }
 
-/* Not one that the daemon started: what that ignores is no business of ours, whichever signal the operator named. */
+/* Not a program that the daemon started: if that ignores the signal, it stays so, even if the operator chose the signal. */
 static bool is_the_daemon(void)
 {
 	return !limiter_settings()->handed_on ||
@@ -327,7 +328,7 @@ static bool is_the_daemon(void)
 void reload_watch(const struct settings *settings)
 {
 	started_as = door_geteuid();
-	bool open = limiter_is_open(); /* where this program goes on from another, and the table said which signal */
+	bool open = limiter_is_open(); /* this program follows another one in this process, and the table said which signal */
 
 	if (open && !handlers_watch_over(settings->signal))
 		return;
@@ -336,8 +337,8 @@ void reload_watch(const struct settings *settings)
 		handlers_arm();
 }
 
-/* The table says which, since the program's own variables may be another start's. What that says is believed only if it is a
- * signal that may be. */
+/* The signal is taken from the table, since the program's own variables may belong to another start. The table is trusted only
+ * if it names a signal that may be used. */
 static void watch_by_table(void)
 {
 	struct limits limits;

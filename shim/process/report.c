@@ -16,7 +16,7 @@
 
 enum { LINE = 1024, STDERR = 2, START_PATIENCE = 1 /* second */ };
 
-/* What standard error was when this program started. */
+/* The file that was standard error when this program started. */
 NEAR static dev_t first_device;
 NEAR static ino_t first_inode;
 
@@ -30,9 +30,9 @@ void report_begin(void)
 	}
 }
 
-/* Whether number 2 is still a place for messages. A daemon that closed it may have got the number for anything: a client, or a
- * file of data that a line would destroy. A terminal or a pipe is a place for messages, and so is a file that is appended to.
- * Of sockets only a Unix socket can be (systemd connects one to the journal); an internet socket is somebody's connection. */
+/* Whether descriptor 2 still is a place for messages. A daemon that closed standard error may have got the number for something
+ * else: a client, or a data file that a line would corrupt. Messages go to a terminal, a pipe, or a file opened for appending.
+ * A Unix socket is fine too (systemd connects one to the journal), but an internet socket is somebody's connection. */
 static bool takes_messages(int descriptor)
 {
 	struct sockaddr_storage address = {0};
@@ -57,12 +57,14 @@ static bool write_quietly(const struct iovec *parts, unsigned number, int patien
 	signal_set before;
 	signal_set pending;
 
-	/* A full pipe would stop the daemon; POLLOUT means that PIPE_BUF bytes fit (pipe(7)), and a line is shorter. */
+	/* Writing to a full pipe would block the daemon. POLLOUT means that PIPE_BUF bytes fit (pipe(7)), and a line is
+	 * shorter. */
 	if (door(SYS_ppoll, (long)&ready, 1, (long)&wait, 0, 0, 0) != 1 || (ready.revents & POLLOUT) == 0 ||
 	    (ready.revents & (POLLERR | POLLHUP)) != 0)
 		return false;
-	/* What a write may raise would end or stop the daemon: SIGPIPE, SIGXFSZ where a file has come to RLIMIT_FSIZE, and
-	 * SIGTTOU from a terminal that belongs to others (tcsetattr(3), TOSTOP), which writes after all if that is blocked. */
+	/* A write may raise signals that would end or stop the daemon: SIGPIPE, SIGXFSZ if a file has reached RLIMIT_FSIZE, and
+	 * SIGTTOU from a terminal of another process group (tcsetattr(3), TOSTOP), which is written to after all if the signal
+	 * is blocked. */
 	if (door_sigpending(&pending) != 0 || door_sigprocmask(SIG_BLOCK, &raised, &before) != 0)
 		return false;
 	ssize_t written = door(SYS_writev, STDERR, (long)parts, number, 0, 0, 0);
@@ -74,7 +76,7 @@ static bool write_quietly(const struct iovec *parts, unsigned number, int patien
 	return written > 0;
 }
 
-/* Before there is a table, a person is waiting for the daemon to start. */
+/* Before there is a table, somebody is waiting for the daemon to start. */
 static enum log_to destination(void)
 {
 	struct limits limits;
@@ -85,7 +87,7 @@ static enum log_to destination(void)
 	return (enum log_to)limits.log;
 }
 
-/* A line as its parts lie, without "connlimit: " and its end: these stand around them where it is written. */
+/* A line, as parts in various places of memory. "connlimit: " and the newline are added when it is written. */
 struct line {
 	struct iovec part[SYSLOG_PARTS_MOST];
 	unsigned parts;

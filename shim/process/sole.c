@@ -9,12 +9,12 @@
 
 #include <errno.h>
 
-/* Where there is no page that a fork wipes: as if a call were always under way. */
+/* Used if there is no page that a fork wipes: as if a call were always in progress. */
 NEAR static struct sole never = {.word = 1, .accepted = true, .known = true};
 NEAREST struct sole *_Atomic sole_of_process = &never;
 NEAREST _Atomic bool sole_has_ended;
 
-/* Copied by a fork, unlike the word: a child of a call behind which we have no frame finds it here. */
+/* Unlike the word, this is copied by a fork, so that a child made by a call after which we have no frame finds it. */
 NEAR static _Atomic bool for_good;
 
 void sole_begin(void)
@@ -27,7 +27,7 @@ void sole_begin(void)
 	if (page != MAP_FAILED && door_madvise(page, sizeof(*page), MADV_WIPEONFORK) == 0) {
 		atomic_store(&page->known, true);
 		atomic_store(&sole_of_process, page);
-		/* Another thread is in such a call at this moment: as that may not be seen to end, nothing ever is sole. */
+		/* Another thread is in such a call now. We might miss its end, so nothing is ever sole. */
 		if (atomic_load(&never.word) != 1)
 			atomic_store(&page->word, SOLE_UNDER_WAY);
 	}
@@ -40,7 +40,7 @@ COLD uint64_t sole_take_token(uint64_t seen)
 
 	atomic_store_explicit(&sole->accepted, true, memory_order_relaxed);
 	if (!atomic_load(&sole->known)) {
-		/* Made by a system call in assembly, say. */
+		/* This child was made in a way that we did not see, such as a system call in assembly. */
 		child_in_itself();
 		seen = atomic_load(&sole->word);
 	}
@@ -53,7 +53,7 @@ COLD uint64_t sole_take_token(uint64_t seen)
 	return (seen & SOLE_UNDER_WAY) == 0 ? seen : 0;
 }
 
-/* At the most that fits, the number stays, and nothing is sole any more. */
+/* If the count reaches its maximum, it stays there, and nothing is sole any more. */
 void sole_ends(void)
 {
 	struct sole *sole;

@@ -15,7 +15,7 @@ void start_page_keep(const char *file)
 		return;
 	page = door_mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	if ((void *)page == MAP_FAILED)
-		return; /* `connlimit reload` has to be told the file */
+		return; /* then `connlimit reload` has to be given the file */
 	strncpy(page->file, file, sizeof(page->file) - 1);
 	memcpy(page->mark, START_MARK, sizeof(START_MARK));
 	door(SYS_mprotect, (long)page, sizeof(*page), PROT_READ, 0, 0, 0);

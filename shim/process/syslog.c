@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/un.h>
 
-/* RFC 3164, 4.1.1: facility 3 (daemon) * 8 + severity 4 (warning). Without a timestamp the receiver sets its own, and making
- * one needs the time zone, which cannot be had in a signal handler. */
+/* RFC 3164, 4.1.1: facility 3 (daemon) * 8 + severity 4 (warning). There is no timestamp: the receiver sets its own, and making
+ * one needs the time zone, which a signal handler cannot get. */
 static const char priority[] = "<28>connlimit[";
 
 static bool send_to(const struct sockaddr_un *where, struct iovec *parts, unsigned number)

@@ -8,14 +8,14 @@
 #include <pthread.h>
 #include <sys/prctl.h>
 
-static pid_t started;	  /* this program, in this process */
-static _Atomic pid_t top; /* the topmost process, as far as this one knows; 0: not to be known */
-static pid_t session;	  /* its session when it was settled */
-static bool had_terminal; /* and whether that had one */
-static bool worker;	  /* of a process under connlimit, which started it */
+static pid_t started;	  /* the process in which this program started */
+static _Atomic pid_t top; /* the topmost process, as far as this one knows; 0: unknown */
+static pid_t session;	  /* the session when that was settled */
+static bool had_terminal; /* whether that session had a terminal */
+static bool worker;	  /* a process under connlimit started this one */
 
-/* From the topmost process down to this one, by libc's forks: the parent, and whether each was its parent's first child. One
- * that goes to the background is; sessions and workers of a daemon that serves are not. */
+/* The path from the topmost process to this one, by libc's forks: the parent, and whether each was its parent's first child.
+ * This is so for a daemon that goes to the background, but not for sessions and workers of a daemon that serves. */
 NEAR static pid_t self;
 NEAR static pid_t parent;
 NEAR static bool first;
@@ -40,8 +40,8 @@ static bool has_terminal(bool otherwise)
 	return true;
 }
 
-/* A terminal that hung up is nobody's any more (tty_ioctl(4)), but the shell that it hung up passes the signal on: what was of
- * a terminal's session stays so until it leaves that. */
+/* After a terminal hangs up, it belongs to nobody (tty_ioctl(4)), but the shell then passes the signal on. So a process that
+ * was in a terminal's session stays so until it leaves the session. */
 static bool of_terminal(void)
 {
 	return has_terminal(had_terminal) || (had_terminal && own_session() == session);
@@ -60,7 +60,7 @@ static bool is_gone(pid_t process)
 	return gone;
 }
 
-/* All between the topmost process and this one are gone, and this one is in another session. */
+/* All processes between the topmost one and this one are gone, and this one is in another session. */
 static bool went_to_background(pid_t process, pid_t above)
 {
 	return first && self == process && door_getppid() != parent && own_session() != session &&
@@ -127,7 +127,7 @@ void topmost_settle(bool handed_on, unsigned maker)
 	pthread_atfork(before_fork, NULL, in_child);
 }
 
-/* PR_SET_PDEATHSIG: from the parent, when it is a parent no more. */
+/* PR_SET_PDEATHSIG: the signal comes from the parent, which is no longer the parent. */
 static bool of_dying_parent(int signal, pid_t sender)
 {
 	int at_death = 0;

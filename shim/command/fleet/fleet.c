@@ -8,14 +8,14 @@
 #include <string.h>
 
 enum {
-	CHANGE = CLIENT_KEY + 3 + 2, /* bytes of a client, its count and its bucket */
+	CHANGE = CLIENT_KEY + 3 + 2, /* a client, its count and its bucket, in bytes */
 	CHANGES_A_SCRIPT = 500,
 	SCRIPTS_AT_ONCE = 40,
 	NEWS_AT_ONCE = 250,
-	ROUND_MS = 8000,    /* in which all own buckets are compared with what was told... */
-	CHECK_MS = 250,	    /* ...some of them each time... */
-	LEASES_A_ROUND = 8, /* ...sooner with leases so short */
-	WORK_A_MS = 16,	    /* fields that a check looks at beside, for each ms since the last */
+	ROUND_MS = 8000,    /* within this time all own buckets are compared with what was told, */
+	CHECK_MS = 250,	    /* some of them at each check; */
+	LEASES_A_ROUND = 8, /* sooner if leases are short */
+	WORK_A_MS = 16,	    /* other fields that a check looks at, for each ms since the last one */
 };
 
 static uint64_t now_ms(void)
@@ -74,7 +74,7 @@ static bool hear_standing(struct hearing *hearing)
 		return false;
 	}
 	fleet->ended = hearing->number[1] < 0;
-	/* The stream is not the one that was read: it was deleted, and began anew. */
+	/* The stream has fewer entries than were read: it was deleted and started again. */
 	if ((unsigned long long)hearing->number[2] < fleet->last) {
 		fleet->missed = true;
 		fleet->last = (unsigned long long)hearing->number[2];
@@ -141,7 +141,7 @@ static bool add_tell(struct fleet *fleet, struct redis *redis, const struct flee
 	return call_send(redis, &call);
 }
 
-/* As many buckets as belong to the time since the last check. */
+/* Compares as many buckets as are due since the last check. */
 static bool add_check(struct fleet *fleet, struct redis *redis, const struct fleet_bucket *told, uint64_t now)
 {
 	unsigned char data[BUCKETS * 9];
@@ -170,7 +170,7 @@ static bool add_check(struct fleet *fleet, struct redis *redis, const struct fle
 	return call_send(redis, &call);
 }
 
-/* Tells some of the clients, compares, and reads the news, which by then contain them. */
+/* Tells a part of the clients, compares, and reads the news, which then include these clients. */
 static bool exchange_some(struct redis *redis, int wait_ms, const struct fleet_change *change, size_t number,
 			  const struct fleet_bucket *told, struct hearing *hearing)
 {
@@ -206,7 +206,7 @@ bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const
 	size_t done = 0;
 
 	if (number == 0)
-		change = &none; /* NULL has nothing behind it, not even at no distance */
+		change = &none; /* nothing may be added to NULL, not even 0 */
 	fleet->ended = false;
 	snprintf(error, FLEET_ERROR, "out of memory");
 	do {
@@ -215,7 +215,7 @@ bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const
 		const struct fleet_bucket *compared = due && done + part == number ? told : NULL;
 		bool good = exchange_some(redis, wait_ms, change + done, part, compared, &hearing);
 		if (!good && hearing.unknown_script && fleet_prepare(fleet, redis, wait_ms, error)) {
-			/* Once more; those that were carried out all the same change nothing the second time. */
+			/* Try again: changes that were already made are not made twice. */
 			hearing.good = true;
 			hearing.unknown_script = false;
 			good = exchange_some(redis, wait_ms, change + done, part, compared, &hearing);

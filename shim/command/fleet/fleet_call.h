@@ -1,10 +1,10 @@
-/* How the script (fleet.lua) is called, and what it answers. For the fleet's own files. */
+/* How the script (fleet.lua) is called, and what it answers. Only for the fleet's own files. */
 #ifndef CONNLIMIT_COMMAND_FLEET_CALL_H
 #define CONNLIMIT_COMMAND_FLEET_CALL_H
 
 #include "command/fleet/fleet.h"
 
-/* One call in the making. What is added by pointer must stay until it is sent. */
+/* A call that is being assembled. What is added by pointer must stay valid until the call is sent. */
 struct call {
 	const char *argument[16];
 	size_t length[16];
@@ -15,44 +15,45 @@ struct call {
 };
 
 void call_begin(struct call *call, const struct fleet *fleet, const char *operation, const char *node);
-/* Of what the node does as the one that joined. */
+/* For operations of the node under its current incarnation. */
 void call_begin_own(struct call *call, const struct fleet *fleet, const char *operation);
 void call_add(struct call *call, const void *argument, size_t length);
 void call_add_text(struct call *call, const char *text);
 void call_add_number(struct call *call, long long number);
 bool call_send(struct redis *redis, struct call *call);
 
-/* What is heard of the replies. */
+/* What was learned from the replies. */
 struct hearing {
 	struct fleet *fleet;
 	fleet_heard *heard;
 	void *with;
 	char *error;
-	int told; /* replies of the script come first, those of its "check" last among them */
+	int told; /* number of replies of the script, which come first; the last of them is for "check" */
 	bool check;
 	bool good;
-	bool unknown_script; /* Redis lost it: SCRIPT FLUSH, or a replica in its place */
-	bool more;	     /* there may be more news than were read */
+	bool unknown_script; /* Redis lost it, by SCRIPT FLUSH or because a replica took over */
+	bool more;	     /* there may be more news to read */
 	long long number[4];
 };
 
-/* Notes the reason, if the reply is an error and the first one. */
+/* Keeps the reason, if the reply is the first error. */
 void hear_error(struct hearing *hearing, const redisReply *reply);
 
-/* {number, number, ...}; what is not there, or is none, is 0. Then "client total client total..." in the second place, if it
- * is text. */
+/* Reads {number, number, ...}; what is missing or not a number is 0. If the second element is text, it is "client total client
+ * total...". */
 void hear_answer(redisReply *reply, int number, void *with);
 
-/* "client total client total..." */
+/* Reads "client total client total...". */
 void hear_clients(struct hearing *hearing, const redisReply *text);
 
-/* Sends one call and hears the answer; once more if Redis has lost the script. */
+/* Sends a call and reads the answer. Tries again if Redis has lost the script. */
 bool call_answered(struct call *call, struct redis *redis, int wait_ms, struct hearing *hearing);
 
-/* Whether what takes several exchanges, begun at `began` (ms of clock_us), may go on; if not, the reason names `what`. */
+/* Whether an operation of several exchanges, which began at `began` (ms of clock_us), may continue. If not, the error names
+ * `what`. */
 bool fleet_goes_on(const struct fleet *fleet, uint64_t began, const char *what, char *error);
 
-/* Numbers as they travel: the highest byte first. */
+/* Writes a number in network byte order. */
 void put_bytes(unsigned char *to, uint64_t number, int bytes);
 
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { WALK_MOST_MS = 60000 /* a server that never comes to the end of a hash is not listened to for longer */ };
+enum { WALK_MOST_MS = 60000 /* gives up on a server that never reaches the end of a hash */ };
 
 void fleet_init(struct fleet *fleet, const char *cluster, const char *node, int lease_ms, const volatile sig_atomic_t *stopping)
 {
@@ -31,7 +31,8 @@ bool fleet_goes_on(const struct fleet *fleet, uint64_t began, const char *what, 
 
 /* ---- walks over all buckets ---- */
 
-/* What `call` is begun as, with "from" as its first argument, is done from bucket to bucket until `until`. */
+/* Calls `operation` for one range of buckets after another, until time `until`. Its first argument is the bucket to start from.
+ */
 static bool walk(struct fleet *fleet, struct redis *redis, int wait_ms, const char *operation, const char *node,
 		 const char *last_argument, uint64_t until, struct hearing *hearing)
 {
@@ -77,7 +78,7 @@ static bool choose_incarnation(struct fleet *fleet, char *error)
 	return true;
 }
 
-/* With the incarnation and the threshold that it has now. */
+/* Joins with the current incarnation and threshold. */
 static bool join(struct fleet *fleet, struct redis *redis, int wait_ms, struct hearing *hearing)
 {
 	struct call call;
@@ -93,7 +94,7 @@ static bool join(struct fleet *fleet, struct redis *redis, int wait_ms, struct h
 	return hearing->number[0] == 1;
 }
 
-/* If the lowest threshold fell, more are near than before. */
+/* If the lowest threshold fell, more clients have to be put into `near`. */
 static bool fill(struct fleet *fleet, struct redis *redis, int wait_ms, struct hearing *hearing)
 {
 	return hearing->number[1] == 0 || walk(fleet, redis, wait_ms, "fill", fleet->node, NULL, UINT64_MAX, hearing);
@@ -166,7 +167,8 @@ bool fleet_bury(struct fleet *fleet, struct redis *redis, int wait_ms, int work_
 	if (!call_send(redis, &call) || !redis_exchange(redis, wait_ms, hear_ended, &burial, error))
 		return false;
 	if (!burial.hearing.good)
-		return burial.hearing.unknown_script && fleet_prepare(fleet, redis, wait_ms, error); /* the next time, then */
+		return burial.hearing.unknown_script &&
+		       fleet_prepare(fleet, redis, wait_ms, error); /* then the next call will do it */
 	for (int i = 0; i < burial.nodes; i++)
 		if (!walk(fleet, redis, wait_ms, "forget", burial.node[i], "1", until, &burial.hearing))
 			return false;

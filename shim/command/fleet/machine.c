@@ -24,7 +24,7 @@ struct client *machine_client(struct machine *machine, const unsigned char *key,
 	return client;
 }
 
-/* Over many tables it can be more than any limit is. */
+/* The sum over many tables can exceed the largest limit. */
 static uint32_t tellable(const struct client *client)
 {
 	return client->local < LIMIT_MOST ? client->local : LIMIT_MOST;
@@ -48,7 +48,7 @@ static void add_change(struct machine *machine, struct client *client)
 		struct fleet_change *larger = realloc(machine->change, room * sizeof(*larger));
 
 		if (larger == NULL)
-			return; /* told when it changes again, or on the next joining */
+			return; /* it is told when it changes again, or when the node joins again */
 		machine->change = larger;
 		machine->change_room = room;
 	}
@@ -84,7 +84,7 @@ size_t machine_take_changes(struct machine *machine)
 		if (client == NULL)
 			continue;
 		client->changed = false;
-		set_told(machine, client, tellable(client)); /* before the answers: they contain it */
+		set_told(machine, client, tellable(client)); /* set before the answers arrive, as they include it */
 		if (client->total != 0)
 			machine_add_to_apply(machine, client);
 	}
@@ -158,7 +158,7 @@ void machine_tidy(struct machine *machine)
 			machine->strangers++;
 		if (unheld && client->total == 0 && client->told == 0 && !client->waiting && !client->changed) {
 			take_out_of_bucket(machine, client);
-#ifndef __clang_analyzer__ /* which takes uthash's freeing of an empty table for one of a full one */
+#ifndef __clang_analyzer__ /* which believes that uthash frees a full table here */
 			HASH_DEL(machine->clients, client);
 			free(client);
 #endif

@@ -1,4 +1,4 @@
-/* What this machine holds, over all of its tables that have a limit over the fleet, and what it is told of the others. */
+/* What this machine holds, over all of its tables with a fleet limit, and what it learned about other machines. */
 #ifndef CONNLIMIT_COMMAND_MACHINE_H
 #define CONNLIMIT_COMMAND_MACHINE_H
 
@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* uthash's macros compare signed with unsigned. */
+/* uthash's macros compare signed with unsigned numbers. */
 #pragma GCC diagnostic ignored "-Wsign-compare"
 #include <uthash.h>
 
@@ -19,13 +19,13 @@ enum { TABLES_MOST = 256, USERS_MOST = 64 };
 
 struct client {
 	unsigned char key[CLIENT_KEY];
-	bool changed;	  /* to be told */
-	bool named;	  /* by the snapshot that is being read */
+	bool changed;	  /* has to be told */
+	bool named;	  /* contained in the snapshot that is being read */
 	bool waiting;	  /* in `to_apply` */
-	uint32_t entries; /* that refer here */
-	uint32_t local;	  /* connections over all tables */
-	uint32_t told;	  /* of them, as the fleet knows */
-	uint32_t total;	  /* of the fleet, these included; 0 while it is under the threshold */
+	uint32_t entries; /* table entries that refer to it */
+	uint32_t local;	  /* connections in all tables */
+	uint32_t told;	  /* the part of them that was told to the fleet */
+	uint32_t total;	  /* the fleet's total, including these; 0 below the threshold */
 	struct client *next_to_apply;
 	struct client *next_in_bucket;
 	struct client *previous_in_bucket;
@@ -36,79 +36,79 @@ struct joined; /* a table that takes part */
 
 struct machine {
 	struct client *clients;
-	struct client *bucket[BUCKETS];	   /* the same clients */
-	struct fleet_bucket told[BUCKETS]; /* what they sum up to, as they were told */
+	struct client *bucket[BUCKETS];	   /* the same clients, by bucket */
+	struct fleet_bucket told[BUCKETS]; /* sums of what was told */
 	struct client *to_apply;
 	struct joined *joined[TABLES_MOST];
 	size_t tables;
-	struct fleet_change *change; /* clients to tell; `number` is filled in when they are */
+	struct fleet_change *change; /* clients to tell; `number` is filled in when they are sent */
 	size_t changes;
 	size_t change_room;
-	size_t strangers;	       /* clients of which only the fleet spoke */
-	const char *only[TABLES_MOST]; /* names of tables; none: every one with a fleet's limit */
+	size_t strangers;	       /* clients known only from the fleet */
+	const char *only[TABLES_MOST]; /* names of tables to join; none: all that have a fleet limit */
 	size_t only_so_many;
-	uid_t user[USERS_MOST]; /* whose tables are joined, beside root's and our own */
+	uid_t user[USERS_MOST]; /* users whose tables are joined, in addition to root and our own user */
 	size_t users;
-	uint32_t threshold; /* half the smallest limit in force */
-	bool telling;	    /* changes are collected, to be told */
+	uint32_t threshold; /* half of the smallest limit in force */
+	bool telling;	    /* changes are collected to be told */
 };
 
 /* ---- clients (machine.c) ---- */
 
-/* The fleet is not heard: nothing is collected. */
+/* The fleet cannot be reached: stop collecting changes. */
 void machine_pause(struct machine *machine);
 
-/* What was heard so long ago that it does not count any more is forgotten. */
+/* Forgets totals that were heard so long ago that they no longer apply. */
 void machine_forget(struct machine *machine);
 
-/* Fills in the counts of the clients to be told; from now on they count as told. Returns how many; the caller tells
+/* Fills in the counts of the clients that have to be told; from now on they count as told. Returns how many; the caller sends
  * machine->change[0..]. */
 size_t machine_take_changes(struct machine *machine);
 
-/* Adds all that is held in one bucket to what is told whole; from now on it counts as told. */
+/* Adds all clients of a bucket to what is told whole; from now on they count as told. */
 void machine_take_bucket(struct machine *machine, unsigned bucket, struct fleet_whole *whole);
 
-/* The fleet's total of a client. What follows from it is written by machine_apply. */
+/* Notes the fleet's total for a client. machine_apply writes the result into the tables. */
 void machine_hear(struct machine *machine, const unsigned char *key, uint32_t total);
 
-/* Before and after a snapshot of all totals over the threshold is heard: one that it did not name has fallen. */
+/* Called before and after a snapshot of all totals over the threshold: a client that is not in it has fallen below. */
 void machine_snapshot_begins(struct machine *machine);
 void machine_snapshot_ends(struct machine *machine);
 
-/* Takes clients out of memory of whom there is nothing to know. */
+/* Removes clients of which nothing is known from memory. */
 void machine_tidy(struct machine *machine);
 
-/* For the tables' use: the client of this key; `make`: added if there is none yet (NULL: no memory). */
+/* For machine_tables.c: finds the client with this key. With `make` it is added if necessary (NULL: no memory). */
 struct client *machine_client(struct machine *machine, const unsigned char *key, bool make);
 
-/* It holds so many more, or fewer. */
+/* It holds so many more or fewer connections. */
 void machine_adjust(struct machine *machine, struct client *client, int64_t step);
 
-/* What the fleet holds of it is to be written into the tables. */
+/* Marks a client whose remote count has to be written into the tables. */
 void machine_add_to_apply(struct machine *machine, struct client *client);
 
 /* ---- tables (machine_tables.c) ---- */
 
-/* Finds the tables and takes up what changed in them since the last look: one word is compared for each entry. What a table
- * says is bounded by what its capacity allows, over all of its clients. */
+/* Finds the tables and takes over what changed in them since the last time, by comparing a word per entry. The counts of a
+ * table are bounded by its capacity. */
 void machine_look(struct machine *machine);
 
-/* The fleet is joined: what changes from now on is to be told, and what tables say of others is to be gone over. */
+/* The fleet was joined: changes from now on have to be told, and remote counts in tables have to be checked. */
 void machine_begin(struct machine *machine);
 
-/* Writes into the tables what others hold: of those whose total changed; and, with `all`, of everyone, setting right what an
+/* Writes into the tables what others hold, for clients whose total changed. With `all`, for all clients, and corrects what an
  * earlier sidecar left. */
 void machine_apply(struct machine *machine, bool all);
 
-/* Says in every table that the fleet was heard at `when` (ms of clock_ms), and how long that is good; how many counts were
- * mended since the last time, and whether Redis may evict what the fleet keeps there. */
+/* Notes in every table that the fleet was heard at `when` (ms of clock_ms) and for how long that is valid, how many counts were
+ * corrected since the last time, and whether Redis may evict the fleet's keys. */
 void machine_heard(struct machine *machine, uint64_t when, int lease_ms, unsigned long mended, bool evicting);
 
-/* Asks the kernel about the connections of those who are at the fleet's limit, for at most about work_ms: no other machine sees
+/* Asks the kernel about the connections of clients at the fleet's limit, for about work_ms at most: no other machine can tell
  * which of them are gone. */
 void machine_verify(struct machine *machine, int work_ms);
 
-/* Leaves all tables, and takes back what was written into them. */
+/* Leaves all tables, and removes what was written into them. */
 void machine_leave(struct machine *machine);
 
 #endif

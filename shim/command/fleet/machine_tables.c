@@ -14,12 +14,12 @@
 #include <unistd.h>
 
 enum {
-	PASSED_BY = 256,      /* segments remembered that are none of ours */
-	LOOK_AGAIN_MS = 1000, /* at those: a daemon may be given a fleet's limit by a reload */
-	LOOKS_OVER = 20,      /* in a row, for a table to be called one that says more than it can hold */
+	PASSED_BY = 256,      /* segments remembered as not ours */
+	LOOK_AGAIN_MS = 1000, /* time until those are looked at again: a reload may set a fleet limit */
+	LOOKS_OVER = 20,      /* times in a row, before a table is reported that claims more than it can hold */
 };
 
-/* What an entry was when it was last looked at. */
+/* The state of an entry when it was last looked at. */
 struct seen {
 	struct client *client;
 	uint64_t fingerprint;
@@ -30,14 +30,14 @@ struct seen {
 struct joined {
 	int id;
 	uid_t owner;
-	char name[TABLE_NAME_MOST + 1]; /* printable */
+	char name[TABLE_NAME_MOST + 1]; /* made printable */
 	struct table table;
-	struct limits limits; /* in force at the last look */
+	struct limits limits; /* in force the last time */
 	struct seen *seen;
-	uint64_t counted; /* over all entries; never more than the capacity */
-	unsigned over;	  /* looks in a row by which it said more than that */
-	bool found;	  /* by this look */
-	bool unproven;	  /* entries were not gone over since it was joined, or since its prefixes changed */
+	uint64_t counted; /* of all entries; at most the capacity */
+	unsigned over;	  /* times in a row that it claimed more */
+	bool found;	  /* seen this time */
+	bool unproven;	  /* remote counts were not checked since it was joined, or since its prefixes changed */
 };
 
 static void key_of(unsigned char *key, const struct network *network)
@@ -51,8 +51,8 @@ static uint32_t count_in(uint64_t word)
 	return (word & CLIENT_TENTATIVE) == 0 ? (uint32_t)(word & CLIENT_COUNT) : 0;
 }
 
-/* An entry's count is taken over. A table is written by whoever runs in its daemon, and a taken-over one could say that anybody
- * holds any number of connections: all of them together are no more than it has places for. */
+/* Takes over an entry's count. Any process of the daemon can write to a table, and could claim that anybody holds any number of
+ * connections. So the counts of a table are bounded by its capacity. */
 static bool count(struct machine *machine, struct joined *joined, struct seen *seen, struct client *client, uint32_t number)
 {
 	uint64_t room = joined->table.capacity - (joined->counted - seen->counted);
@@ -76,13 +76,13 @@ static void refer(struct machine *machine, struct seen *seen, struct client *cli
 		seen->client->entries--;
 	if (client != NULL)
 		client->entries++;
-	/* Its entry here is new, and knows nothing of what others hold. */
+	/* A new entry in this table has no remote count yet. */
 	if (client != NULL && client != seen->client && client->total != 0)
 		machine_add_to_apply(machine, client);
 	seen->client = client;
 }
 
-/* Who has the entry now; NULL if nobody of the fleet's business holds anything there. */
+/* The client that has the entry now; NULL if it holds nothing or does not concern the fleet. */
 static struct client *client_in(struct machine *machine, const struct table *table, uint32_t entry, uint64_t word, bool *known)
 {
 	struct client_facts facts;
@@ -98,7 +98,7 @@ static struct client *client_in(struct machine *machine, const struct table *tab
 	return machine_client(machine, key, true);
 }
 
-/* Takes up what changed in one table since it was last looked at. */
+/* Takes over what changed in one table since the last time. */
 static void look_at(struct machine *machine, struct joined *joined)
 {
 	struct table *table = &joined->table;
@@ -119,7 +119,7 @@ static void look_at(struct machine *machine, struct joined *joined)
 		bool whole = count(machine, joined, seen, client, count_in(word));
 		refer(machine, seen, client);
 		seen->fingerprint = fingerprint;
-		/* Not known yet whose it is (the entry is being made), or not counted: look again next time. */
+		/* If the client is not known yet (the entry is being made), or was not counted fully, look again next time. */
 		seen->word = known && whole ? word : CLIENT_TENTATIVE;
 		over = over || !whole;
 	}
@@ -147,7 +147,7 @@ static void leave_table(struct machine *machine, size_t which, bool forget)
 	machine->joined[which] = machine->joined[--machine->tables];
 }
 
-/* Two sidecars on one table would write over each other. */
+/* Two sidecars for one table would overwrite each other's counts. */
 static bool is_taken(const struct table *table)
 {
 	static uint32_t told_of;
@@ -171,7 +171,7 @@ static bool is_asked_for(const struct machine *machine, const struct table *tabl
 	return machine->only_so_many == 0;
 }
 
-/* Root's daemons, our own user's, and those of users that we were told of. */
+/* Whether it belongs to root, to our own user, or to a user that was named. */
 static bool is_of_known_user(const struct machine *machine, uid_t owner)
 {
 	if (owner == 0 || owner == geteuid())
@@ -182,7 +182,7 @@ static bool is_of_known_user(const struct machine *machine, uid_t owner)
 	return false;
 }
 
-/* Its maker as well: an owner can give a segment away. */
+/* The maker counts too: an owner can give a segment away. */
 static bool is_made_by_known_user(const struct machine *machine, int id, uid_t *owner)
 {
 	struct shmid_ds facts;
@@ -201,7 +201,7 @@ static bool belongs(const struct machine *machine, const struct table *table, st
 	return limits->cluster_per_ip != LIMIT_NONE && !is_taken(table);
 }
 
-/* Segments that are none of ours are not attached ten times a second. */
+/* Remembers segments that are not ours, to avoid attaching them ten times a second. */
 static struct passed_by {
 	int id;
 	uint64_t until;
@@ -265,7 +265,7 @@ static bool visit(const struct segment_facts *facts, void *with)
 		struct limits before = joined->limits;
 		if (joined->id != facts->id)
 			continue;
-		/* We have it mapped ourselves: one more than that means that the daemon lives. */
+		/* One of the attachments is ours; another one means that the daemon lives. */
 		joined->found = facts->attached > 1 && belongs(machine, &joined->table, &joined->limits);
 		if (before.ipv4_prefix != joined->limits.ipv4_prefix || before.ipv6_prefix != joined->limits.ipv6_prefix)
 			joined->unproven = true;
@@ -300,13 +300,13 @@ void machine_leave(struct machine *machine)
 		leave_table(machine, machine->tables - 1, true);
 }
 
-/* Whether the table counts by such networks. */
+/* Whether the table counts networks of this prefix length. */
 static bool counts_by(const struct joined *joined, const struct network *network)
 {
 	return limits_client(&joined->limits, &network->address).prefix == network->prefix;
 }
 
-/* A table is told of connections on other machines, and of those to other daemons of this one. */
+/* A table is told about connections on other machines, and those to other daemons on this machine. */
 static void apply(struct machine *machine, const struct client *client)
 {
 	static bool warned;
@@ -335,7 +335,7 @@ static void apply(struct machine *machine, const struct client *client)
 	}
 }
 
-/* What an earlier sidecar said of a client, or what was said of an entry's former client, goes. */
+/* Removes remote counts left by an earlier sidecar, or belonging to an entry's former client. */
 static void prove(struct machine *machine, struct joined *joined)
 {
 	struct table *table = &joined->table;
@@ -392,7 +392,7 @@ void machine_heard(struct machine *machine, uint64_t when, int lease_ms, unsigne
 
 void machine_verify(struct machine *machine, int work_ms)
 {
-	static size_t from; /* where the last time ended */
+	static size_t from; /* where the last call stopped */
 	uint64_t network = network_namespace();
 	uint64_t until = clock_us() + (uint64_t)work_ms * 1000;
 	struct client *client;

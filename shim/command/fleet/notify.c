@@ -13,7 +13,7 @@ void notify(const char *state)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	size_t length = path != NULL ? strlen(path) : 0;
 
-	/* A path, or an abstract name after '@'. */
+	/* A path, or an abstract name that starts with '@'. */
 	if (length < 2 || length >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@'))
 		return;
 	memcpy(address.sun_path, path, length);

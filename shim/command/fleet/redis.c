@@ -18,7 +18,7 @@ struct redis {
 	size_t length;
 	size_t room;
 	int commands;
-	bool asking; /* a cluster's node: every other command is ASKING */
+	bool asking; /* for a cluster's node: ASKING is sent before each command */
 	unsigned long long sent;
 	unsigned long long received;
 };
@@ -61,9 +61,9 @@ void redis_asking(struct redis *redis)
 	redis->asking = true;
 }
 
-static bool list_refused; /* by make_short_list */
+static bool list_refused; /* set by make_short_list */
 
-/* Passes on the replies that came so far. */
+/* Passes on the replies that have arrived. */
 static bool take_replies(struct redis *redis, int *replies, void (*got)(redisReply *, int, void *), void *with, char *error)
 {
 	while (*replies < redis->commands) {
@@ -96,11 +96,11 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 	size_t written = 0;
 	size_t received = 0;
 	int replies = 0;
-	/* Nothing can be written any more. What the server said before it closed, and be it why, is read still. */
+	/* Writing is no longer possible. What the server said before it closed, such as the reason, is still read. */
 	bool broken = false;
 	char buffer[65536];
 
-	/* Reading while writing, or a large pipeline could fill both directions and stand still. */
+	/* Reads while writing: a large pipeline could fill the buffers of both directions and deadlock. */
 	while (replies < redis->commands) {
 		short write_events = 0;
 		short read_events = 0;
@@ -132,7 +132,7 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 		}
 		if (!take_replies(redis, &replies, got, with, error))
 			return false;
-		/* One who drips is not waited for either. */
+		/* A server that sends a few bytes at a time does not extend the deadline. */
 		if (replies < redis->commands && clock_us() / 1000 >= deadline) {
 			snprintf(error, WIRE_ERROR, "no answer in time");
 			return false;
@@ -196,8 +196,8 @@ static bool greet(struct redis *redis, const struct redis_address *address, bool
 	return redis_exchange(redis, wait_ms, check_greeting, &greeting, error) && greeting.good;
 }
 
-/* The reader makes room for a list before its elements have come, however many are promised, and since hiredis 1.0 goes down as
- * deep as they lie in one another. */
+/* hiredis allocates a list for as many elements as are announced, before they arrive, and since version 1.0 lists may be nested
+ * to any depth. So both are bounded. */
 #if HIREDIS_MAJOR >= 1
 typedef size_t list_length;
 #else
@@ -266,7 +266,7 @@ void redis_close(struct redis *redis)
 	free(redis);
 }
 
-/* ---- what it is ---- */
+/* ---- the server's role ---- */
 
 static bool says(const redisReply *info, const char *line)
 {
@@ -281,7 +281,7 @@ static void hear_facts(redisReply *reply, int number, void *with)
 
 	(void)number;
 	if (reply->type != REDIS_REPLY_STRING)
-		return; /* not permitted, for example */
+		return; /* may not be permitted */
 	facts->replica = says(reply, "role:slave") && !says(reply, "cluster_enabled:1");
 	facts->evicting = says(reply, "maxmemory_policy:allkeys-");
 }

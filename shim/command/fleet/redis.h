@@ -1,8 +1,7 @@
-/* A connection to Redis, Valkey or Sentinel, in the clear or over TLS, that never waits longer than it is told.
+/* A connection to Redis, Valkey or Sentinel, with or without TLS, that never waits longer than it is told.
  *
- * hiredis writes the commands and reads the replies (its reader and formatter); the socket is ours (wire.h), so that
- * connecting, the TLS handshake, writing and reading all keep to one deadline, and so that TLS works with releases of hiredis
- * that have none. */
+ * hiredis formats commands and parses replies; the socket is ours (wire.h). So connecting, the TLS handshake, writing and
+ * reading share one deadline, and TLS works even with releases of hiredis without TLS. */
 #ifndef CONNLIMIT_COMMAND_REDIS_H
 #define CONNLIMIT_COMMAND_REDIS_H
 
@@ -24,13 +23,13 @@ struct redis_host {
 struct redis_address {
 	struct redis_host host[HOSTS_MOST];
 	int hosts;
-	char master[128];    /* "": these are Redis; else they are Sentinels, which know where the master of this name is */
+	char master[128];    /* "": the hosts are Redis servers; otherwise Sentinels that know the master of this name */
 	char user[128];	     /* "": the default user */
 	char password[4096]; /* "": no AUTH, unless there is a user */
 	char sentinel_user[128];
 	char sentinel_password[256];
-	char ca[1024];		/* file of certificates to trust; "": the system's */
-	char certificate[1024]; /* what we prove with who we are, if the server asks for it; "": nothing */
+	char ca[1024];		/* file of trusted certificates; "": the system's */
+	char certificate[1024]; /* client certificate, if the server asks for one; "": none */
 	char key[1024];
 	int database;
 	bool tls;
@@ -38,8 +37,8 @@ struct redis_address {
 
 /* Reads redis://[user[:password]@]host[:port][,host[:port]...][/database] or rediss:// of the same form, or
  * redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/master[/database][?sentinel=[user:]password] and
- * rediss+sentinel://. The password may instead stand in the environment variable REDISCLI_AUTH, where `ps` does not show it.
- * False with *error at what is wrong. */
+ * rediss+sentinel://. The password may also be in the environment variable REDISCLI_AUTH, which `ps` does not show. On failure
+ * returns false, and *error points to the place of the error. */
 bool redis_address_parse(struct redis_address *address, const char *uri, const char **error);
 
 struct redis;
@@ -50,26 +49,26 @@ struct redis *redis_open(const struct redis_address *address, const struct redis
 			 bool is_sentinel, uint64_t deadline, char *error);
 void redis_close(struct redis *redis);
 
-/* Each command is to be preceded by ASKING from now on: the slot is on its way to this node of a Redis cluster. */
+/* From now on ASKING is sent before each command: the slot is migrating to this node of a Redis cluster. */
 void redis_asking(struct redis *redis);
 
-/* Adds a command to what the next redis_exchange sends. False if there is no memory. */
+/* Adds a command to those that the next redis_exchange sends. False if there is no memory. */
 bool redis_add(struct redis *redis, int arguments, const char **argument, const size_t *length);
 
-/* Sends what was added and calls `got` for each reply, in order, all within `wait_ms`. False on any failure, with the reason in
- * error: the connection is then of no more use. The server is not believed: more than REPLIES_MOST bytes at once, lists of more
- * than ELEMENTS_MOST or lists deeper than DEPTH_MOST, and replies to nothing are failures. */
+/* Sends the commands and calls `got` for each reply, in order, all within `wait_ms`. On any failure returns false with the
+ * reason in error; then the connection can no longer be used. The server is not trusted: more than REPLIES_MOST bytes at once,
+ * a list of more than ELEMENTS_MOST elements or nested deeper than DEPTH_MOST, or a reply without a command are failures. */
 enum { REPLIES_MOST = 64 << 20, ELEMENTS_MOST = 1 << 17, DEPTH_MOST = 8 };
 bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *reply, int number, void *with), void *with,
 		    char *error);
 
-/* Copies an error's text, made printable, into error. */
+/* Copies an error reply's text, made printable, into error. */
 void redis_quote(char *error, const redisReply *reply);
 
-/* What INFO says, if we may ask it. False if the connection failed. */
+/* Asks INFO, if we are permitted to. False if the connection failed. */
 struct redis_facts {
-	bool replica;  /* it takes no writes; and is no node of a cluster, which would name the one that does */
-	bool evicting; /* its maxmemory-policy is one that takes keys which nobody gave a time to live */
+	bool replica;  /* it accepts no writes, and is not a node of a cluster, which would redirect them */
+	bool evicting; /* its maxmemory-policy may evict keys without a time to live */
 };
 bool redis_ask_facts(struct redis *redis, int wait_ms, struct redis_facts *facts, char *error);
 

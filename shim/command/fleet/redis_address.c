@@ -9,7 +9,7 @@ static int hex_value(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Copies [from, end) undoing %XX. */
+/* Copies [from, end), with %XX decoded. */
 static bool copy_part(char *to, size_t room, const char *from, const char *end)
 {
 	size_t n = 0;
@@ -91,7 +91,7 @@ static bool parse_database(struct redis_address *address, const char *from, cons
 	return true;
 }
 
-/* What stands behind '?': of Sentinel's own users, if it has any. */
+/* The part after '?': Sentinel's own user and password, if any. */
 static bool parse_sentinel_user(struct redis_address *address, const char *from, const char *end)
 {
 	const char *colon;

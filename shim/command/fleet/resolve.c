@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What the child hands back; of a fixed size below PIPE_BUF, so it comes whole. */
+/* The child's result, of a fixed size below PIPE_BUF, so that it arrives in one piece. */
 struct answer {
-	int failure; /* of getaddrinfo */
+	int failure; /* result of getaddrinfo */
 	int number;
 	struct resolved_address address[ADDRESSES_MOST];
 };
@@ -38,7 +38,7 @@ static void look_up(struct answer *answer, const char *host, const char *port, i
 	freeaddrinfo(found);
 }
 
-/* In a child: false if it was not done by the deadline. */
+/* Looks up a name in a child. False if it did not finish by the deadline. */
 static bool look_up_apart(struct answer *answer, const char *host, const char *port, uint64_t deadline)
 {
 	pid_t us = getpid();
@@ -52,7 +52,7 @@ static bool look_up_apart(struct answer *answer, const char *host, const char *p
 		if (getppid() != us)
 			_exit(1);
 		look_up(answer, host, port, AI_ADDRCONFIG);
-		/* AI_ADDRCONFIG leaves out loopback-only machines. */
+		/* AI_ADDRCONFIG finds nothing on machines that have only the loopback interface. */
 		if (answer->failure == EAI_NONAME || answer->failure == EAI_ADDRFAMILY)
 			look_up(answer, host, port, 0);
 		_exit(write(end[1], answer, sizeof(*answer)) == (ssize_t)sizeof(*answer) ? 0 : 1);

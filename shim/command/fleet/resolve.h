@@ -1,5 +1,4 @@
-/* The addresses of a host's name, within a deadline: getaddrinfo(3) waits for name servers as long as it likes, so a child
- * does. */
+/* Resolves a host name within a deadline. getaddrinfo(3) may wait for name servers for any time, so a child calls it. */
 #ifndef CONNLIMIT_COMMAND_RESOLVE_H
 #define CONNLIMIT_COMMAND_RESOLVE_H
 
@@ -14,7 +13,7 @@ struct resolved_address {
 	socklen_t length;
 };
 
-/* How many were found, at most ADDRESSES_MOST; 0 with the reason in error (WIRE_ERROR bytes). */
+/* Returns the number of addresses found, at most ADDRESSES_MOST, or 0 with the reason in error (WIRE_ERROR bytes). */
 int resolve(struct resolved_address *found, const char *host, const char *port, uint64_t deadline, char *error);
 
 #endif

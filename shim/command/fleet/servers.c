@@ -9,8 +9,8 @@
 #include <string.h>
 
 enum {
-	SENTINEL_MS = 200,	  /* that a Sentinel is waited for while there is a master */
-	SENTINEL_PAUSE_MS = 5000, /* then it is left alone, if it did not answer */
+	SENTINEL_MS = 200,	  /* how long to wait for a Sentinel while there is a master */
+	SENTINEL_PAUSE_MS = 5000, /* pause after no Sentinel answered */
 };
 
 static uint64_t now_ms(void)
@@ -18,7 +18,7 @@ static uint64_t now_ms(void)
 	return clock_us() / 1000;
 }
 
-/* Each of those that are left gets its share of the time, so that one that is silent does not keep us from the next. */
+/* Shares the remaining time among the remaining servers, so that a silent one does not use it up. */
 static uint64_t share(uint64_t deadline, int left)
 {
 	uint64_t now = now_ms();
@@ -38,7 +38,7 @@ static void describe(char text[80], const struct resolved_address *address)
 		snprintf(text, 80, strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-/* One address of a host. Why it is not taken is said with its name. */
+/* Tries one address of a host. The error names it. */
 static struct redis *open_one(struct servers *servers, const struct redis_address *url, const struct redis_host *host,
 			      const struct resolved_address *at, uint64_t deadline, char *error)
 {
@@ -63,7 +63,7 @@ static struct redis *open_one(struct servers *servers, const struct redis_addres
 	return redis;
 }
 
-/* All addresses of a host, one after another. */
+/* Tries all addresses of a host in turn. */
 static struct redis *open_host(struct servers *servers, const struct redis_address *url, const struct redis_host *host,
 			       uint64_t deadline, char *error)
 {
@@ -137,7 +137,7 @@ static void drop_sentinel(struct servers *servers)
 	servers->sentinel = NULL;
 }
 
-/* One Sentinel and the master that it names. */
+/* Asks one Sentinel, and connects to the master that it names. */
 static struct redis *open_by_sentinel(struct servers *servers, const struct redis_address *url, int which, uint64_t deadline,
 				      char *error)
 {
@@ -151,7 +151,7 @@ static struct redis *open_by_sentinel(struct servers *servers, const struct redi
 	servers->sentinel = open_sentinel(url, &url->host[which], half, why);
 	uint64_t now = now_ms();
 	if (servers->sentinel != NULL && ask_sentinel(servers->sentinel, url, now < half ? (int)(half - now) : 0, &named)) {
-		servers->master = named.host; /* it is not waited for when another is named meanwhile */
+		servers->master = named.host; /* while connecting, the wait ends if another one is named */
 		redis = open_host(servers, url, &named.host, deadline, error);
 	} else {
 		snprintf(error, WIRE_ERROR, "Sentinel %.60s port %.7s: %.150s", url->host[which].name, url->host[which].port,
@@ -180,7 +180,7 @@ bool servers_moved(struct servers *servers, int every_ms)
 	if (servers->sentinel == NULL || !ask_sentinel(servers->sentinel, url, SENTINEL_MS, &named)) {
 		drop_sentinel(servers);
 		servers->sentinel_host = (servers->sentinel_host + 1) % url->hosts;
-		/* While all of them were tried in vain, the next is not asked at once. */
+		/* After all Sentinels failed, pause before asking the next. */
 		if (servers->sentinel_host == 0)
 			servers->sentinel_asked = now + SENTINEL_PAUSE_MS;
 		return false;
@@ -188,7 +188,7 @@ bool servers_moved(struct servers *servers, int every_ms)
 	return strcmp(named.host.name, servers->master.name) != 0 || strcmp(named.host.port, servers->master.port) != 0;
 }
 
-/* ---- all of them ---- */
+/* ---- all servers ---- */
 
 static struct redis *open_url(struct servers *servers, const struct redis_address *url, uint64_t deadline, char *error)
 {
@@ -226,7 +226,8 @@ struct redis *servers_open(struct servers *servers, int wait_ms, char *error)
 	return redis;
 }
 
-/* Sentinel named another while we waited; "MOVED 3999 host:port" and "ASK 3999 host:port"; no host: the one that said it. */
+/* Redirections: Sentinel named another master while we waited, or the server answered "MOVED 3999 host:port" or "ASK 3999
+ * host:port". Without a host, the same host is meant. */
 bool servers_redirected(struct servers *servers, const char *error)
 {
 	if (strstr(error, wire_given_up) != NULL)
@@ -244,7 +245,7 @@ bool servers_redirected(struct servers *servers, const char *error)
 	if (colon == NULL || end - colon - 1 >= (int)sizeof(servers->redirect.port) ||
 	    colon - from >= (int)sizeof(servers->redirect.name))
 		return false;
-	if (colon == from) { /* as it is written in `present`, but for an IPv6 address's brackets */
+	if (colon == from) { /* as written in `present`, without an IPv6 address's brackets */
 		bool bracketed = servers->present[0] == '[';
 		const char *last = strrchr(servers->present, ':');
 		if (last == NULL)

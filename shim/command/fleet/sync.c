@@ -1,8 +1,8 @@
 /* connlimit sync: the sidecar that joins this machine's tables to a fleet through Redis.
  *
- * Twice an interval it looks which clients' counts changed (machine.h), tells them in one pipelined exchange (fleet.h), hears
- * which totals changed near the limit, and writes what the others hold into the tables. accept never waits for any of this.
- * When Redis is not heard, what was said ages out with the lease, and the machine's own limits hold alone. */
+ * Twice per interval it looks which clients' counts changed (machine.h), tells them in one pipelined exchange (fleet.h), learns
+ * which totals near the limit changed, and writes what others hold into the tables. accept never waits for any of this. If
+ * Redis cannot be reached, this information expires with the lease, and only the machine's own limits apply. */
 #include "command/command.h"
 #include "command/fleet/notify.h"
 #include "command/fleet/sync.h"
@@ -17,16 +17,16 @@
 #include <unistd.h>
 
 enum {
-	SNAPSHOT_MS = 60000, /* how often everything near the limit is read again, in case that something was lost in Redis */
-	APPLY_ALL_MS = 1000, /* how often remote counts are written again: an entry may have been given to another client */
-	VERIFY_MS = 1000,    /* how often the kernel is asked about those at the fleet's limit */
+	SNAPSHOT_MS = 60000, /* how often everything near the limit is read again, in case something was lost in Redis */
+	APPLY_ALL_MS = 1000, /* how often remote counts are written again, as an entry may belong to another client now */
+	VERIFY_MS = 1000,    /* how often the kernel is asked about clients at the fleet's limit */
 	VERIFY_WORK_MS = 10,
-	TABLES_MS = 10000, /* how often tables that were left behind are removed */
-	FACTS_MS = 30000,  /* how often Redis is asked whether it evicts */
-	MOVED_MS = 1000,   /* how often Sentinel is asked who is the master */
+	TABLES_MS = 10000, /* how often abandoned tables are removed */
+	FACTS_MS = 30000,  /* how often Redis is asked whether it evicts keys */
+	MOVED_MS = 1000,   /* how often Sentinel is asked for the master */
 	LEAVE_MS = 500,
-	PATIENCE_MS = 30000, /* of a loss, after which it is tried less often */
-	HOPS_MOST = 5,	     /* from one server to the next in one turn */
+	PATIENCE_MS = 30000, /* time after a loss until it tries less often */
+	HOPS_MOST = 5,	     /* redirections followed in one turn */
 };
 
 static volatile sig_atomic_t stopping;
@@ -70,7 +70,8 @@ static void complain(struct sync *sync, uint64_t now, const char *error)
 	disconnect(sync);
 	if (sync->lost == 0)
 		sync->lost = now;
-	/* One interval at first, so that a new master is found soon, five at last; no two nodes at the same moments. */
+	/* At first it retries after one interval, to find a new master soon, later after up to five. Random, so that nodes do
+	 * not all retry at the same time. */
 	sync->pause = now - sync->lost < PATIENCE_MS   ? interval
 		      : sync->pause * 2 < 5 * interval ? sync->pause * 2
 						       : 5 * interval;
@@ -106,7 +107,7 @@ static bool snapshot(struct sync *sync, char *error)
 	return true;
 }
 
-/* Tells `number` buckets, or all if `which` is NULL, in place of what the fleet has in them. */
+/* Tells all clients in `number` buckets, replacing what the fleet has there. With NULL, in all buckets. */
 static bool tell_whole(struct sync *sync, const uint16_t *which, unsigned number, char *error)
 {
 	static struct fleet_whole whole;
@@ -122,7 +123,7 @@ static bool tell_whole(struct sync *sync, const uint16_t *which, unsigned number
 	return true;
 }
 
-/* Tells those of our buckets that were found not to be as we told them. */
+/* Tells again the buckets that the fleet does not have as we told them. */
 static bool mend(struct sync *sync, char *error)
 {
 	unsigned wrong = sync->fleet.wrong;
@@ -131,8 +132,8 @@ static bool mend(struct sync *sync, char *error)
 	return tell_whole(sync, sync->fleet.wrong_bucket, wrong, error);
 }
 
-/* Connects, if need be, and joins: all that this node holds is told in place of what it held in an earlier life. Nothing is
- * written into the tables before all of it was told and heard. */
+/* Connects if necessary, and joins: tells everything that this node holds, replacing what an earlier run told. Nothing is
+ * written to the tables until everything was told and heard. */
 static bool join(struct sync *sync, uint64_t now, char *error)
 {
 	if (sync->redis == NULL) {
@@ -158,13 +159,13 @@ static bool join(struct sync *sync, uint64_t now, char *error)
 		sync->forgotten = false;
 		sync->fleet.mended += sync->fleet.mended == 0;
 	} else {
-		sync->fleet.mended = 0; /* what another life, or another Redis, had to say */
+		sync->fleet.mended = 0; /* corrections after a restart, or for an empty Redis, are expected */
 	}
 	sync->snapshot.next = now + SNAPSHOT_MS / 2 + (uint64_t)random() % SNAPSHOT_MS;
 	return true;
 }
 
-/* One turn with Redis. False with the reason if it does not go along. */
+/* One turn with Redis. False with the reason if it fails. */
 static bool speak(struct sync *sync, uint64_t now, char *error)
 {
 	uint64_t asked = clock_ms();
@@ -198,7 +199,7 @@ static bool speak(struct sync *sync, uint64_t now, char *error)
 	return true;
 }
 
-/* As above; where a server sends us to another, that one is asked at once. */
+/* The same, but follows redirections to other servers at once. */
 static bool speak_to_whom_we_are_sent(struct sync *sync, uint64_t now, char *error)
 {
 	if (sync->redis != NULL && servers_moved(&sync->servers, MOVED_MS))
@@ -245,7 +246,7 @@ static void turn(struct sync *sync)
 	}
 }
 
-/* Two turns an interval: what happens here waits for our turn, and there for theirs. */
+/* There are two turns per interval: a change here waits for our turn, and then for that of the others. */
 static void rest(const struct sync *sync, uint64_t began)
 {
 	uint64_t passed = clock_us() / 1000 - began;

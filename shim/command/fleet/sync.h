@@ -1,5 +1,4 @@
-/* The sidecar's own state, and its parts: what it is told on the command line (sync_arguments.c) and what it says
- * (sync_report.c). */
+/* The sidecar's own state, and its parts: arguments (sync_arguments.c) and messages (sync_report.c). */
 #ifndef CONNLIMIT_COMMAND_SYNC_H
 #define CONNLIMIT_COMMAND_SYNC_H
 
@@ -10,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What is done now and then. */
+/* For things that are done from time to time. */
 struct every {
 	uint64_t next;
 };
@@ -24,12 +23,12 @@ static inline bool is_due(struct every *every, uint64_t now, uint64_t ms)
 }
 
 struct report {
-	char said[8][FLEET_ERROR]; /* reasons of the present trouble; [0] "": there is none */
+	char said[8][FLEET_ERROR]; /* reasons of the present failure; [0] is "" if there is none */
 	unsigned saying;
-	unsigned long mended; /* and not said yet */
+	unsigned long mended; /* not reported yet */
 	struct every say_mended;
 	bool heard;    /* once */
-	bool evicting; /* was said */
+	bool evicting; /* as reported last */
 };
 
 struct sync {
@@ -38,7 +37,7 @@ struct sync {
 	struct fleet fleet;
 	struct machine machine;
 	struct report report;
-	const char *redis_file; /* NULL: the URLs stood on the command line */
+	const char *redis_file; /* NULL: the URLs are on the command line */
 	const char *cluster;
 	const char *node;
 	const char *ca;
@@ -47,33 +46,33 @@ struct sync {
 	int interval_ms;
 	int lease_ms;
 	bool verbose;
-	bool forgotten; /* by the fleet, while the connection stood */
-	uint64_t heard; /* ms of clock_us when the last answer was asked for */
-	uint64_t lost;	/* ms since when it is not heard; 0: it is */
-	uint64_t retry; /* not before */
-	uint64_t pause; /* ms to the try after that */
+	bool forgotten; /* the fleet forgot this node while it was connected */
+	uint64_t heard; /* ms of clock_us of the last request that was answered */
+	uint64_t lost;	/* ms since when the fleet is not heard; 0 while it is heard */
+	uint64_t retry; /* time of the next attempt */
+	uint64_t pause; /* ms from that to the one after it */
 	struct every snapshot, apply_all, verify, remove, facts;
 	unsigned long long sent;
 	unsigned long long received;
 };
 
-/* Fills in what the arguments say. Returns -1, or the exit status if that was all. */
+/* Reads the arguments. Returns -1 to continue, or the exit status. */
 int sync_arguments(struct sync *sync, int argc, char **argv);
 
-/* Reads the file of URLs anew. False, with the old ones kept, if it is not good any more, which was said. */
+/* Reads the file of URLs again. If it is no longer valid, reports that, keeps the old ones and returns false. */
 bool sync_read_again(struct sync *sync);
 
-/* On standard error, and as systemd's status. */
+/* Prints a line to standard error, and sends it to systemd as the status. */
 void report_line(const char *format, const char *detail);
 
-/* Each reason that the fleet is not heard is said once, until it is heard again. */
+/* Reports each reason for which the fleet is not heard once, until it is heard again. */
 void report_lost(struct report *report, const char *error);
 void report_heard(struct report *report);
 
-/* What was found otherwise than it should be was put right. Said at once, and then every 10 s at most. */
+/* Reports that counts in Redis were corrected: at once, and then at most every 10 s. */
 void report_mended(struct report *report, uint64_t now, unsigned long mended);
 
-/* Said when it changes. */
+/* Reports a change. */
 void report_evicting(struct report *report, bool evicting);
 
 #endif

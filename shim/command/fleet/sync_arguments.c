@@ -82,7 +82,8 @@ static bool add_url(const struct sync *sync, struct servers *servers, const char
 	return true;
 }
 
-/* A URL in each line; empty lines and those that begin with '#' are not. On failure *why says it, errno if that is NULL. */
+/* Reads a URL per line; empty lines and lines that begin with '#' are skipped. On failure *why is the reason; if it is NULL,
+ * errno is. */
 static bool read_urls(struct sync *sync, struct servers *servers, const char *path, const char **why)
 {
 	char line[8192];
@@ -109,7 +110,7 @@ static bool read_urls(struct sync *sync, struct servers *servers, const char *pa
 
 bool sync_read_again(struct sync *sync)
 {
-	static struct servers servers; /* large */
+	static struct servers servers; /* too large for the stack */
 	const char *why;
 
 	if (sync->redis_file == NULL)
@@ -125,8 +126,8 @@ bool sync_read_again(struct sync *sync)
 	return true;
 }
 
-/* What stands between ':' and '@', and behind "?sentinel=", was seen by whoever ran ps in the meantime; from here on it is not.
- */
+/* Overwrites the passwords in the URL ("user:password@" and "?sentinel="). Whoever ran ps before has seen them, but from now on
+ * they are hidden. */
 static void hide_password(char *url)
 {
 	char *from = strstr(url, "://") + 3;

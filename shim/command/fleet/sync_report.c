@@ -15,7 +15,7 @@ static void compose(char line[LINE], const char *format, const char *detail)
 	char raw[LINE];
 
 	snprintf(raw, LINE, format, detail); // NOLINT: the formats are those of this program
-	text_escape(line, LINE, raw, LINE);  /* some of it comes from a server */
+	text_escape(line, LINE, raw, LINE);  /* part of it comes from a server */
 	snprintf(status, sizeof(status), "STATUS=%s", line);
 	notify(status);
 }

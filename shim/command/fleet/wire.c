@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 enum {
-	LOOK_UP_MS = 50,     /* how often, while waiting, we look whether to go on */
-	STOP_MS = 300,	     /* for what is under way when we are told to stop */
-	LAST_WORDS_MS = 700, /* from then, for all that comes after it */
+	LOOK_UP_MS = 50,     /* how often a wait checks whether to continue */
+	STOP_MS = 300,	     /* time to finish what is in progress after we are told to stop */
+	LAST_WORDS_MS = 700, /* additional time for everything after that */
 };
 
 /* ---- waiting ---- */
@@ -29,7 +29,7 @@ static struct {
 	bool (*gives_up)(void *with);
 	void *with;
 	uint64_t every_ms;
-	bool asking; /* `gives_up` itself waits */
+	bool asking; /* `gives_up` itself is waiting */
 } heeded = {.stop_ms = STOP_MS};
 
 const char wire_given_up[] = "another server is the master now";
@@ -126,13 +126,13 @@ static bool connect_to(struct wire *wire, const struct resolved_address *address
 	return true;
 }
 
-/* What OpenSSL has to say of the last failure. */
+/* Adds OpenSSL's reason for the last failure. */
 static void complain_tls(struct wire *wire, const char *what, char *error)
 {
 	unsigned long code = ERR_get_error();
 	const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
 	long verified = wire->tls != NULL ? SSL_get_verify_result(wire->tls) : X509_V_OK;
-	/* What TLS takes for a record of another version is mostly no record at all. */
+	/* What OpenSSL takes for a record of another TLS version is usually not TLS at all. */
 	bool plain =
 	    code != 0 && ERR_GET_LIB(code) == ERR_LIB_SSL &&
 	    (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER || ERR_GET_REASON(code) == SSL_R_PACKET_LENGTH_TOO_LONG);
@@ -170,7 +170,7 @@ static bool load_certificates(struct wire *wire, const struct wire_tls *tls, cha
 	return true;
 }
 
-/* The certificate must be for the name that we were given, or for the address, if it was one. */
+/* The certificate must match the host's name that we were given, or its address. */
 static bool expect_host(struct wire *wire, const char *host)
 {
 	unsigned char ignored[16];

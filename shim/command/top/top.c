@@ -37,8 +37,8 @@ static void on_stop(int signal)
 
 /* ---- looking ---- */
 
-/* With tens of thousands of clients a look takes a second, in which no key is answered: so after each it rests for this many
- * times as long. */
+/* With tens of thousands of clients, reading the tables takes a second, during which keys are not answered. So afterwards it
+ * pauses for this many times as long. */
 enum { LOOK_REST = 4 };
 
 static void look(struct top *top)
@@ -49,7 +49,7 @@ static void look(struct top *top)
 		snprintf(top->message, sizeof(top->message), "out of memory: what is shown is old");
 		return;
 	}
-	/* The rows point into the views. */
+	/* The rows point to these views. */
 	tables_free(&top->tables);
 	top->tables = tables;
 	if (!rows_make(&top->rows, tables.view, tables.number, top->networks, top->filter, false))
@@ -66,7 +66,7 @@ static size_t length_of(const struct top *top)
 	return top->pane == PANE_CONNECTIONS ? top->connections.number : top->rows.number;
 }
 
-/* The selection stays within the rows, and the window around the selection, whatever came, went or was resized. */
+/* Keeps the selection within the rows, and the window around the selection, whatever came, went or was resized. */
 static void keep_in_view(struct top *top)
 {
 	size_t room = draw_room(top);
@@ -75,7 +75,7 @@ static void keep_in_view(struct top *top)
 	if (top->selected >= length)
 		top->selected = length > 0 ? length - 1 : 0;
 	if (top->pane == PANE_CONNECTIONS)
-		top->offset = top->selected; /* nothing is selected there */
+		top->offset = top->selected; /* nothing is selected then */
 	else if (top->selected < top->offset)
 		top->offset = top->selected;
 	else if (room > 0 && top->selected >= top->offset + room)
@@ -96,7 +96,7 @@ static void sort_by(struct top *top, enum column column)
 {
 	if (!column_is_there(top, column))
 		return;
-	/* The same key again turns it round. */
+	/* The same key again reverses the order. */
 	top->reversed = top->sort == column && !top->reversed;
 	top->sort = column;
 	arrange(top);
@@ -197,7 +197,7 @@ static void ask_to_disconnect(struct top *top)
 		snprintf(top->message, sizeof(top->message), "%s has no open connection", network);
 }
 
-/* What was asked about is ended, and not what may have come since. */
+/* Ends the connections that were asked about, and none that came since. */
 static void disconnect_chosen(struct top *top)
 {
 	char why[120];
@@ -225,7 +225,7 @@ static bool move_key(struct top *top, int key)
 	return true;
 }
 
-/* Returns false when it is to end. */
+/* Returns false to quit. */
 static bool obey(struct top *top, int key)
 {
 	if (key == KEY_RESIZE)
@@ -289,13 +289,13 @@ static bool obey(struct top *top, int key)
 	return true;
 }
 
-/* Waits for a key, at most so long. False when the terminal is gone. */
+/* Waits for a key, for a limited time. False if the terminal is gone. */
 static bool wait_for_key(uint64_t milliseconds)
 {
 	struct pollfd terminal = {.fd = STDIN_FILENO, .events = POLLIN};
 
 	if (poll(&terminal, 1, (int)milliseconds) <= 0)
-		return true; /* nothing, or a signal: a resize is read as a key */
+		return true; /* a timeout or a signal; a resize is read as a key */
 	return (terminal.revents & (POLLHUP | POLLERR | POLLNVAL)) == 0;
 }
 
@@ -326,7 +326,7 @@ static void watch(struct top *top)
 				return;
 			keep_in_view(top);
 		}
-		/* Readable, and yet no key: its other end is closed. */
+		/* Readable without a key: the other end is closed. */
 		struct pollfd terminal = {.fd = STDIN_FILENO, .events = POLLIN};
 		char byte;
 		if (!any && poll(&terminal, 1, 0) == 1 && (terminal.revents & POLLIN) != 0 && read(STDIN_FILENO, &byte, 1) <= 0)
@@ -342,7 +342,7 @@ static int no_terminal(const char *why)
 	return STATUS_FAILED;
 }
 
-/* Whether the terminal can be drawn on, said before it is touched. */
+/* Checks whether the terminal can be used, and reports it before it is changed. */
 static int examine_terminal(void)
 {
 	const char *name = getenv("TERM");

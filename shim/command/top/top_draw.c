@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PLAIN, GOOD, WARN, BAD, DIM }; /* colour pairs; 0 is the terminal's own */
+enum { PLAIN, GOOD, WARN, BAD, DIM }; /* colour pairs; 0 is the terminal's default */
 
 static bool coloured;
 
@@ -91,7 +91,7 @@ static int table_lines(const struct top *top)
 	return top->tables.number < most ? top->tables.number : most;
 }
 
-/* A sentence on what does not work, where there is room for it. */
+/* Warnings about what does not work, if there is room for them. */
 static int warnings_of(const struct top *top, char text[][512], int most)
 {
 	int number = 0;
@@ -231,7 +231,7 @@ static void draw_warnings(const struct top *top)
 
 /* ---- the clients ---- */
 
-/* How much of its limit the client uses, as a bar. */
+/* A bar that shows how much of its limit the client uses. */
 static void draw_bar(int at, int y, const struct client_facts *facts, int pair)
 {
 	if (facts->limit == LIMIT_NONE || facts->limit == 0 || at + 1 + BAR > COLS)
@@ -295,7 +295,7 @@ static void draw_row(const struct row *row, const struct grid *grid, int y, bool
 		draw_bar(bar, y, facts, pair);
 }
 
-/* Those that are on the screen decide how wide the columns are. */
+/* The rows on the screen determine the widths of the columns. */
 static struct grid lay_out(const struct top *top, size_t room)
 {
 	struct grid grid = grid_begin(columns_of(top), COLUMNS);

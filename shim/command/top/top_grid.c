@@ -73,7 +73,7 @@ void grid_lay_out(struct grid *grid, int screen)
 	}
 }
 
-/* At most so many bytes; what is cut off ends in a mark. */
+/* Writes at most so many bytes; truncated text ends with a mark. */
 static void put_within(int y, int x, int width, bool left, const char *text)
 {
 	int length = (int)strlen(text);

@@ -1,5 +1,5 @@
-/* A table of text on the screen: columns as wide as what is in them, of which the less important go where there is no room.
- * What has to be cut off nevertheless ends in "~". */
+/* A table of text on the screen: columns are as wide as their contents, and less important ones are left out if there is not
+ * enough room. Text that still has to be truncated ends with "~". */
 #ifndef CONNLIMIT_COMMAND_TOP_GRID_H
 #define CONNLIMIT_COMMAND_TOP_GRID_H
 
@@ -10,8 +10,8 @@ enum { GRID_COLUMNS = 12, GRID_TEXT = 64 };
 
 struct grid_column {
 	const char *title; /* NULL: no such column */
-	bool left;	   /* words, which may be cut off; numbers are as wide as they are */
-	int goes;	   /* the narrower the screen, the more go: the highest first; 0 stays */
+	bool left;	   /* text, which may be truncated; numbers may not */
+	int goes;	   /* on narrow screens the columns with the highest numbers are left out first; 0 always stays */
 };
 
 struct grid {
@@ -19,10 +19,11 @@ struct grid {
 	int columns;
 	int width[GRID_COLUMNS]; /* 0: not shown */
 	int at[GRID_COLUMNS];
-	int room; /* left at the end of the line */
+	int room; /* columns left at the end of the line */
 };
 
-/* Columns as wide as their titles; to be widened to each text, and then laid out for a screen of so many columns. */
+/* Starts with columns as wide as their titles, for a screen of so many columns. Then widen them for each text, and lay them
+ * out. */
 struct grid grid_begin(const struct grid_column *column, int columns);
 void grid_widen(struct grid *grid, int column, const char *text);
 void grid_leave_out(struct grid *grid, int column);

@@ -39,7 +39,7 @@ static double rate_of(const struct rows *rows, const struct row *row, double sec
 		return 0;
 	const struct seen *before =
 	    rows->seens > 0 ? bsearch(&now, rows->seen, rows->seens, sizeof(*rows->seen), by_identity) : NULL;
-	/* Nothing is known of a client that was not there: it was refused since, or its entry had passed to another. */
+	/* Nothing is known of a client that is new: it was refused since then, or its entry belonged to another client. */
 	uint64_t from = before != NULL ? before->refused : 0;
 	return now.refused >= from ? (double)(now.refused - from) / seconds : 0;
 }
@@ -70,7 +70,7 @@ static bool passes(const struct row *row, const char *filter)
 	return strcasestr(network, filter) != NULL || strcasestr(row->table->name, filter) != NULL;
 }
 
-/* Rows that the filter leaves out go behind the others, so that their rates are known when they come back. */
+/* Rows that do not match the filter are moved to the end, so that their rates are known if they come back. */
 static void apply_filter(struct rows *rows, const char *filter)
 {
 	size_t passing = 0;
@@ -132,7 +132,7 @@ static int compare_numbers(double a, double b)
 	return a < b ? 1 : a > b ? -1 : 0;
 }
 
-/* Numbers: the most first; words: as in a dictionary. */
+/* Numbers in descending order, words in alphabetical order. */
 static int compare(const struct row *a, const struct row *b, enum column by)
 {
 	const struct client_facts *left = &a->client->facts;
@@ -155,7 +155,7 @@ static int compare(const struct row *a, const struct row *b, enum column by)
 	return 0;
 }
 
-/* Equals keep an order of their own, lest rows jump. */
+/* Equal rows have a fixed order, so that they do not jump. */
 static int by_column(const void *left, const void *right)
 {
 	const struct row *a = left;

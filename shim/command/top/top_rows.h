@@ -1,4 +1,4 @@
-/* What `connlimit top` shows of the clients: rows with rates, sorted and filtered. No screen here. */
+/* What `connlimit top` shows about clients: rows with rates, sorted and filtered. Nothing here draws. */
 #ifndef CONNLIMIT_COMMAND_TOP_ROWS_H
 #define CONNLIMIT_COMMAND_TOP_ROWS_H
 
@@ -14,7 +14,7 @@ enum column {
 	COLUMN_LIMIT,
 	COLUMN_PEAK,
 	COLUMN_REFUSED,
-	COLUMN_RATE,	 /* refusals a second since the last look */
+	COLUMN_RATE,	 /* refusals per second since the last time */
 	COLUMN_OBSERVED, /* would have been refused, mode observe */
 	COLUMN_OLDEST,
 	COLUMN_REMOTE,
@@ -28,7 +28,7 @@ struct row {
 	double rate;
 };
 
-/* What was refused when we looked last, to tell how fast it grows. */
+/* The number of refusals the last time, to compute the rate. */
 struct seen {
 	char table[TABLE_NAME_MOST + 1];
 	struct network network;
@@ -39,10 +39,10 @@ struct rows {
 	struct row *row;
 	size_t number;
 	size_t left_out; /* by the filter */
-	double rate;	 /* of all tables, the filtered clients too */
+	double rate;	 /* of all tables, including clients that are left out */
 	struct seen *seen;
 	size_t seens;
-	uint64_t looked; /* us of clock_us; 0 before the first look */
+	uint64_t looked; /* us of clock_us; 0 before the first time */
 };
 
 /* Makes the rows anew, of clients or of networks, from views, which must outlive them; `seen` is kept from the last look, and
