@@ -196,7 +196,7 @@ refused() { # STATUS TEXT COMMAND...: fails with that status and text
 	refused 126 "another architecture" "$CONNLIMIT" run -- ./other
 	cp /bin/true musl
 	sed -i 's,/lib64/ld-linux-x86-64.so.2,/lib/ld-musl-x86_64.so.1\x00,' musl
-	refused 126 "only glibc's preloads our object" "$CONNLIMIT" run --way=preload -- ./musl
+	refused 126 "only glibc's can preload connlimit's object" "$CONNLIMIT" run --way=preload -- ./musl
 	head -c 64 /bin/true >cut
 	chmod 755 cut
 	refused 126 "it is damaged" "$CONNLIMIT" run -- ./cut
@@ -240,7 +240,7 @@ PYTHON
 	printf '#!/none/such\n' >script
 	refused 126 "its interpreter is /none/such, and it cannot be examined: No such file" "$CONNLIMIT" run -- ./script
 	printf '#!%s/script\n' "$here" >script
-	refused 126 "too deep to follow" "$CONNLIMIT" run -- ./script
+	refused 126 "too many levels" "$CONNLIMIT" run -- ./script
 	mkfifo pipe
 	chmod 755 pipe
 	printf '#!%s/pipe\n' "$here" >script
@@ -297,14 +297,14 @@ PYTHON
 	[ -z "$fits" ]
 	run "$CONNLIMIT" check --help
 	[ "$status" -eq 0 ]
-	refused 2 "no command to look at" "$CONNLIMIT" check
+	refused 2 "no command given" "$CONNLIMIT" check
 	run "$CONNLIMIT" --version
 	[[ $output == "connlimit "[0-9]* ]]
 }
 
 @test "run without any limit says so, and not where there is one" {
 	run -0 "$CONNLIMIT" run -- true
-	[ "$output" = "connlimit: note: no limit is set, so connections are only counted; as in --per-ip=10" ]
+	[ "$output" = "connlimit: note: no limit is set, so connections are only counted; to limit them: --per-ip=10" ]
 	echo '# none yet' >empty.env
 	run -0 "$CONNLIMIT" run --file empty.env -- true
 	[[ $output == *"no limit is set"* ]]

@@ -23,34 +23,34 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 2 "unknown option -x" "$CONNLIMIT" status -x
 	wrong 2 "--json takes no value" "$CONNLIMIT" status --json=yes
 	wrong 2 "'more' is one argument too many" "$CONNLIMIT" status one more
-	wrong 2 "--watch 0: is not a number of seconds from 1 to 3600" "$CONNLIMIT" status --watch=0
+	wrong 2 "--watch: '0' is not a number of seconds from 1 to 3600" "$CONNLIMIT" status --watch=0
 	wrong 2 "an argument is missing" "$CONNLIMIT" clients
 	wrong 2 "'10.0.0.1/8'" "$CONNLIMIT" clients 10.0.0.1/8
 	wrong 2 "allowed: 192.0.2.1, 192.0.2.0/24" "$CONNLIMIT" disconnect nowhere
 	wrong 2 "'\\x1b[2J'" "$CONNLIMIT" clients $'\e[2J'
 	wrong 2 "--output needs a value" "$CONNLIMIT" metrics --output
 	for number in 0 65536 http -1 99999999999999999999; do
-		wrong 2 "--listen $number: is not a port from 1 to 65535" "$CONNLIMIT" metrics --listen "$number"
+		wrong 2 "--listen: '$number' is not a port from 1 to 65535" "$CONNLIMIT" metrics --listen "$number"
 	done
-	wrong 2 "choose one" "$CONNLIMIT" metrics --listen 9000 --output x
+	wrong 2 "--output and --listen exclude each other" "$CONNLIMIT" metrics --listen 9000 --output x
 	wrong 2 "NAME=VALUE is missing, as in: connlimit set nginx per-ip=20" "$CONNLIMIT" set nginx
 	wrong 2 "'mode' is not NAME=VALUE" "$CONNLIMIT" set nginx per-ip=3 mode
 	wrong 2 "there is no command 'stats'; did you mean status?" "$CONNLIMIT" stats
 	wrong 2 "there is no command 'walk'; there are: run check status" "$CONNLIMIT" walk
 	wrong 2 "'\\x1b[2J'" "$CONNLIMIT" $'\e[2J'
-	wrong 2 "--watch 5000: is not a number of seconds from 1 to 3600; a PID goes before --watch" "$CONNLIMIT" status --watch 5000
-	wrong 2 "--all and 'nginx' are two ways; choose one" "$CONNLIMIT" disconnect --all 127.0.0.1 nginx
+	wrong 2 "--watch: '5000' is not a number of seconds from 1 to 3600; a PID goes before --watch" "$CONNLIMIT" status --watch 5000
+	wrong 2 "--all and 'nginx' exclude each other" "$CONNLIMIT" disconnect --all 127.0.0.1 nginx
 	wrong 2 "'nginx' is one argument too many" "$CONNLIMIT" reload --all nginx
-	wrong 2 "--older-than 1: has no unit: s, m or h; allowed: 30s, 10m, 1h" "$CONNLIMIT" disconnect --older-than 1 127.0.0.1
-	wrong 2 "--older-than 1d: is not a time" "$CONNLIMIT" disconnect --older-than=1d
-	wrong 2 "--older-than 0s: is out of range" "$CONNLIMIT" disconnect --older-than 0s
-	wrong 2 "--idle 1001h: is out of range" "$CONNLIMIT" disconnect --idle 1001h
+	wrong 2 "--older-than: '1' has no unit: s, m or h; allowed: 30s, 10m, 1h" "$CONNLIMIT" disconnect --older-than 1 127.0.0.1
+	wrong 2 "--older-than: '1d' is not a time" "$CONNLIMIT" disconnect --older-than=1d
+	wrong 2 "--older-than: '0s' is out of range" "$CONNLIMIT" disconnect --older-than 0s
+	wrong 2 "--idle: '1001h' is out of range" "$CONNLIMIT" disconnect --idle 1001h
 	wrong 2 "--idle needs a value" "$CONNLIMIT" disconnect --idle
 	wrong 2 "--dry-run takes no value" "$CONNLIMIT" disconnect --dry-run=yes
 	wrong 2 "an argument is missing" "$CONNLIMIT" disconnect --all
 	wrong 2 "an argument is missing" "$CONNLIMIT" disconnect --dry-run
-	wrong 2 "--all and 'nginx' are two ways; choose one" "$CONNLIMIT" disconnect --older-than 1h --all nginx
-	wrong 2 "--all and 'nginx' are two ways; choose one" "$CONNLIMIT" disconnect --older-than 1h --all 127.0.0.1 nginx
+	wrong 2 "--all and 'nginx' exclude each other" "$CONNLIMIT" disconnect --older-than 1h --all nginx
+	wrong 2 "--all and 'nginx' exclude each other" "$CONNLIMIT" disconnect --older-than 1h --all 127.0.0.1 nginx
 	wrong 2 "'nowhere' is not" "$CONNLIMIT" disconnect --older-than 1h nowhere nginx
 	wrong 2 "there is no command 'stats'" "$CONNLIMIT" help stats
 }
@@ -76,7 +76,7 @@ wrong() { # STATUS TEXT COMMAND...
 	LD_PRELOAD=$PRELOAD sleep 30 3>&- &
 	pids+=("$!")
 	sleep 0.2
-	wrong 1 "it has the preload object, and does not listen yet" "$CONNLIMIT" status "$!"
+	wrong 1 "it has the preload object, but does not listen yet" "$CONNLIMIT" status "$!"
 	wrong 2 "there are several tables; name one, or give --all:" "$CONNLIMIT" reload
 	wrong 2 "there are several tables; name one, or give --all:" "$CONNLIMIT" set per-ip=3
 	"$CONNLIMIT" set "$daemon" per-ip=3 # a process names its table
@@ -102,7 +102,7 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 77 "of other users not shown" "${other[@]}" status
 	wrong 77 '"tables": [' "${other[@]}" status --json
 	[[ $output != *"test-$port"* ]]
-	wrong 77 "no file can be made beside it: Permission denied" "${other[@]}" metrics --output "$here/x.prom"
+	wrong 77 "cannot create a file next to it: Permission denied" "${other[@]}" metrics --output "$here/x.prom"
 }
 
 @test "disconnect without the privilege says which it takes" {

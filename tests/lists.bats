@@ -174,7 +174,7 @@ reload_fails() { # WORDS
 	own_status | grep -q "CONNLIMIT_RULES=@office.list=2 (file)"
 	run "$CONNLIMIT" set "test-$port" rules="@office.list=3"
 	[ "$status" -eq 78 ]
-	[[ $output == *"lists stand in the file of limits, or the environment"* ]]
+	[[ $output == *"lists can only be named in the file of limits or the environment"* ]]
 	hold 127.0.0.2 refused
 	"$CONNLIMIT" set "test-$port" rules=127.0.0.2=3
 	hold 127.0.0.2 served
@@ -194,9 +194,9 @@ for i in range($1):
 	rules_are "@many.list=7 @office.list=2"
 	run "$CONNLIMIT" check --rules "$limits"
 	echo "$output"
-	[ "$output" = "$limits: right; rules: 0, lists: 2"$'\n'"  @many.list: networks: 99999"$'\n'"  @office.list: networks: 1" ]
+	[ "$output" = "$limits: valid; rules: 0, lists: 2"$'\n'"  @many.list: networks: 99999"$'\n'"  @office.list: networks: 1" ]
 	run "$CONNLIMIT" check --rules "$limits" 11.0.30.239
-	[[ $output == *": 11.0.30.239=7, as the list @many.list has it" ]]
+	[[ $output == *": 11.0.30.239=7, from the list @many.list" ]]
 	started
 	hold 127.0.0.2 served
 	hold 127.0.0.2 served
@@ -233,12 +233,12 @@ resident() { awk '/^Rss/ { sum += $2 } END { print sum }' "/proc/$daemon/smaps_r
 		[ "$status" -eq 0 ]
 		[ "$output" = "${*: -1}" ]
 	}
-	said 192.0.2.200 "192.0.2.200 at ports that no rule names: 192.0.2.0/24=unlimited, as the list @office.list has it"
-	said 192.0.2.200 22 "192.0.2.200 at port 22: 192.0.2.0/24:22=deny, a rule of CONNLIMIT_RULES"
-	said 192.0.2.200 443 "192.0.2.200 at port 443: 192.0.2.0/24=unlimited, as the list @office.list has it"
-	said 192.0.2.1 22 "192.0.2.1 at port 22: 192.0.2.0/26=5, a rule of CONNLIMIT_RULES; CONNLIMIT_RATE=9/s burst=9"
-	said 2001:db8::1 8443 "2001:db8::1 at port 8443: 2001:db8::/32=unlimited, as the list @office.list has it"
-	said 203.0.113.1 8443 "203.0.113.1 at port 8443: :8443=20,3/s,burst=3, a rule of CONNLIMIT_RULES"
+	said 192.0.2.200 "192.0.2.200 at ports that no rule names: 192.0.2.0/24=unlimited, from the list @office.list"
+	said 192.0.2.200 22 "192.0.2.200 at port 22: 192.0.2.0/24:22=deny, a rule in CONNLIMIT_RULES"
+	said 192.0.2.200 443 "192.0.2.200 at port 443: 192.0.2.0/24=unlimited, from the list @office.list"
+	said 192.0.2.1 22 "192.0.2.1 at port 22: 192.0.2.0/26=5, a rule in CONNLIMIT_RULES; CONNLIMIT_RATE=9/s burst=9"
+	said 2001:db8::1 8443 "2001:db8::1 at port 8443: 2001:db8::/32=unlimited, from the list @office.list"
+	said 203.0.113.1 8443 "203.0.113.1 at port 8443: :8443=20,3/s,burst=3, a rule in CONNLIMIT_RULES"
 	said 203.0.113.1 "203.0.113.1 at ports that no rule names: no rule applies: CONNLIMIT_PER_IP=4, CONNLIMIT_RATE=9/s burst=9"
 	run "$CONNLIMIT" check --rules "$here/none.env"
 	[ "$status" -eq 78 ]

@@ -65,7 +65,7 @@ differing() { # SETTING...: a second daemon with the table of this test, under o
 	until_true listening
 	differing CONNLIMIT_PER_IP=5
 	[ "$status" -eq 78 ]
-	[[ $output == *"table 'test-$port' is another daemon's, pid $daemon, which was started with CONNLIMIT_PER_IP=1, not 5"* ]]
+	[[ $output == *"table 'test-$port' belongs to another daemon, pid $daemon, which was started with CONNLIMIT_PER_IP=1, not 5"* ]]
 	differing CONNLIMIT_PER_IP=1 CONNLIMIT_LOG=syslog
 	[ "$status" -eq 78 ]
 	differing CONNLIMIT_PER_IP=1 CONNLIMIT_RULES=10.0.0.0/8=3
@@ -75,7 +75,7 @@ differing() { # SETTING...: a second daemon with the table of this test, under o
 	[ "$status" -eq 124 ] # it runs
 	differing CONNLIMIT_PER_IP=5 CONNLIMIT_JOIN=yes
 	[ "$status" -eq 124 ]
-	[[ $output == *"its limits hold (CONNLIMIT_JOIN)"* ]]
+	[[ $output == *"its limits apply (CONNLIMIT_JOIN)"* ]]
 	own_status | grep "limit    1 per client (environment"
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused

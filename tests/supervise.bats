@@ -453,7 +453,7 @@ in_force() { own_status | grep -q "limit  *$1 per client"; }
 	run -126 "$CONNLIMIT" run --way=supervise -- "$CONNLIMIT" run -- "$accepting" "$port" blocking
 	[[ $output == *"cannot be supervised: seccomp: Device or resource busy: another supervisor is above"* ]]
 	run -126 "$CONNLIMIT" run --way=supervise -- "$CONNLIMIT" check "$accepting"
-	[[ $output == *"cannot be limited"*"because: it is statically linked"*"because: nor can it be supervised: "* ]]
+	[[ $output == *"cannot be limited"*"because: it is statically linked"*"because: it cannot be supervised either: "* ]]
 	run -126 "$CONNLIMIT" run --way=preload -- "$accepting" "$port" blocking
 	[[ $output == *"cannot be limited: it is statically linked"* ]]
 	run -2 "$CONNLIMIT" run --way=sometimes -- "$accepting" "$port" blocking

@@ -514,7 +514,7 @@ ended_within() {
 	until_true joined a
 	echo http://x >"$here/urls"
 	kill -HUP "$sidecar"
-	until_true says a 'its former content stays in use'
+	until_true says a 'the previous content stays in use'
 	sleep 0.5
 	members a
 	alive

@@ -183,13 +183,13 @@ start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
 		rm -f "$here/said" "$here/status"
 		on_terminal 80 24 sh -c "exec env $terminal $CONNLIMIT top 2>$here/said"
 		until_true ended_with 1
-		grep -q "^connlimit top: TERM.*'connlimit status --watch' needs none" "$here/said"
+		grep -q "^connlimit top: TERM.*'connlimit status --watch' needs no terminal" "$here/said"
 		"${tmux[@]}" kill-server
 	done
 	TERM=xterm run -1 script -qec "$CONNLIMIT top no-such-table" /dev/null
 	[[ $output == *"there is no table 'no-such-table'"* ]]
 	run -2 "$CONNLIMIT" top --delay 0
-	[[ $output == *"--delay 0: is not a number of seconds from 1 to 3600"* ]]
+	[[ $output == *"--delay: '0' is not a number of seconds from 1 to 3600"* ]]
 }
 
 @test "top: n shows networks in place of clients, where there is a limit on them, and back" {

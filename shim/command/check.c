@@ -38,7 +38,7 @@ static int tell(const struct program *program, const char *path)
 	       good && way == WAY_SUPERVISE ? ", by a supervisor of its system calls" : "");
 	tell_findings(program, way);
 	if (way == WAY_SUPERVISE && !good)
-		printf("  because: nor can it be supervised: %s\n", why);
+		printf("  because: it cannot be supervised either: %s\n", why);
 	if (way == WAY_SUPERVISE && good) {
 		printf("  note: io_uring_setup fails with ENOSYS for it and for what it starts (but see --io-uring)\n");
 		if (geteuid() != 0)
@@ -68,7 +68,7 @@ int command_check(int argc, char **argv)
 	if (rules != NULL)
 		return check_rules(argc, argv, rules);
 	if (optind == argc)
-		return usage_error("check", "no command to look at");
+		return usage_error("check", "no command given");
 	const char *command = argv[optind];
 	int verdict = program_find(command, path, sizeof(path));
 	if (verdict != 0) {

@@ -30,7 +30,7 @@ static bool read_all(const char *path, struct settings_error *error)
 
 static void tell_all(const char *path)
 {
-	printf("%s: right; rules: %u, lists: %u\n", path, (unsigned)settings.rules, (unsigned)settings.lists);
+	printf("%s: valid; rules: %u, lists: %u\n", path, (unsigned)settings.rules, (unsigned)settings.lists);
 	for (uint32_t i = 0; i < settings.lists; i++) {
 		uint32_t networks = 0;
 
@@ -81,9 +81,9 @@ static void tell_one(const struct address *address, uint32_t port)
 	work.rule[0] = found;
 	print_limit(&work, SETTING_RULES);
 	if (which >= FOUND_LIST)
-		printf(", as the list @%s has it", settings.list[which - FOUND_LIST].path);
+		printf(", from the list @%s", settings.list[which - FOUND_LIST].path);
 	else
-		printf(", a rule of CONNLIMIT_RULES");
+		printf(", a rule in CONNLIMIT_RULES");
 	if (found.rate.burst == 0 && settings.rate.every_us != 0 && found.limit != LIMIT_DENY) {
 		work.rate = settings.rate;
 		printf("; CONNLIMIT_RATE=");

@@ -27,17 +27,17 @@ static const char help[] =
     "usage: connlimit disconnect [OPTION]... ADDRESS | NETWORK/PREFIX [TABLE | PID]\n"
     "       connlimit disconnect --older-than TIME [OPTION]... [ADDRESS] [TABLE|PID]\n"
     "\n"
-    "Ends the connections of a client, or of all of a network, through the kernel:\n"
-    "the client is reset, and the daemon reads an error (ECONNABORTED). Needs\n"
-    "CAP_NET_ADMIN and a kernel built with CONFIG_INET_DIAG_DESTROY. TABLE may be\n"
-    "left out where there is only one. With a time, and no ADDRESS, those of all\n"
-    "clients over TCP are meant.\n"
+    "Ends the connections of a client, or of all clients in a network. The kernel\n"
+    "resets them, and the daemon reads an error (ECONNABORTED). Needs CAP_NET_ADMIN\n"
+    "and a kernel built with CONFIG_INET_DIAG_DESTROY. TABLE may be left out if there\n"
+    "is only one. With --older-than or --idle, ADDRESS may be left out too: then the\n"
+    "TCP connections of all clients are meant.\n"
     "\n"
-    "  --older-than TIME  only those accepted so long ago: 30s, 10m, 1h\n"
-    "  --idle TIME        only those over which no data has come or gone for so long,\n"
-    "                     by the kernel's word\n"
-    "  --dry-run          say which they are, and end none\n"
-    "  --all              connections with all daemons under limits\n"
+    "  --older-than TIME  only connections accepted so long ago or more: 30s, 1h\n"
+    "  --idle TIME        only connections on which, according to the kernel, no data\n"
+    "                     was sent or received for so long\n"
+    "  --dry-run          list the connections, and end none\n"
+    "  --all              connections to all limited daemons\n"
     "\n"
     "Exit status: 0 done, also if there are none; 1 no such table, or some could not\n"
     "be ended; 2 called wrongly, or several tables and none named; 69 this kernel\n"
@@ -245,8 +245,8 @@ static int destroy(int descriptor, const struct client_connection *one, const st
 
 static const char *why_not(int failure)
 {
-	return failure == NOT_THEIRS   ? "it is not the daemon's, as far as we may see, and is left alone"
-	       : failure == ENODATA    ? "the kernel does not say since when it is idle, and it is left alone"
+	return failure == NOT_THEIRS   ? "it does not seem to be the daemon's, so it was not ended"
+	       : failure == ENODATA    ? "the kernel does not say how long it has been idle, so it was not ended"
 	       : failure == EOPNOTSUPP ? "this kernel cannot end connections: it was built without CONFIG_INET_DIAG_DESTROY"
 	       : failure == EPERM      ? "not permitted: ending connections needs CAP_NET_ADMIN, so run it as root"
 				       : strerror(failure);
@@ -329,7 +329,7 @@ static bool read_time(const char *name, const char *given, uint32_t *seconds)
 
 	if (duration_parse(seconds, given, strlen(given), 1, TIME_MOST, &problem))
 		return true;
-	usage_error("disconnect", "--%s %s: %s; allowed: 30s, 10m, 1h, up to 1000h", name, given, problem);
+	usage_error("disconnect", "--%s: '%s' %s; allowed: 30s, 10m, 1h, up to 1000h", name, given, problem);
 	return false;
 }
 
@@ -402,7 +402,7 @@ int command_disconnect(int argc, char **argv)
 	bool by_time = selection.older_than != 0 || selection.idle != 0;
 	int status = read_whose(argc, argv, by_time, &network, &everybody, &which);
 	if (status == 0 && all && which != NULL)
-		return usage_error(argv[0], "--all and '%s' are two ways; choose one", which);
+		return usage_error(argv[0], "--all and '%s' exclude each other", which);
 	if (status == 0)
 		status = choose(&which, all, chosen);
 	return status != 0 ? status : disconnect(everybody ? NULL : &network, which, &selection);

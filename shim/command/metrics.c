@@ -67,11 +67,11 @@ static const struct family families[] = {
     {"connlimit_connections", "gauge", NULL, "Connections that are open and counted.", open_now},
     {"connlimit_client_connections_most", "gauge", NULL, "Connections of the client that holds the most.", most_of_one},
     {"connlimit_clients", "gauge", NULL, "Clients that hold connections or were refused.", clients_now},
-    {"connlimit_clients_at_limit", "gauge", NULL, "Clients that hold as many connections as they may.", at_limit},
+    {"connlimit_clients_at_limit", "gauge", NULL, "Clients that have reached their limit.", at_limit},
     {"connlimit_clients_banned", "gauge", NULL, "Clients that are banned.", banned},
     {"connlimit_networks", "gauge", NULL, "Networks whose clients hold connections or were refused; absent if not counted.",
      networks_now},
-    {"connlimit_networks_at_limit", "gauge", NULL, "Networks that hold as many connections as they may.", networks_at_limit},
+    {"connlimit_networks_at_limit", "gauge", NULL, "Networks that have reached their limit.", networks_at_limit},
     {"connlimit_network_connections_most", "gauge", NULL, "Connections of the network that holds the most.", most_of_network},
     {"connlimit_capacity", "gauge", NULL, "Connections that can be tracked.", capacity},
     {"connlimit_processes", "gauge", NULL, "Processes that share the table.", processes},
@@ -258,7 +258,7 @@ static int write_file(const char *path)
 	int descriptor = mkstemp(temporary);
 	if (descriptor < 0) {
 		free(text);
-		return cannot_write(path, "no file can be made beside it");
+		return cannot_write(path, "cannot create a file next to it");
 	}
 	/* mkstemp allows only the owner, but the collector runs as another user. The umask is still respected. */
 	mode_t mask = umask(0);
@@ -389,7 +389,7 @@ int command_metrics(int argc, char **argv)
 		switch (option) {
 		case 'l':
 			if (!number_argument(optarg, 1, 65535, &port))
-				return usage_error("metrics", "--listen %s: is not a port from 1 to 65535", optarg);
+				return usage_error("metrics", "--listen: '%s' is not a port from 1 to 65535", optarg);
 			break;
 		case 'o': output = optarg; break;
 		case 'h': fputs(help, stdout); return output_end();
@@ -399,7 +399,7 @@ int command_metrics(int argc, char **argv)
 	if (!arguments_within(argc, argv, 0, 0))
 		return STATUS_USAGE;
 	if (output != NULL && port != 0)
-		return usage_error("metrics", "--output and --listen are two ways; choose one");
+		return usage_error("metrics", "--output and --listen exclude each other");
 	if (port != 0)
 		return serve((unsigned)port);
 	if (output != NULL)

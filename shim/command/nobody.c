@@ -244,14 +244,14 @@ const char *child_end(struct child *child)
 	if (ended == 0) {
 		kill(child->pid, SIGKILL);
 		wait_for(child, clock_us() + END_US, &status);
-		return "its reader gave no answer in time";
+		return "its reader did not answer in time";
 	}
 	if (ended < 0 || WIFEXITED(status))
 		return NULL;
 	switch (WTERMSIG(status)) {
 	case SIGPROF:
-	case SIGXCPU: return "to read it takes too long";
-	case SIGBUS: return "its memory went away under its reader";
-	default: return "its reader was ended";
+	case SIGXCPU: return "reading it takes too long";
+	case SIGBUS: return "its memory disappeared while it was read";
+	default: return "its reader was killed";
 	}
 }

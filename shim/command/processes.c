@@ -255,9 +255,9 @@ void process_why_no_table(char *text, size_t size, pid_t pid)
 	if (has < 0 && errno == ENOENT)
 		snprintf(text, size, "does not exist");
 	else if (has < 0)
-		snprintf(text, size, "is another user's: only they and root may look at it");
+		snprintf(text, size, "belongs to another user: only that user and root may inspect it");
 	else if (has > 0)
-		snprintf(text, size, "has no table: it has the preload object, and does not listen yet");
+		snprintf(text, size, "has no table: it has the preload object, but does not listen yet");
 	else if (!named_object(pid, path))
 		snprintf(text, size,
 			 "has no table: it was not started under connlimit: no LD_PRELOAD in its environment names %s", object);

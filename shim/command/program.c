@@ -263,7 +263,8 @@ static void examine_elf(struct program *program, const struct image *image)
 	const char *loader = strrchr(layout.interpreter, '/');
 	loader = loader != NULL ? loader + 1 : layout.interpreter;
 	if (strncmp(loader, "ld-linux", 8) != 0)
-		found(program, RULES_OUT_PRELOAD, "its loader is %.100s: only glibc's preloads our object", layout.interpreter);
+		found(program, RULES_OUT_PRELOAD, "its loader is %.100s: only glibc's can preload connlimit's object",
+		      layout.interpreter);
 	struct needs needs = read_needs(image, &layout);
 	program->ring = program->findings;
 	if (needs.uring || wants_uring(image, &header))
@@ -278,8 +279,8 @@ static void examine_elf(struct program *program, const struct image *image)
 		program->ring = FINDINGS_MOST;
 	if (calls_with(image->bytes, image->size, "dlopen", 2, binds_deeply))
 		found(program, RULES_OUT_NOTHING,
-		      "it loads libraries with RTLD_DEEPBIND: they may call libc past us, and what they accept is not limited "
-		      "then");
+		      "it loads libraries with RTLD_DEEPBIND: they may bypass connlimit, and what they accept is then not "
+		      "limited");
 	if (!needs.libc && !go)
 		found(program, RULES_OUT_NOTHING,
 		      "it does not name libc among its libraries: connections it accepts by system calls of its own are not "
@@ -402,5 +403,5 @@ void program_examine(struct program *program, const char *path)
 		snprintf(program->path, sizeof(program->path), "%s", script ? next : "/bin/sh");
 		program->interpreter = true;
 	}
-	found(program, RULES_OUT_ALL, "this is a script too: too deep to follow");
+	found(program, RULES_OUT_ALL, "this is a script too: too many levels");
 }

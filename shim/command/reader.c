@@ -201,7 +201,7 @@ static enum read_how failed(const struct outcome *outcome, char *why, size_t roo
 			 "its daemon runs connlimit %s, layout %016" PRIx64 ", not %016" PRIx64 ": restart it to see it here",
 			 version, outcome->layout, table_layout());
 		break;
-	case V_TOO_LARGE: snprintf(why, room, "more of it is in use than can be read"); break;
+	case V_TOO_LARGE: snprintf(why, room, "it is too large to be read"); break;
 	case V_NOT_ATTACHED:
 		/* The table is gone since it was found. */
 		if (outcome->error == EIDRM || outcome->error == EINVAL || outcome->error == ENOENT ||

@@ -256,7 +256,7 @@ static int take_all(const struct table_view *view, void *with)
 	if (!settings_agree(&wanted, &error))
 		return bad(view, error.text);
 	if (wanted.lists > 0 && wanted.origin[SETTING_RULES] == FROM_COMMAND)
-		return bad(view, "CONNLIMIT_RULES: lists stand in the file of limits, or the environment");
+		return bad(view, "CONNLIMIT_RULES: lists can only be named in the file of limits or the environment");
 	return 0;
 }
 

@@ -247,7 +247,7 @@ static bool ask_child(struct task *task, struct settings *settings, struct rules
 		check_error(error);
 	if (!told)
 		snprintf(error->text, sizeof(error->text), "the file cannot be read: %s",
-			 died != NULL ? died : "nothing was heard");
+			 died != NULL ? died : "there was no answer");
 	return told && good != 0;
 }
 

@@ -391,8 +391,8 @@ int command_status(int argc, char **argv)
 			if (optarg == NULL && optind < argc && argv[optind][strspn(argv[optind], "0123456789")] == '\0')
 				optarg = argv[optind++];
 			if (optarg != NULL && !number_argument(optarg, 1, 3600, &seconds))
-				return usage_error("status", "--watch %s: is not a number of seconds from 1 to 3600%s", optarg,
-						   optarg == argv[optind - 1] ? "; a PID goes before --watch" : "");
+				return usage_error("status", "--watch: '%s' is not a number of seconds from 1 to 3600%s",
+						   optarg, optarg == argv[optind - 1] ? "; a PID goes before --watch" : "");
 			break;
 		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;

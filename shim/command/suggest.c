@@ -124,7 +124,7 @@ static void print_histogram(const struct peaks *peaks, bool networks)
 		if (step > last)
 			last = step;
 	}
-	printf("\n  %15s  %8s\n", "MOST AT ONCE", networks ? "NETWORKS" : "CLIENTS");
+	printf("\n  %15s  %8s\n", "PEAK", networks ? "NETWORKS" : "CLIENTS");
 	for (int step = 0; step <= last; step++) {
 		char range[32];
 		char bar[WIDTH + 1];

@@ -242,7 +242,7 @@ static bool read_all(struct search *search, const struct wanted *wanted)
 	for (size_t i = 0; i < search->places; i++) {
 		const struct place *place = &search->place[i];
 		uint64_t used = 0;
-		char why[160] = "there was no time left for it; name it, to have it read alone";
+		char why[160] = "there was no time left to read it; name it to read only this one";
 		enum read_how how = READ_FAILED;
 
 		if (process != 0 && !has_process(place, process))

@@ -176,7 +176,7 @@ static void look_for_other_version(void)
 		return;
 	text_escape(shown, sizeof(shown), version, sizeof(version));
 	report("table '", name, "' is also used by a daemon under connlimit ", shown,
-	       ", another version: until its last process has ended, each of the two has the full limit", NULL);
+	       ", another version: both have the full limit until its last process has ended", NULL);
 }
 
 /* A table of this name was there. */
@@ -189,7 +189,7 @@ static void join(void)
 		_exit(EX_CONFIG);
 	}
 	if (why[0] != '\0')
-		report(why, ": its limits hold (CONNLIMIT_JOIN)", NULL);
+		report(why, ": its limits apply (CONNLIMIT_JOIN)", NULL);
 }
 
 static bool is_read(const struct settings *from)
@@ -223,7 +223,7 @@ COLD bool limiter_open_table(void)
 	if (is_read(&settings.opening) && !reload_read(&settings.opening, &error)) {
 		settings_copy(&settings.opening, &settings.checked);
 		if (file_unread)
-			report(error.text, ": this program's connections are under the limits of the environment only", NULL);
+			report(error.text, ": only the limits in the environment apply to this program", NULL);
 	}
 	if (table_open_listed(&limiter_of_process, name, &settings.opening, reload_listed(), &made)) {
 		if (made) {

@@ -360,7 +360,7 @@ peaks_are_of_open_ones() {
 	rounds 127.0.0.1 "$rounds_asked"
 	[ "$answer" -eq "$rounds_asked" ]
 	"$CONNLIMIT" suggest "$(own_table)" >"$here/suggested"
-	awk -v most="${peak_most:-2}" '/MOST AT ONCE/ { peaks = 1; next } peaks && NF { seen++; if ($2 > 0 && $1 + 0 > most) over = 1 } END { exit over || !seen }' \
+	awk -v most="${peak_most:-2}" '/^ *PEAK / { peaks = 1; next } peaks && NF { seen++; if ($2 > 0 && $1 + 0 > most) over = 1 } END { exit over || !seen }' \
 		"$here/suggested" || { cat "$here/suggested"; false; }
 	"$CONNLIMIT" status --json "$(own_table)" | python3 -c '
 import json, sys

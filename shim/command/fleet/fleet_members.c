@@ -90,7 +90,7 @@ static bool join(struct fleet *fleet, struct redis *redis, int wait_ms, struct h
 	if (hearing->number[0] == 2)
 		snprintf(hearing->error, FLEET_ERROR, "another machine uses the name of node %s (--node)", fleet->node);
 	else if (hearing->number[0] != 1)
-		snprintf(hearing->error, FLEET_ERROR, "not understood: an answer to nothing that was asked");
+		snprintf(hearing->error, FLEET_ERROR, "not understood: an answer that was not asked for");
 	return hearing->number[0] == 1;
 }
 

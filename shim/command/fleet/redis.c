@@ -71,8 +71,7 @@ static bool take_replies(struct redis *redis, int *replies, void (*got)(redisRep
 		list_refused = false;
 		if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK) {
 			snprintf(error, WIRE_ERROR, "not understood: %s",
-				 list_refused ? "a list that is longer or deeper than any that was asked for"
-					      : redis->reader->errstr);
+				 list_refused ? "a list that is too long or too deeply nested" : redis->reader->errstr);
 			return false;
 		}
 		if (reply == NULL)
@@ -85,7 +84,7 @@ static bool take_replies(struct redis *redis, int *replies, void (*got)(redisRep
 		freeReplyObject(reply);
 	}
 	if (redis->reader->pos < redis->reader->len) {
-		snprintf(error, WIRE_ERROR, "not understood: a reply to nothing that was asked");
+		snprintf(error, WIRE_ERROR, "not understood: a reply that was not asked for");
 		return false;
 	}
 	return true;

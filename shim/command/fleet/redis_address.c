@@ -141,7 +141,7 @@ bool redis_address_parse(struct redis_address *address, const char *uri, const c
 		return false;
 	}
 	if (!parse_hosts(address, sentinel ? "26379" : "6379", at != NULL ? at + 1 : from, end)) {
-		*error = "has no host, too many (16 may be named), or a port that is not a number";
+		*error = "has no host, more than 16 hosts, or a port that is not a number";
 		return false;
 	}
 	const char *path = *end == '/' ? end + 1 : end;
@@ -150,7 +150,7 @@ bool redis_address_parse(struct redis_address *address, const char *uri, const c
 		const char *slash = memchr(path, '/', (size_t)(path_end - path));
 		if (!copy_part(address->master, sizeof(address->master), path, slash != NULL ? slash : path_end) ||
 		    address->master[0] == '\0') {
-			*error = "names no master after '/', as Sentinel calls it";
+			*error = "has no name of a master after '/'";
 			return false;
 		}
 		path = slash != NULL ? slash + 1 : path_end;

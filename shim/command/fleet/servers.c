@@ -52,7 +52,7 @@ static struct redis *open_one(struct servers *servers, const struct redis_addres
 		redis_close(redis);
 		redis = NULL;
 	} else if (redis != NULL && servers->facts.replica) {
-		snprintf(why, sizeof(why), "is a replica, which takes no writes");
+		snprintf(why, sizeof(why), "is a replica, which accepts no writes");
 		redis_close(redis);
 		redis = NULL;
 	}
@@ -75,7 +75,7 @@ static struct redis *open_host(struct servers *servers, const struct redis_addre
 		char name[80];
 		describe(name, &found[i]);
 		if (servers->unwritable[0] != '\0' && strcmp(name, servers->unwritable) == 0) {
-			snprintf(error, WIRE_ERROR, "%s: takes no writes", name);
+			snprintf(error, WIRE_ERROR, "%s: accepts no writes", name);
 			continue;
 		}
 		redis = open_one(servers, url, host, &found[i], share(deadline, number - i), error);

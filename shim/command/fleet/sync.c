@@ -155,7 +155,7 @@ static bool join(struct sync *sync, uint64_t now, char *error)
 		return false;
 	}
 	if (sync->forgotten) {
-		report_line("the fleet had lost this node's counts, or all of them: they were sent again%s", "");
+		report_line("the fleet had lost this node's counts; they were sent again%s", "");
 		sync->forgotten = false;
 		sync->fleet.mended += sync->fleet.mended == 0;
 	} else {

@@ -70,7 +70,7 @@ static bool add_url(const struct sync *sync, struct servers *servers, const char
 	if (!redis_address_parse(address, url, why))
 		return false;
 	if (!address->tls && (sync->ca != NULL || sync->certificate != NULL)) {
-		*why = "is without TLS (rediss://), for which --ca and --cert are";
+		*why = "does not use TLS, as --ca and --cert need (rediss://)";
 		return false;
 	}
 	if (!take_path(address->ca, sync->ca) || !take_path(address->certificate, sync->certificate) ||
@@ -104,7 +104,7 @@ static bool read_urls(struct sync *sync, struct servers *servers, const char *pa
 		return false;
 	fclose(file);
 	if (servers->number == 0)
-		*why = "has no URL in it";
+		*why = "contains no URL";
 	return servers->number > 0;
 }
 
@@ -116,7 +116,7 @@ bool sync_read_again(struct sync *sync)
 	if (sync->redis_file == NULL)
 		return false;
 	if (!read_urls(sync, &servers, sync->redis_file, &why)) {
-		fprintf(stderr, "connlimit sync: --redis-file %s: %s: its former content stays in use\n", sync->redis_file,
+		fprintf(stderr, "connlimit sync: --redis-file %s: %s: the previous content stays in use\n", sync->redis_file,
 			why != NULL ? why : strerror(errno));
 		return false;
 	}
@@ -230,12 +230,13 @@ int sync_arguments(struct sync *sync, int argc, char **argv)
 		}
 	}
 	if ((urls == 0) == (sync->redis_file == NULL))
-		return usage_error("sync", "either --redis or --redis-file says where Redis is");
+		return usage_error("sync", "either --redis or --redis-file is required");
 	if (!arguments_within(argc, argv, 0, 0))
 		return STATUS_USAGE;
 	if ((sync->certificate == NULL) != (sync->key == NULL))
 		return wrong(sync->certificate != NULL ? "--cert" : "--key",
-			     sync->certificate != NULL ? sync->certificate : sync->key, "--cert and --key belong together");
+			     sync->certificate != NULL ? sync->certificate : sync->key,
+			     "--cert and --key have to be given together");
 	if (sync->redis_file != NULL && !read_urls(sync, &sync->servers, sync->redis_file, &why))
 		return wrong("--redis-file", sync->redis_file, why != NULL ? why : strerror(errno));
 	for (int i = 0; i < urls; i++) {

@@ -144,7 +144,7 @@ static void complain_tls(struct wire *wire, const char *what, char *error)
 			 reason != NULL ? reason
 			 : errno != 0	? strerror(errno)
 					: "the server closed the connection",
-			 plain ? ": this port does not speak it (redis:// is without)" : "");
+			 plain ? ": this port does not use it (redis:// is without TLS)" : "");
 	ERR_clear_error();
 }
 
@@ -205,7 +205,7 @@ static bool start_tls(struct wire *wire, const struct wire_tls *tls, uint64_t de
 			snprintf(error, WIRE_ERROR, "%s", wire_given_up);
 		else if (errno == ETIMEDOUT)
 			snprintf(error, WIRE_ERROR,
-				 "no answer to the TLS handshake in time: does this port speak it? (redis:// is without)");
+				 "no answer to the TLS handshake in time: does this port use TLS? (redis:// is without)");
 		else
 			complain_tls(wire, "", error);
 		return false;

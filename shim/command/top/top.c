@@ -24,7 +24,7 @@ static const char help[] =
     "\n"
     "  --delay SECONDS  time between updates, 1 to 3600 (1); longer if slow\n"
     "\n"
-    "Exit status: 0 done; 1 no such table, or no terminal that can be drawn on;\n"
+    "Exit status: 0 done; 1 no such table, or no suitable terminal;\n"
     "2 called wrongly; 77 no such table among those that this user may read\n";
 
 static volatile sig_atomic_t stopping;
@@ -46,7 +46,7 @@ static void look(struct top *top)
 	struct tables tables;
 
 	if (!views_gather(&tables, top->which)) {
-		snprintf(top->message, sizeof(top->message), "out of memory: what is shown is old");
+		snprintf(top->message, sizeof(top->message), "out of memory: this is out of date");
 		return;
 	}
 	/* The rows point to these views. */
@@ -338,7 +338,7 @@ static void watch(struct top *top)
 
 static int no_terminal(const char *why)
 {
-	fprintf(stderr, "connlimit top: %s; 'connlimit status --watch' needs none\n", why);
+	fprintf(stderr, "connlimit top: %s; 'connlimit status --watch' needs no terminal\n", why);
 	return STATUS_FAILED;
 }
 
@@ -352,11 +352,11 @@ static int examine_terminal(void)
 	if (isatty(STDIN_FILENO) != 1 || isatty(STDOUT_FILENO) != 1)
 		return no_terminal("standard input and output must be a terminal");
 	if (name == NULL || name[0] == '\0')
-		return no_terminal("TERM is not set, so it is not known how this terminal is drawn on");
+		return no_terminal("TERM is not set");
 	if (setupterm(NULL, STDOUT_FILENO, &error) != OK)
-		snprintf(why, sizeof(why), "TERM=%.60s is not a terminal that is known here (terminfo(5))", name);
+		snprintf(why, sizeof(why), "TERM=%.60s is unknown here (terminfo(5))", name);
 	else if (tigetstr("cup") == NULL || tigetstr("clear") == NULL)
-		snprintf(why, sizeof(why), "TERM=%.60s is a terminal that cannot be drawn on", name);
+		snprintf(why, sizeof(why), "TERM=%.60s has no addressable cursor", name);
 	else
 		return 0;
 	return no_terminal(why);
@@ -368,7 +368,7 @@ static int run(struct top *top)
 	SCREEN *screen = newterm(NULL, stdout, stdin);
 
 	if (screen == NULL)
-		return no_terminal("this terminal cannot be drawn on");
+		return no_terminal("this terminal cannot be set up");
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
@@ -396,7 +396,7 @@ int command_top(int argc, char **argv)
 		switch (option) {
 		case 'd':
 			if (!number_argument(optarg, 1, 3600, &top.delay))
-				return usage_error("top", "--delay %s: is not a number of seconds from 1 to 3600", optarg);
+				return usage_error("top", "--delay: '%s' is not a number of seconds from 1 to 3600", optarg);
 			break;
 		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;

@@ -327,7 +327,7 @@ static void draw_clients(const struct top *top)
 		grid_line(first, colour(DIM),
 			  top->tables.number == 0 && top->which != NULL ? "that table is gone; waiting for it"
 			  : top->tables.number == 0			? "no daemon runs under connlimit; waiting for one"
-			  : top->rows.left_out > 0			? "no client passes the filter"
+			  : top->rows.left_out > 0			? "no client matches the filter"
 									: "no client is connected");
 }
 
@@ -398,17 +398,17 @@ static void draw_help(void)
 	    "  o l p r s a   sort by OPEN, LIMIT, PEAK, REFUSED, refusals a Second, Age of the oldest",
 	    "  c t m w b     sort by CLIENT, TABLE, what other Machines hold, what Would be refused, Bans",
 	    "  < >           sort by the column to the left, to the right",
-	    "  R             the other way round",
+	    "  R             reverse the order",
 	    "  /             show only clients or tables with this text; Enter keeps it, Esc clears it",
 	    "  arrows, PgUp, PgDn, Home, End   move",
 	    "  Enter         the selected client's connections; Esc goes back",
-	    "  k             end the selected client's connections, after a question",
+	    "  k             end the selected client's connections, after confirmation",
 	    "  n             networks in place of clients, where there is a limit on them, and back",
-	    "  + -           look more rarely, more often",
-	    "  space         stop and go on;  Ctrl-L draws anew",
-	    "  h ?           this;  q quits",
+	    "  + -           update less often, more often",
+	    "  space         pause and continue;  Ctrl-L redraws",
+	    "  h ?           this help;  q quits",
 	    "",
-	    "  Yellow: at its limit, or close. Red: refused since the last look; of a daemon: a failed",
+	    "  Yellow: at its limit, or close. Red: refused since the last update; of a daemon: a failed",
 	    "  reload, or connections that are not counted. Red as well: banned.",
 	    "",
 	    "  any key goes back",
