@@ -160,8 +160,8 @@ bool limits_publish_listed(struct table *table, uint64_t turn, const struct sett
 		    listed != NULL ? listed : &table->blocks[from % LIMIT_BLOCKS].rules,
 		    settings->lists <= LISTS_MOST ? settings->lists : 0);
 	if (listed == NULL && settings->lists > 0 && version_of(table) != from) {
-		atomic_store(&block->writer,
-			     0); /* the lists were taken from a block that may have been overwritten meanwhile */
+		/* The lists were taken from a block that may have been overwritten meanwhile. */
+		atomic_store(&block->writer, 0);
 		return false;
 	}
 	write_brief(brief_of(table, (uint64_t)(block - table->blocks)), settings);

@@ -165,7 +165,7 @@ static void prepare(struct table *table, const char *name, const struct settings
 		set_once(&header->secret[1], random_word());
 		set_once(&header->layout, LAYOUT_VERSION);
 		strncpy(header->version, LAYOUT_OF, sizeof(header->version));
-		set_once(&header->born, clock_ms() + 1);
+		set_once(&header->born, clock_ms());
 		set_once(&header->network, network_namespace());
 		set_once(&header->pids, namespace("/proc/self/ns/pid"));
 		if (settings != NULL)

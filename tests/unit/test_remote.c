@@ -181,6 +181,39 @@ static void forgetting_leaves_nothing(void **state)
 	hold("192.0.2.1", 3);
 }
 
+/* A table has room for few clients that hold nothing. Those who come and go replace others like them, and neither a client of
+ * whom the fleet has said something nor one that has used up its rate: otherwise either could get around its limit. */
+static void clients_that_come_and_go_replace_none_that_is_limited(void **state)
+{
+	enum refusal_reason reason;
+	struct refusal refusal;
+	reference held;
+
+	(void)state;
+	table_leave(&table);
+	settings.capacity = 64;
+	say(SETTING_RULES, "198.51.100.1/32=5,1/h");
+	assert_true(table_open_anonymous(&table, "remote", &settings) && set_apart(&table));
+	struct network one = client("192.0.2.1");
+	assert_true(remote_set(&table, &one, 3));
+	remote_heard(&table, clock_ms(), LEASE_MS, 0, false);
+	struct connection used_up = from("198.51.100.1");
+	assert_int_equal(table_decide(&table, &used_up, &held, &refusal), VERDICT_ADMITTED);
+	table_release(&table, held);
+	struct connection other = from("10.0.0.0");
+	for (unsigned i = 1; i < 20 * table.entries; i++) {
+		other.peer.address.bytes[13] = (uint8_t)(i >> 16);
+		other.peer.address.bytes[14] = (uint8_t)(i >> 8);
+		other.peer.address.bytes[15] = (uint8_t)i;
+		assert_int_equal(table_decide(&table, &other, &held, &refusal), VERDICT_ADMITTED);
+		assert_int_not_equal(held, 0);
+		table_release(&table, held);
+	}
+	refused("192.0.2.1", REFUSED_FLEET);
+	assert_int_equal(admit("198.51.100.1", &reason), VERDICT_REFUSED);
+	assert_int_equal(reason, REFUSED_RATE);
+}
+
 /* Of connections that are gone nobody but their own machine can know. */
 static void what_the_kernel_does_not_know_is_dropped_for_the_fleet(void **state)
 {
@@ -222,6 +255,7 @@ int main(void)
 					    close_table),
 	    cmocka_unit_test_setup_teardown(local_users_are_not_of_the_fleet, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(the_sidecar_is_known_while_the_fleet_is_heard, open_table, close_table),
+	    cmocka_unit_test_setup_teardown(clients_that_come_and_go_replace_none_that_is_limited, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(forgetting_leaves_nothing, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(what_the_kernel_does_not_know_is_dropped_for_the_fleet, open_table, close_table),
 	};
