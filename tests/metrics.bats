@@ -93,7 +93,7 @@ value() { awk -v own="table=\"test-$port\"" -v name="$1" 'index($1, name "{") ==
 	kill -0 "$daemon"
 }
 
-# Of three clients' connections, one talks; with the ages that they get here, one is younger than the others.
+# Of three clients' connections, one talks; a fourth is eight seconds younger than these.
 three_clients() {
 	limit_is 3
 	start_server
@@ -107,7 +107,7 @@ while True:
     time.sleep(0.2)" 3>&- 2>/dev/null &
 	pids+=($!)
 	until_true counted_is 127.0.0.73 1
-	sleep 3
+	sleep 8
 	hold 127.0.0.74 served
 }
 
@@ -116,13 +116,13 @@ disconnected() { output=$("$CONNLIMIT" disconnect "$@" "test-$port" 2>"$here/sai
 
 @test "disconnect --dry-run: those that are old, those that are idle by the kernel's word, and ends none" {
 	three_clients
-	disconnected --dry-run --older-than 2s
+	disconnected --dry-run --older-than 6s
 	[[ $output == *"127.0.0.71 port "*" of table test-$port: open for "*" s, idle for "*" s"* ]]
 	[[ $output == *127.0.0.72* && $output == *127.0.0.73* && $output != *127.0.0.74* ]]
 	[[ $output == *"3 of 3 connections would be ended" ]]
-	disconnected --dry-run --older-than 2s --idle 2s
+	disconnected --dry-run --older-than 6s --idle 6s
 	[[ $output == *127.0.0.71* && $output == *127.0.0.72* && $output == *"2 of 2 connections would be ended" ]]
-	disconnected --dry-run --idle 2s 127.0.0.72/31
+	disconnected --dry-run --idle 6s 127.0.0.72/31
 	[[ $output == "127.0.0.72 port "*"1 of 1 connections would be ended" ]]
 	disconnected --dry-run --older-than 1h
 	[ "$output" = "0 of 0 connections would be ended" ]
@@ -134,7 +134,7 @@ disconnected() { output=$("$CONNLIMIT" disconnect "$@" "test-$port" 2>"$here/sai
 @test "disconnect --older-than --idle: ends those, and no others" {
 	[ "$(id -u)" -eq 0 ] || skip "needs CAP_NET_ADMIN"
 	three_clients
-	disconnected --older-than 2s --idle 2s || grep -q "cannot end connections" "$here/said"
+	disconnected --older-than 6s --idle 6s || grep -q "cannot end connections" "$here/said"
 	[[ $(cat "$here/said") != *"cannot end connections"* ]] || skip "a kernel without CONFIG_INET_DIAG_DESTROY"
 	[ "$output" = "2 of 2 connections ended" ]
 	until_true counted_is 127.0.0.71 0

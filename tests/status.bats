@@ -211,6 +211,7 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	hold ::1 served
 	"$CONNLIMIT" set "test-$port" ipv6-prefix=127
 	hold ::1 refused
+	[ -z "$(script -qec "env NO_COLOR=1 TERM=xterm COLUMNS=80 $CONNLIMIT status test-$port 2>'$here/said'" /dev/null | tr -d '\r' | awk 'length($0) > 80')" ]
 	for columns in 80 36; do
 		# What it says of tables that others have, and are not readable, is no column.
 		run script -qec "env NO_COLOR=1 TERM=xterm COLUMNS=$columns $CONNLIMIT status test-$port 2>'$here/said'" /dev/null

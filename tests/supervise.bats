@@ -437,7 +437,7 @@ in_force() { own_status | grep -q "limit  *$1 per client"; }
 		clients
 		begun=$(date +%s)
 		systemctl stop static
-		echo "stopped: $(systemctl show -p ActiveState --value static) $(($(date +%s) - begun < 5))"
+		echo "stopped: $(systemctl show -p ActiveState --value static) $(($(date +%s) - begun < 30))"
 		echo "left: $(pgrep -c -x connlimit)"
 	TRIAL
 	sed -i 's/^\t\t//' "$here/trial"

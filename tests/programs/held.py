@@ -5,6 +5,7 @@ of 2 clients are served once all of that work has ended, or of 20 where it does 
 """
 import os
 import random
+import select
 import signal
 import socket
 import struct
@@ -61,20 +62,25 @@ def ask(port=0):
     try:
         client.connect(("127.0.0.1", PORT))
         client.send(b"work")
+        # Until it is worked at, or refused.
+        select.select([client, daemon.stdout], [], [], 10)
     except OSError:
         pass
-    time.sleep(0.03)
+    began = len(daemon.stdout.read() or b"")
     client.close()
-    time.sleep(0.01)
+    return began
 
 
 def requests(number, port=0):
     """How many of so many are worked at."""
-    for _ in range(number):
-        ask(port)
+    began = sum(ask(port) for _ in range(number))
     time.sleep(0.3)
-    os.set_blocking(daemon.stdout.fileno(), False)
-    return len(daemon.stdout.read() or b"")
+    return began + len(daemon.stdout.read() or b"")
+
+
+def listens():
+    with open("/proc/net/tcp", encoding="ascii") as sockets:
+        return f":{PORT:04X} 00000000:0000 0A" in sockets.read()
 
 
 if __name__ == "__main__" and sys.argv[1] == "serve":
@@ -92,7 +98,10 @@ elif __name__ == "__main__":
     daemon = subprocess.Popen(
         [*command, sys.executable, __file__, "serve", server], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
     )
-    time.sleep(0.7)
+    os.set_blocking(daemon.stdout.fileno(), False)
+    until = time.monotonic() + 20
+    while not listens() and time.monotonic() < until:
+        time.sleep(0.01)
     print(requests(20, port))
     children = subprocess.run(["pgrep", "-P", str(daemon.pid)], capture_output=True, text=True).stdout.split()
     if server in ("fork", "zombie"):

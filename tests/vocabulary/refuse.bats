@@ -255,7 +255,7 @@ write_server() {
 		    try: listener.accept()[0].close()
 		    except BlockingIOError: break
 		took = time.monotonic() - began
-		assert took < 2, took
+		assert took < 20, took
 	PYTHON
 	for how in close http text:busy reset; do
 		for listener in polls blocks; do
