@@ -97,7 +97,7 @@ wrong() { # STATUS TEXT COMMAND...
 	other=(setpriv --reuid=$((port + 40000)) --regid=65534 --clear-groups "$here/connlimit") # who has no table of his own
 	wrong 77 "there is no table 'test-$port'" "${other[@]}" status "test-$port"
 	[[ $output == *" of other users ("*") may be read only by them and by root"* ]]
-	wrong 77 "process $daemon is another user's: only they and root may look at it" "${other[@]}" status "$daemon"
+	wrong 77 "process $daemon belongs to another user: only that user and root may inspect it" "${other[@]}" status "$daemon"
 	wrong 77 "may be read only by them and by root" "${other[@]}" reload "test-$port"
 	wrong 77 "may be read only by them and by root" "${other[@]}" set "test-$port" per-ip=3
 	wrong 77 "of other users not shown" "${other[@]}" status

@@ -41,22 +41,27 @@ static void help(FILE *to)
 		"  connlimit --version, -V\n");
 }
 
+static void compare(const char *name, const char *known, unsigned *least, const char **best)
+{
+	size_t length = strlen(known);
+	unsigned far = text_distance(name, strlen(name), known, length, *least);
+
+	/* If half of the letters differ, that command was hardly meant. */
+	if (far < *least && far <= length / 2) {
+		*least = far;
+		*best = known;
+	}
+}
+
 /* The command that was probably meant, if one is similar enough. */
 static const char *nearest(const char *name)
 {
 	const char *best = NULL;
 	unsigned least = 3;
 
-	for (int i = 0; i < COMMANDS; i++) {
-		size_t length = strlen(commands[i].name);
-		unsigned far = text_distance(name, strlen(name), commands[i].name, length, least);
-
-		/* If half of the letters differ, that command was hardly meant. */
-		if (far < least && far <= length / 2) {
-			least = far;
-			best = commands[i].name;
-		}
-	}
+	for (int i = 0; i < COMMANDS; i++)
+		compare(name, commands[i].name, &least, &best);
+	compare(name, "help", &least, &best);
 	return best;
 }
 

@@ -136,8 +136,8 @@ static void print_refusals(const struct table_view *view)
 		printf("  banned   %" PRIu64 " client%s, of %" PRIu64 " bans so far\n", view->banned,
 		       view->banned == 1 ? "" : "s", view->bans);
 	if (view->checks != 0)
-		printf("  checks   %" PRIu64 " before refusals, by %s, %" PRIu64 " us each; connections found gone %" PRIu64
-		       ", counts mended %" PRIu64 "\n",
+		printf("  checks   %" PRIu64 " before refusals by %s, %" PRIu64 " us each; gone %" PRIu64 ", mended %" PRIu64
+		       "\n",
 		       view->checks,
 		       view->asked[KERNEL_UNREACHABLE] != 0 ? "nothing"
 		       : view->asked[KERNEL_PROC] != 0	    ? "/proc/net/tcp"

@@ -415,7 +415,7 @@ int tables_none(const char *which)
 	else if (which != NULL)
 		fprintf(stderr, "connlimit: there is no table '%s'", which);
 	else
-		fprintf(stderr, "connlimit: no daemon runs under connlimit");
+		fprintf(stderr, "connlimit: no daemon%s runs under connlimit", tables.hidden > 0 ? " of yours" : "");
 	for (int i = 0; i < tables.number; i++)
 		if (tables_call(called, &tables, i))
 			fprintf(stderr, "%s %s", i == 0 ? "; there are:" : "", called);
