@@ -72,7 +72,7 @@ limit_holds() {
 	hold 127.0.0.9 served 127.0.0.1
 	[ "$("$CONNLIMIT" clients 127.0.0.9 "test-$port" | awk 'NR > 1 { print $3 }' | sort | paste -sd' ')" = "127.0.0.1 127.0.0.2" ]
 	kill_children
-	[ "$("$CONNLIMIT" clients 127.0.0.9 "test-$port" 2>&1)" = "connlimit: 127.0.0.9 has no open connection" ]
+	"$CONNLIMIT" clients 127.0.0.9 "test-$port" 2>&1 | grep -qx "connlimit: 127.0.0.9 has no open connection"
 }
 
 @test "wildcard: a rule by port needs no asking either" {

@@ -1,10 +1,9 @@
 #include "kernel/kernel.h"
 
-#include "values/door.h"
+#include "kernel/netlink.h"
 #include "values/hot.h"
 
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -148,34 +147,20 @@ static void read_message(struct question *question, const struct inet_diag_msg *
 /* Reads the replies in one datagram. */
 static void read_replies(const char *buffer, size_t length, struct question *questions, size_t number)
 {
-	while (length >= sizeof(struct nlmsghdr)) {
-		struct nlmsghdr header;
+	struct netlink_messages replies = {.at = buffer, .left = length};
 
-		memcpy(&header, buffer, sizeof(header));
-		if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > length)
-			return;
-		/* Sequence 0 is never ours. */
-		if (header.nlmsg_seq != 0 && header.nlmsg_seq <= number) {
-			struct question *question = &questions[header.nlmsg_seq - 1];
-			const char *body = buffer + NLMSG_HDRLEN;
-			size_t left = header.nlmsg_len - sizeof(header);
+	while (netlink_next(&replies)) {
+		uint32_t sequence = replies.header.nlmsg_seq; /* 0 is never ours */
+		struct inet_diag_msg message;
 
-			if (header.nlmsg_type == NLMSG_ERROR && left >= sizeof(struct nlmsgerr)) {
-				struct nlmsgerr error;
-				memcpy(&error, body, sizeof(error));
-				if (error.error == -ENOENT)
-					question->answer = ANSWER_GONE;
-			} else if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY && left >= sizeof(struct inet_diag_msg)) {
-				struct inet_diag_msg message;
-				memcpy(&message, body, sizeof(message));
-				read_message(question, &message);
-			}
+		if (sequence == 0 || sequence > number)
+			continue;
+		if (netlink_error(&replies) == ENOENT) {
+			questions[sequence - 1].answer = ANSWER_GONE;
+		} else if (replies.header.nlmsg_type == SOCK_DIAG_BY_FAMILY && replies.length >= sizeof(message)) {
+			memcpy(&message, replies.body, sizeof(message));
+			read_message(&questions[sequence - 1], &message);
 		}
-		size_t step = NLMSG_ALIGN(header.nlmsg_len);
-		if (step >= length)
-			return;
-		buffer += step;
-		length -= step;
 	}
 }
 
@@ -190,7 +175,6 @@ static bool is_exact(const struct asking *asking, const struct question *questio
 static __attribute__((noinline)) size_t send_requests(const struct asking *asking, const struct question *questions,
 						      size_t number)
 {
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	char requests[QUESTIONS_MOST * sizeof(struct request)];
 	struct request request;
 	size_t bytes = 0;
@@ -203,16 +187,13 @@ static __attribute__((noinline)) size_t send_requests(const struct asking *askin
 			bytes += length;
 			asked++;
 		}
-	if (asked == 0 ||
-	    door_sendto(asking->netlink - 1, requests, bytes, MSG_DONTWAIT, &kernel, sizeof(kernel)) != (ssize_t)bytes)
-		return 0;
-	return asked;
+	return asked > 0 && netlink_send(asking->netlink - 1, requests, bytes) ? asked : 0;
 }
 
 /* A reply is at most 140 bytes, as we ask for no extensions. One that does not fit is ignored. */
 enum { REPLY_BYTES = 512 };
 
-/* The kernel answers within sendto: all replies are queued when it returns. */
+/* All replies are queued already. */
 static __attribute__((noinline)) bool receive_replies(const struct asking *asking, size_t asked, struct question *questions,
 						      size_t number)
 {
@@ -220,12 +201,11 @@ static __attribute__((noinline)) bool receive_replies(const struct asking *askin
 	bool answered = false;
 
 	for (size_t replies = 0; replies < asked; replies++) {
-		struct sockaddr_nl from = {0};
-		socklen_t from_length = sizeof(from);
-		ssize_t length = door_recvfrom(asking->netlink - 1, buffer, sizeof(buffer), MSG_DONTWAIT, &from, &from_length);
-		if (length <= 0)
+		ssize_t length = netlink_receive(asking->netlink - 1, buffer, sizeof(buffer));
+
+		if (length < 0)
 			break;
-		if (from_length != sizeof(from) || from.nl_pid != 0)
+		if (length == 0)
 			continue;
 		read_replies(buffer, (size_t)length, questions, number);
 		answered = true;

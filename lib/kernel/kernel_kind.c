@@ -23,19 +23,11 @@
 #define MPTCP_INFO 1
 #endif
 
-static bool ask_number(int descriptor, int level, int option, int *value)
-{
-	socklen_t length = sizeof(*value);
-
-	return door_getsockopt(descriptor, level, option, value, &length) == 0 && length == sizeof(*value);
-}
-
 static uint64_t ask_cookie(int descriptor, int option)
 {
 	uint64_t cookie;
-	socklen_t length = sizeof(cookie);
 
-	return door_getsockopt(descriptor, SOL_SOCKET, option, &cookie, &length) == 0 && length == sizeof(cookie) ? cookie : 0;
+	return door_option(descriptor, SOL_SOCKET, option, &cookie, sizeof(cookie)) ? cookie : 0;
 }
 
 uint32_t kernel_network(int descriptor)
@@ -54,12 +46,12 @@ bool kernel_kind(int descriptor, struct kind *kind)
 	int interface = 0;
 
 	*kind = (struct kind){0};
-	if (!ask_number(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol) ||
+	if (!door_option(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, sizeof(protocol)) ||
 	    (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP))
 		return false;
 	/* A kernel before 5.1 does not tell the interface. Then connections bound to one are not found, and nothing is
 	 * concluded about them. */
-	if (ask_number(descriptor, SOL_SOCKET, SO_BINDTOIFINDEX, &interface) && interface > 0)
+	if (door_option(descriptor, SOL_SOCKET, SO_BINDTOIFINDEX, &interface, sizeof(interface)) && interface > 0)
 		kind->interface = (uint32_t)interface;
 	kind->network = kernel_network(descriptor);
 	kind->mptcp = protocol == IPPROTO_MPTCP;
@@ -107,8 +99,6 @@ struct identity kernel_identity(int descriptor)
 bool kernel_has_ended(int descriptor)
 {
 	unsigned char state = 0; /* the first field of struct tcp_info */
-	socklen_t length = sizeof(state);
 
-	return door_getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &state, &length) == 0 && length == sizeof(state) &&
-	       state == TCP_CLOSE;
+	return door_option(descriptor, IPPROTO_TCP, TCP_INFO, &state, sizeof(state)) && state == TCP_CLOSE;
 }

@@ -1,10 +1,9 @@
 /* All TCP sockets that the kernel has, by a dump of sock_diag(7). */
 #include "kernel/kernel.h"
 
-#include "values/door.h"
+#include "kernel/netlink.h"
 
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <string.h>
 
@@ -26,17 +25,16 @@ enum heard { HEARD_SOME, HEARD_ALL, HEARD_WRONG };
 /* One datagram of replies. */
 static enum heard read_list(const char *buffer, size_t length, visit_socket *visit, void *with)
 {
-	while (length >= sizeof(struct nlmsghdr)) {
-		struct inet_diag_msg message;
-		struct nlmsghdr header;
+	struct netlink_messages replies = {.at = buffer, .left = length};
 
-		memcpy(&header, buffer, sizeof(header));
-		if (header.nlmsg_type == NLMSG_DONE)
+	while (netlink_next(&replies)) {
+		struct inet_diag_msg message;
+
+		if (replies.header.nlmsg_type == NLMSG_DONE)
 			return HEARD_ALL;
-		if (header.nlmsg_len < NLMSG_LENGTH(sizeof(message)) || header.nlmsg_len > length ||
-		    header.nlmsg_type != SOCK_DIAG_BY_FAMILY)
+		if (replies.header.nlmsg_type != SOCK_DIAG_BY_FAMILY || replies.length < sizeof(message))
 			return HEARD_WRONG;
-		memcpy(&message, buffer + NLMSG_HDRLEN, sizeof(message));
+		memcpy(&message, replies.body, sizeof(message));
 		struct listed_socket listed = {
 		    .peer = end_of(&message, message.id.idiag_dst, message.id.idiag_dport),
 		    .local = end_of(&message, message.id.idiag_src, message.id.idiag_sport),
@@ -46,19 +44,13 @@ static enum heard read_list(const char *buffer, size_t length, visit_socket *vis
 		};
 		if (!visit(&listed, with))
 			return HEARD_WRONG;
-		size_t step = NLMSG_ALIGN(header.nlmsg_len);
-		if (step >= length)
-			break;
-		buffer += step;
-		length -= step;
 	}
-	return HEARD_SOME;
+	return replies.left == 0 ? HEARD_SOME : HEARD_WRONG;
 }
 
 static bool list(int netlink, int family, unsigned states, uint16_t port, char *buffer, size_t size, visit_socket *visit,
 		 void *with)
 {
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	struct {
 		struct nlmsghdr header;
 		struct inet_diag_req_v2 body;
@@ -72,22 +64,16 @@ static bool list(int netlink, int family, unsigned states, uint16_t port, char *
 		     .id.idiag_sport = htons(port)},
 	};
 
-	if (door_sendto(netlink, &request, sizeof(request), MSG_DONTWAIT, &kernel, sizeof(kernel)) != (ssize_t)sizeof(request))
+	if (!netlink_send(netlink, &request, sizeof(request)))
 		return false;
-	for (;;) {
-		struct sockaddr_nl from = {0};
-		socklen_t from_length = sizeof(from);
-		/* The kernel fills the next datagram while this one is read, so there is never anything to wait for. */
-		ssize_t length = door_recvfrom(netlink, buffer, size, MSG_DONTWAIT | MSG_TRUNC, &from, &from_length);
+	enum heard heard = HEARD_SOME;
+	while (heard == HEARD_SOME) {
+		ssize_t length = netlink_receive(netlink, buffer, size);
 
-		if (length <= 0 || (size_t)length > size)
-			return false;
-		if (from_length != sizeof(from) || from.nl_pid != 0)
-			continue;
-		enum heard heard = read_list(buffer, (size_t)length, visit, with);
-		if (heard != HEARD_SOME)
-			return heard == HEARD_ALL;
+		if (length != 0)
+			heard = length > 0 ? read_list(buffer, (size_t)length, visit, with) : HEARD_WRONG;
 	}
+	return heard == HEARD_ALL;
 }
 
 bool kernel_list(int family, unsigned states, uint16_t port, char *buffer, size_t size, visit_socket *visit, void *with)

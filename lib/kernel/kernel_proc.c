@@ -3,22 +3,18 @@
 #include "kernel/kernel.h"
 
 #include "values/door.h"
+#include "values/text.h"
 
 #include <netinet/tcp.h>
 #include <string.h>
-
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static const char *read_hex(const char *at, const char *end, unsigned digits, uint32_t *value)
 {
 	*value = 0;
 	for (unsigned i = 0; i < digits; i++, at++) {
-		if (at >= end || hex_digit(*at) < 0)
+		if (at >= end || text_hex_digit(*at) < 0)
 			return NULL;
-		*value = *value << 4 | (uint32_t)hex_digit(*at);
+		*value = *value << 4 | (uint32_t)text_hex_digit(*at);
 	}
 	return at;
 }

@@ -6,9 +6,8 @@
  * if that is not found, no answer counts. */
 #include "kernel/kernel.h"
 
-#include "values/door.h"
+#include "kernel/netlink.h"
 
-#include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/tcp.h>
@@ -30,12 +29,11 @@ enum { OWN = QUESTIONS_MOST + 1 };
 bool kernel_unix_identity(int descriptor, uint64_t *inode, uint64_t *cookie)
 {
 	struct stat facts;
-	socklen_t length = sizeof(*cookie);
 
 	if (door_fstat(descriptor, &facts) != 0)
 		return false;
 	*inode = facts.st_ino;
-	if (door_getsockopt(descriptor, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length) != 0 || length != sizeof(*cookie))
+	if (!door_option(descriptor, SOL_SOCKET, SO_NETNS_COOKIE, cookie, sizeof(*cookie)))
 		*cookie = 0;
 	return true;
 }
@@ -43,11 +41,10 @@ bool kernel_unix_identity(int descriptor, uint64_t *inode, uint64_t *cookie)
 bool kernel_unix_connection(struct connection *connection, int descriptor)
 {
 	struct ucred user;
-	socklen_t length = sizeof(user);
 	uint64_t inode;
 	uint64_t cookie;
 
-	if (door_getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &user, &length) != 0 || user.uid == (uid_t)-1 ||
+	if (!door_option(descriptor, SOL_SOCKET, SO_PEERCRED, &user, sizeof(user)) || user.uid == (uid_t)-1 ||
 	    !kernel_unix_identity(descriptor, &inode, &cookie))
 		return false;
 	*connection = connection_of_unix(user.uid, inode, cookie);
@@ -71,45 +68,29 @@ static void write_request(struct request *request, uint64_t inode, uint32_t sequ
 /* Reads one reply: its sequence number, and whether the socket exists. False if it says neither. */
 static bool read_reply(const char *buffer, size_t length, uint32_t *sequence, enum answer *answer)
 {
-	struct nlmsghdr header;
+	struct netlink_messages reply = {.at = buffer, .left = length};
 
-	if (length < sizeof(header))
+	if (!netlink_next(&reply))
 		return false;
-	memcpy(&header, buffer, sizeof(header));
-	if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > length)
-		return false;
-	*sequence = header.nlmsg_seq;
-	if (header.nlmsg_type == SOCK_DIAG_BY_FAMILY) {
-		*answer = ANSWER_OPEN;
-		return true;
-	}
-	struct nlmsgerr error;
-	if (header.nlmsg_type != NLMSG_ERROR || header.nlmsg_len < NLMSG_HDRLEN + sizeof(error))
-		return false;
-	memcpy(&error, buffer + NLMSG_HDRLEN, sizeof(error));
-	*answer = ANSWER_GONE;
-	return error.error == -ENOENT;
+	*sequence = reply.header.nlmsg_seq;
+	*answer = reply.header.nlmsg_type == SOCK_DIAG_BY_FAMILY ? ANSWER_OPEN : ANSWER_GONE;
+	return *answer == ANSWER_OPEN || netlink_error(&reply) == ENOENT;
 }
 
 static __attribute__((noinline)) bool ask(int netlink, const struct request *requests, size_t number, enum answer *answers)
 {
-	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	_Alignas(struct nlmsghdr) char buffer[256];
-	size_t bytes = number * sizeof(*requests);
 
-	if (door_sendto(netlink, requests, bytes, MSG_DONTWAIT, &kernel, sizeof(kernel)) != (ssize_t)bytes)
+	if (!netlink_send(netlink, requests, number * sizeof(*requests)))
 		return false;
 	for (size_t replies = 0; replies < number; replies++) {
-		struct sockaddr_nl from = {0};
-		socklen_t from_length = sizeof(from);
 		uint32_t sequence;
 		enum answer answer;
-		ssize_t length = door_recvfrom(netlink, buffer, sizeof(buffer), MSG_DONTWAIT, &from, &from_length);
+		ssize_t length = netlink_receive(netlink, buffer, sizeof(buffer));
 
-		if (length <= 0)
+		if (length < 0)
 			break;
-		if (from_length == sizeof(from) && from.nl_pid == 0 && read_reply(buffer, (size_t)length, &sequence, &answer) &&
-		    sequence <= OWN)
+		if (read_reply(buffer, (size_t)length, &sequence, &answer) && sequence <= OWN)
 			answers[sequence] = answer;
 	}
 	return answers[OWN] == ANSWER_OPEN;

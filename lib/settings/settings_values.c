@@ -295,17 +295,12 @@ bool read_network_ipv6_prefix(struct settings *settings, const char *text, size_
 	return read_prefix(&settings->network_ipv6_prefix, text, length, 128, error);
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* The byte for \xNN, where `text` begins with NN; NUL if it is not valid. */
 static char hex_byte(const char *text, size_t length)
 {
-	if (length < 2 || hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0)
+	if (length < 2 || text_hex_digit(text[0]) < 0 || text_hex_digit(text[1]) < 0)
 		return '\0';
-	return (char)(hex_digit(text[0]) << 4 | hex_digit(text[1]));
+	return (char)(text_hex_digit(text[0]) << 4 | text_hex_digit(text[1]));
 }
 
 static const char *unescape(char *to, size_t room, const char *text, size_t length, size_t *bad, size_t *bad_length)

@@ -1,6 +1,7 @@
 #include "values/address.h"
 
 #include "values/hot.h"
+#include "values/text.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -182,11 +183,6 @@ static bool parse_ipv4(uint8_t bytes[4], const char *text, size_t length, size_t
 	return at == length;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* RFC 4291, 2.2: up to eight groups, "::" once for the zeros between, an IPv4 tail allowed. */
 static bool parse_ipv6(uint8_t bytes[16], const char *text, size_t length, size_t *bad)
 {
@@ -203,8 +199,8 @@ static bool parse_ipv6(uint8_t bytes[16], const char *text, size_t length, size_
 		size_t start = at;
 		unsigned value = 0;
 
-		for (; at < length && hex_digit(text[at]) >= 0 && at - start < 5; at++)
-			value = value << 4 | (unsigned)hex_digit(text[at]);
+		for (; at < length && text_hex_digit(text[at]) >= 0 && at - start < 5; at++)
+			value = value << 4 | (unsigned)text_hex_digit(text[at]);
 		*bad = start;
 		if (at < length && text[at] == '.' && filled <= 12) {
 			size_t bad_tail = 0;

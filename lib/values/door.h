@@ -176,6 +176,14 @@ static inline int door_getsockopt(int descriptor, int level, int option, void *v
 	return (int)door(SYS_getsockopt, descriptor, level, option, (long)value, (long)length, 0);
 }
 
+/* An option of a fixed size. False if there is none of that size. */
+static inline bool door_option(int descriptor, int level, int option, void *value, socklen_t size)
+{
+	socklen_t length = size;
+
+	return door_getsockopt(descriptor, level, option, value, &length) == 0 && length == size;
+}
+
 static inline int door_setsockopt(int descriptor, int level, int option, const void *value, socklen_t length)
 {
 	return (int)door(SYS_setsockopt, descriptor, level, option, (long)value, (long)length, 0);

@@ -102,3 +102,8 @@ START unsigned text_distance(const char *a, size_t a_length, const char *b, size
 	}
 	return row[b_length];
 }
+
+int text_hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}

@@ -29,6 +29,9 @@ void text_add_quoted(struct text *text, const char *from, size_t length);
  * said of it. */
 void text_add_path(struct text *text, const char *path);
 
+/* The value of a hexadecimal digit of either case; -1 if it is none. */
+int text_hex_digit(char c);
+
 /* How many letters have to be put in, left out or replaced to make one word the other (Levenshtein's distance); of words longer
  * than DISTANCE_MOST their beginnings count. If it is more than `most`, anything that is. */
 enum { DISTANCE_MOST = 40 };

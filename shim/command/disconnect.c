@@ -6,13 +6,13 @@
 #include "command/processes.h"
 #include "command/tables.h"
 
+#include "kernel/netlink.h"
 #include "settings/settings_values.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/inet_diag.h>
-#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -162,10 +161,11 @@ static void write_request(struct request *request, const struct connection *conn
 static int ask(int descriptor, const struct request *request, struct reply *reply)
 {
 	*reply = (struct reply){0};
-	if (send(descriptor, request, sizeof(*request), 0) < 0)
+	if (!netlink_send(descriptor, request, sizeof(*request)))
 		return errno;
-	ssize_t length = recv(descriptor, reply, sizeof(*reply), 0);
-	if (length < 0)
+	errno = EIO;
+	ssize_t length = netlink_receive(descriptor, reply, sizeof(*reply));
+	if (length <= 0)
 		return errno;
 	if (reply->header.nlmsg_type != NLMSG_ERROR)
 		return (size_t)length >= sizeof(reply->header) + sizeof(reply->socket) ? 0 : EIO;

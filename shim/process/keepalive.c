@@ -47,9 +47,7 @@ static uint32_t seconds_of(int timeout)
 
 static bool get(int descriptor, int which, int *value)
 {
-	socklen_t length = sizeof(*value);
-
-	return door_getsockopt(descriptor, option[which].level, option[which].name, value, &length) == 0;
+	return door_option(descriptor, option[which].level, option[which].name, value, sizeof(*value));
 }
 
 static bool set(int descriptor, int which, int value)

@@ -125,9 +125,8 @@ static void opened(void)
 static bool is_tcp(int descriptor)
 {
 	int protocol = 0;
-	socklen_t length = sizeof(protocol);
 
-	return door_getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 && protocol == IPPROTO_TCP;
+	return door_option(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, sizeof(protocol)) && protocol == IPPROTO_TCP;
 }
 
 void limiter_sends(int descriptor)
@@ -255,13 +254,12 @@ COLD bool limiter_open_table(void)
 COLD bool limiter_open_for_slowly(int listener)
 {
 	int domain = AF_UNSPEC;
-	socklen_t length = sizeof(domain);
 	int kept = errno;
 
 	start(); /* another object's constructor may run before ours */
 	bool users =
 	    settings.start.per_uid != LIMIT_NONE || (settings.start.file[0] != '\0' && settings.checked.per_uid != LIMIT_NONE);
-	bool wanted = door_getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && (users || domain != AF_UNIX);
+	bool wanted = door_option(listener, SOL_SOCKET, SO_DOMAIN, &domain, sizeof(domain)) && (users || domain != AF_UNIX);
 	errno = kept;
 	return wanted && limiter_open_table();
 }

@@ -23,9 +23,8 @@ static _Atomic int states[LISTENERS_MOST];
 static bool option_is(int descriptor, int level, int option, int wanted)
 {
 	int value = -1;
-	socklen_t length = sizeof(value);
 
-	return door_getsockopt(descriptor, level, option, &value, &length) == 0 && value == wanted;
+	return door_option(descriptor, level, option, &value, sizeof(value)) && value == wanted;
 }
 
 static bool is_wildcard(const struct address *address)

@@ -46,9 +46,8 @@ static bool close_will(bool reset, int descriptor)
 static bool is_unix(int descriptor)
 {
 	int domain = 0;
-	socklen_t length = sizeof(domain);
 
-	return door_getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX;
+	return door_option(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, sizeof(domain)) && domain == AF_UNIX;
 }
 
 static bool send_text(int descriptor, const char *text, size_t length)
@@ -122,9 +121,9 @@ static int reset_socket(int like)
 {
 	struct sockaddr_storage address = {0};
 	int domain = AF_INET;
-	socklen_t length = sizeof(domain);
+	socklen_t length;
 
-	door_getsockopt(like, SOL_SOCKET, SO_DOMAIN, &domain, &length);
+	door_option(like, SOL_SOCKET, SO_DOMAIN, &domain, sizeof(domain));
 	if (domain == AF_UNIX)
 		return reset_unix_socket();
 	int made = door_socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -1,7 +1,7 @@
 #include "command/fleet/fleet_call.h"
+#include "command/fleet/wire.h"
 
 #include "settings/settings.h"
-#include "values/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +17,6 @@ enum {
 	LEASES_A_ROUND = 8, /* sooner if leases are short */
 	WORK_A_MS = 16,	    /* other fields that a check looks at, for each ms since the last one */
 };
-
-static uint64_t now_ms(void)
-{
-	return clock_us() / 1000;
-}
 
 static uint64_t round_ms(const struct fleet *fleet)
 {

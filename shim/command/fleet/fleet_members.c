@@ -1,6 +1,5 @@
 #include "command/fleet/fleet_call.h"
-
-#include "values/clock.h"
+#include "command/fleet/wire.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,11 +13,6 @@ void fleet_init(struct fleet *fleet, const char *cluster, const char *node, int 
 	*fleet = (struct fleet){.lease_ms = lease_ms, .threshold = 1, .stopping = stopping};
 	snprintf(fleet->prefix, sizeof(fleet->prefix), "connlimit:{%.70s}:", cluster);
 	snprintf(fleet->node, sizeof(fleet->node), "%s", node);
-}
-
-static uint64_t now_ms(void)
-{
-	return clock_us() / 1000;
 }
 
 bool fleet_goes_on(const struct fleet *fleet, uint64_t began, const char *what, char *error)

@@ -2,7 +2,6 @@
 
 #include "command/fleet/wire.h"
 
-#include "values/clock.h"
 #include "values/text.h"
 
 #include <errno.h>
@@ -132,7 +131,7 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 		if (!take_replies(redis, &replies, got, with, error))
 			return false;
 		/* A server that sends a few bytes at a time does not extend the deadline. */
-		if (replies < redis->commands && clock_us() / 1000 >= deadline) {
+		if (replies < redis->commands && now_ms() >= deadline) {
 			snprintf(error, WIRE_ERROR, "no answer in time");
 			return false;
 		}
@@ -143,7 +142,7 @@ static bool transfer(struct redis *redis, uint64_t deadline, void (*got)(redisRe
 bool redis_exchange(struct redis *redis, int wait_ms, void (*got)(redisReply *reply, int number, void *with), void *with,
 		    char *error)
 {
-	bool done = transfer(redis, clock_us() / 1000 + (uint64_t)wait_ms, got, with, error);
+	bool done = transfer(redis, now_ms() + (uint64_t)wait_ms, got, with, error);
 
 	redis->length = 0;
 	redis->commands = 0;
@@ -246,7 +245,7 @@ struct redis *redis_open(const struct redis_address *address, const struct redis
 		redis_close(redis);
 		return NULL;
 	}
-	uint64_t now = clock_us() / 1000;
+	uint64_t now = now_ms();
 	if (!greet(redis, address, is_sentinel, now < deadline ? (int)(deadline - now) : 0, error)) {
 		redis_close(redis);
 		return NULL;

@@ -2,8 +2,6 @@
 
 #include "command/fleet/wire.h"
 
-#include "values/clock.h"
-
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,11 +10,6 @@ enum {
 	SENTINEL_MS = 200,	  /* how long to wait for a Sentinel while there is a master */
 	SENTINEL_PAUSE_MS = 5000, /* pause after no Sentinel answered */
 };
-
-static uint64_t now_ms(void)
-{
-	return clock_us() / 1000;
-}
 
 /* Shares the remaining time among the remaining servers, so that a silent one does not use it up. */
 static uint64_t share(uint64_t deadline, int left)

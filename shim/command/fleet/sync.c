@@ -215,7 +215,7 @@ static bool speak_to_whom_we_are_sent(struct sync *sync, uint64_t now, char *err
 static void turn(struct sync *sync)
 {
 	char error[FLEET_ERROR] = "";
-	uint64_t now = clock_us() / 1000;
+	uint64_t now = now_ms();
 
 	machine_look(&sync->machine);
 	if (is_due(&sync->remove, now, TABLES_MS))
@@ -232,7 +232,7 @@ static void turn(struct sync *sync)
 	if (!speak_to_whom_we_are_sent(sync, now, error)) {
 		if (stopping)
 			return;
-		complain(sync, clock_us() / 1000, error);
+		complain(sync, now_ms(), error);
 		return;
 	}
 	if (!sync->fleet.joined)
@@ -249,7 +249,7 @@ static void turn(struct sync *sync)
 /* There are two turns per interval: a change here waits for our turn, and then for that of the others. */
 static void rest(const struct sync *sync, uint64_t began)
 {
-	uint64_t passed = clock_us() / 1000 - began;
+	uint64_t passed = now_ms() - began;
 	uint64_t turn_ms = (uint64_t)sync->interval_ms / 2;
 
 	if (passed < turn_ms)
@@ -287,7 +287,7 @@ int command_sync(int argc, char **argv)
 	wire_heed(&stopping, has_moved, &sync, sync.interval_ms);
 	srandom((unsigned)(clock_us() ^ (uint64_t)getpid()));
 	while (!stopping) {
-		uint64_t began = clock_us() / 1000;
+		uint64_t began = now_ms();
 		if (read_again != 0) {
 			read_again = 0;
 			if (sync_read_again(&sync)) {

@@ -1,7 +1,5 @@
 #include "command/fleet/wire.h"
 
-#include "values/clock.h"
-
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -45,11 +43,6 @@ void wire_heed(const volatile sig_atomic_t *stopping, bool (*gives_up)(void *wit
 void wire_last_words(void)
 {
 	heeded.stop_ms = LAST_WORDS_MS;
-}
-
-static uint64_t now_ms(void)
-{
-	return clock_us() / 1000;
 }
 
 static uint64_t deadline_if_stopping(uint64_t deadline, uint64_t now)

@@ -3,12 +3,19 @@
 #define CONNLIMIT_COMMAND_WIRE_H
 
 #include "command/fleet/resolve.h"
+#include "values/clock.h"
 
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+/* ms of clock_us, in which deadlines are given. */
+static inline uint64_t now_ms(void)
+{
+	return clock_us() / 1000;
+}
 
 enum { WIRE_ERROR = 256 }; /* room for an error message */
 
