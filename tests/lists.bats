@@ -106,7 +106,7 @@ reload_fails() { # WORDS
 	started
 	hold 127.0.0.2 served
 	list_is office.list 127.0.0.3 "" "  127.0.0.1/24 # more bits"
-	reload_fails "$here/beside/office.list:3:3: '127.0.0.1/24' has bits set behind its prefix length; the network is 127.0.0.0/24; allowed:"
+	reload_fails "$here/beside/office.list:3:3: '127.0.0.1/24' has bits set after its prefix; the network is 127.0.0.0/24; allowed:"
 	list_is office.list "127.0.0.3" "10.0.0.256"
 	reload_fails "$here/beside/office.list:2:"
 	list_is office.list "127.0.0.3 127.0.0.5"
@@ -149,7 +149,7 @@ reload_fails() { # WORDS
 	[[ $output == *"$here/beside/office.list:1:1: 'nowhere'"* ]]
 	run env LD_PRELOAD="$PRELOAD" CONNLIMIT_RULES="@office.list=2" true
 	[ "$status" -eq 78 ]
-	[[ $output == *"the list 'office.list' is beside the file of limits, and there is none; allowed: an absolute path"* ]]
+	[[ $output == *"the list 'office.list' has a relative path, and there is no file of limits; allowed: an absolute path"* ]]
 }
 
 @test "a list of the environment alone is read too" {

@@ -9,6 +9,7 @@ server() { limited "$BUILD/tests/chaos_server" "$port" threads; }
 	limit_is 1
 	server
 	run "$BUILD/tests/hostile" --foreign "test-$port"
+	echo "$status: $output"
 	[ "$output" = ready ]
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused

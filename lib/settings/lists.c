@@ -43,7 +43,7 @@ static bool network_wrong(const struct reading *reading, const char *text, size_
 	}
 	reading->error->placed = true;
 	value_wrong(reading->error, text, length, 0, problem,
-		    "a network or an address in each line, as 192.0.2.0/24 or 2001:db8::/32; # begins a comment");
+		    "a network or an address per line, such as 192.0.2.0/24 or 2001:db8::/32; # begins a comment");
 	return file_wrong(reading->error, reading->path, (struct place){reading->line, column}, reading->error->text);
 }
 
@@ -140,7 +140,7 @@ static bool find_path(char *path, const struct settings *settings, const char *n
 	if (named[0] != '/' && slash == NULL) {
 		text_add(&text, "CONNLIMIT_RULES: the list ");
 		text_add_quoted(&text, named, strlen(named));
-		text_add(&text, " is beside the file of limits, and there is none; allowed: an absolute path");
+		text_add(&text, " has a relative path, and there is no file of limits; allowed: an absolute path");
 		error->secret = false;
 		error->place = 0;
 		return false;

@@ -44,12 +44,12 @@ const struct setting settings_table[SETTINGS] = {
 	 "Exceptions by network, :PORT, or both; the most specific one applies.",
 	 "That is the longest prefix, and of several rules for it the one with a port. The limit applies to each client "
 	 "in the network; `deny` refuses all of its connections, `unlimited` none. A rate follows after a comma: "
-	 "`10.0.0.0/8=100,50/s,burst=200`, and so does another limit than CONNLIMIT_PER_NETWORK: "
+	 "`10.0.0.0/8=100,50/s,burst=200`, and so does a limit in place of CONNLIMIT_PER_NETWORK: "
 	 "`2001:db8::/32=5,network=50`. PORT is the daemon's port. Up to 10 000 rules; in quotes they may be on "
-	 "several lines, where # begins a comment. `@office.list=unlimited` is a rule for each network in a file that "
-	 "has one a line (# or ; begins a comment), beside the file of limits or with an absolute path. Up to 8 such "
-	 "lists, with 100 000 networks in all, are read with the file of limits and trusted as that is; a rule for the "
-	 "very same network goes before them.",
+	 "several lines, where # begins a comment. `@office.list=unlimited` is a rule for every network in a file, which has "
+	 "one per line (# or ; begins a comment). Its path is absolute or relative to the file of limits. Up to 8 such lists, "
+	 "with 100 000 networks in all, are read with the file of limits, and must be owned and protected like it. A rule for "
+	 "exactly the same network wins over them.",
 	 read_rules, 0, 0},
     [SETTING_REFUSE] =
 	{"REFUSE", "HOW", "http", "reset", "What a refused client gets: reset, close, http, or text:...",
@@ -68,11 +68,11 @@ const struct setting settings_table[SETTINGS] = {
     [SETTING_KEEPALIVE] =
 	{"KEEPALIVE", "TIME", "120s", "0",
 	 "After how long a client whose machine is gone stops counting (s, m or h); 0: when the daemon notices.",
-	 "Listeners get SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_USER_TIMEOUT of tcp(7), and connections have "
-	 "them from there. Each of these that the daemon sets itself stays as it is; TCP_KEEPCNT says nothing beside the "
-	 "last. The time runs from what last came from the client or, if later, from the first that was sent to it since. "
-	 "A client that takes nothing of what it is sent for nearly so long is ended as well. After a reload, connections "
-	 "have the new time once a process has accepted one.",
+	 "Listeners get SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_USER_TIMEOUT (tcp(7)), and connections inherit them. "
+	 "Options that the daemon sets itself are left alone; TCP_KEEPCNT has no effect besides TCP_USER_TIMEOUT. The time "
+	 "counts from the last data that came from the client or, if later, from the first data sent to it since. A connection "
+	 "also ends if the client takes no data for almost that long. After a reload, a process gives its connections the new "
+	 "time when it next accepts one.",
 	 read_keepalive, 0, 0},
     [SETTING_MODE] = {"MODE", "MODE", "observe", "enforce", "enforce, observe (refuse nothing, but report) or off.",
 		      "`observe` counts and logs what would be refused; `connlimit suggest` then says which limit to choose.",
@@ -86,15 +86,15 @@ const struct setting settings_table[SETTINGS] = {
 		      "File with these settings, read again on reload; it overrides the environment.", "", read_file, 1, 1},
     [SETTING_TABLE] = {"TABLE", "NAME", "nginx", "", "Name of the shared table; by default a new one for each start.",
 		       "Daemons of one user that have the same name share one table, and so their limits.", read_table, 1, 1},
-    [SETTING_JOIN] = {"JOIN", "yes|no", "yes", "no", "Whether to go under the limits of another daemon that has the table.",
-		      "Without it, a daemon whose settings differ from those that the table's daemon was started with does not "
-		      "start.",
-		      read_join, 1, 1},
+    [SETTING_JOIN] =
+	{"JOIN", "yes|no", "yes", "no", "Whether to accept the limits of another daemon that has the table.",
+	 "Without it, a daemon does not start if its settings differ from those that the table's daemon was started with.",
+	 read_join, 1, 1},
     [SETTING_CAPACITY] = {"CAPACITY", "N", "65536", "65536",
 			  "Connections that can be tracked; any beyond it are admitted without being counted.",
 			  "The log and `connlimit status` say so.", read_capacity, 1, 0},
-    [SETTING_SIGNAL] = {"SIGNAL", "NAME", "HUP", "HUP", "The signal that has the file read again.",
-			"Given by hand, it does so even where the daemon ignores it.", read_signal, 1, 0},
+    [SETTING_SIGNAL] = {"SIGNAL", "NAME", "HUP", "HUP", "The signal on which the file is read again.",
+			"If it is set explicitly, this works even if the daemon ignores the signal.", read_signal, 1, 0},
 };
 
 static const char start_of_name[] = "CONNLIMIT_";

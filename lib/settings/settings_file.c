@@ -96,7 +96,7 @@ static const char *read_quoted(struct reading *reading, struct value *value)
 
 		if (quote == '"' && goes_on(reading)) {
 			if (comment)
-				return "a comment cannot go on after a backslash";
+				return "a comment cannot be continued with a backslash";
 			continue_line(reading);
 			continue;
 		}

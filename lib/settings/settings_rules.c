@@ -9,14 +9,15 @@ static const char allowed[] =
     "NETWORK=LIMIT, :PORT=LIMIT, NETWORK:PORT=LIMIT or @LIST=LIMIT, with blanks between rules (IPv6 and a port: "
     "[2001:db8::/32]:443); "
     "LIMIT: 1 "
-    "to 16000000, 'unlimited' or 'deny', with a rate if wanted: 100,50/s, and a limit for the client's network: "
+    "to 16000000, 'unlimited' or 'deny', with an optional rate: 100,50/s, and an optional limit for the client's network: "
     "100,network=500";
 
 static const char *limit_problem(const char *text, size_t length)
 {
 	if (length == 0)
-		return "has no limit behind '='";
-	return is_word(text, length, "0") ? "has the limit 0: that is 'deny' for nobody, or 'unlimited'" : "has no such limit";
+		return "has no limit after '='";
+	return is_word(text, length, "0") ? "has the limit 0: write 'deny' to admit nobody, or 'unlimited'"
+					  : "has no such limit";
 }
 
 /* A part of a limit: behind a comma, from its first byte on. */
@@ -114,7 +115,7 @@ static bool read_limit(struct rule *rule, const char *text, size_t length, size_
 	else if (rule->limit == LIMIT_DENY)
 		*problem = "has a rate for 'deny'";
 	else if (rate_length == 0)
-		*problem = "has no rate behind the comma";
+		*problem = "has no rate after the comma";
 	return false;
 }
 
@@ -153,7 +154,7 @@ static const char *network_problem(const char *text, size_t length)
 	if (is_letter(text[0]) && memchr(text, ':', length) == NULL)
 		return "names no network: only addresses, names are not looked up";
 	if (slash != NULL && text[0] != '[' && memchr(text, ':', host) != NULL && memchr(slash, ':', length - host) != NULL)
-		return "has a port behind an IPv6 network that is not in brackets";
+		return "has a port after an IPv6 network that is not in brackets";
 	return NULL;
 }
 
@@ -182,13 +183,13 @@ static bool read_network(struct rule *rule, const char *text, size_t length, siz
 static bool read_list(const char *text, size_t length, size_t *bad, const char **problem)
 {
 	*bad = 0;
-	*problem = "names no list behind '@'";
+	*problem = "names no list after '@'";
 	if (length < 2)
 		return false;
 	*problem = "has a path of more than 255 bytes";
 	if (length - 1 > LIST_PATH_MOST)
 		return false;
-	*problem = "has what is not printable ASCII in its path";
+	*problem = "has a character in its path that is not printable ASCII";
 	for (*bad = 1; *bad < length; ++*bad)
 		if (text[*bad] <= ' ' || text[*bad] > '~')
 			return false;
@@ -264,7 +265,7 @@ static bool each_rule(const char *text, size_t length,
 			/* The rest of a single line may contain rules that somebody meant. */
 			const char *end = memchr(text + at, '\n', length - at);
 			if (end == NULL)
-				return value_wrong(error, text + at, length - at, at, "begins a comment that no line ends",
+				return value_wrong(error, text + at, length - at, at, "begins a comment in a value of one line",
 						   "comments in a value of several lines, in quotes");
 			at = (size_t)(end - text);
 			continue;

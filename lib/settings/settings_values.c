@@ -59,7 +59,7 @@ const char *number_problem(const char *text, size_t length)
 	size_t digits = 0;
 
 	if (length > 0 && (is_blank(text[0]) || is_blank(text[length - 1])))
-		return "is not a number: there is a blank before or behind it";
+		return "is not a number: there is a blank before or after it";
 	if (length > 1 && (text[0] == '"' || text[0] == '\''))
 		return "is not a number: the quotes are part of the value here";
 	if (length > 1 && text[0] == '-' && number_problem(text + 1, length - 1) == out_of_range)
@@ -148,7 +148,7 @@ bool rate_parse(struct rate *rate, const char *text, size_t length, size_t *bad,
 		return false;
 	size_t at = digits + 1;
 	*bad = at < length ? at : length - 1;
-	*problem = "has no unit s, m or h behind '/'";
+	*problem = "has no unit s, m or h after '/'";
 	char unit = at < length ? text[at] : '\0';
 	uint64_t period = unit == 's' ? 1000000 : unit == 'm' ? 60000000 : unit == 'h' ? UINT64_C(3600000000) : 0;
 	at++;
@@ -157,7 +157,7 @@ bool rate_parse(struct rate *rate, const char *text, size_t length, size_t *bad,
 	burst = number;
 	if (at < length) {
 		*bad = at;
-		*problem = "goes on with what is no burst";
+		*problem = "continues with something other than a burst";
 		while (at < length && is_blank(text[at]))
 			at++;
 		if (at < length && text[at] == ',')
@@ -180,8 +180,8 @@ bool rate_parse(struct rate *rate, const char *text, size_t length, size_t *bad,
 bool read_rate(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
 	static const char allowed[] =
-	    "a rate such as 20/s, 100/m or 5000/h (1 to 1000000), with ' burst=N' (1 to 1000000) if wanted; "
-	    "0 or 'unlimited' for none";
+	    "a rate such as 20/s, 100/m or 5000/h (1 to 1000000), with an optional ' burst=N' (1 to 1000000); 0 or 'unlimited' "
+	    "for none";
 	const char *problem;
 	size_t bad;
 
@@ -315,7 +315,7 @@ static const char *unescape(char *to, size_t room, const char *text, size_t leng
 			return "is not allowed in a text";
 		if (n >= room) {
 			*bad_length = length - i;
-			return "is more than fits";
+			return "no longer fits";
 		}
 		if (c == '\\') {
 			char next = i + 1 < length ? text[++i] : '\0';

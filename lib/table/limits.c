@@ -233,7 +233,7 @@ bool limits_start(const struct table *table, struct settings *settings)
 
 void limits_failed(struct table *table, const struct settings_error *error)
 {
-	static const char secret[] = ": is wrong, as was said to who asked for the reload";
+	static const char secret[] = ": is wrong; whoever asked for the reload was told why";
 	char why[sizeof(table->header->failure)] = "";
 	struct text text = text_begin(why, sizeof(why));
 

@@ -256,7 +256,7 @@ static bool parse_prefix(unsigned *prefix, unsigned most, const char *text, size
 	return value <= most;
 }
 
-const char network_has_more_bits[] = "has bits set behind its prefix length";
+const char network_has_more_bits[] = "has bits set after its prefix";
 
 bool network_parse(struct network *network, const char *text, size_t length, const char **error, size_t *position)
 {

@@ -77,7 +77,7 @@ static const struct network_text networks[] = {
 	{"192.0.2.0/24/24", NULL, "from 0 to 32", 10},
 	{"192.0.2.0/255.255.255.0", NULL, "from 0 to 32", 10},
 	{"192.0.2.0/4294967320", NULL, "from 0 to 32", 10},
-	{"192.0.2.1/24", NULL, "has bits set behind its prefix", 0},
+	{"192.0.2.1/24", NULL, "has bits set after its prefix", 0},
 	{"0.0.0.1/0", NULL, "has bits set", 0},
 	{"2001:db8::1/64", NULL, "has bits set", 0},
 	{"::ffff:10.0.0.0/8", NULL, "has bits set", 0},
