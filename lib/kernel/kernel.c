@@ -80,45 +80,24 @@ struct request {
 	} further;
 };
 
-static void address_to_diag(__be32 *words, const struct address *address)
-{
-	if (address_is_ipv4(address))
-		memcpy(words, address->bytes + 12, 4);
-	else
-		memcpy(words, address->bytes, 16);
-}
-
 /* Returns the length of the request. */
 static size_t write_request(struct request *request, const struct connection *connection, uint32_t sequence)
 {
-	bool ipv4 = address_is_ipv4(&connection->peer.address);
-
 	memset(request, 0, sizeof(*request));
 	request->header.nlmsg_len = offsetof(struct request, further);
 	request->header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
 	request->header.nlmsg_flags = NLM_F_REQUEST;
 	request->header.nlmsg_seq = sequence;
-	/* A connection of an IPv6 socket with an IPv4 peer is found as IPv4: the kernel keeps both forms of its addresses. */
-	request->body.sdiag_family = ipv4 ? AF_INET : AF_INET6;
-	request->body.sdiag_protocol = IPPROTO_TCP;
-	request->body.idiag_states = ~0U;
-	if (connection->mptcp != 0) {
-		request->body.sdiag_protocol = IPPROTO_MPTCP & 0xff;
-		request->body.id.idiag_cookie[0] = connection->mptcp;
-		request->further.header.nla_type = REQUEST_PROTOCOL;
-		request->further.header.nla_len = sizeof(request->further);
-		request->further.protocol = IPPROTO_MPTCP;
-		request->header.nlmsg_len = sizeof(*request);
-		return sizeof(*request);
-	}
-	request->body.id.idiag_sport = htons(connection->local.port);
-	request->body.id.idiag_dport = htons(connection->peer.port);
-	address_to_diag(request->body.id.idiag_src, &connection->local.address);
-	address_to_diag(request->body.id.idiag_dst, &connection->peer.address);
-	request->body.id.idiag_if = connection->peer.interface;
-	request->body.id.idiag_cookie[0] = INET_DIAG_NOCOOKIE;
-	request->body.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-	return offsetof(struct request, further);
+	request->body = netlink_connection(connection);
+	if (connection->mptcp == 0)
+		return request->header.nlmsg_len;
+	request->body.sdiag_protocol = IPPROTO_MPTCP & 0xff;
+	request->body.id = (struct inet_diag_sockid){.idiag_cookie = {connection->mptcp}};
+	request->further.header.nla_type = REQUEST_PROTOCOL;
+	request->further.header.nla_len = sizeof(request->further);
+	request->further.protocol = IPPROTO_MPTCP;
+	request->header.nlmsg_len = sizeof(*request);
+	return sizeof(*request);
 }
 
 /* If we have the descriptor, the socket found must be the same one: in the namespace that answers, another may have the same

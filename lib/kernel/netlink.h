@@ -3,11 +3,35 @@
 #ifndef CONNLIMIT_NETLINK_H
 #define CONNLIMIT_NETLINK_H
 
+#include "values/connection.h"
 #include "values/door.h"
 
+#include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* A request of sock_diag(7) for the connection with these addresses. A connection of an IPv6 socket with an IPv4 peer is found
+ * as IPv4: the kernel keeps both forms of its addresses. */
+static inline struct inet_diag_req_v2 netlink_connection(const struct connection *connection)
+{
+	bool ipv4 = address_is_ipv4(&connection->peer.address);
+	size_t skipped = ipv4 ? 12 : 0;
+	struct inet_diag_req_v2 body = {
+	    .sdiag_family = ipv4 ? AF_INET : AF_INET6,
+	    .sdiag_protocol = IPPROTO_TCP,
+	    .idiag_states = ~0U,
+	    .id = {.idiag_sport = htons(connection->local.port),
+		   .idiag_dport = htons(connection->peer.port),
+		   .idiag_if = connection->peer.interface,
+		   .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}},
+	};
+
+	memcpy(body.id.idiag_src, connection->local.address.bytes + skipped, 16 - skipped);
+	memcpy(body.id.idiag_dst, connection->peer.address.bytes + skipped, 16 - skipped);
+	return body;
+}
 
 /* Sends requests that lie one after the other. False if not all were taken. */
 static inline bool netlink_send(int netlink, const void *requests, size_t length)

@@ -133,28 +133,19 @@ struct reply {
 	};
 };
 
-static void write_request(struct request *request, const struct connection *connection)
+static struct request request_for(const struct connection *connection)
 {
-	bool ipv4 = address_is_ipv4(&connection->peer.address);
-	size_t skipped = ipv4 ? 12 : 0;
-
-	/* Asks for TCP_INFO too. */
-	*request = (struct request){
-	    .header = {.nlmsg_len = sizeof(*request),
+	struct request request = {
+	    .header = {.nlmsg_len = sizeof(request),
 		       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
 		       .nlmsg_flags = NLM_F_REQUEST,
 		       .nlmsg_seq = 1},
-	    .body = {.sdiag_family = ipv4 ? AF_INET : AF_INET6,
-		     .sdiag_protocol = IPPROTO_TCP,
-		     .idiag_ext = 1U << (INET_DIAG_INFO - 1),
-		     .idiag_states = ~(1U << TCP_LISTEN),
-		     .id = {.idiag_sport = htons(connection->local.port),
-			    .idiag_dport = htons(connection->peer.port),
-			    .idiag_if = connection->peer.interface,
-			    .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}},
+	    .body = netlink_connection(connection),
 	};
-	memcpy(request->body.id.idiag_src, connection->local.address.bytes + skipped, 16 - skipped);
-	memcpy(request->body.id.idiag_dst, connection->peer.address.bytes + skipped, 16 - skipped);
+
+	request.body.idiag_ext = 1U << (INET_DIAG_INFO - 1);
+	request.body.idiag_states = ~(1U << TCP_LISTEN);
+	return request;
 }
 
 /* Returns an errno, or 0 with the kernel's reply. */
@@ -215,11 +206,10 @@ static int destroy(int descriptor, const struct client_connection *one, const st
 		   const struct selection *selection)
 {
 	const struct connection *connection = &one->connection;
-	struct request request;
+	struct request request = request_for(connection);
 	struct reply reply;
 	uint32_t idle = 0;
 
-	write_request(&request, connection);
 	int failure = ask(descriptor, &request, &reply);
 	if (failure != 0)
 		return failure;

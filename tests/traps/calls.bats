@@ -56,7 +56,7 @@ trap_of() {
 	run timeout 60 env LD_PRELOAD="$here/libconnlimit_preload.so" "$here/traps" other_user
 	echo "$output"
 	[ "$status" -eq 0 ]
-	[[ $output == *"limits of the environment only"* ]]
+	[[ $output == *"only the limits in the environment apply"* ]]
 }
 
 @test "without netlink, /proc/net/tcp tells who is gone" { trap_of no_netlink 1; }
