@@ -76,8 +76,8 @@ static bool calculate(struct machine *machine, const struct sock_filter *step)
 	case BPF_OR: machine->a |= with; return true;
 	case BPF_AND: machine->a &= with; return true;
 	case BPF_XOR: machine->a ^= with; return true;
-	case BPF_LSH: machine->a = with < 32 ? machine->a << with : 0; return true;
-	case BPF_RSH: machine->a = with < 32 ? machine->a >> with : 0; return true;
+	case BPF_LSH: machine->a <<= with % 32; return true; /* as the kernel's 32-bit shifts do */
+	case BPF_RSH: machine->a >>= with % 32; return true;
 	case BPF_NEG: machine->a = -machine->a; return true;
 	default: return false;
 	}
