@@ -71,7 +71,8 @@ leaves_the_count() { # BYTE [surely]
 	let_go 127.0.0.1
 	hold 127.0.0.2 served # and the daemon closes the first
 	until_true counted_is 127.0.0.1 0
-	# By that close, and not by a check that found it gone: nothing has happened that could lead elsewhere.
+	# By that close, and not by a check that finds it gone before the next one: nothing has happened that could lead elsewhere.
+	hold 127.0.0.1 served
 	[ -z "${2:-}" ] || "$CONNLIMIT" status --json "test-$port" | grep -q '"dropped": 0,'
 	[ ! -s "$here/errors" ] || ! grep Traceback "$here/errors"
 }
