@@ -23,9 +23,9 @@ def work(connection):
             return
     except OSError:  # it was refused
         return
-    os.write(1, b"+")
     if server == "exec":
-        os.execvp("sleep", ["sleep", "30"])  # without the connection
+        os.execvp("sh", ["sh", "-c", "printf +; exec sleep 30"])  # without the connection
+    os.write(1, b"+")
     time.sleep(30)
 
 
@@ -62,8 +62,10 @@ def ask(port=0):
     try:
         client.connect(("127.0.0.1", PORT))
         client.send(b"work")
-        # Until it is worked at, or refused.
-        select.select([client, daemon.stdout], [], [], 10)
+        # Until it is worked at, or refused: then it is reset.
+        if client in select.select([client, daemon.stdout], [], [], 10)[0]:
+            client.recv(1)
+            select.select([daemon.stdout], [], [], 10)
     except OSError:
         pass
     began = len(daemon.stdout.read() or b"")
