@@ -245,7 +245,7 @@ assert subprocess.call(["env", "LD_PRELOAD=" + sys.argv[1], "true"], stderr=into
 			        status = subprocess.call(other, env=environment | {"CONNLIMIT_PER_IP": "2"}, timeout=20)
 			        assert status == 78, status
 			        line = log.recv(2000)
-			        assert b"is another daemon\x27s, pid %d, which" % first.pid in line, line
+			        assert b"belongs to another daemon, pid %d, which" % first.pid in line, line
 			finally:
 			    first.kill()
 		PYTHON' - "$here" "$PRELOAD" 3>&-
