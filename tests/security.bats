@@ -102,7 +102,7 @@ wrapped() { # SETTING...: as differing, in a shell that is preloaded and that en
 	until_true listening
 	wrapped CONNLIMIT_PER_IP=5
 	[ "$status" -eq 78 ]
-	[[ $output == *"table 'test-$port' is another daemon's, pid "*", which was started with CONNLIMIT_PER_IP=1, not 5"* ]]
+	[[ $output == *"table 'test-$port' belongs to another daemon, pid "*", which was started with CONNLIMIT_PER_IP=1, not 5"* ]]
 	differing CONNLIMIT_PER_IP=5
 	[ "$status" -eq 78 ]
 	wrapped CONNLIMIT_PER_IP=1
@@ -131,7 +131,7 @@ wrapped() { # SETTING...: as differing, in a shell that is preloaded and that en
 		echo "$one and $two"
 		[[ $one:$two == 124:78 || $one:$two == 78:124 ]]
 	done
-	grep -h "is another daemon's, pid [0-9]*, which was started with CONNLIMIT_PER_IP" "$here"/errors-*
+	grep -h "belongs to another daemon, pid [0-9]*, which was started with CONNLIMIT_PER_IP" "$here"/errors-*
 }
 
 @test "security: a daemon that is supervised shares a table only if both have said the same, too" {
@@ -168,7 +168,7 @@ os.execv(sys.argv[2], [sys.argv[2], sys.argv[3], "threads"])' "$port" "$BUILD/te
 	own_status | grep "started as pid $daemon,"
 	differing CONNLIMIT_PER_IP=5
 	[ "$status" -eq 78 ]
-	[[ $output == *"table 'test-$port' is another daemon's, pid $daemon, which was started with CONNLIMIT_PER_IP=2, not 5"* ]]
+	[[ $output == *"table 'test-$port' belongs to another daemon, pid $daemon, which was started with CONNLIMIT_PER_IP=2, not 5"* ]]
 	own_status | grep "limit    2 per client (environment"
 	# What is left of the first start goes on, whatever it executes.
 	kill -USR1 "$of_before"

@@ -225,7 +225,7 @@ static size_t find_for(const char *text, size_t length)
 bool read_ban(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
 	static const char allowed[] =
-	    "refusals and a time such as '20/m for 10m' (1s to 1000h), with ' burst=N' behind the rate if wanted; 0 for none";
+	    "refusals and a time such as '20/m for 10m' (1s to 1000h), with an optional ' burst=N' after the rate; 0 for none";
 	size_t at = find_for(text, length);
 	const char *problem;
 	struct ban ban;

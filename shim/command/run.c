@@ -304,7 +304,8 @@ static void note_no_limit(void)
 	if (limits.per_ip == LIMIT_NONE && limits.per_network == LIMIT_NONE && limits.total == LIMIT_NONE &&
 	    limits.per_uid == LIMIT_NONE && limits.cluster_per_ip == LIMIT_NONE && limits.rate.every_us == 0 &&
 	    limits.rules == 0 && limits.lists == 0)
-		fprintf(stderr, "connlimit: note: no limit is set, so connections are only counted; to limit them: --per-ip=10\n");
+		fprintf(stderr,
+			"connlimit: note: no limit is set, so connections are only counted; to limit them: --per-ip=10\n");
 	else if (limits.mode == MODE_OFF)
 		fprintf(stderr, "connlimit: note: mode off: no limit is in force\n");
 }

@@ -80,7 +80,7 @@ static void say_difference(char why[JOIN_WHY], enum setting_id which, const stru
 	settings_format(shown.own, sizeof(shown.own), own, which);
 	text_add(&line, "table '");
 	text_add(&line, own->table);
-	text_add(&line, "' is another daemon's, pid ");
+	text_add(&line, "' belongs to another daemon, pid ");
 	text_add_number(&line, pid);
 	text_add(&line, ", which was started with CONNLIMIT_");
 	text_add(&line, settings_table[which].name);

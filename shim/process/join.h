@@ -25,8 +25,7 @@ bool join_is_alike(const struct table *table, const struct settings *start, stru
  * start has CONNLIMIT_JOIN=yes, the result is true all the same. Without a difference `why` is empty. May wait up to 0.2 s for
  * a start that is under way. */
 enum { JOIN_WHY = 512 };
-#define JOIN_WAYS                                                                                                              \
-	"give this daemon a table of its own, or the same settings, or CONNLIMIT_JOIN=yes to go under that one's limits"
+#define JOIN_WAYS "give this daemon its own table or the same settings, or CONNLIMIT_JOIN=yes to accept that daemon's limits"
 bool join_table(struct table *table, const struct settings *start, struct settings *opening, const struct rules_index *listed,
 		char why[JOIN_WHY]);
 

@@ -1,4 +1,5 @@
-/* accept(2), in the program's place: the connection is taken with a copy of its listener, decided on, and put into it. */
+/* accept(2) on the program's behalf: the supervisor accepts through a copy of the listener, decides, and passes the descriptor
+ * on. */
 #include "command/supervise/accept.h"
 
 #include "command/supervise/kept.h"
@@ -27,7 +28,7 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-/* Connections refused in one call before a program whose listener does not block gets control again. */
+/* Connections refused in one call before a program with a non-blocking listener gets control again. */
 enum { REFUSED_MOST = 64 };
 
 static void done(struct call *call)
@@ -49,7 +50,7 @@ static void let_go_on(struct call *call)
 	done(call);
 }
 
-/* What we cannot do must not be what the program cannot do. It is counted, and told. */
+/* If we cannot do our job, the program must still get its connection. This is counted and reported. */
 static void let_through(struct call *call)
 {
 	atomic_fetch_add(&limiter_table()->header->uncounted, 1);
@@ -82,7 +83,7 @@ static bool is_limited(int listener)
 	return limits.per_uid != LIMIT_NONE && number_of(listener, SO_DOMAIN) == AF_UNIX;
 }
 
-/* Whoever does not use it pays for no call. */
+/* Costs no system call if the setting was never used. */
 static void keep_alive(int descriptor)
 {
 	struct limits limits;
@@ -123,8 +124,8 @@ static int accept_one(struct call *call, int listener)
 	return 0;
 }
 
-/* The listener's description is the program's own, and is not made non-blocking for our sake. Should somebody who is not
- * supervised take the connection from under us, an alarm ends the call. */
+/* The program shares the listener's open file description, so we must not make it non-blocking. If a process that is not
+ * supervised takes the connection first, an alarm ends our accept. */
 static int accept_one_at_blocking(struct call *call, int listener)
 {
 	static const struct itimerval soon = {.it_interval.tv_usec = 10000, .it_value.tv_usec = 10000};
@@ -147,7 +148,7 @@ static int take(struct call *call, int listener, bool blocking)
 	return blocking ? accept_one_at_blocking(call, listener) : accept_one(call, listener);
 }
 
-/* It is not we who hold it, and whoever closes it, we do not hear of it: the kernel is asked. */
+/* The program holds the connection, and we do not see it closed. So the record is doubtful, and the kernel is asked. */
 static void record_admitted(reference held)
 {
 	table_closing(limiter_table(), held);
@@ -169,7 +170,7 @@ static bool is_recorded(const struct table *table, const struct connection *conn
 	return false;
 }
 
-/* Whether the program gets it. `again`: it may have been decided on, by a supervisor that was killed then. */
+/* Whether the program gets it. `again`: another supervisor may have decided before it was killed. */
 static bool decide(struct call *call, bool again, struct refusal *refusal)
 {
 	struct table *table = limiter_table();
@@ -201,7 +202,7 @@ static void end(struct taken *taken)
 	*taken = (struct taken){0};
 }
 
-/* It was interrupted, or is dead. */
+/* The call was interrupted, or its thread is dead. */
 static void take_back(struct call *call)
 {
 	if (!keep(call->listener, &call->taken))
@@ -231,7 +232,7 @@ static void give(struct call *call)
 	done(call);
 }
 
-/* It was refused, and is what the program gets: the descriptor of a connection that its client has reset. */
+/* The program gets the refused connection, as the descriptor of a connection that its client has reset. */
 static void give_refused(struct call *call, const struct refusal *refusal)
 {
 	refuse_in_place(call->taken.descriptor, SOCK_CLOEXEC, refusal);
@@ -247,8 +248,8 @@ static void give_admitted(struct call *call)
 	give(call);
 }
 
-/* Others are taken instead, as long as there are any and that cannot block. The program may have polled and seen this very one,
- * so where nobody comes who may stay, it gets the last that was refused (as in calls/accept.c). */
+/* Accepts other connections instead, while there are any and this cannot block. The program may have polled and seen this very
+ * connection. So if none is admitted, it gets the last refused one (as in calls/accept.c). */
 static void refuse_and_go_on(struct call *call, int listener, bool blocking, struct refusal *refusal)
 {
 	for (int most = REFUSED_MOST; most > 0 && !blocking; most--) {
@@ -301,7 +302,7 @@ static void handle_accept(struct call *call, bool again)
 			done(call);
 		return;
 	}
-	/* What is no business of ours, and what is wrong with it, the kernel says. */
+	/* Listeners that are not limited, and invalid arguments, are left to the kernel. */
 	if (listener < 0 || !is_limited(listener) || (flags_of(call) & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) != 0) {
 		if (listener >= 0)
 			close(listener);
@@ -324,7 +325,7 @@ void handle(struct call *call)
 	handle_accept(call, false);
 }
 
-/* Whether the program has read of it or written to it: then it was given, and has been closed again. */
+/* Whether the program has read from it or written to it. Then it was given, and has been closed since. */
 static bool was_used(int descriptor)
 {
 	struct tcp_info facts = {0};

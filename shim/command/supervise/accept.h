@@ -1,13 +1,13 @@
-/* The calls of the program that are put to us. */
+/* Handling the program's accept calls. */
 #ifndef CONNLIMIT_SUPERVISE_ACCEPT_H
 #define CONNLIMIT_SUPERVISE_ACCEPT_H
 
 #include "command/supervise/shared.h"
 
-/* Handles a call as far as it goes: it is answered and forgotten, or waits. */
+/* Handles a call: answers it, or has it wait for a connection. */
 void handle(struct call *call);
 
-/* Goes on with one that a supervisor was at when it was killed. */
+/* Continues a call that a supervisor was handling when it was killed. */
 void resume(struct call *call);
 
 #endif

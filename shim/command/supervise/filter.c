@@ -38,7 +38,7 @@ static struct sock_filter answer(unsigned action)
 	return (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action);
 }
 
-/* The calls of another architecture, a 32-bit program's, are numbered differently: they pass. */
+/* System calls of another architecture, as of a 32-bit program, have other numbers. They are allowed. */
 static unsigned short compose(struct sock_filter *code, const struct filter *filter)
 {
 	static const unsigned accepts[] = {
@@ -69,7 +69,7 @@ static int install(struct sock_fprog *code, unsigned long flags)
 {
 	int descriptor = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, code);
 
-	/* Without CAP_SYS_ADMIN the kernel wants no_new_privs (seccomp(2)). */
+	/* Without CAP_SYS_ADMIN the kernel requires no_new_privs (seccomp(2)). */
 	if (descriptor >= 0 || errno != EACCES || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return descriptor;
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, code);

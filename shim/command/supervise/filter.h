@@ -5,12 +5,12 @@
 #include <stdbool.h>
 
 struct filter {
-	bool accepts;  /* accept and accept4 are put to a supervisor */
+	bool accepts;  /* accept and accept4 go to a supervisor */
 	bool no_ring;  /* io_uring_setup fails with ENOSYS */
-	bool killable; /* a call that the supervisor has taken up is ended by fatal signals only (Linux 5.19) */
+	bool killable; /* once the supervisor has received a call, only fatal signals interrupt it (Linux 5.19) */
 };
 
-/* Installs it, with no_new_privs where the kernel asks for that. Returns the notification descriptor, 0 for a filter without
+/* Installs the filter, with no_new_privs if the kernel requires it. Returns the notification descriptor, 0 for a filter without
  * one, or -1 with errno. */
 int filter_install(const struct filter *filter);
 

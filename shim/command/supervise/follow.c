@@ -26,7 +26,7 @@ static const char *name_of(const char *path)
 	return slash != NULL ? slash + 1 : path;
 }
 
-/* The directory, since an editor puts another file in its place. */
+/* Watches the directory, because editors replace the file. */
 int follow_begin(const struct settings *settings)
 {
 	char directory[PATH_MOST + 3];
@@ -67,7 +67,7 @@ static void reread(void)
 	}
 }
 
-/* A file that is just made is not yet written; a link is whole at once. */
+/* A new file has no content yet. A link is complete at once. */
 static bool is_whole(uint32_t what)
 {
 	struct stat facts;

@@ -94,8 +94,8 @@ static uint64_t network_of(int descriptor)
 	return cookie;
 }
 
-/* Bound to the address that is connected to, so that it is one of this machine's: that of a connection which was redirected to
- * the listener may be anybody's. One in the file system's name space gets a name that is free (unix(7), autobind). */
+/* Binds to the address that is connected to, which fails unless it is one of this machine's. The local address of a connection
+ * that was redirected to the listener may belong to anybody. A Unix socket gets a free name (unix(7), autobind). */
 static bool bind_beside(int descriptor, const struct sockaddr_storage *local, socklen_t length)
 {
 	struct sockaddr_storage own = *local;
@@ -109,8 +109,8 @@ static bool bind_beside(int descriptor, const struct sockaddr_storage *local, so
 	return bind(descriptor, (const struct sockaddr *)&own, length) == 0;
 }
 
-/* Through the loopback it is a matter of microseconds. Where the queue is full, the program's poll ends by what is there. A
- * byte is sent for listeners that wait for one (tcp(7), TCP_DEFER_ACCEPT). 0 or an errno. */
+/* Over loopback this takes microseconds. If the queue is full, the program's poll ends because of what is in it. A byte is sent
+ * for listeners that wait for data (tcp(7), TCP_DEFER_ACCEPT). 0 or an errno. */
 static int connect_to(int descriptor, const struct sockaddr_storage *local, socklen_t length)
 {
 	static const struct timeval moment = {.tv_usec = 1000};
@@ -124,7 +124,7 @@ static int connect_to(int descriptor, const struct sockaddr_storage *local, sock
 	return 0;
 }
 
-/* A socket in the network namespace of another. -1 with errno. */
+/* A socket in the network namespace of another socket. -1 with errno. */
 static int socket_beside(int other, int family)
 {
 	int descriptor = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -174,7 +174,7 @@ static void have_stand_in(unsigned index)
 	if (error == 0) {
 		shared_watch(kept->stand_in, EPOLLIN | EPOLLRDHUP, EVENT_STAND_IN, index);
 	} else if (error == ECONNREFUSED) {
-		/* Nobody listens there any more: the kernel resets what is left in the queue. */
+		/* The listener is closed. The kernel would have reset what was in its queue. */
 		close(kept->taken.descriptor);
 		forget(kept);
 	}

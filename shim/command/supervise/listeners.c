@@ -43,7 +43,7 @@ static void forget(struct watched *listener)
 	*listener = (struct watched){0};
 }
 
-/* One is not watched any more when its place is wanted, which is when no call waits there. */
+/* A listener at which no call waits gives way when its place is needed. */
 static struct watched *room_for(uint64_t cookie)
 {
 	struct watched *room = NULL;
@@ -56,7 +56,7 @@ static struct watched *room_for(uint64_t cookie)
 		if (listener->cookie == 0 && (room == NULL || room->cookie != 0))
 			room = listener;
 		if (listener->cookie == 0)
-			break; /* none was used behind it */
+			break; /* none after it was ever used */
 	}
 	for (unsigned i = 0; i < WATCHED_MOST && room == NULL; i++)
 		if (longest_waiting(shared->watched[i].cookie) == NULL) {
@@ -83,7 +83,7 @@ static bool watch(struct watched *listener, uint64_t cookie, int descriptor)
 	return true;
 }
 
-/* socket(7), SO_RCVTIMEO, which accept keeps to. */
+/* The timeout of accept (socket(7), SO_RCVTIMEO). */
 static uint64_t patience(int descriptor)
 {
 	struct timeval most = {0};
@@ -106,7 +106,7 @@ bool listener_await(struct call *call, int descriptor)
 		shared->timed++;
 	}
 	call->phase = PHASE_WAITING;
-	/* Threads that were interrupted leave their calls behind. */
+	/* Interrupted threads leave their calls in the list. */
 	if (++shared->waiting > 64 && shared->waiting % 64 == 0)
 		calls_sweep();
 	return arm((unsigned)(listener - shared->watched));

@@ -1,4 +1,4 @@
-/* What the preload object's refusals and lines need of the process that they are in: its table, and where a line goes. */
+/* What code shared with the preload object needs from this process: the table, and where log lines go. */
 #include "command/supervise/serve.h"
 #include "process/entry.h"
 #include "process/report.h"
@@ -27,14 +27,14 @@ void supervise_name(const char *table)
 	snprintf(name, sizeof(name), "%s", table);
 }
 
-/* Standard error is the program's. A full pipe is not waited for, and SIGPIPE is blocked. */
+/* Standard error is the program's. We do not wait for a full pipe, and SIGPIPE is blocked. */
 static void write_quietly(const char *line, size_t length)
 {
 	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
 
 	if (poll(&ready, 1, 0) == 1 && (ready.revents & (POLLOUT | POLLERR | POLLHUP | POLLNVAL)) == POLLOUT &&
 	    write(STDERR_FILENO, line, length) < 0)
-		return; /* nobody is there to be told */
+		return; /* nobody reads it */
 }
 
 static void say(const struct report_facts *facts, const char *part, va_list parts)

@@ -1,5 +1,5 @@
-/* The loop, and the change of guard. The one that waits shares the descriptors of the one that works, and all that it knows
- * (shared.h); of the death it hears by a pidfd, at once. */
+/* The main loop, and the takeover. The standby shares the worker's descriptors and all of its state (shared.h). A pidfd tells
+ * it at once when the worker dies. */
 #include "command/supervise/serve.h"
 
 #include "command/supervise/accept.h"
@@ -47,7 +47,7 @@ static struct call *room_for_call(void)
 	return NULL;
 }
 
-/* The kernel writes it where it stays: a call that is known to it as ours is known to whoever takes over. */
+/* The kernel writes the notification into shared memory, so whoever takes over knows every call that was received. */
 static void take_call(void)
 {
 	static struct call passing;
@@ -104,9 +104,9 @@ static void tell_unseen(uint64_t now)
 	report(buffer, NULL);
 }
 
-/* ---- the other one ---- */
+/* ---- the standby ---- */
 
-/* As fork, but the descriptors stay the same for both. */
+/* Like fork, but both processes share one table of descriptors. */
 static pid_t fork_beside(void)
 {
 	return (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, 0);
@@ -128,7 +128,7 @@ static void await_death(int of)
 
 static void take_over(void);
 
-/* Each that has taken over goes on here, to have another one behind it. */
+/* A standby that has taken over comes back here, and starts the next standby. */
 static void have_standby(void)
 {
 	for (;;) {
@@ -181,7 +181,7 @@ static bool is_known(int descriptor)
 	return false;
 }
 
-/* The connection that the other had just accepted when it was killed, before it could write down which it is. */
+/* The connection that the dead worker had just accepted, before it could record its descriptor. */
 static bool is_accepted(int descriptor)
 {
 	const struct call *call = &shared->call[shared->current];
@@ -205,7 +205,8 @@ static void adopt(int descriptor)
 	shared->call[shared->current].phase = taken->decided ? PHASE_DECIDED : PHASE_HELD;
 }
 
-/* What else it had open for a moment, copies of listeners above all, is closed: the program may be about to close them. */
+/* Closes everything else that the dead worker had open for a moment, mostly copies of listeners. The program may be about to
+ * close them. */
 static void sort_descriptors(void)
 {
 	DIR *open = opendir("/proc/self/fd");

@@ -1,12 +1,12 @@
-/* The supervisor's work. */
+/* The supervisor's main loop. */
 #ifndef CONNLIMIT_SUPERVISE_SERVE_H
 #define CONNLIMIT_SUPERVISE_SERVE_H
 
-/* Serves until the program is gone, with another process beside that takes over. `shared` has the notification descriptor and
- * the program's pidfd. Does not return. */
+/* Serves until the program is gone, and keeps a standby process. `shared` must have the notification descriptor and the
+ * program's pidfd. Does not return. */
 _Noreturn void serve(void);
 
-/* What the table is called in lines of the log. */
+/* The table's name in log lines. */
 void supervise_name(const char *table);
 
 #endif

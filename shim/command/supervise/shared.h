@@ -1,8 +1,8 @@
-/* What the supervisor that works and the one that waits have in common: this memory, and one table of descriptors
- * (CLONE_FILES). Whatever the first was at when it was killed, its connections are open, and here stands which they are.
+/* What the worker and the standby share: this memory, and one table of descriptors (CLONE_FILES). If the worker is killed at
+ * any moment, its connections are still open, and this memory says which they are.
  *
- * One process writes at a time. A call goes through its phases in this order, each written before what it names is begun, so
- * that who takes over knows how far it may have come. */
+ * Only one process writes at a time. A call goes through its phases in this order, and each is written before it begins, so the
+ * standby knows how far the worker may have got. */
 #ifndef CONNLIMIT_SUPERVISE_SHARED_H
 #define CONNLIMIT_SUPERVISE_SHARED_H
 
@@ -16,25 +16,25 @@
 
 enum {
 	CALLS_MOST = 32768, /* threads of the program that wait in accept */
-	WATCHED_MOST = 512, /* blocking listeners that are waited at */
+	WATCHED_MOST = 512, /* blocking listeners at which calls wait */
 	KEPT_MOST = 1024,
 	HANDLERS_MOST = 64,
 	HANDLERS_MS = 1000,
-	NOTIFICATION_ROOM = 256, /* the kernel may know a longer one than we (seccomp_unotify(2)) */
+	NOTIFICATION_ROOM = 256, /* the kernel's structure may be longer than ours (seccomp_unotify(2)) */
 };
 
 enum phase {
-	PHASE_TAKEN,	 /* known to us, nothing done */
-	PHASE_WAITING,	 /* at `listener`, where no connection is */
+	PHASE_TAKEN,	 /* received, nothing done */
+	PHASE_WAITING,	 /* for a connection at `listener` */
 	PHASE_ACCEPTING, /* a connection may have been accepted */
-	PHASE_HELD,	 /* `connection` is it */
-	PHASE_DECIDED,	 /* and the program is to have it */
-	PHASE_GIVING,	 /* and may have it, as `number` if that is known */
+	PHASE_HELD,	 /* `taken` is it */
+	PHASE_DECIDED,	 /* and the program is to get it */
+	PHASE_GIVING,	 /* and may have it; as `number`, if that is known */
 };
 
-/* A connection that was accepted, and what accept(2) tells of it. */
+/* An accepted connection, and what accept(2) says of its peer. */
 struct taken {
-	int descriptor; /* ours; 0 is none */
+	int descriptor; /* ours; 0: none */
 	bool decided;
 	socklen_t peer_length;
 	struct sockaddr_storage peer;
@@ -48,29 +48,29 @@ struct call {
 	volatile int phase;
 	uint64_t listener; /* its cookie; 0 while unknown */
 	int number;	   /* -1: not known */
-	uint64_t until;	   /* ms of clock_ms at which accept has waited long enough; 0: never */
+	uint64_t until;	   /* ms of clock_ms at which accept times out; 0: never */
 	struct taken taken;
-	struct taken refused; /* before that, and kept in case that nobody else comes */
+	struct taken refused; /* the one before, in case no other is admitted */
 };
 
-/* A blocking listener at which calls wait. It is watched through an epoll descriptor of its own, which does not keep it open as
- * one of its descriptors would: the program may close it (epoll(7), Q6). */
+/* A blocking listener at which calls wait. It is watched through its own epoll descriptor, which does not keep the listener
+ * open when the program closes it, as a copy of the listener would (epoll(7), Q6). */
 struct watched {
 	uint64_t cookie; /* socket(7), SO_COOKIE; 0: none */
 	int watch;
 };
 
-/* A connection that was accepted for a call which was interrupted before it got it (kept.h). */
+/* A connection whose call was interrupted before it could return it (kept.h). */
 struct kept {
 	uint64_t listener; /* the cookie; 0: none */
 	struct taken taken;
-	uint64_t due;	  /* ms of clock_ms at which it gets a stand-in; 0: it has one, or can have none */
+	uint64_t due;	  /* ms of clock_ms at which it gets a stand-in; 0: it has one, or cannot get one */
 	int stand_in;	  /* our end of it; 0: none */
-	socklen_t length; /* of the address that an accept of it tells */
+	socklen_t length; /* of the stand-in's address, as accept says it */
 	struct sockaddr_storage address;
 };
 
-/* Whether a thread's process handles any signal, as it was a moment ago. */
+/* Whether a thread's process handles any signal; cached. */
 struct handlers {
 	uint32_t thread;
 	bool any;
@@ -89,10 +89,10 @@ struct shared {
 
 	unsigned extent;	 /* calls at and past this one were never used */
 	unsigned current;	 /* the call that is being handled */
-	unsigned timed, waiting; /* of them, have a time, and wait; may be too high */
+	unsigned timed, waiting; /* calls with a timeout, and waiting calls; may be too high */
 	unsigned kept_number;
-	int number_given; /* the last */
-	uint64_t unseen;  /* accepts that could not be decided on */
+	int number_given; /* the last descriptor number */
+	uint64_t unseen;  /* accepts that could not be limited */
 	uint64_t unseen_told;
 
 	struct watched watched[WATCHED_MOST];
@@ -103,7 +103,7 @@ struct shared {
 
 extern struct shared *shared;
 
-/* Kinds of events, in the upper half of epoll's data; an index in the lower. */
+/* The kind of an event, in the upper half of epoll's data. The lower half is an index. */
 enum event { EVENT_CALL, EVENT_LISTENER, EVENT_STANDBY, EVENT_FILE, EVENT_STAND_IN };
 
 bool shared_watch(int descriptor, uint32_t events, enum event event, unsigned index);

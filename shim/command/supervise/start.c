@@ -1,7 +1,7 @@
-/* The supervisor's beginning: two forks before the program is executed, so that it is nobody's child whom the program knows.
+/* Starting the supervisor: two forks before the program is executed, so that the supervisor is no child of the program.
  *
- * The process that will be the program puts itself under the filter and tells the number of its notification descriptor. The
- * supervisor takes that as it will take others', and so finds out whether it may. */
+ * The process that will execute the program installs the filter and sends the number of its notification descriptor. The
+ * supervisor copies that descriptor in the way it will copy listeners, and so finds out whether it is allowed to. */
 #include "command/supervise/supervise.h"
 
 #include "command/command.h"
@@ -31,13 +31,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Linux 6.6: who is told of a call runs on the caller's processor, which is about to be free. */
+/* Linux 6.6: the supervisor is woken on the caller's processor, which is about to be free. */
 #define NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
 #define NOTIF_SYNC_WAKE_UP (1UL << 0)
 
 enum { WHY_MOST = 256, DESCRIPTORS_LEAST = 64, DESCRIPTORS_MOST = 65536 };
 
-/* From the supervisor to the program that is to be. */
+/* From the supervisor to the process that will execute the program. */
 struct verdict_of_supervisor {
 	bool good;
 	char why[WHY_MOST];
@@ -64,7 +64,7 @@ static void alarm_heard(int signal)
 	(void)signal; /* it ends a system call (accept.c) */
 }
 
-/* What ends the service, or a session, is not for us: we end after the program. */
+/* Signals that end a service or a session are ignored. The supervisor exits after the program. */
 static void become_quiet(void)
 {
 	struct sigaction heard = {.sa_handler = alarm_heard};
@@ -76,21 +76,21 @@ static void become_quiet(void)
 	sigaction(SIGALRM, &heard, NULL);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	signal(SIGCHLD, SIG_DFL);
-	/* The limit is the program's; as root we may have our own. */
+	/* The limit was set for the program. Root can raise it for the supervisor. */
 	if (setrlimit(RLIMIT_NOFILE, &most) != 0 && getrlimit(RLIMIT_NOFILE, &most) == 0) {
 		most.rlim_cur = most.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &most);
 	}
 	if (chdir("/") != 0)
-		errno = 0; /* then it stays where it is */
+		errno = 0; /* then the directory stays in use */
 }
 
-/* Whether we may do with the program's processes what is done for each connection. */
+/* Tries everything that the supervisor has to do with the program's processes. */
 static bool try_out(pid_t program, int number, char *why, size_t size)
 {
 	long probe = 0;
 	struct iovec here = {.iov_base = &probe, .iov_len = sizeof(probe)};
-	struct iovec there = {.iov_base = &shared, .iov_len = sizeof(probe)}; /* is at the same place in both */
+	struct iovec there = {.iov_base = &shared, .iov_len = sizeof(probe)}; /* has the same address in both processes */
 
 	struct rlimit most;
 
@@ -107,7 +107,7 @@ static bool try_out(pid_t program, int number, char *why, size_t size)
 		return fail(why, size, "pidfd_getfd", errno);
 	if (process_vm_readv(program, &here, 1, &there, 1, 0) != sizeof(probe))
 		return fail(why, size, "process_vm_readv", errno);
-	/* An id that no call has: the kernel looks for it, and knows the step. */
+	/* No call has id 0: the kernel answers ENOENT if it supports the flag. */
 	struct seccomp_notif_addfd give = {.flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)shared->notify};
 	if (ioctl(shared->notify, SECCOMP_IOCTL_NOTIF_ADDFD, &give) != 0 && errno != ENOENT)
 		return fail(why, size, "SECCOMP_IOCTL_NOTIF_ADDFD with SECCOMP_ADDFD_FLAG_SEND (Linux 5.14)", errno);
@@ -116,7 +116,7 @@ static bool try_out(pid_t program, int number, char *why, size_t size)
 	return true;
 }
 
-/* Where it is -1, they are closed. */
+/* With -1, they are closed. */
 static void keep_as_standard(int descriptor)
 {
 	for (int number = STDIN_FILENO; number < STDERR_FILENO; number++)
@@ -124,8 +124,8 @@ static void keep_as_standard(int descriptor)
 			close(number);
 }
 
-/* Nothing else: what the program was given is the program's. Standard error is for lines of the log, and where there is none
- * its number must not become a client's. */
+/* Closes everything else, which belongs to the program. Standard error is kept for log lines; if it is closed, its number must
+ * not be given to a client's connection. */
 static void keep_only(int word)
 {
 	int kept = fcntl(word, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -147,7 +147,7 @@ static void bear_title(const struct supervision *supervision)
 	snprintf(supervision->title, supervision->title_room, "supervises %s", supervision->program);
 }
 
-/* `word` is our end of a socket to the program that is to be. */
+/* `word` is our end of a socket to the process that will execute the program. */
 static _Noreturn void be_supervisor(const struct supervision *supervision, pid_t program, int word)
 {
 	struct verdict_of_supervisor verdict = {0};
@@ -174,9 +174,9 @@ static _Noreturn void be_supervisor(const struct supervision *supervision, pid_t
 	serve();
 }
 
-/* ---- in the program that is to be ---- */
+/* ---- in the process that will execute the program ---- */
 
-/* Whether all orphans become this process's children. */
+/* Whether orphans become children of this process. */
 static bool is_reaper(void)
 {
 	int subreaper = 0;
@@ -184,8 +184,8 @@ static bool is_reaper(void)
 	return getpid() == 1 || (prctl(PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0) == 0 && subreaper != 0);
 }
 
-/* Beside this process, not below it. To who would get it back, the first of a container, it is a child whose end is not told,
- * and that wait(2) passes over (clone(2), __WCLONE). False with errno. */
+/* The supervisor must not be a child of this process. If this process adopts orphans (the first of a container), the supervisor
+ * becomes a child that sends no signal when it ends and that wait(2) skips (clone(2), __WCLONE). False with errno. */
 static bool fork_supervisor(const struct supervision *supervision, int words[2])
 {
 	bool untold = is_reaper();
@@ -202,7 +202,7 @@ static bool fork_supervisor(const struct supervision *supervision, int words[2])
 		be_supervisor(supervision, program, words[1]);
 	}
 	close(words[1]);
-	/* Where SIGCHLD is ignored, waitpid has nothing to tell. */
+	/* If SIGCHLD is ignored, waitpid gives no status. */
 	if (between < 0 || (!untold && waitpid(between, &status, 0) != between && errno != ECHILD))
 		return false;
 	errno = EAGAIN;
@@ -251,7 +251,7 @@ static int install(const struct supervision *supervision)
 	return number;
 }
 
-/* Without a supervision it is only tried. */
+/* With NULL it is only tried. */
 static bool begin(const struct supervision *supervision, char *why, size_t size)
 {
 	int words[2];
@@ -287,7 +287,7 @@ static int open_table(const struct supervision *supervision, char *why, size_t s
 	const char *wanted = supervision->limits->table;
 	bool made = false;
 
-	/* The table is the program's, and says so. */
+	/* The table bears the program's name. */
 	program_invocation_short_name = (char *)(uintptr_t)(slash != NULL ? slash + 1 : supervision->program);
 	for (char *at = name + 1; wanted[0] == '\0' && *at != '\0'; at++) {
 		unsigned char byte = 0;

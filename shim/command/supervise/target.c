@@ -20,14 +20,14 @@
 #define PIDFD_THREAD O_EXCL
 #endif
 
-enum { FEW = 1024 }; /* descriptors that a program may have: then it is looked each time whether it has one left */
+enum { FEW = 1024 }; /* with a limit up to this, free descriptors are counted each time */
 
 bool target_waits(const struct call *call)
 {
 	return ioctl(shared->notify, SECCOMP_IOCTL_NOTIF_ID_VALID, &call->notification.id) == 0;
 }
 
-/* A number of /proc/THREAD/status (proc_pid_status(5)); UINT64_MAX without. */
+/* Reads a number from /proc/THREAD/status (proc_pid_status(5)). UINT64_MAX if there is none. */
 static uint64_t status_of(pid_t thread, const char *form)
 {
 	char path[64];
@@ -43,17 +43,17 @@ static uint64_t status_of(pid_t thread, const char *form)
 	return number;
 }
 
-/* Before Linux 6.9 only a process has a pidfd. */
+/* Before Linux 6.9, only processes have pidfds. */
 static pid_t process_of(pid_t thread)
 {
 	return (pid_t)status_of(thread, "Tgid: %" SCNu64);
 }
 
-/* glibc's own signals, for pthread_cancel(3) and setuid(2), 32 and 33: every program with threads handles them, few ever get
- * one (nptl(7)). */
+/* glibc's own signals 32 and 33, for pthread_cancel(3) and setuid(2). Every program with threads handles them, and hardly any
+ * receives one (nptl(7)). */
 #define GLIBC_SIGNALS (UINT64_C(3) << 31)
 
-/* Whether a signal that a handler is set for may interrupt the call. It is asked once in a while. */
+/* Whether a handled signal may interrupt the call. The answer is cached for HANDLERS_MS. */
 static bool may_be_interrupted(const struct call *call)
 {
 	uint32_t thread = call->notification.pid;
@@ -90,8 +90,8 @@ int target_descriptor(const struct call *call, int number)
 	return copy;
 }
 
-/* proc_pid_fd(5): since Linux 6.2 the directory's size is how many are open. That all numbers below the limit are taken, the
- * names tell. */
+/* Since Linux 6.2 the directory's size is the number of open descriptors (proc_pid_fd(5)). Only the names tell whether all
+ * numbers below the limit are taken. */
 static bool all_taken(pid_t thread, rlim_t limit)
 {
 	char path[64];
@@ -133,7 +133,8 @@ static bool copy(pid_t thread, void *ours, uint64_t theirs, size_t length, bool 
 	       (ssize_t)length;
 }
 
-/* In the kernel's order (move_addr_to_user): the room is read, the address written as far as it goes, then its whole length. */
+/* In the kernel's order (move_addr_to_user): reads the size of the buffer, writes as much of the address as fits, then its full
+ * length. */
 int target_write_peer(const struct call *call, const struct taken *taken)
 {
 	const struct seccomp_notif *notification = &call->notification;
@@ -204,10 +205,11 @@ void target_goes_on(const struct call *call)
 	answer(call, 0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
 }
 
-/* In one step where a signal may interrupt the call at any moment: it has the descriptor and returns, or neither. In two where
- * none can, so that who takes over from a supervisor that was killed can tell how far it came: of the one step, in kernels
- * without "seccomp: restore knotif->state when SECCOMP_ADDFD_FLAG_SEND is interrupted", it leaves a call that returns 0 and
- * has nothing. */
+/* If a signal may interrupt the call, one step is used: the program gets the descriptor and the call returns, or neither
+ * happens. Two steps would lose a connection when the signal comes between them, and NOTIF_SEND reports success even if the
+ * thread has just been interrupted. If no signal is handled, two steps are used, so that a standby can tell how far a killed
+ * worker got. In kernels without "seccomp: restore knotif->state when SECCOMP_ADDFD_FLAG_SEND is interrupted", a worker that is
+ * killed in the one step leaves a call that returns 0 and no descriptor. */
 int target_give(struct call *call)
 {
 	bool close_on_exec = call->notification.data.nr == SYS_accept4 && (call->notification.data.args[3] & SOCK_CLOEXEC) != 0;
