@@ -4,6 +4,7 @@
 #include "decisions/regroup.h"
 #include "kernel/kernel.h"
 #include "settings/lists.h"
+#include "table/balancer.h"
 #include "table/bans.h"
 #include "table/table.h"
 
@@ -245,6 +246,7 @@ int connlimit_accept(connlimit *limiter, int fd, connlimit_handle *handle)
 	struct sockaddr_storage address;
 	socklen_t length = sizeof(address);
 	struct connection connection = {0};
+	struct address client;
 
 	handle->held = 0;
 	address.ss_family = AF_UNSPEC;
@@ -255,6 +257,8 @@ int connlimit_accept(connlimit *limiter, int fd, connlimit_handle *handle)
 		return decide_unix(limiter, fd, handle);
 	if (!endpoint_from_sockaddr(&connection.peer, (struct sockaddr *)&address, length))
 		return CONNLIMIT_UNCOUNTED;
+	if (clients_are_named(&limiter->table))
+		balancer_ask(&limiter->table, &connection, &client, fd);
 	length = sizeof(address);
 	if (getsockname(fd, (struct sockaddr *)&address, &length) != 0)
 		return -1;

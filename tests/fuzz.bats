@@ -35,6 +35,7 @@ fuzz() { # NAME [SOURCE-OR-LIBRARY...]
 @test "fuzz: lists of networks" { fuzz lists; }
 @test "fuzz: settings, from an environment" { fuzz environment; }
 @test "fuzz: addresses and networks" { fuzz network; }
+@test "fuzz: the header of a balancer" { fuzz proxy; }
 @test "fuzz: the kernel's replies, by netlink and in /proc" { fuzz kernel; }
 @test "fuzz: the kernel's list of all connections, searched" { fuzz search; }
 @test "fuzz: the kernel's replies about Unix sockets" { fuzz unix; }

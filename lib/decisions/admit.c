@@ -152,7 +152,7 @@ INLINE bool wants_local(const struct table *table, const struct attempt *attempt
 {
 	const struct connection *connection = attempt->connection;
 
-	if (connection->unasked == 0)
+	if (!connection->unasked)
 		return false;
 	if (!connection->port_known || count >= limit / 2)
 		return true;
@@ -345,7 +345,7 @@ static __attribute__((noinline)) void begin_network(const struct table *table, s
 	attempt->in.entry = NO_NETWORK;
 	if (connection_is_unix(attempt->connection))
 		return;
-	attempt->in.network = limits_network(&attempt->limits, &attempt->connection->peer.address);
+	attempt->in.network = limits_network(&attempt->limits, connection_client(attempt->connection));
 	attempt->in.fingerprint = client_fingerprint(table, &attempt->in.network);
 	attempt->in.applied = limits_for_network(table, &attempt->limits, attempt->connection);
 	attempt->in.limit = attempt->in.applied.limit;

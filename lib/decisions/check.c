@@ -335,14 +335,12 @@ static void mend_all(struct table *table)
 	free(slots);
 }
 
-int64_t check_all(struct table *table)
+/* All records, in batches. False if the kernel did not answer. By itself: its batch lies on no stack while there is a search.
+ */
+static __attribute__((noinline)) bool check_batches(struct table *table, struct inquiry *inquiry, int64_t *freed)
 {
-	struct inquiry inquiry = {.control = NULL};
 	struct batch batch;
 	uint32_t extent = record_extent(table);
-	int64_t freed = 0;
-	bool blind = false;
-	int64_t searched = 0;
 	uint32_t slot = 0;
 
 	while (slot < extent) {
@@ -353,16 +351,24 @@ int64_t check_all(struct table *table)
 			mend_claimed_by_dead(table, slot, state);
 			if (record_is_held(state) && batch_add(table, &batch, slot, NULL) && batch.unplaced[batch.number - 1]) {
 				batch.number--;
-				inquiry.unresolved++;
+				inquiry->unresolved++;
 			}
 		}
-		int dropped = batch.number > 0 ? batch_drop_gone(table, &batch, &inquiry) : 0;
-		if (dropped < 0) {
-			blind = true;
-			break;
-		}
-		freed += dropped;
+		int dropped = batch.number > 0 ? batch_drop_gone(table, &batch, inquiry) : 0;
+		if (dropped < 0)
+			return false;
+		*freed += dropped;
 	}
+	return true;
+}
+
+int64_t check_all(struct table *table)
+{
+	struct inquiry inquiry = {.control = NULL};
+	int64_t freed = 0;
+	int64_t searched = 0;
+	bool blind = !check_batches(table, &inquiry, &freed);
+
 	inquiry_end(&inquiry);
 	if (blind || (inquiry.unresolved > 0 && search_unplaced(table, ANY_CLIENT, &searched) < 0))
 		return -1;
@@ -389,26 +395,34 @@ bool check_is_in_doubt(const struct table *table, const struct address *address)
 	       atomic_load_explicit(&table->entry[entry].doubtful, memory_order_relaxed) != 0;
 }
 
+/* One client's records, likewise. */
+static __attribute__((noinline)) uint32_t check_batches_of(struct table *table, uint32_t entry, struct inquiry *inquiry)
+{
+	struct batch batch;
+	uint32_t extent = record_extent(table);
+	uint32_t freed = 0;
+
+	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;) {
+		batch.number = 0;
+		for (; slot < extent && batch.number < QUESTIONS_MOST; slot = record_next(table, entry, slot + 1, extent))
+			batch_add(table, &batch, slot, NULL);
+		int dropped = batch.number > 0 ? batch_drop_gone(table, &batch, inquiry) : 0;
+		if (dropped < 0 && inquiry->unresolved == 0)
+			break;
+		freed += dropped > 0 ? (uint32_t)dropped : 0;
+	}
+	return freed;
+}
+
 uint32_t check_address(struct table *table, const struct address *address)
 {
-	uint32_t extent = record_extent(table);
 	struct inquiry inquiry = {.control = NULL};
-	struct batch batch;
-	uint32_t freed = 0;
 	uint32_t entry;
 
 	if (!find_client_of(table, address, &entry))
 		return 0;
 	inquiry.client = inquiry_client(entry);
-	for (uint32_t slot = record_next(table, entry, 0, extent); slot < extent;) {
-		batch.number = 0;
-		for (; slot < extent && batch.number < QUESTIONS_MOST; slot = record_next(table, entry, slot + 1, extent))
-			batch_add(table, &batch, slot, NULL);
-		int dropped = batch.number > 0 ? batch_drop_gone(table, &batch, &inquiry) : 0;
-		if (dropped < 0 && inquiry.unresolved == 0)
-			break;
-		freed += dropped > 0 ? (uint32_t)dropped : 0;
-	}
+	uint32_t freed = check_batches_of(table, entry, &inquiry);
 	inquiry_end(&inquiry);
 	int64_t searched = 0;
 	if (inquiry.unresolved > 0 && search_unplaced(table, entry, &searched) > 0)

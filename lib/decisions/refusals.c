@@ -29,7 +29,7 @@ COLD void refusal_note_event(struct table *table, const struct refusal *refusal,
 	};
 
 	if (!connection_is_unix(connection))
-		facts.address = connection->peer.address;
+		facts.address = *connection_client(connection);
 	event_note_seldom(table, &facts);
 }
 

@@ -82,7 +82,7 @@ static COLD bool move_within(struct table *table, const struct limits *limits, u
 {
 	uint32_t from = atomic_load(&table->within[slot]);
 	bool counts = limits_count_networks(limits) && !connection_is_unix(connection);
-	struct network network = limits_network(limits, &connection->peer.address);
+	struct network network = limits_network(limits, connection_client(connection));
 	struct goal goal = {.network = counts ? &network : NULL, .find_or_add = network_find_or_add};
 
 	if (from != 0 && !entry_is_network(table, from - 1)) { /* a hostile write */
@@ -102,11 +102,12 @@ static COLD bool move_within(struct table *table, const struct limits *limits, u
 static bool move_slot(struct table *table, const struct limits *limits, uint32_t slot)
 {
 	struct connection connection;
+	struct address client;
 	uint64_t state;
 
 	point_reached(POINT_REGROUP_SLOT);
 	uint32_t owner = atomic_load(&table->owner[slot]);
-	if (owner == 0 || owner > table->entries || !record_read(table, slot, &state, &connection))
+	if (owner == 0 || owner > table->entries || !record_read_with_client(table, slot, &state, &connection, &client))
 		return true;
 	struct network network = limits_client_of(limits, &connection);
 	struct goal goal = {

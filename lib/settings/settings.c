@@ -65,6 +65,15 @@ const struct setting settings_table[SETTINGS] = {
 	 "Who is `unlimited` by a rule is never banned, nor are local users. `connlimit ban` and `unban` do it by hand. A "
 	 "ban outlasts a reload, and a restart if the table does; it ends if the prefix that makes a client changes.",
 	 read_ban, 0, 0},
+    [SETTING_PROXY] =
+	{"PROXY", "NETWORK ...", "\"10.0.0.0/8 2001:db8::/64\"", "",
+	 "Balancers, whose connections begin with a header of the PROXY protocol (v1, v2): the client is whom it names.",
+	 "Whoever connects from elsewhere is the client itself, whatever it sends. Limits, rules and the log go by the client; "
+	 "the header is left for the daemon, which has to know the protocol. A connection whose header is missing, malformed "
+	 "or late counts as the balancer's own, is reported, and is not waited for; so does one that the header gives no "
+	 "client (LOCAL, UNKNOWN). Listeners get TCP_DEFER_ACCEPT of tcp(7) until the daemon's next start: a connection is "
+	 "accepted when something has come on it, or after a second. Up to 64 networks.",
+	 read_proxy, 0, 0},
     [SETTING_KEEPALIVE] =
 	{"KEEPALIVE", "TIME", "120s", "0",
 	 "After how long a client whose machine is gone stops counting (s, m or h); 0: when the daemon notices.",

@@ -28,6 +28,7 @@ enum {
 enum { BAN_MOST = 1000 * 3600 }; /* seconds */
 
 enum { LISTS_MOST = 8, LIST_PATH_MOST = 255 };
+enum { BALANCERS_MOST = 64 }; /* networks */
 enum { RULES_MOST = 10000, PATH_MOST = 1024, TABLE_NAME_MOST = 63, REFUSE_TEXT_MOST = 512 };
 
 enum refuse_how { REFUSE_RESET, REFUSE_CLOSE, REFUSE_HTTP, REFUSE_TEXT };
@@ -89,6 +90,7 @@ enum setting_id {
 	SETTING_RULES,
 	SETTING_REFUSE,
 	SETTING_BAN,
+	SETTING_PROXY,
 	SETTING_KEEPALIVE,
 	SETTING_MODE,
 	SETTING_LOG,
@@ -131,6 +133,8 @@ struct settings {
 	 * this one: the daemon, or what started it. */
 	uint8_t handed_on;
 	uint64_t start_id; /* tells this start from others of the same table; 0: none, as a library's, or not known */
+	uint32_t balancers;
+	struct network balancer[BALANCERS_MOST];
 	uint32_t lists;
 	struct list list[LISTS_MOST];
 	uint32_t rules;

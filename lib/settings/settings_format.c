@@ -107,6 +107,17 @@ static void add_rules(struct text *text, const struct settings *settings)
 	}
 }
 
+static void add_balancers(struct text *text, const struct settings *settings)
+{
+	char network[NETWORK_TEXT];
+
+	for (uint32_t i = 0; i < settings->balancers && i < BALANCERS_MOST; i++) {
+		text_add(text, i > 0 ? " " : "");
+		network_format(network, &settings->balancer[i]);
+		text_add(text, network);
+	}
+}
+
 static void add_refuse(struct text *text, const struct settings *settings)
 {
 	static const char *const ways[] = {"reset", "close", "http", "text:"};
@@ -261,6 +272,7 @@ void settings_format(char *buffer, size_t size, const struct settings *settings,
 	case SETTING_RULES: add_rules(&text, settings); break;
 	case SETTING_REFUSE: add_refuse(&text, settings); break;
 	case SETTING_BAN: add_ban(&text, &settings->ban); break;
+	case SETTING_PROXY: add_balancers(&text, settings); break;
 	case SETTING_KEEPALIVE:
 		text_add_number(&text, settings->keepalive);
 		text_add(&text, settings->keepalive != 0 ? "s" : "");

@@ -264,6 +264,46 @@ bool read_keepalive(struct settings *settings, const char *text, size_t length, 
 	       value_wrong(error, text, length, 0, problem, "a time such as 120s, 2m or 1h, from 8s to 18h; 0 for none");
 }
 
+/* Takes networks that are divided by blanks, or with `balancer` NULL only looks at them. */
+static bool take_balancers(struct network *balancer, uint32_t *balancers, const char *text, size_t length,
+			   struct settings_error *error)
+{
+	static const char allowed[] = "up to 64 networks or addresses with blanks between, as 10.0.0.0/8 or 2001:db8::/64";
+	size_t at = 0;
+
+	for (*balancers = 0; at < length;) {
+		struct network network;
+		const char *problem;
+		size_t start = at;
+		size_t bad = 0;
+
+		if (is_blank(text[at])) {
+			at++;
+			continue;
+		}
+		while (at < length && !is_blank(text[at]))
+			at++;
+		if (!network_parse(&network, text + start, at - start, &problem, &bad))
+			return value_wrong(error, text + start, at - start, start + bad, problem, allowed);
+		if (*balancers == BALANCERS_MOST)
+			return value_wrong(error, text + start, at - start, start, "is one network too many", allowed);
+		if (balancer != NULL)
+			balancer[*balancers] = network;
+		++*balancers;
+	}
+	return true;
+}
+
+bool read_proxy(struct settings *settings, const char *text, size_t length, struct settings_error *error)
+{
+	uint32_t balancers;
+
+	if (!take_balancers(NULL, &balancers, text, length, error))
+		return false;
+	memset(settings->balancer, 0, sizeof(settings->balancer)); /* others see it, and it is compared */
+	return take_balancers(settings->balancer, &settings->balancers, text, length, error);
+}
+
 static bool read_prefix(uint8_t *prefix, const char *text, size_t length, uint32_t most, struct settings_error *error)
 {
 	uint32_t number;

@@ -10,8 +10,8 @@
 typedef bool setting_reader(struct settings *settings, const char *text, size_t length, struct settings_error *error);
 
 setting_reader read_per_ip, read_per_network, read_total, read_rate, read_per_uid, read_cluster_per_ip, read_ipv4_prefix,
-    read_ipv6_prefix, read_network_ipv4_prefix, read_network_ipv6_prefix, read_rules, read_refuse, read_ban, read_keepalive,
-    read_mode, read_log, read_file, read_table, read_join, read_capacity, read_signal;
+    read_ipv6_prefix, read_network_ipv4_prefix, read_network_ipv6_prefix, read_rules, read_refuse, read_ban, read_proxy,
+    read_keepalive, read_mode, read_log, read_file, read_table, read_join, read_capacity, read_signal;
 
 /* Says "'TEXT' (at character POSITION + 1) PROBLEM; allowed: ALLOWED" and returns false. */
 bool value_wrong(struct settings_error *error, const char *text, size_t length, size_t position, const char *problem,

@@ -22,7 +22,7 @@ bool unverifiable(const struct table *table, unsigned place, struct endpoint *lo
 /* Calls arrived_ask, if the address was not asked for yet. */
 static inline bool connection_ask_local(struct table *table, struct connection *connection)
 {
-	return __builtin_expect(connection->unasked == 0, 1) || arrived_ask(table, connection);
+	return __builtin_expect(!connection->unasked, 1) || arrived_ask(table, connection);
 }
 
 #endif

@@ -161,6 +161,10 @@ struct client_notes {
  * the connection, the daemon is busy with it, even if the client has reset it. Written by the holder, and by its parent at the
  * fork.
  *
+ * named[slot] is the client that a balancer named for the connection (CONNLIMIT_PROXY), or zeros if the peer is the client
+ * itself. It is written like the fields. `balanced` in the header is set before balancers are first named, and stays. Until
+ * then nobody touches named[], so that it takes no memory: it is zeros.
+ *
  * `local` may have a port but only zeros as its address: the address of a connection to a wildcard listener is not asked for
  * while the client has less than half of its limit (admit.c). To check such a connection, the kernel is asked about it under
  * the addresses at which others arrived. If it is not found there, it is searched for among all of the kernel's connections
@@ -310,6 +314,7 @@ struct table_header {
 	struct pace room_pace;	   /* of the search for slots in a full table */
 	struct pace search_pace;   /* of searches among all of the kernel's connections */
 	_Atomic uint32_t networks; /* 1: records may name networks; read by each release */
+	_Atomic uint32_t balanced; /* 1: records may name clients of balancers; read by each admission */
 
 	/* The fleet, written by `connlimit sync`: until when (ms of clock_ms) the clients' `remote` is valid. If the sidecar
 	 * dies or hears nothing, this time passes, and then only the machine's own limits apply. */
@@ -324,6 +329,7 @@ struct table_header {
 	_Alignas(64) _Atomic uint64_t refused;
 	_Atomic uint64_t observed;   /* would have been refused, mode observe */
 	_Atomic uint64_t uncounted;  /* admitted without a record: table full or no time */
+	_Atomic uint64_t unnamed;    /* came from a balancer without a header that says for whom */
 	_Atomic uint64_t unverified; /* decided by the table alone, as the kernel could not be asked */
 	_Atomic uint64_t checks;
 	_Atomic uint64_t check_us;	       /* CPU spent in them */

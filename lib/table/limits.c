@@ -58,8 +58,9 @@ static void write_brief(struct limit_brief *brief, const struct settings *from)
 	    .refuse = from->refuse,
 	    .mode = from->mode,
 	    .log = from->log,
-	    .signal = from->signal,
+	    .signal = (int8_t)from->signal,
 	    .lists = (uint8_t)(from->lists <= LISTS_MOST ? from->lists : 0),
+	    .balancers = (uint8_t)(from->balancers <= BALANCERS_MOST ? from->balancers : 0),
 	    .keepalive = from->keepalive <= KEEPALIVE_MOST ? (uint16_t)from->keepalive : 0,
 	};
 
@@ -164,6 +165,9 @@ bool limits_publish_listed(struct table *table, uint64_t turn, const struct sett
 		atomic_store(&block->writer, 0);
 		return false;
 	}
+	/* Before a record names a client, everyone who makes or reads one looks for that. */
+	if (settings->balancers > 0)
+		atomic_store(&table->header->balanced, 1);
 	write_brief(brief_of(table, (uint64_t)(block - table->blocks)), settings);
 	point_reached(POINT_LIMITS_WRITTEN);
 	uint64_t current = version_of(table);
@@ -208,6 +212,8 @@ static void end_texts(struct settings *settings)
 {
 	if (settings->lists > LISTS_MOST)
 		settings->lists = 0;
+	if (settings->balancers > BALANCERS_MOST)
+		settings->balancers = 0;
 	for (uint32_t i = 0; i < settings->lists; i++)
 		settings->list[i].path[LIST_PATH_MOST] = '\0';
 	if (settings->rules > RULES_MOST)
@@ -262,13 +268,29 @@ bool limits_copy(const struct table *table, struct settings *settings)
 	return false;
 }
 
+bool limits_name_balancer(const struct table *table, const struct address *peer)
+{
+	for (int attempt = 0; attempt < READS; attempt++) {
+		uint64_t current = version_of(table);
+		const struct settings *settings = block_of(table, current);
+		uint32_t balancers = ((const volatile struct settings *)settings)->balancers;
+		bool named = false;
+
+		for (uint32_t i = 0; i < balancers && i < BALANCERS_MOST && !named; i++)
+			named = network_contains(&settings->balancer[i], peer);
+		if (unchanged(table, current))
+			return named;
+	}
+	return false;
+}
+
 static inline bool find_rule(const struct table *table, const struct limits *limits, const struct connection *connection,
 			     struct rule *rule)
 {
 	const struct limit_block *block = &table->blocks[limits->version % LIMIT_BLOCKS];
 
 	return (limits->rules | limits->lists) != 0 &&
-	       rules_find(&block->rules, &block->settings, limits->rules, limits->lists, &connection->peer.address,
+	       rules_find(&block->rules, &block->settings, limits->rules, limits->lists, connection_client(connection),
 			  connection->local.port, rule) != FOUND_NONE;
 }
 

@@ -152,6 +152,11 @@ void record_unclaim(struct table *table, uint32_t slot, uint64_t claimed)
 				       record_state(record_generation(claimed), RECORD_FREE, 0));
 }
 
+static COLD void name_client(struct table *table, uint32_t slot, const struct connection *connection)
+{
+	table->named[slot] = connection->client != NULL ? *connection->client : (struct address){0};
+}
+
 HOT bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, uint32_t entry,
 			const struct connection *connection, reference *held)
 {
@@ -169,6 +174,9 @@ HOT bool record_publish(struct table *table, uint32_t slot, uint64_t claimed, ui
 	atomic_store_explicit(&record->holder, table->pid, memory_order_relaxed);
 	record->network = connection->network;
 	record->mptcp = connection->mptcp;
+	/* Whoever named one in this slot had seen that clients are named, and so do we, who have the slot after them. */
+	if (clients_are_named(table))
+		name_client(table, slot, connection);
 	point_reached(POINT_SLOT_WRITTEN);
 	if (!atomic_compare_exchange_strong(&record->state, &claimed, record_state(generation, RECORD_OPEN, 0)))
 		return false;
@@ -356,5 +364,20 @@ bool record_read(const struct table *table, uint32_t slot, uint64_t *state, stru
 	};
 	atomic_thread_fence(memory_order_acquire);
 	uint64_t after = atomic_load_explicit(&record->state, memory_order_relaxed);
+	return record_is_held(after) && record_generation(after) == record_generation(*state);
+}
+
+bool record_read_with_client(const struct table *table, uint32_t slot, uint64_t *state, struct connection *connection,
+			     struct address *client)
+{
+	if (!record_read(table, slot, state, connection))
+		return false;
+	if (!clients_are_named(table))
+		return true;
+	*client = table->named[slot];
+	if (!address_is_unspecified(client))
+		connection->client = client;
+	atomic_thread_fence(memory_order_acquire);
+	uint64_t after = atomic_load_explicit(&table->record[slot].state, memory_order_relaxed);
 	return record_is_held(after) && record_generation(after) == record_generation(*state);
 }

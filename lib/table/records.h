@@ -32,6 +32,13 @@ static inline bool networks_are_named(const struct table *table)
 	return __builtin_expect(atomic_load_explicit(&table->header->networks, memory_order_acquire) != 0, 0);
 }
 
+/* Whether records may name clients of balancers, now or from the time before the balancers were removed. While there never was
+ * one, nobody looks at named[], so that it takes no memory. */
+static inline bool clients_are_named(const struct table *table)
+{
+	return __builtin_expect(atomic_load_explicit(&table->header->balanced, memory_order_acquire) != 0, 0);
+}
+
 /* The network's entry that a record names; NO_NETWORK if none, or if what stands there is not valid (a hostile write). */
 uint32_t network_of_record(const struct table *table, uint32_t slot);
 
@@ -74,7 +81,12 @@ uint32_t record_next(const struct table *table, uint32_t entry, uint32_t from, u
 /* How many slots from `from` up to `end` belong to it. */
 uint32_t record_number(const struct table *table, uint32_t entry, uint32_t from, uint32_t end);
 
-/* A published slot's connection. False if there is none or it changed while it was copied. */
+/* A published slot's connection, as the kernel knows it: without a client that a balancer named. False if there is none or it
+ * changed while it was copied. */
 bool record_read(const struct table *table, uint32_t slot, uint64_t *state, struct connection *connection);
+
+/* The same with the client, for which there is room at *client. */
+bool record_read_with_client(const struct table *table, uint32_t slot, uint64_t *state, struct connection *connection,
+			     struct address *client);
 
 #endif

@@ -59,6 +59,8 @@ static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 	at += pages(sizeof(uint32_t) * capacity);
 	table->within = (void *)(base + at);
 	at += pages(sizeof(uint32_t) * capacity);
+	table->named = (void *)(base + at);
+	at += pages(sizeof(struct address) * capacity);
 	table->record = (void *)(base + at);
 	at += pages(sizeof(struct record) * capacity);
 	return at;
@@ -75,10 +77,11 @@ size_t table_size(uint32_t capacity)
  * has this size. */
 static uint32_t capacity_of_size(size_t size)
 {
-	for (uint32_t capacity = CAPACITY_LEAST; capacity <= CAPACITY_MOST; capacity *= 2)
-		if (table_size(capacity) == size)
-			return capacity;
-	return 0;
+	uint32_t capacity = CAPACITY_LEAST;
+
+	while (capacity < CAPACITY_MOST && table_size(capacity) < size)
+		capacity *= 2;
+	return table_size(capacity) == size ? capacity : 0;
 }
 
 static bool names(const struct table_header *header, const char *name)

@@ -32,6 +32,7 @@ struct table {
 	struct limit_block *blocks;
 	struct client_notes *notes;
 	_Atomic uint32_t *within;
+	struct address *named;
 	struct segment segment;
 	struct event_ring *events;
 	/* What this process has paid for its own searches (search.h), as the word in the header is anybody's. It pays no more
@@ -121,9 +122,11 @@ struct limits {
 	uint8_t ipv6_prefix;
 	uint8_t network_ipv4_prefix; /* NETWORKS_OFF: connections are not counted for networks */
 	uint8_t network_ipv6_prefix;
-	int32_t signal;
+	int8_t signal;
+	uint8_t balancers; /* how many networks of them are named */
 	uint8_t log;
 	uint8_t lists;
+	uint16_t unused;
 	uint16_t keepalive; /* seconds, 0 for none */
 };
 
@@ -217,8 +220,11 @@ static inline struct network limits_client_of(const struct limits *limits, const
 {
 	if (connection_is_unix(connection))
 		return (struct network){.address = connection->peer.address, .prefix = NETWORK_UID};
-	return limits_client(limits, &connection->peer.address);
+	return limits_client(limits, connection_client(connection));
 }
+
+/* Whether a peer is a balancer, by the limits in effect. */
+bool limits_name_balancer(const struct table *table, const struct address *peer);
 
 /* The text of CONNLIMIT_REFUSE=text:... */
 void limits_refuse_text(const struct table *table, char text[REFUSE_TEXT_MOST + 1]);

@@ -22,9 +22,9 @@ COLD bool connection_ask(struct connection *connection)
 	struct sockaddr_storage local;
 	socklen_t length = sizeof(local);
 
-	if (door_getsockname(connection->unasked - 1, &local, &length) != 0 ||
+	if (door_getsockname(connection->descriptor - 1, &local, &length) != 0 ||
 	    !endpoint_from_sockaddr(&connection->local, (struct sockaddr *)&local, length))
 		return false;
-	connection->unasked = 0;
+	connection->unasked = false;
 	return true;
 }

@@ -15,14 +15,14 @@ struct connection {
 	struct endpoint peer; /* its interface is the one that the kernel is asked with: a link-local address's, or the device
 				 that the listener is bound to */
 	struct endpoint local;
-	uint32_t network; /* the network namespace of the socket: its cookie, folded, and never 0 if it is known */
-	uint32_t mptcp;	  /* the token by which an MPTCP connection is found, 0 for plain TCP */
-	/* 0, or the connection's descriptor + 1 while `local` was not asked for: that is a system call, which most connections
-	 * do without. */
-	int unasked;
-	bool port_known; /* while it was not: the local port is known nevertheless, from the listener */
+	uint32_t network;	      /* the network namespace of the socket: its cookie, folded, and never 0 if it is known */
+	uint32_t mptcp;		      /* the token by which an MPTCP connection is found, 0 for plain TCP */
+	const struct address *client; /* where the peer is a balancer that named it; else NULL: the peer itself */
 	int descriptor;	 /* + 1, if this process has the connection's descriptor, to recognise the socket in the kernel's
 			    answers; else 0 */
+	bool unasked;	 /* `local` was not asked for: that is a system call, which most connections do without; there is a
+			    descriptor then */
+	bool port_known; /* while it was not: the local port is known nevertheless, from the listener */
 };
 
 struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cookie);
@@ -33,6 +33,12 @@ struct connection connection_of_unix(uint32_t uid, uint64_t inode, uint64_t cook
 static inline bool connection_is_unix(const struct connection *connection)
 {
 	return connection->peer.interface == INTERFACE_UNIX;
+}
+
+/* Whom the connection is for: by that address limits and rules go, and the log. The kernel is asked about the peer. */
+static inline const struct address *connection_client(const struct connection *connection)
+{
+	return __builtin_expect(connection->client != NULL, 0) ? connection->client : &connection->peer.address;
 }
 
 /* Whether both ends are known. connlimit_accept_address may be given only one; then the kernel cannot be asked. */
@@ -56,7 +62,7 @@ static inline bool connection_lacks_address(const struct connection *connection)
 /* Whether even its local port is not known until it is asked for. */
 static inline bool connection_lacks_port(const struct connection *connection)
 {
-	return connection->unasked != 0 && !connection->port_known;
+	return connection->unasked && !connection->port_known;
 }
 
 /* Marks `local` as not asked for yet: when it is needed, the kernel is asked about this descriptor. `port` is the local port, 0
@@ -65,7 +71,7 @@ static inline void connection_ask_later(struct connection *connection, int descr
 {
 	/* It has a port, or it would be a Unix socket's. */
 	connection->local = (struct endpoint){.port = port != 0 ? port : UINT16_MAX};
-	connection->unasked = descriptor + 1;
+	connection->unasked = true;
 	connection->descriptor = descriptor + 1;
 	connection->port_known = port != 0;
 }

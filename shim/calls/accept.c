@@ -104,6 +104,7 @@ static COLD void tell(const struct refusal *refusal, const struct connection *co
 static inline bool decide(int listener, const struct arrival *arrival, struct refusal *refusal)
 {
 	struct connection connection;
+	struct address client;
 	reference held = 0;
 	int descriptor = arrival->descriptor;
 
@@ -112,6 +113,7 @@ static inline bool decide(int listener, const struct arrival *arrival, struct re
 	if (!connection_with_peer(&connection, descriptor, (const struct sockaddr *)&arrival->peer, arrival->peer_length,
 				  listener_of(listener)))
 		return true;
+	connection_know_client(limiter_table(), &connection, &client, descriptor);
 	/* In a process that forks, the kernel decides whether a connection is still open, and it cannot look one up by its port
 	 * alone. */
 	if (__builtin_expect(sole_has_forked(), 0))
@@ -233,7 +235,7 @@ INTERPOSE HOT int accept4(int listener, struct sockaddr *address, socklen_t *len
 INTERPOSE int listen(int listener, int backlog)
 {
 	if (limiter_open_for(listener))
-		listener_keep_alive(listener);
+		listener_set_up(listener);
 	int result = REAL(listen)(listener, backlog);
 	if (result == 0 && limiter_is_open())
 		listener_learn(listener);

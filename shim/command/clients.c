@@ -28,7 +28,7 @@ static int address_width(const struct connections *connections)
 	size_t width = strlen("CLIENT");
 
 	for (size_t i = 0; i < connections->number; i++) {
-		address_format(text, &connections->connection[i].connection.peer.address);
+		address_format(text, &connections->connection[i].client);
 		width = strlen(text) > width ? strlen(text) : width;
 		connection_local_text(text, &connections->connection[i].connection);
 		width = strlen(text) > width ? strlen(text) : width;
@@ -51,7 +51,7 @@ static void print_rows(const struct connections *connections)
 	for (size_t i = 0; i < connections->number; i++) {
 		const struct client_connection *one = &connections->connection[i];
 
-		address_format(peer, &one->connection.peer.address);
+		address_format(peer, &one->client);
 		connection_local_text(local, &one->connection);
 		printf(terminal ? "%-*s %5u  %-*s %10u %8" PRIu32 " %8" PRIu32 "  %s\n"
 				: "%-*s\t%u\t%-*s\t%u\t%" PRIu32 "\t%" PRIu32 "\t%s\n",
@@ -68,15 +68,21 @@ static void print_json(const struct connections *connections, enum json how)
 		const struct client_connection *one = &connections->connection[i];
 		char peer[ADDRESS_TEXT];
 		char local[ADDRESS_TEXT];
+		char through[ADDRESS_TEXT];
 
-		address_format(peer, &one->connection.peer.address);
+		address_format(peer, &one->client);
 		connection_local_text(local, &one->connection);
 		json_t *holder = one->pid != 0 ? json_integer((json_int_t)one->pid) : json_null();
+		json_t *balancer = json_null();
+		if (memcmp(&one->client, &one->connection.peer.address, sizeof(one->client)) != 0) {
+			address_format(through, &one->connection.peer.address);
+			balancer = json_string(through);
+		}
 		json_t *known = connection_lacks_address(&one->connection) ? json_null() : json_string(local);
-		json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:i, s:I, s:o, s:s}", "client", peer, "port",
-						       (int)one->connection.peer.port, "local", known, "local_port",
-						       (int)one->connection.local.port, "age_seconds", (json_int_t)one->age,
-						       "pid", holder, "table", one->table));
+		json_array_append_new(array, json_pack("{s:s, s:i, s:o, s:o, s:i, s:I, s:o, s:s}", "client", peer, "port",
+						       (int)one->connection.peer.port, "balancer", balancer, "local", known,
+						       "local_port", (int)one->connection.local.port, "age_seconds",
+						       (json_int_t)one->age, "pid", holder, "table", one->table));
 	}
 	json_print(json_pack("{s:i, s:o}", "version", 1, "connections", array), how);
 }

@@ -31,6 +31,7 @@ static bool add_table(struct connections *all, const struct table_view *view, si
 		struct client_connection *one = &all->connection[all->number++];
 		*one = (struct client_connection){
 		    .connection = record->connection,
+		    .client = record->address,
 		    .age = record->age,
 		    .pid = record->holder,
 		    .elsewhere = view->compared == NOT_OTHER_NAMESPACE,

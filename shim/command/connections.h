@@ -11,10 +11,11 @@
 
 struct client_connection {
 	struct connection connection;
-	uint32_t age;	 /* s since it was accepted */
-	uint32_t pid;	 /* the process known to hold it, 0 if none is */
-	bool elsewhere;	 /* in another network namespace, so not compared with the kernel */
-	size_t from, to; /* its daemon's processes, a range of `process` below */
+	struct address client; /* the peer's, or what a balancer named */
+	uint32_t age;	       /* s since it was accepted */
+	uint32_t pid;	       /* the process known to hold it, 0 if none is */
+	bool elsewhere;	       /* in another network namespace, so not compared with the kernel */
+	size_t from, to;       /* its daemon's processes, a range of `process` below */
 	char table[TABLE_NAME_MOST + 1];
 };
 

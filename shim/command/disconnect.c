@@ -193,7 +193,7 @@ static void say_chosen(const struct client_connection *one, bool known, uint32_t
 {
 	char peer[ADDRESS_TEXT];
 
-	address_format(peer, &one->connection.peer.address);
+	address_format(peer, &one->client);
 	printf("%s port %u of table %s: open for %" PRIu32 " s", peer, one->connection.peer.port, one->table, one->age);
 	if (known)
 		printf(", idle for %" PRIu32 " s", idle);
@@ -246,7 +246,7 @@ static void say_why(char *text, size_t size, const struct client_connection *one
 {
 	char peer[ADDRESS_TEXT];
 
-	address_format(peer, &one->connection.peer.address);
+	address_format(peer, &one->client);
 	/* This applies to all of them, so the message does not name one. */
 	if (failure == EOPNOTSUPP || failure == EPERM)
 		snprintf(text, size, "%s", why_not(failure));

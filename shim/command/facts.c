@@ -114,6 +114,7 @@ static void gather_header(struct gathering *gathering, uint64_t now)
 	view->observed = atomic_load(&header->observed);
 	view->uncounted = atomic_load(&header->uncounted);
 	view->unverified = atomic_load(&header->unverified);
+	view->unnamed = atomic_load(&header->unnamed);
 	for (unsigned i = 0; i < UNVERIFIABLE; i++)
 		unverifiable(gathering->table, i, &view->unverifiable[i]);
 	view->checks = atomic_load(&header->checks);
@@ -208,8 +209,10 @@ static bool gather_record(struct gathering *gathering, uint32_t slot, uint32_t n
 	const struct table *table = gathering->table;
 	uint64_t state;
 
-	if (!record_read(table, slot, &state, &found->connection))
+	if (!record_read_with_client(table, slot, &state, &found->connection, &found->address))
 		return false;
+	found->address = *connection_client(&found->connection);
+	found->connection.client = NULL;
 	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
 	uint32_t within = gathering->view.networks != 0 ? network_of_record(table, slot) : NO_NETWORK;
 	found->client = owner != 0 && owner <= table->entries
@@ -221,12 +224,12 @@ static bool gather_record(struct gathering *gathering, uint32_t slot, uint32_t n
 	found->holder = atomic_load_explicit(&table->record[slot].holder, memory_order_relaxed);
 	found->gone = false;
 	return wanted->network == NULL ||
-	       (!connection_is_unix(&found->connection) && network_contains(wanted->network, &found->connection.peer.address));
+	       (!connection_is_unix(&found->connection) && network_contains(wanted->network, &found->address));
 }
 
-static void note_peer(struct endpoint *peer, const struct connection *connection)
+static void note_peer(struct endpoint *peer, const struct record_view *record)
 {
-	*peer = (struct endpoint){.address = connection->peer.address, .port = connection->local.port};
+	*peer = (struct endpoint){.address = record->address, .port = record->connection.local.port};
 }
 
 static bool gather_records(struct gathering *gathering, const struct wanted *wanted, uint16_t *any_port)
@@ -245,9 +248,9 @@ static bool gather_records(struct gathering *gathering, const struct wanted *wan
 		if (!gather_record(gathering, slot, now, wanted, &found))
 			continue;
 		if (found.client != NO_CLIENT)
-			note_peer(&gathering->clients.peer[found.client], &found.connection);
+			note_peer(&gathering->clients.peer[found.client], &found);
 		if (found.within != NO_CLIENT)
-			note_peer(&gathering->networks.peer[found.within], &found.connection);
+			note_peer(&gathering->networks.peer[found.within], &found);
 		if (found.connection.local.port != 0)
 			*any_port = found.connection.local.port;
 		if (!wanted->records)
@@ -337,7 +340,7 @@ bool facts_take_settings(struct settings *settings, bool (*get)(void *piece, siz
 	if (!get(settings, settings_size(0), with) || settings->rules > RULES_MOST ||
 	    !get(settings->rule, settings_size(settings->rules) - settings_size(0), with))
 		return false;
-	if (settings->lists > LISTS_MOST)
+	if (settings->lists > LISTS_MOST || settings->balancers > BALANCERS_MOST)
 		return false;
 	for (uint32_t i = 0; i < settings->lists; i++)
 		settings->list[i].path[LIST_PATH_MOST] = '\0';
@@ -348,6 +351,9 @@ bool facts_take_settings(struct settings *settings, bool (*get)(void *piece, siz
 	settings->ipv6_prefix = settings->ipv6_prefix <= 128 ? settings->ipv6_prefix : 128;
 	settings->network_ipv4_prefix = settings->network_ipv4_prefix <= 32 ? settings->network_ipv4_prefix : 32;
 	settings->network_ipv6_prefix = settings->network_ipv6_prefix <= 128 ? settings->network_ipv6_prefix : 128;
+	for (uint32_t i = 0; i < settings->balancers; i++)
+		if (settings->balancer[i].prefix > 128)
+			settings->balancer[i].prefix = 128;
 	for (uint32_t i = 0; i < settings->rules; i++)
 		if (settings->rule[i].network.prefix > 128)
 			settings->rule[i].network.prefix = 128;
@@ -391,8 +397,9 @@ static void check_records(struct table_view *view)
 	for (size_t i = 0; i < view->records; i++) {
 		struct record_view *record = &view->record[i];
 
-		record->connection.unasked = record->connection.descriptor = 0;
-		record->connection.port_known = false;
+		record->connection.descriptor = 0;
+		record->connection.unasked = record->connection.port_known = false;
+		record->connection.client = NULL;
 		record->gone = false;
 		if (record->client >= view->clients)
 			record->client = NO_CLIENT;

@@ -47,6 +47,7 @@ VALUE(refused, true, view->refused)
 VALUE(observed, true, view->observed)
 VALUE(uncounted, true, view->uncounted)
 VALUE(unverified, true, view->unverified)
+VALUE(unnamed, view->settings.balancers > 0 || view->unnamed > 0, view->unnamed)
 VALUE(checks, true, view->checks)
 VALUE(check_seconds, true, view->check_us / 1e6)
 VALUE(check_gone, true, view->check_gone)
@@ -95,6 +96,8 @@ static const struct family families[] = {
     {"connlimit_observed", "counter", NULL, "Connections that would have been refused, in mode observe.", observed},
     {"connlimit_uncounted", "counter", NULL, "Connections admitted without being counted.", uncounted},
     {"connlimit_unverified", "counter", NULL, "Refusals that could not be verified with the kernel.", unverified},
+    {"connlimit_no_proxy_header", "counter", NULL,
+     "Connections of balancers whose PROXY header was missing, malformed or late; absent without balancers.", unnamed},
     {"connlimit_checks", "counter", NULL, "Times that the kernel was asked before a refusal.", checks},
     {"connlimit_check_seconds", "counter", "seconds", "Time spent asking.", check_seconds},
     {"connlimit_check_dropped", "counter", NULL, "Connections that these checks found gone.", check_gone},

@@ -36,13 +36,14 @@ struct client_view {
 
 /* A connection in the table. */
 struct record_view {
-	struct connection connection;
-	uint32_t client; /* index in view->client[]; NO_CLIENT if not asked for, or unknown */
-	uint32_t within; /* likewise in view->within[] */
-	uint32_t age;	 /* s since it was accepted */
-	uint32_t since;	 /* the same, in units of clock_since */
-	uint32_t holder; /* the process known to hold it, according to the table; 0: none */
-	bool gone;	 /* the kernel no longer knows it */
+	struct connection connection; /* its `client` means nothing here */
+	struct address address;	      /* the client's own: the peer's, or what a balancer named */
+	uint32_t client;	      /* index in view->client[]; NO_CLIENT if not asked for, or unknown */
+	uint32_t within;	      /* likewise in view->within[] */
+	uint32_t age;		      /* s since it was accepted */
+	uint32_t since;		      /* the same, in units of clock_since */
+	uint32_t holder;	      /* the process known to hold it, according to the table; 0: none */
+	bool gone;		      /* the kernel no longer knows it */
 };
 #define NO_CLIENT UINT32_MAX
 
@@ -81,6 +82,7 @@ struct table_view {
 	uint64_t observed;
 	uint64_t uncounted;
 	uint64_t unverified;
+	uint64_t unnamed;			    /* from balancers, without a header that names a client */
 	struct endpoint unverifiable[UNVERIFIABLE]; /* listeners; port 0 for none */
 	uint64_t asked[ASKED_WAYS];		    /* by enum kernel_way */
 	uint64_t checks;
@@ -131,6 +133,7 @@ enum degraded {
 	DEGRADED_BLIND,	       /* /proc is not available either: refusals rely on the table alone */
 	DEGRADED_UNVERIFIED,   /* some refusals did */
 	DEGRADED_UNCOUNTED,    /* connections were admitted without being counted */
+	DEGRADED_UNNAMED,      /* balancers' connections had no header that names a client */
 	DEGRADED_UNCOVERED,    /* the kernel has connections that the table does not know */
 	DEGRADED_UNVERIFIABLE, /* the kernel does not tell about some of its listeners' connections */
 	DEGRADED_NOT_COMPARED,

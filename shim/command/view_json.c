@@ -195,6 +195,7 @@ static json_t *table_object(const struct table_view *view)
 	json_object_set_new(object, "refused_for", reasons);
 	json_object_set_new(object, "uncounted", json_integer((json_int_t)view->uncounted));
 	json_object_set_new(object, "unverified", json_integer((json_int_t)view->unverified));
+	json_object_set_new(object, "no_proxy_header", json_integer((json_int_t)view->unnamed));
 	json_object_set_new(object, "unverifiable", unverifiable_listeners(view));
 	json_object_set_new(object, "checks",
 			    json_pack("{s:I, s:I, s:I, s:I}", "number", (json_int_t)view->checks, "microseconds",

@@ -69,6 +69,7 @@ bool view_degraded(const struct table_view *view, enum degraded what)
 	case DEGRADED_BLIND: return view->asked[KERNEL_UNREACHABLE] != 0;
 	case DEGRADED_UNVERIFIED: return view->unverified != 0;
 	case DEGRADED_UNCOUNTED: return view->uncounted != 0;
+	case DEGRADED_UNNAMED: return view->unnamed != 0;
 	case DEGRADED_UNCOVERED: return view->covered >= 0 && view->covered < view->in_kernel;
 	case DEGRADED_UNVERIFIABLE: return view->unverifiable[0].port != 0;
 	case DEGRADED_NOT_COMPARED: return view->compared != COMPARED;
@@ -89,6 +90,7 @@ const char *view_degraded_name(enum degraded what)
 	    [DEGRADED_BLIND] = "kernel_unreachable",
 	    [DEGRADED_UNVERIFIED] = "unverified_refusals",
 	    [DEGRADED_UNCOUNTED] = "uncounted_connections",
+	    [DEGRADED_UNNAMED] = "no_proxy_header",
 	    [DEGRADED_UNCOVERED] = "uncovered_connections",
 	    [DEGRADED_NOT_COMPARED] = "not_compared",
 	    [DEGRADED_RELOAD] = "reload_failed",
@@ -142,6 +144,13 @@ void view_degraded_says(char *text, size_t size, const struct table_view *view, 
 	case DEGRADED_UNCOUNTED:
 		snprintf(text, size, "%" PRIu64 " connections were admitted uncounted (capacity %" PRIu32 ")", view->uncounted,
 			 view->capacity);
+		break;
+	case DEGRADED_UNNAMED:
+		snprintf(text, size,
+			 "%" PRIu64
+			 " connections of balancers (CONNLIMIT_PROXY) had no PROXY header, or a malformed one, or it "
+			 "was late: they count as the balancer's own",
+			 view->unnamed);
 		break;
 	case DEGRADED_UNCOVERED:
 		snprintf(text, size, "the kernel has %" PRId64 " connections to this daemon that the table does not hold",

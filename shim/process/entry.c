@@ -109,7 +109,7 @@ static void add_refusal(struct entry *entry, const struct refusal *refusal, cons
 	network_format(client, &refusal->client);
 	add_word(entry, "client", client);
 	if (!connection_is_unix(connection)) {
-		address_format(client, &connection->peer.address);
+		address_format(client, connection_client(connection));
 		add_word(entry, "address", client);
 		if (!connection_lacks_port(connection) && connection->local.port != 0)
 			add_number(entry, "port", connection->local.port);

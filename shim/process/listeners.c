@@ -1,5 +1,6 @@
 #include "process/listeners.h"
 
+#include "process/defer.h"
 #include "process/keepalive.h"
 #include "process/limiter.h"
 #include "process/near.h"
@@ -100,16 +101,25 @@ static bool same(const struct listener *a, const struct listener *b)
 	       a->kind.interface == b->kind.interface && a->kind.mptcp == b->kind.mptcp && a->each == b->each;
 }
 
-COLD void listener_keep_alive(int descriptor)
+COLD void listener_set_up(int descriptor)
 {
 	struct limits limits;
 
 	limits_read(limiter_table(), &limits);
 	keepalive_set(descriptor, limits.keepalive);
+	if (limits.balancers > 0)
+		defer_accept(descriptor);
 }
 
 NEAR _Atomic uint64_t listeners_version;
 static _Atomic uint32_t keepalive; /* for that version */
+static _Atomic bool deferred;	   /* also earlier ones: not taken back */
+
+static void defer(int descriptor, reference held)
+{
+	if ((uint32_t)held == LISTENER_MARK)
+		defer_accept(descriptor);
+}
 
 static void follow(int descriptor, reference held)
 {
@@ -123,6 +133,8 @@ COLD void listeners_follow_limits(int connection)
 
 	limits_read(limiter_table(), &limits);
 	atomic_store(&listeners_version, limits.version);
+	if (limits.balancers > 0 && !atomic_exchange(&deferred, true))
+		descriptor_each(0, UINT_MAX, defer);
 	if (atomic_exchange(&keepalive, limits.keepalive) == limits.keepalive)
 		return;
 	descriptor_each(0, UINT_MAX, follow);
@@ -138,7 +150,7 @@ COLD void listener_learn(int descriptor)
 	reference before = descriptor_held(descriptor);
 	if ((uint32_t)before == LISTENER_MARK)
 		descriptor_unmark(descriptor, before);
-	listener_keep_alive(descriptor);
+	listener_set_up(descriptor);
 	ask(descriptor, &listener);
 	errno = kept;
 	for (unsigned i = 0; place == LISTENERS_MOST && i < LISTENERS_MOST; i++) {

@@ -24,8 +24,9 @@ enum { LISTENERS_MOST = 64 }; /* different ones; of what more there are, everyth
 
 extern struct listener listeners[LISTENERS_MOST + 1];
 
-/* Before the descriptor begins to listen: what CONNLIMIT_KEEPALIVE says of its connections. errno is kept. */
-void listener_keep_alive(int listener);
+/* Before the descriptor begins to listen: what CONNLIMIT_KEEPALIVE and CONNLIMIT_PROXY need of its connections. errno is kept.
+ */
+void listener_set_up(int listener);
 
 /* The limits by which this process last set up its listeners, and the connection at hand. */
 extern _Atomic uint64_t listeners_version;

@@ -32,7 +32,7 @@ static void add_network(struct text *text, const struct connection *connection)
 	limits_read(limiter_table(), &limits);
 	if (!limits_count_networks(&limits))
 		return;
-	struct network network = limits_network(&limits, &connection->peer.address);
+	struct network network = limits_network(&limits, connection_client(connection));
 	network_format(shown, &network);
 	text_add(text, ", ");
 	text_add(text, shown);
@@ -46,7 +46,7 @@ static void add_place(struct text *text, const struct connection *connection, co
 	if (connection_is_unix(connection)) {
 		text_add(text, client);
 	} else {
-		address_format(address, &connection->peer.address);
+		address_format(address, connection_client(connection));
 		text_add(text, address);
 		if (!connection_lacks_port(connection)) {
 			text_add(text, " at port ");
@@ -120,17 +120,24 @@ void log_refusal(const struct refusal *refusal, const struct connection *connect
 	report_of(&facts, buffer, NULL);
 }
 
+/* Whether a line that is said once in a while may be said now; *not_before is for that line alone. */
+static bool may_say(_Atomic uint64_t *not_before)
+{
+	uint64_t now = clock_ms();
+	uint64_t after = atomic_load(not_before);
+
+	return now >= after && atomic_compare_exchange_strong(not_before, &after, now + LOG_CLIENT_SECONDS * UINT64_C(1000));
+}
+
 void log_uncounted(void)
 {
 	static const struct report_facts facts = {.event = EVENT_UNCOUNTED};
 	static _Atomic uint64_t not_before;
-	uint64_t now = clock_ms();
-	uint64_t after = atomic_load(&not_before);
 	struct table *table = limiter_table();
 	char buffer[256];
 
 	event_note_degraded(table, EVENT_UNCOUNTED);
-	if (now < after || !atomic_compare_exchange_strong(&not_before, &after, now + LOG_CLIENT_SECONDS * UINT64_C(1000)))
+	if (!may_say(&not_before))
 		return;
 	struct text text = text_begin(buffer, sizeof(buffer));
 	text_add_number(&text, atomic_load(&table->header->uncounted));
@@ -153,4 +160,22 @@ void log_unverified(void)
 			  "forbidden): "
 			  "connections of processes that have forked or ended refuse nobody until it can",
 			  NULL);
+}
+
+COLD void log_unnamed(const struct connection *connection)
+{
+	static _Atomic uint64_t not_before;
+	char address[ADDRESS_TEXT];
+	char buffer[256];
+
+	if (!may_say(&not_before))
+		return;
+	struct text text = text_begin(buffer, sizeof(buffer));
+	address_format(address, &connection->peer.address);
+	text_add(&text, "a connection of balancer ");
+	text_add(&text, address);
+	text_add(&text, " counts as its own: the PROXY header is missing, malformed or late (CONNLIMIT_PROXY; ");
+	text_add_number(&text, atomic_load(&limiter_table()->header->unnamed));
+	text_add(&text, " so far)");
+	report(buffer, NULL);
 }

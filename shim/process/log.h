@@ -14,4 +14,7 @@ void log_uncounted(void);
 /* Logs once that decisions are made without asking the kernel. */
 void log_unverified(void);
 
+/* Says that a balancer's connection has no header that names its client; once in a while. */
+void log_unnamed(const struct connection *connection);
+
 #endif

@@ -1,7 +1,9 @@
 #include "process/peer.h"
 
 #include "process/limiter.h"
+#include "process/log.h"
 
+#include "table/balancer.h"
 #include "values/door.h"
 
 #include <errno.h>
@@ -51,4 +53,10 @@ HOT bool connection_with_peer(struct connection *connection, int descriptor, con
 	if (known)
 		connection->local.address = listener->local.address;
 	return true;
+}
+
+COLD void connection_ask_client(struct connection *connection, struct address *client, int descriptor)
+{
+	if (!balancer_ask(limiter_table(), connection, client, descriptor))
+		log_unnamed(connection);
 }

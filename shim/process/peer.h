@@ -4,7 +4,7 @@
 
 #include "process/listeners.h"
 
-#include "table/table.h"
+#include "table/records.h"
 
 #include <sys/socket.h>
 
@@ -14,5 +14,17 @@
  * (unix(7), SO_PEERCRED). */
 bool connection_with_peer(struct connection *connection, int descriptor, const struct sockaddr *peer, socklen_t length,
 			  const struct listener *listener);
+
+/* Behind it: who the client is, if the peer is a balancer (table/balancer.h); `client` is room for its address. What has no
+ * header is reported. */
+void connection_ask_client(struct connection *connection, struct address *client, int descriptor);
+
+static inline void connection_know_client(const struct table *table, struct connection *connection, struct address *client,
+					  int descriptor)
+{
+	connection->client = NULL;
+	if (clients_are_named(table))
+		connection_ask_client(connection, client, descriptor);
+}
 
 #endif

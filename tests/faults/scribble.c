@@ -60,6 +60,7 @@ void scribble_once(struct table *table, uint64_t *seed)
 	    {(char *)table->notes, sizeof(*table->notes) * table->entries * 2},
 	    {(char *)table->owner, sizeof(*table->owner) * table->capacity},
 	    {(char *)table->within, sizeof(*table->within) * table->capacity},
+	    {(char *)table->named, sizeof(*table->named) * table->capacity},
 	    {(char *)table->record, sizeof(*table->record) * table->capacity},
 	};
 	unsigned which = random_number(seed) % (sizeof(part) / sizeof(part[0]));

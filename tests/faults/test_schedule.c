@@ -223,7 +223,7 @@ void listeners_follow_limits(int connection)
 	(void)connection;
 }
 
-void listener_keep_alive(int listener)
+void listener_set_up(int listener)
 {
 	(void)listener;
 }
@@ -243,6 +243,13 @@ bool connection_with_peer(struct connection *connection, int descriptor, const s
 		abort();
 	connection->local.address = connection->peer.address;
 	return true;
+}
+
+void connection_ask_client(struct connection *connection, struct address *client, int descriptor)
+{
+	(void)connection;
+	(void)client;
+	(void)descriptor;
 }
 
 bool refuse_may_close(int descriptor)

@@ -25,6 +25,7 @@ static void fill(const struct table *table, const unsigned char *data, size_t si
 	    {(char *)table->notes, sizeof(*table->notes) * table->entries * 2},
 	    {(char *)table->owner, sizeof(*table->owner) * table->capacity},
 	    {(char *)table->within, sizeof(*table->within) * table->capacity},
+	    {(char *)table->named, sizeof(*table->named) * table->capacity},
 	    {(char *)table->record, sizeof(*table->record) * table->capacity},
 	};
 

@@ -5,6 +5,7 @@
 #include "command/supervise/kept.h"
 #include "command/supervise/listeners.h"
 #include "command/supervise/target.h"
+#include "process/defer.h"
 #include "process/keepalive.h"
 #include "process/limiter.h"
 #include "process/log.h"
@@ -95,6 +96,15 @@ static void keep_alive(int descriptor)
 	keepalive_set(descriptor, limits.keepalive);
 }
 
+static void defer(int listener)
+{
+	struct limits limits;
+
+	limits_read(limiter_table(), &limits);
+	if (limits.balancers > 0)
+		defer_accept(listener);
+}
+
 static int flags_of(const struct call *call)
 {
 	return call->notification.data.nr == SYS_accept4 ? (int)call->notification.data.args[3] : 0;
@@ -176,6 +186,7 @@ static bool decide(struct call *call, bool again, struct refusal *refusal)
 	struct table *table = limiter_table();
 	struct taken *taken = &call->taken;
 	struct connection connection;
+	struct address client;
 	reference held;
 
 	*refusal = (struct refusal){0};
@@ -184,6 +195,7 @@ static bool decide(struct call *call, bool again, struct refusal *refusal)
 				  NULL) ||
 	    (again && connection_ask_local(table, &connection) && is_recorded(table, &connection)))
 		return true;
+	connection_know_client(table, &connection, &client, taken->descriptor);
 	enum verdict verdict = table_decide_arrival(table, &connection, &held, refusal);
 	if (refusal->reason != REFUSED_NOT)
 		log_refusal(refusal, &connection);
@@ -290,8 +302,25 @@ static void accept_for(struct call *call, int listener, bool again)
 	}
 }
 
+/* listen(2) goes on as it is; what the listener's connections need is set before. */
+static void handle_listen(struct call *call)
+{
+	int listener = target_descriptor(call, (int)call->notification.data.args[0]);
+
+	if (listener >= 0) {
+		keep_alive(listener);
+		defer(listener);
+		close(listener);
+	}
+	let_go_on(call);
+}
+
 static void handle_accept(struct call *call, bool again)
 {
+	if (call->notification.data.nr == SYS_listen) {
+		handle_listen(call);
+		return;
+	}
 	int listener = target_descriptor(call, (int)call->notification.data.args[0]);
 	uint64_t cookie = 0;
 
@@ -312,6 +341,7 @@ static void handle_accept(struct call *call, bool again)
 	option(listener, SO_COOKIE, &cookie, sizeof(cookie));
 	call->listener = cookie;
 	keep_alive(listener);
+	defer(listener);
 	if (!again && !target_has_room(call))
 		finish(call, EMFILE);
 	else

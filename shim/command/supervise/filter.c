@@ -41,11 +41,12 @@ static struct sock_filter answer(unsigned action)
 /* System calls of another architecture, as of a 32-bit program, have other numbers. They are allowed. */
 static unsigned short compose(struct sock_filter *code, const struct filter *filter)
 {
-	static const unsigned accepts[] = {
+	static const unsigned calls[] = {
 #ifdef SYS_accept
 	    SYS_accept,
 #endif
 	    SYS_accept4,
+	    SYS_listen,
 	};
 	unsigned short length = 0;
 
@@ -53,8 +54,8 @@ static unsigned short compose(struct sock_filter *code, const struct filter *fil
 	code[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
 	code[length++] = answer(SECCOMP_RET_ALLOW);
 	code[length++] = load(offsetof(struct seccomp_data, nr));
-	for (unsigned i = 0; filter->accepts && i < sizeof(accepts) / sizeof(accepts[0]); i++) {
-		code[length++] = skip_unless(accepts[i]);
+	for (unsigned i = 0; filter->accepts && i < sizeof(calls) / sizeof(calls[0]); i++) {
+		code[length++] = skip_unless(calls[i]);
 		code[length++] = answer(SECCOMP_RET_USER_NOTIF);
 	}
 	if (filter->no_ring) {

@@ -352,7 +352,7 @@ static const struct grid_column connection_columns[CONNECTION_COLUMNS] = {
 static void connection_cell(char text[GRID_TEXT], const struct client_connection *one, enum connection_column column)
 {
 	switch (column) {
-	case CONNECTION_CLIENT: address_format(text, &one->connection.peer.address); break;
+	case CONNECTION_CLIENT: address_format(text, &one->client); break;
 	case CONNECTION_PORT: snprintf(text, GRID_TEXT, "%u", one->connection.peer.port); break;
 	case CONNECTION_LOCAL: connection_local_text(text, &one->connection); break;
 	case CONNECTION_LOCAL_PORT: snprintf(text, GRID_TEXT, "%u", one->connection.local.port); break;
