@@ -9,6 +9,7 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -87,7 +88,7 @@ static inline int netlink_error(const struct netlink_messages *messages)
 	if (messages->header.nlmsg_type != NLMSG_ERROR || messages->length < sizeof(error))
 		return 0;
 	memcpy(&error, messages->body, sizeof(error));
-	return -error.error;
+	return error.error > -INT_MAX ? -error.error : 0;
 }
 
 #endif

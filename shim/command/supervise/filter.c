@@ -55,6 +55,8 @@ static unsigned short compose(struct sock_filter *code, const struct filter *fil
 	code[length++] = answer(SECCOMP_RET_ALLOW);
 	code[length++] = load(offsetof(struct seccomp_data, nr));
 	for (unsigned i = 0; filter->accepts && i < sizeof(calls) / sizeof(calls[0]); i++) {
+		if (calls[i] == SYS_listen && !filter->listens)
+			continue;
 		code[length++] = skip_unless(calls[i]);
 		code[length++] = answer(SECCOMP_RET_USER_NOTIF);
 	}

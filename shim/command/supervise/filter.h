@@ -5,7 +5,8 @@
 #include <stdbool.h>
 
 struct filter {
-	bool accepts;  /* accept, accept4 and listen go to a supervisor */
+	bool accepts;  /* accept and accept4 go to a supervisor */
+	bool listens;  /* and listen */
 	bool no_ring;  /* io_uring_setup fails with ENOSYS */
 	bool killable; /* once the supervisor has received a call, only fatal signals interrupt it (Linux 5.19) */
 };

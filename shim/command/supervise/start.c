@@ -238,7 +238,10 @@ static bool fits_kernel(char *why, size_t size)
 
 static int install(const struct supervision *supervision)
 {
+	/* Only where it is needed, since a signal's handler may interrupt what is supervised, and listen(2) is never
+	 * interrupted. */
 	struct filter filter = {.accepts = true,
+				.listens = supervision != NULL && supervision->limits->balancers > 0,
 				.no_ring = supervision == NULL || supervision->no_ring,
 				.killable = supervision != NULL && supervision->never_waits_in_accept};
 	int number = filter_install(&filter);
