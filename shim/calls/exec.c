@@ -16,7 +16,7 @@ extern char **environ;
 #define EXECUTES(call)                                                                                                         \
 	do {                                                                                                                   \
 		handlers_program_begins(false);                                                                                \
-		int bridge = in_vfork_child() ? -1 : child_executes();                                                         \
+		int bridge = in_vfork_child() ? EXEC_UNPREPARED : child_executes();                                            \
 		int result = child_does_not_execute(bridge, call);                                                             \
 		handlers_program_began(false);                                                                                 \
 		return result;                                                                                                 \

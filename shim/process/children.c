@@ -18,8 +18,6 @@ static _Thread_local unsigned under_way __attribute__((tls_model("initial-exec")
 /* The connection that this process was made for. */
 NEAR static reference made_for;
 
-enum { NOT_OPEN = -2 }; /* no table when the exec began */
-
 HOT void child_begins(void)
 {
 	sole_ends();
@@ -75,7 +73,7 @@ int child_executes(void)
 	int bridge = -1;
 
 	if (!limiter_is_open())
-		return NOT_OPEN;
+		return EXEC_UNPREPARED;
 	if (made_for != 0)
 		descriptor_let_go(made_for);
 	descriptors_let_go_begins();
@@ -89,7 +87,7 @@ int child_does_not_execute(int bridge, int result)
 {
 	if (bridge >= 0)
 		bridge_remove(bridge);
-	if (bridge != NOT_OPEN)
+	if (bridge != EXEC_UNPREPARED)
 		sole_may_begin_again();
 	return result;
 }

@@ -25,6 +25,9 @@ bool child_is_for(reference held);
 /* Called before this process executes another program: it is no longer the known holder of the connections that it accepted or
  * was made for, and the table is kept for the program (table/bridge.h). If the exec fails, child_does_not_execute is called; it
  * returns `result`. */
+enum {
+	EXEC_UNPREPARED = -2
+}; /* nothing was done, since there was no table or in a vfork child, whose memory is its parent's */
 int child_executes(void);
 int child_does_not_execute(int bridge, int result);
 

@@ -2,8 +2,8 @@
 
 open ADDRESS       connects from there and asks for service: served, refused (reset or closed before any service), or silent (nothing
                    within twenty seconds); a connection that is served is kept
-close ADDRESS      ends the oldest one kept from there as the protocol has it, and waits until the kernel knows the daemon's side as
-                   held by no process: closed, lingers (not within ten seconds), or none
+close ADDRESS      ends the oldest one kept from there as the protocol has it, and waits until no process has a descriptor of the
+                   daemon's side any more: closed, lingers (not within ten seconds), or none
 rounds ADDRESS N   open and close, N times: how often it was served and closed
 many ADDRESS N     opens up to N and keeps them: how many were served
 reset ADDRESS      connects and resets at once, as a port scan does: done
@@ -13,6 +13,7 @@ drop               closes whatever is kept, without a word: dropped
 alive              how many of those kept the daemon has not closed
 """
 
+import glob
 import itertools
 import os
 import resource
@@ -181,8 +182,8 @@ serial = itertools.count()
 netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)  # NETLINK_SOCK_DIAG
 
 
-def held(local, peer):
-    """Whether a process has a descriptor for the connection."""
+def daemon_side(local, peer):
+    """Its state and inode; TCP_CLOSE and 0 if the kernel does not find it."""
     family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
     address = [socket.inet_pton(family, where[0]).ljust(16, b"\0") for where in (local, peer)]
     request = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF)
@@ -190,18 +191,46 @@ def held(local, peer):
     netlink.send(struct.pack("=IHHII", 16 + len(request), 20, 1, 1, 0) + request)
     reply = netlink.recv(65536)
     if struct.unpack_from("=H", reply, 4)[0] != 20:
-        return False
-    state, inode = reply[17], struct.unpack_from("=I", reply, 84)[0]
+        return 7, 0
+    return reply[17], struct.unpack_from("=I", reply, 84)[0]
+
+
+def held(local, peer):
+    """Whether the kernel has the connection, and a process a descriptor for it."""
+    state, inode = daemon_side(local, peer)
     return inode != 0 and state not in (6, 7, 10)  # TIME_WAIT, CLOSE, LISTEN
 
 
-def gone(local, peer):
+def over(ask):
+    """Whether what `ask` says is over within ten seconds."""
     end = time.monotonic() + 10
-    while held(local, peer):
+    while ask():
         if time.monotonic() > end:
             return False
         time.sleep(0.0005)
     return True
+
+
+def gone(local, peer):
+    return over(lambda: held(local, peer))
+
+
+def has_descriptor(inode):
+    """Whether a process has one. A daemon that shuts down a connection and then closes it has one for a moment after the kernel does not
+    find it any more."""
+    for path in glob.iglob("/proc/[0-9]*/fd/*"):
+        try:
+            if os.readlink(path) == f"socket:[{inode}]":
+                return True
+        except OSError:
+            pass
+    return False
+
+
+def end_wholly(connection):
+    """Ends it, and waits until the daemon has closed it."""
+    inode = daemon_side(*connection.ends())[1]
+    return connection.end() and (inode == 0 or over(lambda: has_descriptor(inode)))
 
 
 class Stream:
@@ -217,8 +246,11 @@ class Stream:
             self.s.close()
             raise
 
+    def ends(self):
+        return self.s.getpeername()[:2], self.s.getsockname()[:2]
+
     def end(self):
-        local, peer = self.s.getpeername()[:2], self.s.getsockname()[:2]
+        local, peer = self.ends()
         try:
             if protocol in FAREWELL:
                 self.s.sendall(FAREWELL[protocol])
@@ -258,10 +290,13 @@ class Login:
         self.peer = (words[1].decode(), int(words[2]))
         self.local = (words[3].decode(), int(words[4]))
 
+    def ends(self):
+        return self.local, self.peer
+
     def end(self):
         self.p.stdin.close()
         self.p.wait()
-        return gone(self.local, self.peer)
+        return gone(*self.ends())
 
     def drop(self):
         self.p.kill()
@@ -327,7 +362,7 @@ for line in sys.stdin:
             kept.setdefault(rest[0], []).append(connection)
     elif word == "close":
         mine = kept.get(rest[0])
-        answer = "none" if not mine else "closed" if mine.pop(0).end() else "lingers"
+        answer = "none" if not mine else "closed" if end_wholly(mine.pop(0)) else "lingers"
     elif word == "rounds":
         answer = 0
         for _ in range(int(rest[1])):
