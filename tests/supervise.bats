@@ -514,8 +514,10 @@ in_force() { own_status | grep -q "limit  *$1 per client"; }
 		kill_tree "$daemon"
 		wait "$daemon" || true
 		hold_nothing
+		until_true nothing_listens # the kernel ends an accept through a ring after its process
 	}
 	if (timeout 0.3 "$here/ring" "$port" || true) 2>&1 | grep -q "by accept"; then skip "io_uring is not to be had here"; fi
+	until_true nothing_listens
 	rings "by ring" served --way=preload
 	rings "by accept" refused --way=preload --no-io-uring
 	rings "by accept" refused --way=supervise
