@@ -14,6 +14,7 @@
 
 #include "table/arrived.h"
 #include "table/records.h"
+#include "values/door.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,16 +60,11 @@ static void let_through(struct call *call)
 	let_go_on(call);
 }
 
-static bool option(int descriptor, int name, void *value, socklen_t length)
-{
-	return getsockopt(descriptor, SOL_SOCKET, name, value, &length) == 0;
-}
-
 static int number_of(int descriptor, int name)
 {
 	int value = -1;
 
-	return option(descriptor, name, &value, sizeof(value)) ? value : -1;
+	return door_option(descriptor, SOL_SOCKET, name, &value, sizeof(value)) ? value : -1;
 }
 
 static bool is_limited(int listener)
@@ -84,25 +80,19 @@ static bool is_limited(int listener)
 	return limits.per_uid != LIMIT_NONE && number_of(listener, SO_DOMAIN) == AF_UNIX;
 }
 
-/* Costs no system call if the setting was never used. */
-static void keep_alive(int descriptor)
+/* What CONNLIMIT_KEEPALIVE and CONNLIMIT_PROXY say of a listener, and the former of a connection. Costs no system call if they
+ * were never used. */
+static void set_up(int descriptor, bool listens)
 {
 	struct limits limits;
 
 	limits_read(limiter_table(), &limits);
-	if (limits.keepalive == 0 && !shared->kept_alive)
-		return;
-	shared->kept_alive = true;
-	keepalive_set(descriptor, limits.keepalive);
-}
-
-static void defer(int listener)
-{
-	struct limits limits;
-
-	limits_read(limiter_table(), &limits);
-	if (limits.balancers > 0)
-		defer_accept(listener);
+	if (limits.keepalive != 0 || shared->kept_alive) {
+		shared->kept_alive = true;
+		keepalive_set(descriptor, limits.keepalive);
+	}
+	if (listens && limits.balancers > 0)
+		defer_accept(descriptor);
 }
 
 static int flags_of(const struct call *call)
@@ -190,7 +180,7 @@ static bool decide(struct call *call, bool again, struct refusal *refusal)
 	reference held;
 
 	*refusal = (struct refusal){0};
-	keep_alive(taken->descriptor);
+	set_up(taken->descriptor, false);
 	if (!connection_with_peer(&connection, taken->descriptor, (const struct sockaddr *)&taken->peer, taken->peer_length,
 				  NULL) ||
 	    (again && connection_ask_local(table, &connection) && is_recorded(table, &connection)))
@@ -308,8 +298,7 @@ static void handle_listen(struct call *call)
 	int listener = target_descriptor(call, (int)call->notification.data.args[0]);
 
 	if (listener >= 0) {
-		keep_alive(listener);
-		defer(listener);
+		set_up(listener, true);
 		close(listener);
 	}
 	let_go_on(call);
@@ -338,10 +327,9 @@ static void handle_accept(struct call *call, bool again)
 		let_go_on(call);
 		return;
 	}
-	option(listener, SO_COOKIE, &cookie, sizeof(cookie));
+	door_option(listener, SOL_SOCKET, SO_COOKIE, &cookie, sizeof(cookie));
 	call->listener = cookie;
-	keep_alive(listener);
-	defer(listener);
+	set_up(listener, true);
 	if (!again && !target_has_room(call))
 		finish(call, EMFILE);
 	else

@@ -1,5 +1,6 @@
 #include "command/supervise/kept.h"
 
+#include "kernel/kernel.h"
 #include "values/address.h"
 #include "values/clock.h"
 
@@ -16,10 +17,6 @@
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 bool keep(uint64_t listener, const struct taken *taken)
 {
@@ -67,12 +64,18 @@ static bool same_address(const struct kept *kept, const struct taken *taken)
 	return kept->length == taken->peer_length && memcmp(&kept->address, &taken->peer, kept->length) == 0;
 }
 
+/* The address is bound, so nobody else has it, but in another network namespace somebody may. */
+static bool is_stand_in(const struct kept *kept, const struct taken *taken)
+{
+	return same_address(kept, taken) && kernel_network(taken->descriptor) == kernel_network(kept->taken.descriptor);
+}
+
 void keep_exchange(struct taken *taken)
 {
 	for (unsigned i = 0; i < KEPT_MOST && shared->kept_number > 0; i++) {
 		struct kept *kept = &shared->kept[i];
 
-		if (kept->listener != 0 && kept->stand_in > 0 && same_address(kept, taken)) {
+		if (kept->listener != 0 && kept->stand_in > 0 && is_stand_in(kept, taken)) {
 			int accepted = taken->descriptor;
 
 			*taken = kept->taken;
@@ -84,15 +87,6 @@ void keep_exchange(struct taken *taken)
 }
 
 /* ---- stand-ins ---- */
-
-static uint64_t network_of(int descriptor)
-{
-	uint64_t cookie = 0;
-	socklen_t length = sizeof(cookie);
-
-	getsockopt(descriptor, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length);
-	return cookie;
-}
 
 /* Binds to the address that is connected to, which fails unless it is one of this machine's. The local address of a connection
  * that was redirected to the listener may belong to anybody. A Unix socket gets a free name (unix(7), autobind). */
@@ -129,7 +123,7 @@ static int socket_beside(int other, int family)
 {
 	int descriptor = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (descriptor < 0 || network_of(descriptor) == network_of(other))
+	if (descriptor < 0 || kernel_network(descriptor) == kernel_network(other))
 		return descriptor;
 	close(descriptor);
 	int theirs = ioctl(other, SIOCGSKNS);
@@ -180,21 +174,20 @@ static void have_stand_in(unsigned index)
 	}
 }
 
-bool keep_any_due(void)
-{
-	for (unsigned i = 0; i < KEPT_MOST && shared->kept_number > 0; i++)
-		if (shared->kept[i].listener != 0 && shared->kept[i].due != 0)
-			return true;
-	return false;
-}
-
-void keep_look(void)
+bool keep_look(void)
 {
 	uint64_t now = clock_ms();
+	bool any = false;
 
-	for (unsigned i = 0; i < KEPT_MOST && shared->kept_number > 0; i++)
-		if (shared->kept[i].listener != 0 && shared->kept[i].due != 0 && shared->kept[i].due <= now)
+	for (unsigned i = 0; i < KEPT_MOST && shared->kept_number > 0; i++) {
+		const struct kept *kept = &shared->kept[i];
+
+		if (kept->listener != 0 && kept->due != 0 && kept->due <= now)
 			have_stand_in(i);
+		else
+			any |= kept->listener != 0 && kept->due != 0;
+	}
+	return any;
 }
 
 void keep_heard(unsigned index)

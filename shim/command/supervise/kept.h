@@ -20,11 +20,8 @@ bool keep_take(uint64_t listener, struct taken *taken);
 /* If the accepted connection is a stand-in, replaces it by the kept connection. */
 void keep_exchange(struct taken *taken);
 
-/* Whether any kept connection is still to get a stand-in. */
-bool keep_any_due(void);
-
-/* Makes the stand-ins that are due. */
-void keep_look(void);
+/* Makes the stand-ins that are due. True if others will be. */
+bool keep_look(void);
 
 /* The program's side closed this stand-in without exchanging it: it will be replaced by another. */
 void keep_heard(unsigned index);

@@ -280,13 +280,11 @@ _Noreturn void serve(void)
 		if (shared->standby < 0)
 			have_standby();
 		bool timed = shared->timed > 0 || shared->unseen != shared->unseen_told || linger_any();
-		bool due = keep_any_due();
+		bool due = keep_look();
 		int number = epoll_wait(shared->events, what, EVENTS_MOST, due ? KEPT_MS : timed ? TURN_MS : -1);
 
 		for (int i = 0; i < number; i++)
 			hear(&what[i]);
-		if (due)
-			keep_look();
 		if (!timed)
 			continue;
 		uint64_t now = clock_us() / 1000;
