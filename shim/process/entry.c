@@ -141,7 +141,11 @@ static void add_head(struct entry *entry, enum event event)
 size_t entry_format(char buffer[ENTRY_MOST], enum log_to to, const char *table, const struct report_facts *facts,
 		    const struct iovec *part, unsigned parts)
 {
+	static const struct report_facts none;
 	struct entry entry = {.text = text_begin(buffer, ENTRY_MOST - END), .json = to == LOG_TO_JSON};
+
+	if (facts == NULL)
+		facts = &none;
 
 	add_head(&entry, facts->event);
 	add_word(&entry, "event", event_word(facts->event));

@@ -179,3 +179,10 @@ COLD void log_unnamed(const struct connection *connection)
 	text_add(&text, " so far)");
 	report(buffer, NULL);
 }
+
+void log_reload_failed(const char *why)
+{
+	static const struct report_facts facts = {.event = EVENT_RELOAD_FAILED};
+
+	report_of(&facts, "reload failed, the old limits stand: ", why, NULL);
+}

@@ -14,6 +14,9 @@ void log_uncounted(void);
 /* Logs once that decisions are made without asking the kernel. */
 void log_unverified(void);
 
+/* Says why the limits were not replaced. */
+void log_reload_failed(const char *why);
+
 /* Says that a balancer's connection has no header that names its client; once in a while. */
 void log_unnamed(const struct connection *connection);
 

@@ -1,8 +1,8 @@
 #include "process/reload.h"
 
-#include "process/entry.h"
 #include "process/handlers.h"
 #include "process/limiter.h"
+#include "process/log.h"
 #include "process/near.h"
 #include "process/report.h"
 #include "process/topmost.h"
@@ -226,12 +226,10 @@ static bool leaves_it_to_others(void)
 	return true;
 }
 
-static const struct report_facts reload_failed = {.event = EVENT_RELOAD_FAILED};
-
 static void failed(struct table *table)
 {
 	limits_failed(table, &error_of_reading);
-	report_of(&reload_failed, "reload failed, the old limits stand: ", error_of_reading.text, NULL);
+	log_reload_failed(error_of_reading.text);
 }
 
 static void reload_into(struct table *table)
@@ -250,7 +248,7 @@ static void reload_into(struct table *table)
 		return;
 	}
 	if (!regroup_publish_listed(table, turn, &read_settings, listed))
-		report_of(&reload_failed, "reload failed, the old limits stand: others are publishing at this moment", NULL);
+		log_reload_failed("others are publishing at this moment");
 	reload_published();
 }
 

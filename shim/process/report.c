@@ -150,13 +150,16 @@ static __attribute__((noinline)) void line_as_json(const struct line *line, cons
 	write_quietly(&whole, 1, 0);
 }
 
-static void say(const struct report_facts *facts, const char *part, va_list parts)
+void report_of(const struct report_facts *facts, const char *part, ...)
 {
 	enum log_to to = destination();
 	struct line line;
+	va_list parts;
 	int kept = errno;
 
+	va_start(parts, part);
 	line_of(&line, part, parts);
+	va_end(parts);
 	if ((to == LOG_TO_SYSLOG && line_to_syslog(&line)) || (to == LOG_TO_JOURNAL && line_to_journal(&line, facts)))
 		to = LOG_TO_NOWHERE;
 	/* Where there is no log, or not any more (chroot), standard error is better than nothing. */
@@ -167,25 +170,6 @@ static void say(const struct report_facts *facts, const char *part, va_list part
 			line_to_stderr(&line, 0);
 	}
 	errno = kept;
-}
-
-void report_of(const struct report_facts *facts, const char *part, ...)
-{
-	va_list parts;
-
-	va_start(parts, part);
-	say(facts, part, parts);
-	va_end(parts);
-}
-
-void report(const char *part, ...)
-{
-	static const struct report_facts none;
-	va_list parts;
-
-	va_start(parts, part);
-	say(&none, part, parts);
-	va_end(parts);
 }
 
 static bool is_null(int descriptor)

@@ -2,12 +2,14 @@
 #ifndef CONNLIMIT_REPORT_H
 #define CONNLIMIT_REPORT_H
 
+#include <stddef.h>
+
 /* Writes "connlimit: " and the parts, NULL-terminated, as one line to standard error, or in the form and to the place that
  * CONNLIMIT_LOG says. Skipped if standard error is closed, full, or a client's connection (inetd hands those on as 0, 1 and 2).
  * Async-signal-safe; errno is kept. */
-void report(const char *part, ...) __attribute__((sentinel));
+#define report(...) report_of(NULL, __VA_ARGS__)
 
-/* The same, of which programs are told more than the words (entry.h). */
+/* The same. `facts` are what programs are told beside the words (entry.h); NULL if there are none. */
 struct report_facts;
 void report_of(const struct report_facts *facts, const char *part, ...) __attribute__((sentinel));
 

@@ -1,7 +1,7 @@
 #include "command/supervise/follow.h"
 
 #include "process/limiter.h"
-#include "process/entry.h"
+#include "process/log.h"
 #include "process/report.h"
 
 #include "settings/lists.h"
@@ -47,8 +47,6 @@ int follow_begin(const struct settings *settings)
 	return -1;
 }
 
-static const struct report_facts reload_failed = {.event = EVENT_RELOAD_FAILED};
-
 static void reread(void)
 {
 	struct table *table = limiter_table();
@@ -61,9 +59,9 @@ static void reread(void)
 	if (!settings_from_file(&wanted, &work, file_text, path, &error) || !lists_read(&wanted, &listed, file_text, &error) ||
 	    (limits_copy(table, &in_force) && !settings_may_follow(&wanted, &in_force, &error))) {
 		limits_failed(table, &error);
-		report_of(&reload_failed, "reload failed, the old limits stand: ", error.text, NULL);
+		log_reload_failed(error.text);
 	} else if (!limits_publish_listed(table, turn, &wanted, &listed)) {
-		report_of(&reload_failed, "reload failed, the old limits stand: others are publishing at this moment", NULL);
+		log_reload_failed("others are publishing at this moment");
 	}
 }
 

@@ -37,15 +37,17 @@ static void write_quietly(const char *line, size_t length)
 		return; /* nobody reads it */
 }
 
-static void say(const struct report_facts *facts, const char *part, va_list parts)
+void report_of(const struct report_facts *facts, const char *part, ...)
 {
 	static const char start[] = "connlimit: ";
 	struct limits limits = {.log = LOG_TO_STDERR};
 	size_t length = sizeof(start) - 1;
 	char entry[ENTRY_MOST];
 	char line[1024];
+	va_list parts;
 
 	memcpy(line, start, length);
+	va_start(parts, part);
 	for (; part != NULL; part = va_arg(parts, const char *)) {
 		size_t more = strlen(part);
 
@@ -54,6 +56,7 @@ static void say(const struct report_facts *facts, const char *part, va_list part
 		memcpy(line + length, part, more);
 		length += more;
 	}
+	va_end(parts);
 	line[length++] = '\n';
 	if (limiter_is_open())
 		limits_read(limiter_table(), &limits);
@@ -66,23 +69,4 @@ static void say(const struct report_facts *facts, const char *part, va_list part
 		write_quietly(entry, entry_format(entry, LOG_TO_JSON, name, facts, &said, 1));
 	else if (limits.log != LOG_TO_NOWHERE)
 		write_quietly(line, length);
-}
-
-void report_of(const struct report_facts *facts, const char *part, ...)
-{
-	va_list parts;
-
-	va_start(parts, part);
-	say(facts, part, parts);
-	va_end(parts);
-}
-
-void report(const char *part, ...)
-{
-	static const struct report_facts none;
-	va_list parts;
-
-	va_start(parts, part);
-	say(&none, part, parts);
-	va_end(parts);
 }
