@@ -311,31 +311,38 @@ static COLD uint32_t count_towards_ban(struct table *table, const struct attempt
 	return ban.seconds != 0 ? ban_count(table, attempt->entry, attempt->fingerprint, &ban) : 0;
 }
 
+/* 0 where the reason has none (refusal_has_limit). */
+static uint32_t limit_reached(const struct attempt *attempt)
+{
+	switch (attempt->reason) {
+	case REFUSED_TOTAL: return attempt->total;
+	case REFUSED_FLEET: return attempt->limits.cluster_per_ip;
+	case REFUSED_PER_NETWORK: return attempt->in.limit;
+	default: return refusal_has_limit(attempt->reason) ? attempt->limit : 0;
+	}
+}
+
+static void count_refusal(struct client_notes *notes, const struct refusal *refusal)
+{
+	atomic_fetch_add_explicit(refusal->observed ? &notes->observed : &notes->refused, 1, memory_order_relaxed);
+}
+
 static COLD void note_refusal(struct table *table, const struct attempt *attempt, struct refusal *refusal)
 {
-	struct client_notes *notes = &table->notes[attempt->entry];
 	struct table_header *header = table->header;
 
 	refusal->reason = attempt->reason;
 	refusal->client = attempt->network;
 	refusal->entry = attempt->entry;
-	refusal->limit = attempt->reason == REFUSED_TOTAL				     ? attempt->total
-			 : attempt->reason == REFUSED_RATE || attempt->reason == REFUSED_BAN ? 0
-											     : attempt->limit;
-	if (attempt->reason == REFUSED_FLEET)
-		refusal->limit = attempt->limits.cluster_per_ip;
-	if (attempt->reason == REFUSED_PER_NETWORK) {
-		struct client_notes *network = &table->notes[attempt->in.entry];
-		refusal->limit = attempt->in.limit;
-		atomic_fetch_add_explicit(attempt->limits.mode == MODE_OBSERVE ? &network->observed : &network->refused, 1,
-					  memory_order_relaxed);
-	}
+	refusal->limit = limit_reached(attempt);
 	refusal->how = attempt->limits.refuse;
 	refusal->log = attempt->limits.log;
 	refusal->observed = attempt->limits.mode == MODE_OBSERVE;
 	atomic_fetch_add_explicit(refusal->observed ? &header->observed : &header->refused, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&header->refused_for[attempt->reason], 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(refusal->observed ? &notes->observed : &notes->refused, 1, memory_order_relaxed);
+	count_refusal(&table->notes[attempt->entry], refusal);
+	if (attempt->reason == REFUSED_PER_NETWORK)
+		count_refusal(&table->notes[attempt->in.entry], refusal);
 	refusal->banned = attempt->reason == REFUSED_BAN ? attempt->banned : count_towards_ban(table, attempt);
 	refusal_note_event(table, refusal, attempt->connection);
 }

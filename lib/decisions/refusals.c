@@ -15,12 +15,20 @@ const char *refusal_reason_word(unsigned reason)
 	return reason < REASONS && names[reason] != NULL ? names[reason] : "other";
 }
 
+bool refusal_has_limit(unsigned reason)
+{
+	return reason != REFUSED_NOT && reason != REFUSED_RATE && reason != REFUSED_BAN;
+}
+
+COLD enum event refusal_event(const struct refusal *refusal)
+{
+	return refusal->observed ? EVENT_OBSERVED : refusal_begins_ban(refusal) ? EVENT_BANNED : EVENT_REFUSED;
+}
+
 COLD void refusal_note_event(struct table *table, const struct refusal *refusal, const struct connection *connection)
 {
 	struct event_facts facts = {
-	    .event = refusal->observed		   ? EVENT_OBSERVED
-		     : refusal_begins_ban(refusal) ? EVENT_BANNED
-						   : EVENT_REFUSED,
+	    .event = (uint8_t)refusal_event(refusal),
 	    .reason = (uint8_t)refusal->reason,
 	    .port = connection_lacks_port(connection) ? 0 : connection->local.port,
 	    .limit = refusal->limit,

@@ -67,4 +67,10 @@ uint64_t events_end(const struct table *table);
 /* Reads the event at a position. False if it is not there any more, or not whole. Whatever lay there is within its ranges. */
 bool event_read(const struct table *table, uint64_t position, struct event_facts *facts);
 
+/* Which event a refusal is. */
+enum event refusal_event(const struct refusal *refusal);
+
+/* Notes a refusal among the events but not each one of a flood. */
+void refusal_note_event(struct table *table, const struct refusal *refusal, const struct connection *connection);
+
 #endif

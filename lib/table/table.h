@@ -264,8 +264,8 @@ enum verdict table_decide_arrival(struct table *table, struct connection *connec
 /* "per_ip", "rule", ... for enum refusal_reason; "other" for whatever has no word. */
 const char *refusal_reason_word(unsigned reason);
 
-/* Notes a refusal among the events (events.h), but not each one of a flood. */
-void refusal_note_event(struct table *table, const struct refusal *refusal, const struct connection *connection);
+/* Whether a refusal for this reason has a number that was reached. */
+bool refusal_has_limit(unsigned reason);
 
 /* Whether a client's ban begins with this refusal. */
 static inline bool refusal_begins_ban(const struct refusal *refusal)

@@ -189,11 +189,6 @@ static bool has_address(const struct event_facts *facts)
 	return memcmp(&facts->address, &none, sizeof(none)) != 0;
 }
 
-static bool has_limit(const struct event_facts *facts)
-{
-	return facts->reason != REFUSED_NOT && facts->reason != REFUSED_RATE && facts->reason != REFUSED_BAN;
-}
-
 /* Milliseconds since the epoch. */
 static int64_t time_of(const struct look *look, const struct event_facts *facts)
 {
@@ -225,7 +220,7 @@ static void print_line(const struct look *look, const struct shown *shown)
 		printf(" at port %u", facts->port);
 	if (facts->reason != REFUSED_NOT)
 		printf(" by %s", refusal_reason_word(facts->reason));
-	if (has_limit(facts))
+	if (refusal_has_limit(facts->reason))
 		printf(" %" PRIu32, facts->limit);
 	view_ban(span, facts->banned);
 	if (facts->banned != 0)
@@ -263,7 +258,7 @@ static void print_object(const struct look *look, const struct shown *shown)
 		json_object_set_new(object, "port", json_integer(facts->port));
 	if (facts->reason != REFUSED_NOT)
 		json_object_set_new(object, "reason", json_string(refusal_reason_word(facts->reason)));
-	if (has_limit(facts))
+	if (refusal_has_limit(facts->reason))
 		json_object_set_new(object, "limit", json_integer(facts->limit));
 	if (facts->banned != 0 && facts->banned != BAN_FOREVER)
 		json_object_set_new(object, "banned_seconds", json_integer(facts->banned));

@@ -115,7 +115,7 @@ static void add_refusal(struct entry *entry, const struct refusal *refusal, cons
 			add_number(entry, "port", connection->local.port);
 	}
 	add_word(entry, "reason", refusal_reason_word(refusal->reason));
-	if (refusal->reason != REFUSED_RATE && refusal->reason != REFUSED_BAN)
+	if (refusal_has_limit(refusal->reason))
 		add_number(entry, "limit", refusal->limit);
 	if (refusal->banned != 0 && refusal->banned != BAN_FOREVER)
 		add_number(entry, "banned_seconds", refusal->banned);

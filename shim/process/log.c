@@ -69,9 +69,8 @@ static void add_ban(struct text *text, const char *for_so_long, const char *for_
 void log_refusal(const struct refusal *refusal, const struct connection *connection)
 {
 	bool begins_ban = refusal_begins_ban(refusal);
-	enum event event = refusal->observed ? EVENT_OBSERVED : begins_ban ? EVENT_BANNED : EVENT_REFUSED;
 	struct connection asked = *connection;
-	const struct report_facts facts = {.event = event, .refusal = refusal, .connection = &asked};
+	const struct report_facts facts = {.event = refusal_event(refusal), .refusal = refusal, .connection = &asked};
 	struct refusal_line line;
 	char client[NETWORK_TEXT];
 	char buffer[400];
