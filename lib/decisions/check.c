@@ -116,8 +116,9 @@ static void check_begin(struct table *table, struct check *check, uint32_t entry
 	check->inquiry.control = control;
 	check->inquiry.client = inquiry_client(entry);
 	check->inquiry.left = CHECKED_MOST;
-	check->low = !pace_allows_more(pace, &one_client, clock_us()) ||
-		     !pace_allows_more(&table->header->all_pace, &all_clients, clock_us());
+	uint64_t now = clock_us();
+	check->low =
+	    !pace_allows_more(pace, &one_client, now) || !pace_allows_more(&table->header->all_pace, &all_clients, now);
 	atomic_fetch_add_explicit(&table->header->checks, 1, memory_order_relaxed);
 }
 

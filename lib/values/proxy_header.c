@@ -77,9 +77,7 @@ static enum proxy_header read_version_1(const char *bytes, size_t length, struct
 	size_t seen = length < PROXY_HEADER_MOST ? length : PROXY_HEADER_MOST;
 	const char *end = memchr(bytes, '\r', seen);
 
-	if (end == NULL)
-		return seen < PROXY_HEADER_MOST ? PROXY_UNDECIDED : PROXY_NONE;
-	if (end + 1 == bytes + seen)
+	if (end == NULL || end + 1 == bytes + seen)
 		return seen < PROXY_HEADER_MOST ? PROXY_UNDECIDED : PROXY_NONE;
 	return end[1] == '\n' ? read_line(bytes + sizeof(first_word) - 1, end, client) : PROXY_NONE;
 }

@@ -57,12 +57,6 @@ static int change_each(const struct wanted *wanted, bool all, change_bans *chang
 	return highest != STATUS_DONE ? highest : ended;
 }
 
-static int not_written(const struct table_view *view)
-{
-	fprintf(stderr, "connlimit: table %s cannot be written to: its daemon has ended\n", view->name);
-	return STATUS_FAILED;
-}
-
 /* ---- ban ---- */
 
 struct wanted_ban {
@@ -77,23 +71,18 @@ static int write_ban(struct table *table, const void *with)
 	return (int)ban_address(table, &ban->network.address, ban->seconds);
 }
 
-static unsigned client_prefix(const struct settings *settings, const struct address *address)
-{
-	return address_is_ipv4(address) ? 96U + settings->ipv4_prefix : settings->ipv6_prefix;
-}
-
 static int ban_in(const struct table_view *view, const void *with)
 {
 	const struct wanted_ban *ban = with;
-	unsigned prefix = client_prefix(&view->settings, &ban->network.address);
-	struct network client = {.address = address_masked(ban->network.address, prefix), .prefix = (uint8_t)prefix};
+	const struct limits limits = {.ipv4_prefix = view->settings.ipv4_prefix, .ipv6_prefix = view->settings.ipv6_prefix};
+	struct network client = limits_client(&limits, &ban->network.address);
 	char asked[NETWORK_TEXT];
 	char text[NETWORK_TEXT];
 	char span[SPAN_TEXT];
 
 	network_format(text, &client);
 	network_format(asked, &ban->network);
-	if (ban->network.prefix < prefix) {
+	if (ban->network.prefix < client.prefix) {
 		fprintf(stderr,
 			"connlimit: table %s: %s is more than one client, which is %s; a rule can refuse a network: %s=deny\n",
 			view->name, asked, text, asked);
@@ -107,7 +96,7 @@ static int ban_in(const struct table_view *view, const void *with)
 	case BAN_NO_ROOM:
 		fprintf(stderr, "connlimit: table %s has no room for the ban of %s at this moment\n", view->name, text);
 		return STATUS_FAILED;
-	default: return not_written(view);
+	default: return writer_failed(view);
 	}
 	view_ban(span, ban->seconds);
 	printf("%s banned in table %s %s%s\n", text, view->name, ban->seconds == BAN_FOREVER ? "" : "for ",
@@ -197,7 +186,7 @@ static int unban_in(const struct table_view *view, const void *with)
 	}
 	free(client);
 	if (written == NOT_WRITTEN)
-		return not_written(view);
+		return writer_failed(view);
 	if (unbanning.number > 0)
 		return STATUS_DONE;
 	network_format(text, wanted);

@@ -192,13 +192,13 @@ static void find_limits(struct gathering *gathering, uint16_t any_port)
 			facts->limit = limits_apply(gathering->table, &limits, &further).limit;
 	}
 	/* For a network that of a client in it, or that applied last. */
-	for (size_t i = 0; i < view->networks; i++) {
+	struct limits limits;
+	limits_read(gathering->table, &limits);
+	for (size_t i = 0; i < view->networks && limits_count_networks(&limits); i++) {
 		const struct endpoint *peer = &gathering->networks.peer[i];
 		struct connection further = {.peer.address = peer->address, .local.port = peer->port};
-		struct limits limits;
 
-		limits_read(gathering->table, &limits);
-		if (peer->port != 0 && limits_count_networks(&limits))
+		if (peer->port != 0)
 			view->within[i].facts.limit = limits_for_network(gathering->table, &limits, &further).limit;
 	}
 }

@@ -106,9 +106,7 @@ static int change_one(const struct table_view *view, change_limit *change, void 
 		return status;
 	switch (write_in_child(view, NULL)) {
 	case WRITTEN: return STATUS_DONE;
-	case NOT_WRITTEN:
-		fprintf(stderr, "connlimit: table %s cannot be written to: its daemon has ended\n", view->name);
-		return STATUS_FAILED;
+	case NOT_WRITTEN: return writer_failed(view);
 	default: *again = true; return STATUS_BUSY;
 	}
 }

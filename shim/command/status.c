@@ -185,13 +185,6 @@ struct columns {
 static const char *const titles[CELLS] = {"CLIENT", "OPEN",   "LIMIT",	  "PEAK",  "REFUSED",
 					  "OLDEST", "REMOTE", "OBSERVED", "BANNED"};
 
-/* The clients, or the networks. */
-static const struct client_view *shown_of(const struct table_view *view, size_t *number)
-{
-	*number = of_networks ? view->networks : view->clients;
-	return of_networks ? view->within : view->client;
-}
-
 static const char *title_of(enum cell cell)
 {
 	return of_networks && cell == CELL_CLIENT ? "NETWORK" : titles[cell];
@@ -233,7 +226,7 @@ static int width_of(const struct columns *columns)
 static void lay_out(struct columns *columns, const struct table_view *view)
 {
 	size_t number;
-	const struct client_view *client = shown_of(view, &number);
+	const struct client_view *client = view_clients(view, of_networks, &number);
 	struct cells cells;
 
 	for (enum cell cell = 0; cell < CELLS; cell++) {
@@ -271,7 +264,7 @@ static void print_cell(const struct columns *columns, enum cell cell, const char
 static void print_clients(const struct table_view *view)
 {
 	size_t number;
-	const struct client_view *client = shown_of(view, &number);
+	const struct client_view *client = view_clients(view, of_networks, &number);
 	struct columns columns;
 	struct cells cells;
 

@@ -45,9 +45,11 @@ static bool gather(const struct table_view *view, bool networks, struct peaks *p
 				      .ipv6_prefix = settings->ipv6_prefix,
 				      .network_ipv4_prefix = settings->network_ipv4_prefix,
 				      .network_ipv6_prefix = settings->network_ipv6_prefix};
+	size_t number;
+	const struct client_view *client = view_clients(view, networks, &number);
 
-	for (size_t i = 0; i < (networks ? view->networks : view->clients); i++) {
-		const struct client_facts *facts = &(networks ? view->within : view->client)[i].facts;
+	for (size_t i = 0; i < number; i++) {
+		const struct client_facts *facts = &client[i].facts;
 
 		if (facts->peak == 0 || facts->network.prefix == NETWORK_UID)
 			continue;

@@ -115,6 +115,13 @@ struct table_view {
 	bool twin; /* another table has the same name and program */
 };
 
+/* What a table's clients are, or its networks; *number is set to how many. */
+static inline const struct client_view *view_clients(const struct table_view *view, bool networks, size_t *number)
+{
+	*number = networks ? view->networks : view->clients;
+	return networks ? view->within : view->client;
+}
+
 struct tables;
 struct wanted;
 

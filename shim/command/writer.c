@@ -1,7 +1,10 @@
 #include "command/writer.h"
 
+#include "command/command.h"
 #include "command/nobody.h"
 #include "command/reader.h"
+
+#include <stdio.h>
 
 enum { OTHER_MEMORY = 1 << 28, CPU_MS = 1000, WALL_MS = 5000 };
 
@@ -37,4 +40,10 @@ int writer_write(const struct table_view *view, int (*write)(struct table *table
 		written = NOT_WRITTEN;
 	child_end(&child);
 	return written >= 0 ? written : NOT_WRITTEN;
+}
+
+int writer_failed(const struct table_view *view)
+{
+	fprintf(stderr, "connlimit: table %s cannot be written to: its daemon has ended\n", view->name);
+	return STATUS_FAILED;
 }

@@ -10,4 +10,7 @@
 enum { NOT_WRITTEN = -1 };
 int writer_write(const struct table_view *view, int (*write)(struct table *table, const void *with), const void *with);
 
+/* Says that a table could not be written. Returns the exit status. */
+int writer_failed(const struct table_view *view);
+
 #endif

@@ -9,10 +9,9 @@
 COLD void defer_accept(int listener)
 {
 	int seconds = 0;
-	socklen_t length = sizeof(seconds);
 	int kept = errno;
 
-	if (door_getsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &length) == 0 && seconds == 0) {
+	if (door_option(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds)) && seconds == 0) {
 		seconds = 1;
 		door_setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds));
 	}

@@ -97,9 +97,12 @@ bool rows_make(struct rows *rows, const struct table_view *views, int number, bo
 	uint64_t now = clock_us();
 	double seconds = (double)(now - rows->looked) / 1e6;
 	size_t all = 0;
+	size_t clients;
 
-	for (int i = 0; i < number; i++)
-		all += networks ? views[i].networks : views[i].clients;
+	for (int i = 0; i < number; i++) {
+		view_clients(&views[i], networks, &clients);
+		all += clients;
+	}
 	free(rows->row);
 	rows->row = calloc(all + 1, sizeof(*rows->row));
 	rows->number = 0;
@@ -108,10 +111,12 @@ bool rows_make(struct rows *rows, const struct table_view *views, int number, bo
 	if (rows->row == NULL)
 		return false;
 	for (int i = 0; i < number; i++) {
-		for (size_t c = 0; c < (networks ? views[i].networks : views[i].clients); c++) {
+		const struct client_view *client = view_clients(&views[i], networks, &clients);
+
+		for (size_t c = 0; c < clients; c++) {
 			struct row *row = &rows->row[rows->number++];
 
-			*row = (struct row){.table = &views[i], .client = &(networks ? views[i].within : views[i].client)[c]};
+			*row = (struct row){.table = &views[i], .client = &client[c]};
 			row->rate = rate_of(rows, row, seconds);
 			rows->rate += row->rate;
 		}
