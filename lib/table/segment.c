@@ -3,7 +3,6 @@
 #include "values/alive.h"
 #include "values/door.h"
 #include "values/fingerprint.h"
-#include "values/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -132,24 +131,13 @@ static bool line_shows(struct maps_line *line, char byte, uint64_t inode)
 	return false;
 }
 
-static int open_of_process(uint32_t pid, const char *file)
-{
-	char name[32];
-	struct text path = text_begin(name, sizeof(name));
-
-	text_add(&path, "/proc/");
-	text_add_number(&path, pid);
-	text_add(&path, file);
-	return door_open(name, O_RDONLY | O_CLOEXEC);
-}
-
 /* By proc_pid_status(5): of a process that has changed its user, even /proc's files are root's. */
 static bool is_of_user(uint32_t pid, uid_t user)
 {
 	static const char field[] = "\nUid:\t";
 	char text[512];
 	uint64_t number = 0;
-	int descriptor = open_of_process(pid, "/status");
+	int descriptor = process_open(pid, "/status");
 	ssize_t length = descriptor >= 0 ? door_read(descriptor, text, sizeof(text)) : -1;
 
 	if (descriptor >= 0)
@@ -173,7 +161,7 @@ bool segment_is_held_by(const struct segment *segment, uint32_t pid)
 	if (segment->id < 0 || pid == 0 || pid > INT32_MAX || door_shmctl(segment->id, IPC_STAT, &facts) != 0 ||
 	    !is_of_user(pid, facts.shm_perm.cuid))
 		return false;
-	int descriptor = open_of_process(pid, "/maps");
+	int descriptor = process_open(pid, "/maps");
 	if (descriptor < 0)
 		return false;
 	while (!shown && (length = door_read(descriptor, bytes, sizeof(bytes))) > 0)

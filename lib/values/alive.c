@@ -1,5 +1,7 @@
 #include "values/alive.h"
 
+#include "values/text.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -36,21 +38,15 @@ static const char *field(const char *line, size_t length, int n, uint64_t *numbe
 	return at;
 }
 
-static size_t write_path(char path[32], uint32_t pid)
+int process_open(uint32_t pid, const char *file)
 {
-	char digits[10];
-	size_t length = 0;
-	size_t number = 0;
+	char name[32];
+	struct text path = text_begin(name, sizeof(name));
 
-	do
-		digits[number++] = (char)('0' + pid % 10);
-	while ((pid /= 10) != 0);
-	memcpy(path, "/proc/", 6);
-	length = 6;
-	while (number > 0)
-		path[length++] = digits[--number];
-	memcpy(path + length, "/stat", 6);
-	return length;
+	text_add(&path, "/proc/");
+	text_add_number(&path, pid);
+	text_add(&path, file);
+	return door_open(name, O_RDONLY | O_CLOEXEC);
 }
 
 static uint32_t age_of(uint64_t began)
@@ -68,14 +64,12 @@ static uint32_t age_of(uint64_t began)
 static __attribute__((noinline)) bool read_stat(struct process_seen *seen)
 {
 	char line[STAT_BYTES];
-	char path[32];
 	uint64_t threads;
 	uint64_t flags;
 	uint64_t began;
 	uint64_t none;
 
-	write_path(path, seen->pid);
-	int descriptor = door_open(path, O_RDONLY | O_CLOEXEC);
+	int descriptor = process_open(seen->pid, "/stat");
 	if (descriptor < 0)
 		return false;
 	ssize_t length = door_read(descriptor, line, sizeof(line));

@@ -43,6 +43,9 @@ static inline uint32_t process_self(void)
 	return process > 0 ? (uint32_t)process : thread_self();
 }
 
+/* Opens /proc/PID and `file`, which begins with '/', to be read. -1 with errno. Async-signal-safe. */
+int process_open(uint32_t pid, const char *file);
+
 /* The last result for a process. It is reused for all of the process's connections within one decision. All zero at first. */
 struct process_seen {
 	uint32_t pid; /* 0: no process was checked yet */

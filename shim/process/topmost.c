@@ -2,8 +2,8 @@
 
 #include "process/near.h"
 
+#include "values/alive.h"
 #include "values/door.h"
-#include "values/text.h"
 
 #include <pthread.h>
 #include <sys/prctl.h>
@@ -95,14 +95,10 @@ static bool parent_is_ours(void)
 	static const char wanted[] = "/libconnlimit_preload.so";
 	enum { LENGTH = sizeof(wanted) - 1 };
 	char bytes[256];
-	struct text path = text_begin(bytes, sizeof(bytes));
 	unsigned matched = 0; /* of the object's name, which has no second '/' */
 	ssize_t length;
 
-	text_add(&path, "/proc/");
-	text_add_number(&path, (uint64_t)door_getppid());
-	text_add(&path, "/maps");
-	int descriptor = door_open(bytes, O_RDONLY | O_CLOEXEC);
+	int descriptor = process_open((uint32_t)door_getppid(), "/maps");
 	if (descriptor < 0)
 		return errno != EACCES && errno != EPERM;
 	while (matched != LENGTH && (length = door_read(descriptor, bytes, sizeof(bytes))) > 0)
