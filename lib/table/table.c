@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -121,14 +120,12 @@ static void set_once(_Atomic uint64_t *word, uint64_t value)
 
 static uint64_t random_word(void)
 {
-	static const uint64_t unused_key[2] = {0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9};
 	uint64_t word = 0;
 
 	if (door(SYS_getrandom, (long)&word, sizeof(word), 0, 0, 0, 0) == sizeof(word) && word != 0)
 		return word;
-	/* If getrandom is forbidden: AT_RANDOM points to 16 random bytes that the kernel gave this process at exec. */
-	const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
-	return fingerprint(given != NULL ? given : unused_key, clock_us() ^ (uint64_t)door_getpid() << 40, (uintptr_t)&word, 0);
+	/* If getrandom is forbidden. */
+	return fingerprint_of_program(clock_us() ^ (uint64_t)door_getpid() << 40, (uintptr_t)&word);
 }
 
 static void program_name(char *text, size_t size)

@@ -8,19 +8,12 @@
 #include "values/text.h"
 
 #include <string.h>
-#include <sys/auxv.h>
 
 enum { WAIT_US = 200000, LOOK_EACH_US = 500 };
 
-/* Of bytes that the kernel gave this program alone, hashed, as libc's canary is of them too. */
 uint64_t join_start_id(void)
 {
-	const void *given = (const void *)getauxval(AT_RANDOM); // NOLINT(performance-no-int-to-ptr)
-	uint64_t key[2] = {1, 2};
-
-	if (given != NULL)
-		memcpy(key, given, sizeof(key)); /* it may lie anywhere */
-	return fingerprint(key, clock_us(), process_self(), 0) | 1;
+	return fingerprint_of_program(clock_us(), process_self()) | 1;
 }
 
 bool join_is_same_start(const struct table *table, const struct settings *start)
