@@ -19,7 +19,7 @@ load built
 
 @test "faults: what a process knows of its descriptors, in every order of three threads" {
 	"$BUILD/tests/test_schedule" >"$BATS_TEST_TMPDIR/out" || { cat "$BATS_TEST_TMPDIR/out"; false; }
-	[ "$(grep -c '^ok' "$BATS_TEST_TMPDIR/out")" -eq 13 ]
+	[ "$(grep -c '^ok' "$BATS_TEST_TMPDIR/out")" -eq 16 ]
 }
 
 @test "faults: without any one of the orderings of sole holding a connection is released while it is open" {

@@ -14,6 +14,7 @@
 #include "calls/vfork.h"
 #include "process/children.h"
 #include "process/descriptors.h"
+#include "process/handlers.h"
 #include "process/limiter.h"
 #include "process/linger.h"
 #include "process/listeners.h"
@@ -170,6 +171,18 @@ static pid_t kernel_fork(void)
 	return 100000 + kernel.processes;
 }
 
+/* There is no such program. */
+static int kernel_execve(const char *path, char *const arguments[], char *const environment[])
+{
+	(void)path;
+	(void)arguments;
+	(void)environment;
+	kernel.copied = true; /* what is let go is left to the kernel */
+	give_way();
+	errno = ENOENT;
+	return -1;
+}
+
 /* ---- what is linked with the code under test ---- */
 
 struct real_calls real_calls = {
@@ -180,8 +193,10 @@ struct real_calls real_calls = {
     .close_range = kernel_close_range,
     .fork = kernel_fork,
     ._Fork = kernel_fork,
+    .execve = kernel_execve,
 };
 _Thread_local int vfork_depth;
+bool handlers_by_hand;
 struct table limiter_of_process;
 _Atomic int limiter_state = LIMITER_OPEN;
 struct lingering *_Atomic lingering;
@@ -209,6 +224,16 @@ void limiter_in_child(void)
 
 void limiter_in_any_child(void)
 {
+}
+
+void handlers_inherit(bool beside)
+{
+	(void)beside;
+}
+
+void handlers_inherited(bool beside)
+{
+	(void)beside;
 }
 
 void linger_sweep(struct lingering *kept)
@@ -350,6 +375,24 @@ static void fork_in_fork(void)
 	child_made(0);
 }
 
+static void execute_in_vain(void)
+{
+	char *none[] = {NULL};
+
+	execve("", none, none);
+}
+
+/* The child is in our memory, and has its own descriptors. */
+static void execute_in_vain_in_vfork(void)
+{
+	child_begins();
+	kernel_fork();
+	vfork_depth = 1;
+	execute_in_vain();
+	vfork_depth = 0;
+	child_made(0);
+}
+
 static bool first_is_known(void)
 {
 	return (kernel.returned & 1U) != 0;
@@ -414,6 +457,10 @@ static const struct scenario scenarios[] = {
     {"two accept and close, one copies", {accept_and_close, accept_and_close, copy_first}},
     {"one accepts and closes, one accepts, one puts the first in its place",
      {accept_and_close, accept_one, put_first_elsewhere}},
+    {"two accept and close, one executes in vain", {accept_and_close, accept_and_close, execute_in_vain}},
+    {"one accepts and closes, one forks, one executes in vain", {accept_and_close, fork_once, execute_in_vain}},
+    {"one accepts and closes, one forks, one executes in vain in a vfork child",
+     {accept_and_close, fork_once, execute_in_vain_in_vfork}},
     {"two accept, one closes all", {accept_two, accept_one, close_all}},
     {"one accepts and closes, one forks, one closes all", {accept_and_close, fork_once, close_all}},
     {"one accepts and closes twice, one copies, one closes all", {accept_and_close_twice, copy_first, close_all}},
