@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "hammer.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -669,7 +671,7 @@ static void what_others_write_into_within(void **state)
 
 /* ---- processes and threads ---- */
 
-enum { HAMMERS = 3, THREADS = 3, ROUNDS = 20000, NETWORKS = 3, CLIENTS = 4, MOST_OF_CLIENT = 3, MOST_OF_NETWORK = 6 };
+enum { HAMMERS = 3, ROUNDS = 20000, NETWORKS = 3, CLIENTS = 4, MOST_OF_CLIENT = 3, MOST_OF_NETWORK = 6 };
 
 struct tally {
 	_Atomic int of_network[NETWORKS];
@@ -725,41 +727,18 @@ static void *hammer(void *with)
 	return NULL;
 }
 
-static void hammer_in_processes_and_threads(void (*meanwhile)(void))
+static void hammer_all(void (*meanwhile)(void))
 {
-	pid_t child[HAMMERS];
-
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	tally->limited = meanwhile == NULL;
-	for (int p = 0; p < HAMMERS; p++) {
-		child[p] = fork();
-		if (child[p] != 0)
-			continue;
-		pthread_t thread[THREADS];
-		unsigned seed[THREADS];
-		table.pid = (uint32_t)getpid();
-		for (int t = 0; t < THREADS; t++) {
-			seed[t] = (unsigned)(p * 100 + t);
-			pthread_create(&thread[t], NULL, hammer, &seed[t]);
-		}
-		for (int t = 0; t < THREADS; t++)
-			pthread_join(thread[t], NULL);
-		_exit(0);
-	}
-	if (meanwhile != NULL)
-		meanwhile();
-	for (int p = 0; p < HAMMERS; p++) {
-		int status;
-		assert_int_equal(waitpid(child[p], &status, 0), child[p]);
-		assert_int_equal(status, 0);
-	}
+	hammer_in_processes_and_threads(&table, HAMMERS, hammer, meanwhile);
 }
 
 static void never_over_either_with_processes_and_threads(void **state)
 {
 	(void)state;
 	publish(MOST_OF_CLIENT, MOST_OF_NETWORK);
-	hammer_in_processes_and_threads(NULL);
+	hammer_all(NULL);
 	assert_int_equal(tally->over, 0);
 	assert_int_equal(tally->uncounted, 0);
 	assert_true(tally->refused[REFUSED_PER_NETWORK] > 0);
@@ -784,7 +763,7 @@ static void set_and_unset_under_load(void **state)
 	reference held[MOST_OF_NETWORK + 1];
 
 	(void)state;
-	hammer_in_processes_and_threads(set_and_unset);
+	hammer_all(set_and_unset);
 	for (uint32_t slot = 0; slot < table.capacity; slot++)
 		assert_int_equal(atomic_load(&table.owner[slot]), 0);
 	/* Whatever was in the air: now exactly so many fit. */

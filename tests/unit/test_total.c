@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "hammer.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -394,7 +396,7 @@ static void open_connections_move_when_the_prefix_changes(void **state)
 
 /* ---- processes and threads ---- */
 
-enum { HAMMERS = 4, THREADS = 3, ROUNDS = 15000, MOST = 20 };
+enum { HAMMERS = 4, ROUNDS = 15000, MOST = 20 };
 
 struct tally {
 	_Atomic int open;
@@ -435,41 +437,18 @@ static void *hammer(void *with)
 	return NULL;
 }
 
-static void hammer_in_processes_and_threads(void (*meanwhile)(void))
+static void hammer_all(void (*meanwhile)(void))
 {
-	pid_t child[HAMMERS];
-
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	tally->limited = meanwhile == NULL;
-	for (int p = 0; p < HAMMERS; p++) {
-		child[p] = fork();
-		if (child[p] != 0)
-			continue;
-		pthread_t thread[THREADS];
-		unsigned seed[THREADS];
-		table.pid = (uint32_t)getpid();
-		for (int t = 0; t < THREADS; t++) {
-			seed[t] = (unsigned)(p * 100 + t);
-			pthread_create(&thread[t], NULL, hammer, &seed[t]);
-		}
-		for (int t = 0; t < THREADS; t++)
-			pthread_join(thread[t], NULL);
-		_exit(0);
-	}
-	if (meanwhile != NULL)
-		meanwhile();
-	for (int p = 0; p < HAMMERS; p++) {
-		int status;
-		assert_int_equal(waitpid(child[p], &status, 0), child[p]);
-		assert_int_equal(status, 0);
-	}
+	hammer_in_processes_and_threads(&table, HAMMERS, hammer, meanwhile);
 }
 
 static void never_over_the_total_with_processes_and_threads(void **state)
 {
 	(void)state;
 	publish_total(MOST);
-	hammer_in_processes_and_threads(NULL);
+	hammer_all(NULL);
 	assert_int_equal(tally->over, 0);
 	assert_int_equal(tally->uncounted, 0);
 	assert_true(tally->refused > 0);
@@ -491,7 +470,7 @@ static void set_and_unset_under_load(void **state)
 
 	(void)state;
 	publish_total(LIMIT_NONE);
-	hammer_in_processes_and_threads(set_and_unset);
+	hammer_all(set_and_unset);
 	publish_total(MOST);
 	/* Whatever was in the air: now exactly MOST fit. */
 	for (unsigned i = 0; i < MOST; i++)
@@ -518,7 +497,7 @@ static void change_the_prefix(void)
 static void the_prefix_changes_under_load(void **state)
 {
 	(void)state;
-	hammer_in_processes_and_threads(change_the_prefix);
+	hammer_all(change_the_prefix);
 	for (uint32_t entry = 0; entry < table.entries; entry++)
 		check_count(&table, entry);
 	for (uint32_t entry = 0; entry < table.entries; entry++)
