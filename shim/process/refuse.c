@@ -155,6 +155,8 @@ static bool replace(int descriptor, int flags, const struct refusal *refusal)
 
 	if (dead < 0)
 		return false;
+	if ((flags & SOCK_NONBLOCK) == 0)
+		door_fcntl(dead, F_SETFL, 0);
 	bool done =
 	    may_call(SYS_dup3, dead, descriptor, flags & SOCK_CLOEXEC) && close_will(refusal->how == REFUSE_RESET, descriptor);
 	if (done) {

@@ -1,4 +1,6 @@
-"""A server that waits in poll(2), then accepts, while a signal interrupts it 1400 times a second, and its client: interrupted.py KIND N.
+"""A server that waits in poll(2), then accepts, every second time with SOCK_NONBLOCK, and its client: interrupted.py KIND N.
+
+A signal interrupts the server 1400 times a second.
 
 KIND  ipv4, dual, ipv6, deferred (tcp(7), TCP_DEFER_ACCEPT), unix, path (a Unix socket in the file system), namespace (in a network
       namespace of its own)
@@ -63,16 +65,21 @@ def serve(listener, client):
     signal.signal(signal.SIGALRM, lambda *_: None)
     signal.siginterrupt(signal.SIGALRM, True)
     signal.setitimer(signal.ITIMER_REAL, 0.0007, 0.0007)
+    flags = 0
     while os.waitpid(client, os.WNOHANG)[0] == 0:
         ready = Pollfd(listener.fileno(), 1, 0)
         if libc.poll(ctypes.byref(ready), 1, 100) != 1:
             continue
-        connection = libc.accept(listener.fileno(), None, None)
+        flags ^= os.O_NONBLOCK  # SOCK_NONBLOCK
+        connection = libc.accept4(listener.fileno(), None, None, flags)
         if connection < 0:
             if ctypes.get_errno() != 4:  # EINTR
                 print("accept:", os.strerror(ctypes.get_errno()), file=sys.stderr)
             continue
+        if os.get_blocking(connection) != (flags == 0):
+            sys.exit("blocks, or does not, as another call asked")
         with socket.socket(fileno=connection) as s:
+            s.setblocking(True)
             if s.recv(1) == b"?":
                 s.sendall(b"!")
 

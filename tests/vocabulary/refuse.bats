@@ -234,6 +234,28 @@ write_server() {
 	diff "$here/out" <(printf '%s and 0\n' 1 2 3)
 }
 
+@test "refused: what accept returns blocks, or does not, as it was asked to" {
+	cat >"$here/asks.py" <<-'PYTHON'
+		import ctypes, os, socket
+		libc = ctypes.CDLL(None)
+		for family in socket.AF_INET, socket.AF_UNIX:
+		    listener = socket.socket(family)
+		    listener.bind(("127.0.0.1", 0) if family == socket.AF_INET else "")
+		    listener.listen()
+		    clients = [socket.socket(family) for _ in range(4)]
+		    for client in clients:
+		        client.connect(listener.getsockname())
+		    blocks = [os.get_blocking(libc.accept4(listener.fileno(), None, None, flags)) for flags in (0, os.O_NONBLOCK) * 2]
+		    assert blocks == [True, False] * 2, blocks
+	PYTHON
+	for how in reset close http text:busy; do
+		for way in preload supervise; do
+			echo "$how $way"
+			timeout 60 "$CONNLIMIT" run --way $way --per-ip 1 --per-uid 1 --refuse "$how" -- python3 "$here/asks.py"
+		done
+	done
+}
+
 @test "refused: close waits for nobody, where the daemon has its own closes wait" {
 	unshare --net true 2>/dev/null || skip "no network namespaces here"
 	cat >"$here/waits.py" <<-'PYTHON'

@@ -107,6 +107,17 @@ static bool readable(int listener)
 	return poll(&ready, 1, 0) == 1;
 }
 
+/* Another call took it, which may have asked otherwise whether it blocks. */
+static void suit(struct call *call)
+{
+	int flags = fcntl(call->taken.descriptor, F_GETFL);
+	int wanted = (flags & ~O_NONBLOCK) | ((flags_of(call) & SOCK_NONBLOCK) != 0 ? O_NONBLOCK : 0);
+
+	if (flags >= 0 && flags != wanted)
+		fcntl(call->taken.descriptor, F_SETFL, wanted);
+	call->phase = call->taken.decided ? PHASE_DECIDED : PHASE_HELD;
+}
+
 static int accept_one(struct call *call, int listener)
 {
 	int flags = SOCK_CLOEXEC | (flags_of(call) & SOCK_NONBLOCK);
@@ -119,8 +130,10 @@ static int accept_one(struct call *call, int listener)
 		return errno;
 	}
 	call->taken.descriptor = accepted;
-	keep_exchange(&call->taken);
-	call->phase = call->taken.decided ? PHASE_DECIDED : PHASE_HELD;
+	if (keep_exchange(&call->taken))
+		suit(call);
+	else
+		call->phase = PHASE_HELD;
 	return 0;
 }
 
@@ -142,7 +155,7 @@ static int accept_one_at_blocking(struct call *call, int listener)
 static int take(struct call *call, int listener, bool blocking)
 {
 	if (keep_take(call->listener, &call->taken)) {
-		call->phase = call->taken.decided ? PHASE_DECIDED : PHASE_HELD;
+		suit(call);
 		return 0;
 	}
 	return blocking ? accept_one_at_blocking(call, listener) : accept_one(call, listener);
@@ -237,7 +250,7 @@ static void give(struct call *call)
 /* The program gets the refused connection, as the descriptor of a connection that its client has reset. */
 static void give_refused(struct call *call, const struct refusal *refusal)
 {
-	refuse_in_place(call->taken.descriptor, SOCK_CLOEXEC, refusal);
+	refuse_in_place(call->taken.descriptor, SOCK_CLOEXEC | (flags_of(call) & SOCK_NONBLOCK), refusal);
 	call->taken.decided = true;
 	call->phase = PHASE_DECIDED;
 	give(call);

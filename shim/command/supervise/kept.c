@@ -70,7 +70,7 @@ static bool is_stand_in(const struct kept *kept, const struct taken *taken)
 	return same_address(kept, taken) && kernel_network(taken->descriptor) == kernel_network(kept->taken.descriptor);
 }
 
-void keep_exchange(struct taken *taken)
+bool keep_exchange(struct taken *taken)
 {
 	for (unsigned i = 0; i < KEPT_MOST && shared->kept_number > 0; i++) {
 		struct kept *kept = &shared->kept[i];
@@ -81,9 +81,10 @@ void keep_exchange(struct taken *taken)
 			*taken = kept->taken;
 			forget(kept);
 			close(accepted);
-			return;
+			return true;
 		}
 	}
+	return false;
 }
 
 /* ---- stand-ins ---- */

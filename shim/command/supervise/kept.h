@@ -17,8 +17,8 @@ bool keep(uint64_t listener, const struct taken *taken);
 /* Takes a kept connection that has no stand-in. False if there is none. */
 bool keep_take(uint64_t listener, struct taken *taken);
 
-/* If the accepted connection is a stand-in, replaces it by the kept connection. */
-void keep_exchange(struct taken *taken);
+/* If the accepted connection is a stand-in, replaces it by the kept connection, and returns true. */
+bool keep_exchange(struct taken *taken);
 
 /* Makes the stand-ins that are due. True if others will be. */
 bool keep_look(void);
