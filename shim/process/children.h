@@ -23,12 +23,14 @@ extern _Thread_local reference child_for __attribute__((tls_model("initial-exec"
 bool child_is_for(reference held);
 
 /* Called before this process executes another program: it is no longer the known holder of the connections that it accepted or
- * was made for, and the table is kept for the program (table/bridge.h). If the exec fails, child_does_not_execute is called; it
- * returns `result`. */
-enum {
-	EXEC_UNPREPARED = -2
-}; /* nothing was done, since there was no table or in a vfork child, whose memory is its parent's */
+ * was made for, nothing that it accepted is sole any more (sole.h), and the table is kept for the program (table/bridge.h). If
+ * the exec fails, child_does_not_execute is called; it returns `result`. */
 int child_executes(void);
+
+/* What child_executes returns if it did nothing: there is no table. In a vfork child, whose memory is its parent's, it is not
+ * called, and this stands for it. */
+enum { EXEC_UNPREPARED = -2 };
+
 int child_does_not_execute(int bridge, int result);
 
 #endif

@@ -5,6 +5,7 @@
  *
  *     fork, vfork, spawn     the token is given up and one more is under way, before the real call; one less, behind it, in the
  *                            parent alone
+ *     exec                   the same; one less if it fails
  *     accept                 takes the token before the real call, a new one if there is none; with a call under way, none
  *     close                  compares behind the real call: the same word as at accept, and nothing can have copied the
  *                            descriptor in between
