@@ -124,6 +124,19 @@ PYTHON
 in_background() { pgrep -f "$here/background.py $port" >"$here/background"; }
 segment_is_gone() { ! ipcs -m | grep -q "^0x[0-9a-f]*  *$1 "; }
 
+@test "restart: what a daemon executes is told the table's name, behind a '='" {
+	limit_is 2
+	run env -i PATH="$PATH" CONNLIMIT_FILE="$limits" CONNLIMIT_TABLE="test-$port" LD_PRELOAD="$PRELOAD" python3 - "$CONNLIMIT" 3>&- <<-'PYTHON'
+		import os, socket, subprocess, sys
+		listener = socket.create_server(("127.0.0.1", 0))
+		script = 'test "${CONNLIMIT_TABLE#=}" != "$CONNLIMIT_TABLE" && exec "$0" status "${CONNLIMIT_TABLE#=}"'
+		sys.exit(subprocess.call(["sh", "-c", script, sys.argv[1]]))
+	PYTHON
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == "table test-$port"$'\n'* ]]
+}
+
 @test "restart: a daemon that goes into the background after it has begun to listen leaves no table behind" {
 	limit_is 1
 	cat >"$here/background.py" <<-'PYTHON'

@@ -129,8 +129,8 @@ struct settings {
 	char refuse_text[REFUSE_TEXT_MOST + 1];
 	char file[PATH_MOST + 1];	 /* "" if there is none */
 	char table[TABLE_NAME_MOST + 1]; /* "" for one made for this start */
-	/* Not 0: the table's name came with a mark before it ("=START=NAME"), from a program of the same start that executed
-	 * this one: the daemon, or what started it. */
+	/* Not 0: the table's name came with a mark before it ("=NAME"), from a program of the same start that executed this
+	 * one: the daemon, or what started it. */
 	uint8_t handed_on;
 	uint64_t start_id; /* tells this start from others of the same table; 0: none, as a library's, or not known */
 	uint32_t balancers;
@@ -222,10 +222,6 @@ bool settings_may_follow(const struct settings *wanted, const struct settings *i
 
 /* The first setting that differs between two starts of daemons with one table; SETTINGS if none does. */
 enum setting_id settings_difference(const struct settings *a, const struct settings *b);
-
-/* What stands before the table's name where a program is handed it on, behind '=': the start's id, and another '='. */
-enum { START_DIGITS = 16, START_ID_TEXT = START_DIGITS + 1 };
-void settings_write_start_id(char text[START_ID_TEXT], uint64_t start_id);
 
 /* Writes a setting's value in force as a person would write it, at most `size` bytes including the NUL. */
 void settings_format(char *text, size_t size, const struct settings *settings, enum setting_id id);

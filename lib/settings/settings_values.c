@@ -448,39 +448,13 @@ bool read_file(struct settings *settings, const char *text, size_t length, struc
 	return true;
 }
 
-void settings_write_start_id(char text[START_ID_TEXT], uint64_t start_id)
-{
-	for (int i = 0; i < START_DIGITS; i++)
-		text[i] = "0123456789abcdef"[start_id >> (4 * (START_DIGITS - 1 - i)) & 15];
-	text[START_DIGITS] = '=';
-}
-
-/* Returns the length of its text; 0 if the name was handed on without, by an older version. */
-static size_t read_start_id(const char *text, size_t length, uint64_t *start_id)
-{
-	uint64_t read = 0;
-
-	if (length <= START_DIGITS || text[START_DIGITS] != '=')
-		return 0;
-	for (size_t i = 0; i < START_DIGITS; i++) {
-		bool decimal = text[i] >= '0' && text[i] <= '9';
-		if (!decimal && (text[i] < 'a' || text[i] > 'f'))
-			return 0;
-		read = read << 4 | (uint64_t)(decimal ? text[i] - '0' : text[i] - 'a' + 10);
-	}
-	*start_id = read;
-	return START_ID_TEXT;
-}
-
 bool read_table(struct settings *settings, const char *text, size_t length, struct settings_error *error)
 {
 	static const char allowed[] = "1 to 63 of A-Z a-z 0-9 . _ @ : -, not starting with '.' or '-'";
 
-	uint64_t start_id = 0;
 	size_t marked = length > 1 && text[0] == '=' ? 1 : 0;
-	size_t id_length = marked != 0 ? read_start_id(text + marked, length - marked, &start_id) : 0;
-	const char *name = text + marked + id_length;
-	size_t name_length = length - marked - id_length;
+	const char *name = text + marked;
+	size_t name_length = length - marked;
 
 	for (size_t i = 0; i < name_length; i++) {
 		char c = name[i];
@@ -495,7 +469,6 @@ bool read_table(struct settings *settings, const char *text, size_t length, stru
 	memcpy(settings->table, name, name_length);
 	settings->table[name_length] = '\0';
 	settings->handed_on = marked != 0;
-	settings->start_id = start_id;
 	return true;
 }
 

@@ -7,6 +7,7 @@
 #include "values/fingerprint.h"
 #include "values/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { WAIT_US = 200000, LOOK_EACH_US = 500 };
@@ -14,6 +15,13 @@ enum { WAIT_US = 200000, LOOK_EACH_US = 500 };
 uint64_t join_start_id(void)
 {
 	return fingerprint_of_program(clock_us(), process_self()) | 1;
+}
+
+uint64_t join_start_id_handed_on(void)
+{
+	const char *text = getenv(START_VARIABLE);
+
+	return text != NULL ? strtoull(text, NULL, 16) : 0;
 }
 
 bool join_is_same_start(const struct table *table, const struct settings *start)

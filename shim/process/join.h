@@ -11,6 +11,11 @@
 /* An id for a new start. Never 0, which is none. */
 uint64_t join_start_id(void);
 
+/* The variable with the id, in hexadecimal, for programs that are handed on the table's name; and the id that this program got
+ * with it. 0: none, as from an older version, or through an environment that somebody cleaned. */
+#define START_VARIABLE "_CONNLIMIT_START"
+uint64_t join_start_id_handed_on(void);
+
 /* Whether the table's limits are this start's: it made the table or took it over, or did so before the last one that did. */
 bool join_is_same_start(const struct table *table, const struct settings *start);
 

@@ -79,25 +79,16 @@ static void make_name(void)
 	*at = '\0';
 }
 
-/* Whatever this process starts, in whatever way, finds its table by this. A '=' and the start's id before the name tell it from
- * a new start of the daemon: the limits are the table's, and a setting that has gone bad since does not keep a program from
- * starting. */
-static void hand_on(void)
+/* Puts "NAME=value" into the environment, without memory of malloc's, which may not be ready yet. */
+static void put(char *text)
 {
 	enum { POINTERS = 64 };
-	static const char variable[] = "CONNLIMIT_TABLE=";
-	static char text[sizeof(variable) + 1 + START_ID_TEXT + TABLE_NAME_MOST];
 	static char *room[POINTERS];
+	size_t name_length = strcspn(text, "=") + 1;
 	size_t number = 0;
 
-	char *at = stpcpy(stpcpy(text, variable), "=");
-	if (settings.start.start_id != 0) {
-		settings_write_start_id(at, settings.start.start_id);
-		at += START_ID_TEXT;
-	}
-	stpcpy(at, name);
 	for (; environ != NULL && environ[number] != NULL; number++) {
-		if (strncmp(environ[number], variable, sizeof(variable) - 1) == 0) {
+		if (strncmp(environ[number], text, name_length) == 0) {
 			environ[number] = text;
 			return;
 		}
@@ -112,6 +103,23 @@ static void hand_on(void)
 	larger[number] = text;
 	larger[number + 1] = NULL;
 	environ = larger;
+}
+
+/* Whatever this process starts, in whatever way, finds its table by this. A '=' before the name, and the start's id beside it,
+ * tell it from a new start of the daemon: the limits are the table's, and a setting that has gone bad since does not keep a
+ * program from starting. */
+static void hand_on(void)
+{
+	enum { DIGITS = 16 };
+	static char table[sizeof("CONNLIMIT_TABLE==") + TABLE_NAME_MOST] = "CONNLIMIT_TABLE==";
+	static char start[sizeof(START_VARIABLE "=") + DIGITS] = START_VARIABLE "=";
+	char *at = start + strlen(start);
+
+	for (int shift = 4 * (DIGITS - 1); shift >= 0; shift -= 4)
+		*at++ = "0123456789abcdef"[settings.start.start_id >> shift & 15];
+	strcat(table, name);
+	put(table);
+	put(start);
 }
 
 static void opened(void)
@@ -313,8 +321,7 @@ __attribute__((constructor)) static void start(void)
 		refuse_to_start_as_daemon();
 		return;
 	}
-	if (!settings.start.handed_on)
-		settings.start.start_id = join_start_id();
+	settings.start.start_id = settings.start.handed_on ? join_start_id_handed_on() : join_start_id();
 	if (settings.start.table[0] != '\0')
 		memcpy(name, settings.start.table, sizeof(name));
 	else
