@@ -26,12 +26,11 @@ struct connlimit {
 
 connlimit_config *connlimit_config_new(void)
 {
-	connlimit_config *config = malloc(sizeof(*config));
+	/* Zeros: what is not in use is copied into shared memory as well. */
+	connlimit_config *config = calloc(1, sizeof(*config));
 
-	if (config != NULL) {
+	if (config != NULL)
 		settings_default(&config->settings);
-		config->error.text[0] = '\0';
-	}
 	return config;
 }
 

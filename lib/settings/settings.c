@@ -110,7 +110,7 @@ static const char start_of_name[] = "CONNLIMIT_";
 
 START void settings_default(struct settings *settings)
 {
-	memset(settings, 0, offsetof(struct settings, rule));
+	memset(settings, 0, offsetof(struct settings, balancer));
 	settings->per_ip = LIMIT_NONE;
 	settings->per_network = LIMIT_NONE;
 	settings->total = LIMIT_NONE;

@@ -133,11 +133,12 @@ struct settings {
 	 * one: the daemon, or what started it. */
 	uint8_t handed_on;
 	uint64_t start_id; /* tells this start from others of the same table; 0: none, as a library's, or not known */
-	uint32_t balancers;
-	struct network balancer[BALANCERS_MOST];
+	uint32_t
+	    balancers; /* how many of these there are; beyond that they mean nothing, and mostly are memory never touched */
 	uint32_t lists;
-	struct list list[LISTS_MOST];
 	uint32_t rules;
+	struct network balancer[BALANCERS_MOST];
+	struct list list[LISTS_MOST];
 	struct rule rule[RULES_MOST];
 	struct rule sorting[RULES_MOST]; /* for settings_set only, never copied: if it fails, `rule` is unchanged */
 };

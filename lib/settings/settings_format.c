@@ -1,5 +1,6 @@
 /* Writing settings as a person would. */
 #include "settings/settings.h"
+#include "values/hot.h"
 #include "values/text.h"
 
 #include <signal.h>
@@ -221,7 +222,7 @@ static bool is_within(uint8_t client, enum setting_id client_id, uint8_t network
 }
 
 /* A client is in one network. */
-static bool networks_agree(const struct settings *settings, struct settings_error *error)
+START static bool networks_agree(const struct settings *settings, struct settings_error *error)
 {
 	return !settings_count_networks(settings) ||
 	       (is_within(settings->ipv4_prefix, SETTING_IPV4_PREFIX, settings->network_ipv4_prefix,
@@ -230,7 +231,7 @@ static bool networks_agree(const struct settings *settings, struct settings_erro
 			  SETTING_NETWORK_IPV6_PREFIX, error));
 }
 
-bool settings_agree(const struct settings *settings, struct settings_error *error)
+START bool settings_agree(const struct settings *settings, struct settings_error *error)
 {
 	if (!networks_agree(settings, error))
 		return false;

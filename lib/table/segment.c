@@ -1,6 +1,7 @@
 #include "table/segment.h"
 
 #include "values/alive.h"
+#include "values/clock.h"
 #include "values/door.h"
 #include "values/fingerprint.h"
 
@@ -99,7 +100,7 @@ bool segment_maker_lives(const struct segment *segment, uint32_t *maker)
 		return false;
 	*maker = (uint32_t)facts.shm_cpid;
 	process_holds_seen(&seen, *maker, 0);
-	time_t age = time(NULL) - facts.shm_ctime;
+	time_t age = clock_wall() - facts.shm_ctime;
 	return seen.lives && (seen.age == UINT32_MAX || (time_t)(seen.age / SECOND) + SLACK >= age);
 }
 
@@ -181,7 +182,7 @@ void segment_list(bool (*visit)(const struct segment_facts *facts, void *with), 
 {
 	struct shm_info info = {0};
 	int highest = door_shmctl(0, SHM_INFO, (struct shmid_ds *)(void *)&info);
-	time_t now = time(NULL);
+	time_t now = clock_wall();
 
 	for (int index = 0; index <= highest; index++) {
 		struct shmid_ds found = {0}; /* for valgrind, which does not know that SHM_STAT fills it */

@@ -36,6 +36,15 @@ static inline uint64_t clock_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* Seconds since 1970, by the clock that shmctl(2) goes by. Unlike time(3) it is not chosen by a function when we are loaded. */
+static inline time_t clock_wall(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return now.tv_sec;
+}
+
 /* Microseconds of CPU that this thread has used, without the time that it waited for a CPU. A system call. Async-signal-safe.
  */
 static inline uint64_t clock_cpu_us(void)

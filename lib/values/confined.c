@@ -2,6 +2,7 @@
 
 #include "values/door.h"
 #include "values/hot.h"
+#include "values/near.h"
 
 #include <errno.h>
 #include <linux/audit.h>
@@ -25,7 +26,7 @@
 
 enum { FILTERS_MOST = 32, ROOM = BPF_MAXINSNS * sizeof(struct sock_filter) };
 
-_Atomic bool confined;
+NEAR _Atomic bool confined;
 
 static struct {
 	const struct sock_filter *program;

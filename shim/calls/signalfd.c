@@ -1,10 +1,10 @@
 /* signalfd(2): a daemon that reads its signals. We look at what is read from a signalfd, whatever its number and whichever call
  * reads it. */
 #include "process/handlers.h"
-#include "process/near.h"
 #include "process/real.h"
 
 #include "values/door.h"
+#include "values/near.h"
 
 #include <stddef.h>
 #include <string.h>

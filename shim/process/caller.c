@@ -8,7 +8,7 @@ _Thread_local uintptr_t caller_stack_end __attribute__((tls_model("initial-exec"
 
 /* What the kernel has put behind the first thread's stack begins with this, and goes on with the environment, which may be
  * long. */
-void caller_begin(void)
+START void caller_begin(void)
 {
 	caller_stack_end = getauxval(AT_RANDOM);
 }

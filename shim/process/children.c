@@ -2,11 +2,11 @@
 
 #include "process/descriptors.h"
 #include "process/limiter.h"
-#include "process/near.h"
 #include "process/sole.h"
 
 #include "table/bridge.h"
 #include "values/door.h"
+#include "values/near.h"
 
 #include <errno.h>
 

@@ -2,10 +2,10 @@
 
 #include "process/children.h"
 #include "process/limiter.h"
-#include "process/near.h"
 #include "process/sole.h"
 
 #include "values/door.h"
+#include "values/near.h"
 #include "values/point.h"
 
 #include <errno.h>

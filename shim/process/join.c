@@ -5,6 +5,7 @@
 #include "values/clock.h"
 #include "values/door.h"
 #include "values/fingerprint.h"
+#include "values/hot.h"
 #include "values/text.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 enum { WAIT_US = 200000, LOOK_EACH_US = 500 };
 
-uint64_t join_start_id(void)
+START uint64_t join_start_id(void)
 {
 	return fingerprint_of_program(clock_us(), process_self()) | 1;
 }

@@ -2,7 +2,6 @@
 
 #include "process/caller.h"
 #include "process/join.h"
-#include "process/near.h"
 #include "process/real.h"
 #include "process/reload.h"
 #include "process/report.h"
@@ -12,6 +11,7 @@
 
 #include "values/alive.h"
 #include "values/door.h"
+#include "values/near.h"
 #include "values/text.h"
 #include "table/bridge.h"
 
@@ -313,7 +313,6 @@ __attribute__((constructor)) static void start(void)
 {
 	if (atomic_exchange(&started, true))
 		return;
-	real_find();
 	report_begin();
 	caller_begin();
 	settings_default(&settings.start);

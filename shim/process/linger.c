@@ -1,10 +1,9 @@
 #include "process/linger.h"
 
-#include "process/near.h"
-
 #include "values/clock.h"
 #include "values/door.h"
 #include "values/hot.h"
+#include "values/near.h"
 
 #include <errno.h>
 

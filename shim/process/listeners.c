@@ -3,10 +3,10 @@
 #include "process/defer.h"
 #include "process/keepalive.h"
 #include "process/limiter.h"
-#include "process/near.h"
 #include "process/real.h"
 
 #include "values/door.h"
+#include "values/near.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -74,10 +74,9 @@ static bool accept_is_libcs(void)
 	Dl_info object[3];
 	void *code[3];
 
-	(void)REAL(accept); /* looks up all real calls */
 	memcpy(&code[0], &libcs, sizeof(code[0]));
-	memcpy(&code[1], &real_calls.accept, sizeof(code[1]));
-	memcpy(&code[2], &real_calls.accept4, sizeof(code[2]));
+	code[1] = (void *)REAL(accept);
+	code[2] = (void *)REAL(accept4);
 	for (int i = 0; i < 3; i++)
 		if (dladdr(code[i], &object[i]) == 0 || object[i].dli_fbase != object[0].dli_fbase)
 			return false;

@@ -1,9 +1,13 @@
-/* The calls that we interpose: libc's, or those of another preload that comes after us. */
+/* The calls that we interpose: libc's, or those of another preload that comes after us. Each is looked up when it is first
+ * called, without the loader's lock: a call may come from a signal handler, or from a thread that a dlopen(3) waits for. */
 #ifndef CONNLIMIT_REAL_H
 #define CONNLIMIT_REAL_H
 
 #include "process/calls.h"
 
+#include "values/hot.h"
+
+/* NULL until it is called. Any thread may set one, and all set the same. */
 struct real_calls {
 #define MEMBER(result, name, parameters) result(*name) parameters;
 	INTERPOSED_CALLS(MEMBER)
@@ -12,11 +16,18 @@ struct real_calls {
 
 extern struct real_calls real_calls;
 
-/* Finds them all. Idempotent; cheap when done. */
-void real_find(void);
+/* Looks up one of them, and keeps it. Takes no lock and makes no system call. Without a parameter, so that a call that has its
+ * own in registers need not move them in case it must be looked up. */
+#define FINDER(result, name, parameters) COLD result(*real_find_##name(void)) parameters;
+INTERPOSED_CALLS(FINDER)
+#undef FINDER
 
-/* A real call. Calls may come before our constructor ran, from other objects' constructors: then this finds them. */
-#define REAL(name) (__builtin_expect(real_calls.name != NULL, 1) ? real_calls.name : (real_find(), real_calls.name))
+/* A real call. Calls may come before our constructor ran, from other objects' constructors. */
+#define REAL(name)                                                                                                             \
+	({                                                                                                                     \
+		__typeof__(real_calls.name) found_ = __atomic_load_n(&real_calls.name, __ATOMIC_RELAXED);                      \
+		__builtin_expect(found_ != NULL, 1) ? found_ : real_find_##name();                                             \
+	})
 
 /* Marks a definition as one of the exported, interposing calls. */
 #define INTERPOSE __attribute__((visibility("default")))

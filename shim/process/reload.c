@@ -3,7 +3,6 @@
 #include "process/handlers.h"
 #include "process/limiter.h"
 #include "process/log.h"
-#include "process/near.h"
 #include "process/report.h"
 #include "process/topmost.h"
 
@@ -11,6 +10,7 @@
 #include "settings/lists.h"
 #include "values/alive.h"
 #include "values/door.h"
+#include "values/near.h"
 
 #include <string.h>
 #include <sys/mman.h>

@@ -3,10 +3,11 @@
 #include "process/descriptors.h"
 #include "process/entry.h"
 #include "process/limiter.h"
-#include "process/near.h"
 #include "process/syslog.h"
 
 #include "values/door.h"
+#include "values/hot.h"
+#include "values/near.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -20,7 +21,7 @@ enum { LINE = 1024, STDERR = 2, START_PATIENCE = 1 /* second */ };
 NEAR static dev_t first_device;
 NEAR static ino_t first_inode;
 
-void report_begin(void)
+START void report_begin(void)
 {
 	struct stat facts;
 

@@ -2,9 +2,9 @@
 
 #include "process/children.h"
 #include "process/limiter.h"
-#include "process/near.h"
 
 #include "values/door.h"
+#include "values/near.h"
 #include "values/point.h"
 
 #include <errno.h>

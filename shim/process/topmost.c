@@ -1,9 +1,8 @@
 #include "process/topmost.h"
 
-#include "process/near.h"
-
 #include "values/alive.h"
 #include "values/door.h"
+#include "values/near.h"
 
 #include <pthread.h>
 #include <sys/prctl.h>

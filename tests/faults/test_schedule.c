@@ -202,10 +202,12 @@ _Atomic int limiter_state = LIMITER_OPEN;
 struct lingering *_Atomic lingering;
 struct listener listeners[LISTENERS_MOST + 1];
 
-void real_find(void)
-{
-	abort();
-}
+#define FIND(result, name, parameters)                                                                                         \
+	result(*real_find_##name(void)) parameters                                                                             \
+	{                                                                                                                      \
+		abort();                                                                                                       \
+	}
+INTERPOSED_CALLS(FIND)
 
 bool limiter_open_table(void)
 {
