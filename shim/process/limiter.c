@@ -84,7 +84,7 @@ static void put(char *text)
 {
 	enum { POINTERS = 64 };
 	static char *room[POINTERS];
-	size_t name_length = strcspn(text, "=") + 1;
+	size_t name_length = (size_t)(strchr(text, '=') - text) + 1; /* strcspn(3) has pages of its own, with its tables */
 	size_t number = 0;
 
 	for (; environ != NULL && environ[number] != NULL; number++) {
