@@ -652,17 +652,6 @@ void table_doubt(struct table *table, reference held)
 		pace_go_on_at(&table->notes[network].pace, slot);
 }
 
-/* By itself: the limits lie on no stack while the kernel is asked. */
-__attribute__((noinline)) bool table_find_client(const struct table *table, const struct connection *connection,
-						 uint32_t *entry, uint64_t *word)
-{
-	struct limits limits;
-
-	limits_read(table, &limits);
-	struct network network = limits_client_of(&limits, connection);
-	return client_find(table, client_fingerprint(table, &network), entry, word);
-}
-
 static uint32_t count_of(const struct table *table, const struct connection *connection)
 {
 	uint32_t entry;

@@ -1,6 +1,6 @@
 /* The settings: what an operator can configure, and how it is read.
  *
- * One table (settings_table, in settings.c) has each setting's name, default, parser, form and help. The environment,
+ * One table (settings_table.c) has each setting's name, default, parser, form and help. The environment,
  * CONNLIMIT_FILE, the options of `connlimit run`, --help, the manual page and `status` all use it.
  *
  * Parsing allocates nothing, calls no locale-dependent function and is async-signal-safe, so that a signal handler can reload.

@@ -1,5 +1,5 @@
-/* Readers of single values, one for each kind; for settings.c. On error each leaves *settings unchanged and writes to *error
- * what is wrong with the text and what is allowed. settings_set adds the variable's name. */
+/* Readers of single values, one for each kind; for settings_table.c. On error each leaves *settings unchanged and writes to
+ * *error what is wrong with the text and what is allowed. settings_set adds the variable's name. */
 #ifndef CONNLIMIT_SETTINGS_VALUES_H
 #define CONNLIMIT_SETTINGS_VALUES_H
 

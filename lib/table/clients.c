@@ -328,3 +328,14 @@ HOT void client_uncount(struct table *table, uint32_t entry, uint64_t generation
 			return;
 	}
 }
+
+/* By itself: the limits lie on no stack while the kernel is asked. */
+__attribute__((noinline)) bool table_find_client(const struct table *table, const struct connection *connection,
+						 uint32_t *entry, uint64_t *word)
+{
+	struct limits limits;
+
+	limits_read(table, &limits);
+	struct network network = limits_client_of(&limits, connection);
+	return client_find(table, client_fingerprint(table, &network), entry, word);
+}

@@ -2,7 +2,7 @@
 #include "process/caller.h"
 #include "process/children.h"
 #include "process/descriptors.h"
-#include "process/limiter.h"
+#include "process/limiter_open.h"
 #include "process/linger.h"
 #include "process/listeners.h"
 #include "process/log.h"
@@ -70,7 +70,7 @@ static COLD void accept_and_ask(int listener, struct sockaddr *address, socklen_
 static inline int accept_peer(int listener, struct sockaddr *address, socklen_t *length, int flags, struct arrival *arrival)
 {
 	arrival->peer_length = sizeof(arrival->peer);
-	arrival->token = sole_token();
+	arrival->token = accept_token();
 	if (__builtin_expect(!may_touch(address, length), 0)) {
 		accept_and_ask(listener, address, length, flags, arrival);
 		return arrival->descriptor;
@@ -213,7 +213,7 @@ static HOT int accept_limited(int listener, struct sockaddr *address, socklen_t 
 	if (accept_peer(listener, address, length, flags, &arrival) < 0)
 		return -1;
 	if (left_out(ORDERING_TOKEN_THEN_ACCEPT))
-		arrival.token = sole_token();
+		arrival.token = accept_token();
 	bool admitted = decide(listener, &arrival, &refusal);
 	errno = kept;
 	if (__builtin_expect(!admitted, 0))

@@ -95,7 +95,7 @@ INTERPOSE int close_range(unsigned first, unsigned last, int flags)
 	bool ours = !keeps && range_begins(first, last);
 	errno = kept;
 	int result = REAL(close_range) != NULL ? REAL(close_range)(first, last, flags)
-					       : (int)syscall(SYS_close_range, first, last, flags);
+					       : (int)REAL(syscall)(SYS_close_range, first, last, flags);
 	if (ours)
 		range_closing_ends(first, last);
 	return result;

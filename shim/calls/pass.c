@@ -2,7 +2,7 @@
  * sends or receives sockets belongs to the daemon, even if it never listens itself. */
 #include "process/caller.h"
 #include "process/descriptors.h"
-#include "process/limiter.h"
+#include "process/limiter_open.h"
 #include "process/real.h"
 
 #include <errno.h>

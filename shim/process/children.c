@@ -2,11 +2,11 @@
 
 #include "process/descriptors.h"
 #include "process/limiter.h"
+#include "process/reload.h"
 #include "process/sole.h"
 
 #include "table/bridge.h"
 #include "values/door.h"
-#include "values/near.h"
 
 #include <errno.h>
 
@@ -14,9 +14,6 @@ _Thread_local reference child_for __attribute__((tls_model("initial-exec")));
 
 /* How many forks this thread is in. More than one if a signal handler forks while the thread does. */
 static _Thread_local unsigned under_way __attribute__((tls_model("initial-exec")));
-
-/* The connection that this process was made for. */
-NEAR static reference made_for;
 
 HOT void child_begins(void)
 {
@@ -52,19 +49,23 @@ HOT void child_in_itself(void)
 		under_way--;
 	for (unsigned i = 0; i < under_way; i++)
 		sole_ends();
-	made_for = child_for;
+	descriptor_made_for = child_for;
 	child_for = 0;
 	if (limiter_is_open()) {
 		limiter_in_child();
-		if (made_for != 0 && parent != 0 && limiter_table()->pid != 0)
-			table_holds_on(limiter_table(), made_for, parent, limiter_table()->pid);
+		reload_belongs_here();
+		if (descriptor_made_for != 0 && parent != 0 && limiter_table()->pid != 0)
+			table_holds_on(limiter_table(), descriptor_made_for, parent, limiter_table()->pid);
 	}
 	errno = kept;
 }
 
-bool child_is_for(reference held)
+COLD uint64_t accept_token_slowly(void)
 {
-	return held == made_for;
+	/* This child was made in a way that we did not see, such as a system call in assembly. */
+	if (!sole_is_known())
+		child_in_itself();
+	return sole_take_token();
 }
 
 int child_executes(void)
@@ -74,8 +75,8 @@ int child_executes(void)
 
 	if (!limiter_is_open())
 		return EXEC_UNPREPARED;
-	if (made_for != 0)
-		descriptor_let_go(made_for);
+	if (descriptor_made_for != 0)
+		descriptor_let_go(descriptor_made_for);
 	descriptors_let_go_begins();
 	if (bridge_is_needed(limiter_table()))
 		bridge = bridge_build(limiter_table());

@@ -3,6 +3,8 @@
 #ifndef CONNLIMIT_CHILDREN_H
 #define CONNLIMIT_CHILDREN_H
 
+#include "process/sole.h"
+
 #include "table/table.h"
 
 #include <sys/types.h>
@@ -19,8 +21,15 @@ void child_in_itself(void);
 /* The thread's last connection, until it forks or accepts another. */
 extern _Thread_local reference child_for __attribute__((tls_model("initial-exec")));
 
-/* Whether this process was made for that connection. */
-bool child_is_for(reference held);
+/* The token for the next accept (sole.h); 0 for none. */
+COLD uint64_t accept_token_slowly(void);
+
+static inline uint64_t accept_token(void)
+{
+	uint64_t seen = sole_word();
+
+	return __builtin_expect(sole_is_token(seen), 1) ? seen : accept_token_slowly();
+}
 
 /* Called before this process executes another program: it is no longer the known holder of the connections that it accepted or
  * was made for, nothing that it accepted is sole any more (sole.h), and the table is kept for the program (table/bridge.h). If

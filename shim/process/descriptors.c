@@ -1,6 +1,5 @@
 #include "process/descriptors.h"
 
-#include "process/children.h"
 #include "process/limiter.h"
 #include "process/sole.h"
 
@@ -16,6 +15,7 @@ static _Alignas(64) descriptor_chunk empty;
 static _Alignas(64) descriptor_chunk first_chunk;
 
 NEAREST descriptor_chunk *_Atomic descriptor_near[CHUNKS_NEAR] = {&empty};
+NEAR reference descriptor_made_for;
 NEAR static _Atomic bool first_taken; /* first_chunk is in use, or was before a fork */
 
 descriptor_chunk *_Atomic descriptor_chunks[CHUNKS];
@@ -193,7 +193,7 @@ static COLD void descriptor_copied(int descriptor, reference held)
 	table_doubt(limiter_table(), held & ~DESCRIPTOR_CLOSING);
 	/* If a process that was made for this connection copies it, for example to standard input, it serves the connection
 	 * until it exits. */
-	if (child_is_for(held))
+	if (held == descriptor_made_for)
 		atomic_compare_exchange_strong(&entry_of(descriptor)->held, &held, 0);
 }
 

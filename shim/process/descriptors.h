@@ -113,6 +113,9 @@ static inline void copying_ends(bool began)
 void range_closing_begins(unsigned first, unsigned last);
 void range_closing_ends(unsigned first, unsigned last);
 
+/* The connection that this process was made for; 0 if none. Written by children.c. */
+extern reference descriptor_made_for;
+
 /* Called before this process executes another program, which does not know of its connections: all are let go, those that other
  * threads accept meanwhile too. If the exec fails, sole_may_begin_again is called. */
 void descriptors_let_go_begins(void);

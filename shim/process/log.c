@@ -54,7 +54,7 @@ static void add_place(struct text *text, const struct connection *connection, co
 		}
 	}
 	text_add(text, " of table ");
-	text_add(text, limiter_name());
+	text_add(text, limiter_name);
 }
 
 static void add_ban(struct text *text, const char *for_so_long, const char *for_ever, uint32_t seconds)
@@ -141,7 +141,7 @@ void log_uncounted(void)
 	struct text text = text_begin(buffer, sizeof(buffer));
 	text_add_number(&text, atomic_load(&table->header->uncounted));
 	text_add(&text, " connections admitted uncounted so far: table ");
-	text_add(&text, limiter_name());
+	text_add(&text, limiter_name);
 	text_add(&text, " has room for ");
 	text_add_number(&text, table->capacity);
 	text_add(&text, " (CONNLIMIT_CAPACITY)");

@@ -1,6 +1,5 @@
 #include "process/reload.h"
 
-#include "process/handlers.h"
 #include "process/limiter.h"
 #include "process/log.h"
 #include "process/report.h"
@@ -211,11 +210,16 @@ static bool may_read(void)
 
 static uid_t started_as;
 
+void reload_begin(void)
+{
+	started_as = door_geteuid();
+}
+
 /* A worker that has given up its rights since the start, and with them the file, while who started it has not. */
 static bool leaves_it_to_others(void)
 {
 	static bool said;
-	const char *file = limiter_settings()->file;
+	const char *file = limiter_settings.file;
 
 	if (door_geteuid() == started_as || topmost() || door(SYS_faccessat, AT_FDCWD, (long)file, R_OK, 0, 0, 0) == 0)
 		return false;
@@ -236,7 +240,7 @@ static void reload_into(struct table *table)
 {
 	uint64_t turn = limits_turn(table);
 
-	settings_copy(&read_settings, limiter_settings());
+	settings_copy(&read_settings, &limiter_settings);
 	if (!read_file(&read_settings)) {
 		if (!leaves_it_to_others())
 			failed(table);
@@ -257,7 +261,7 @@ static void reload_of_workers(void)
 {
 	static struct table table;
 
-	if (!MAY_CALL_EACH(SYS_shmget, SYS_shmctl, SYS_shmat, SYS_shmdt) || !table_open(&table, limiter_name(), NULL, NULL))
+	if (!MAY_CALL_EACH(SYS_shmget, SYS_shmctl, SYS_shmat, SYS_shmdt) || !table_open(&table, limiter_name, NULL, NULL))
 		return;
 	reload_into(&table);
 	table_leave(&table);
@@ -275,7 +279,7 @@ static void reload_once(void)
 
 static uint32_t own_process; /* set once there is a table */
 
-void reload_in_child(void)
+void reload_belongs_here(void)
 {
 	own_process = process_self();
 }
@@ -302,7 +306,7 @@ void reload_now(void)
 {
 	signal_set before;
 
-	if (limiter_settings()->file[0] == '\0' || is_somebody_elses() || !holds_signals(&before))
+	if (limiter_settings.file[0] == '\0' || is_somebody_elses() || !holds_signals(&before))
 		return;
 	if (first_to_ask(process_self())) {
 		uint64_t seen;
@@ -314,51 +318,4 @@ void reload_now(void)
 		} while (!atomic_compare_exchange_strong(&asked, &seen, 0));
 	}
 	lets_signals_go(&before);
-}
-
-/* Not a program that the daemon started: if that ignores the signal, it stays so, even if the operator chose the signal. */
-static bool is_the_daemon(void)
-{
-	return !limiter_settings()->handed_on ||
-	       (limiter_is_open() && atomic_load(&limiter_table()->header->maker) == process_self());
-}
-
-void reload_watch(const struct settings *settings)
-{
-	started_as = door_geteuid();
-	bool open = limiter_is_open(); /* this program follows another one in this process, and the table said which signal */
-
-	if (open && !handlers_watch_over(settings->signal))
-		return;
-	handlers_watch(settings->signal, settings->origin[SETTING_SIGNAL] != FROM_DEFAULT && is_the_daemon());
-	if (open)
-		handlers_arm();
-}
-
-/* The signal is taken from the table, since the program's own variables may belong to another start. The table is trusted only
- * if it names a signal that may be used. */
-static void watch_by_table(void)
-{
-	struct limits limits;
-
-	limits_read(limiter_table(), &limits);
-	bool may_be = limits.signal == SIGHUP || limits.signal == SIGUSR1 || limits.signal == SIGUSR2 ||
-		      limits.signal == SIGWINCH || limits.signal == SIGURG ||
-		      (limits.signal >= SIGRTMIN && limits.signal <= SIGRTMAX);
-	if (!may_be)
-		return;
-	bool by_hand = limits.signal != SIGHUP || (handlers_watch_over(limits.signal) && handlers_by_hand);
-	handlers_watch(limits.signal, by_hand && is_the_daemon());
-}
-
-void reload_arm(void)
-{
-	bool handed_on = limiter_settings()->handed_on;
-
-	if (limiter_settings()->file[0] == '\0')
-		return;
-	own_process = process_self();
-	watch_by_table();
-	topmost_settle(handed_on, atomic_load(&limiter_table()->header->maker));
-	handlers_arm();
 }

@@ -19,13 +19,10 @@ void reload_published(void);
  */
 void reload_now(void);
 
-/* In a new process after fork. */
-void reload_in_child(void);
+/* Called at the program's start. Later, as another user, the program may not be able to read the file. */
+void reload_begin(void);
 
-/* Called at the program's start, with the settings in effect: from now on we see what the daemon does with the signal. */
-void reload_watch(const struct settings *settings);
-
-/* Called when the table is open: from now on the reload signal calls reload_now, if there is a file to read again. */
-void reload_arm(void);
+/* Called when the table is open, and in a new process after fork: a reload that this process is told of is its own affair. */
+void reload_belongs_here(void);
 
 #endif

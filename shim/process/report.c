@@ -137,7 +137,7 @@ static bool line_to_stderr(struct line *line, int patience)
 static __attribute__((noinline)) bool line_to_journal(const struct line *line, const struct report_facts *facts)
 {
 	char entry[ENTRY_MOST];
-	size_t length = entry_format(entry, LOG_TO_JOURNAL, limiter_name(), facts, line->part + 1, line->parts - 1);
+	size_t length = entry_format(entry, LOG_TO_JOURNAL, limiter_name, facts, line->part + 1, line->parts - 1);
 
 	return journal_send(entry, length);
 }
@@ -147,7 +147,7 @@ static __attribute__((noinline)) void line_as_json(const struct line *line, cons
 	char entry[ENTRY_MOST];
 	struct iovec whole = {.iov_base = entry};
 
-	whole.iov_len = entry_format(entry, LOG_TO_JSON, limiter_name(), facts, line->part + 1, line->parts - 1);
+	whole.iov_len = entry_format(entry, LOG_TO_JSON, limiter_name, facts, line->part + 1, line->parts - 1);
 	write_quietly(&whole, 1, 0);
 }
 

@@ -1,6 +1,5 @@
 #include "process/sole.h"
 
-#include "process/children.h"
 #include "process/limiter.h"
 
 #include "values/door.h"
@@ -34,16 +33,12 @@ void sole_begin(void)
 	errno = kept;
 }
 
-COLD uint64_t sole_take_token(uint64_t seen)
+COLD uint64_t sole_take_token(void)
 {
 	struct sole *sole = atomic_load(&sole_of_process);
+	uint64_t seen = atomic_load(&sole->word);
 
 	atomic_store_explicit(&sole->accepted, true, memory_order_relaxed);
-	if (!atomic_load(&sole->known)) {
-		/* This child was made in a way that we did not see, such as a system call in assembly. */
-		child_in_itself();
-		seen = atomic_load(&sole->word);
-	}
 	if (seen != 0 || atomic_load(&for_good))
 		return (seen & SOLE_UNDER_WAY) == 0 ? seen : 0;
 	point_reached(POINT_NO_TOKEN);

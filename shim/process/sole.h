@@ -43,20 +43,29 @@ static inline struct sole *sole_here(void)
 /* Call this when the table is open, before anything is accepted. */
 void sole_begin(void);
 
-COLD uint64_t sole_take_token(uint64_t seen);
-
-/* The token for the next accept; 0 for none. */
-static inline uint64_t sole_token(void)
+static inline uint64_t sole_word(void)
 {
-	uint64_t seen = atomic_load(&sole_here()->word);
-
-	return __builtin_expect(seen != 0 && (seen & SOLE_UNDER_WAY) == 0, 1) ? seen : sole_take_token(seen);
+	return atomic_load(&sole_here()->word);
 }
+
+static inline bool sole_is_token(uint64_t word)
+{
+	return word != 0 && (word & SOLE_UNDER_WAY) == 0;
+}
+
+/* False in a child that was made in a way that we did not see. */
+static inline bool sole_is_known(void)
+{
+	return atomic_load(&sole_here()->known);
+}
+
+/* The token, a new one if there is none; 0 if there can be none. Accepts go through accept_token (children.h). */
+COLD uint64_t sole_take_token(void);
 
 /* Whether this process is still the only holder of what it accepted with this token. Call this after the real close. */
 static inline bool sole_still(uint64_t token)
 {
-	return token != 0 && atomic_load(&sole_here()->word) == token;
+	return token != 0 && sole_word() == token;
 }
 
 /* Called before and after a call that copies the process's descriptors; the second only in the parent. */

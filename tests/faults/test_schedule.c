@@ -15,7 +15,8 @@
 #include "process/children.h"
 #include "process/descriptors.h"
 #include "process/handlers.h"
-#include "process/limiter.h"
+#include "process/limiter_open.h"
+#include "process/reload.h"
 #include "process/linger.h"
 #include "process/listeners.h"
 #include "process/log.h"
@@ -225,6 +226,10 @@ void limiter_in_child(void)
 }
 
 void limiter_in_any_child(void)
+{
+}
+
+void reload_belongs_here(void)
 {
 }
 

@@ -9,13 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-bool shared_watch(int descriptor, uint32_t events, enum event event, unsigned index)
-{
-	struct epoll_event what = {.events = events, .data.u64 = (uint64_t)event << 32 | index};
-
-	return epoll_ctl(shared->events, EPOLL_CTL_ADD, descriptor, &what) == 0;
-}
-
 static bool arm(unsigned index)
 {
 	struct epoll_event what = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = (uint64_t)EVENT_LISTENER << 32 | index};

@@ -13,18 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-_Atomic int limiter_state;
-struct table limiter_of_process;
-static char name[TABLE_NAME_MOST + 1];
-
-const char *limiter_name(void)
-{
-	return name;
-}
-
 void supervise_name(const char *table)
 {
-	snprintf(name, sizeof(name), "%s", table);
+	snprintf(limiter_name, sizeof(limiter_name), "%s", table);
 }
 
 /* Standard error is the program's. We do not wait for a full pipe, and SIGPIPE is blocked. */
@@ -63,10 +54,11 @@ void report_of(const struct report_facts *facts, const char *part, ...)
 	const struct iovec said = {.iov_base = line + sizeof(start) - 1, .iov_len = length - sizeof(start)};
 	if (limits.log == LOG_TO_SYSLOG && syslog_send(&said, 1))
 		return;
-	if (limits.log == LOG_TO_JOURNAL && journal_send(entry, entry_format(entry, LOG_TO_JOURNAL, name, facts, &said, 1)))
+	if (limits.log == LOG_TO_JOURNAL &&
+	    journal_send(entry, entry_format(entry, LOG_TO_JOURNAL, limiter_name, facts, &said, 1)))
 		return;
 	if (limits.log == LOG_TO_JSON)
-		write_quietly(entry, entry_format(entry, LOG_TO_JSON, name, facts, &said, 1));
+		write_quietly(entry, entry_format(entry, LOG_TO_JSON, limiter_name, facts, &said, 1));
 	else if (limits.log != LOG_TO_NOWHERE)
 		write_quietly(line, length);
 }

@@ -29,8 +29,6 @@
 
 enum { EVENTS_MOST = 16, TURN_MS = 100, TELL_MS = 10000 };
 
-struct shared *shared;
-
 /* ---- calls ---- */
 
 static struct call *room_for_call(void)
