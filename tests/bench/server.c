@@ -2,7 +2,8 @@
  *
  * close: accepts and closes, as a daemon that refuses by itself; reset: the same with a reset, which leaves no TIME_WAIT.
  * answer: answers each connection with one byte when it sends one, and keeps those open that send nothing, but closes those
- * from the address in REFUSE. On SIGTERM it prints the microseconds of CPU that it used, and how many connections it got. */
+ * from the network, a /16, in REFUSE. On SIGTERM it prints the microseconds of CPU that it used, and how many connections it
+ * got. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -36,7 +37,12 @@ static void serve(int events, int descriptor)
 	close(descriptor);
 }
 
-static struct in_addr refused; /* whose connections it closes itself */
+static struct in_addr refused; /* the network, a /16, whose connections it closes itself */
+
+static int is_refused(struct in_addr peer)
+{
+	return refused.s_addr != 0 && ((peer.s_addr ^ refused.s_addr) & htonl(0xffff0000)) == 0;
+}
 
 static long accept_all(int events, int listener, int closes, int resets)
 {
@@ -52,7 +58,7 @@ static long accept_all(int events, int listener, int closes, int resets)
 		if (descriptor < 0)
 			return number;
 		number++;
-		if (closes || (refused.s_addr != 0 && peer.sin_addr.s_addr == refused.s_addr)) {
+		if (closes || is_refused(peer.sin_addr)) {
 			if (resets)
 				setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 			close(descriptor);

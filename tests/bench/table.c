@@ -1,11 +1,13 @@
 /* The table alone, without a preload and without a socket.
  *
- *     table cycle CLIENTS HELD     so many connections held, spread over so many clients; prints ns for one admit and release
- *     table pair distinct|hot|apart
- *                                  prints how much more two processes do together than one, on distinct clients, on one, or
- * with nothing in common at all: what the machine gives table refused                prints the time of a refusal after a
- * million refusals over that of one after a hundred table resident CLIENTS HELD  prints bytes of memory that became resident
- * for each connection held table size                   prints bytes of shared memory for each connection that can be held */
+ *     table cycle CLIENTS HELD      so many connections held, spread over so many clients; prints ns for one admit and release
+ *     table pair distinct|hot|apart prints how much more two processes do together than one, on distinct clients, on one, or
+ *                                   with nothing in common at all: what the machine gives
+ *     table refused                 prints the time of a refusal after a million refusals over that of one after a hundred
+ *     table resident CLIENTS HELD   prints bytes of memory that became resident for each connection held
+ *     table size                    prints bytes of shared memory for each connection that can be held
+ *     table fill NAME CLIENTS HELD  a table of that name that others can look at; says "filled", and for each line on standard
+ *                                   input it admits and releases for half a second, and prints the p99 of an admission in ns */
 #include "table/table.h"
 
 #include <stdio.h>
@@ -176,9 +178,53 @@ static double together(int processes, bool distinct, bool apart)
 	return sum;
 }
 
+enum { SAMPLES_MOST = 1 << 20 };
+
+static double p99_of_admissions(uint32_t clients)
+{
+	static double took[SAMPLES_MOST];
+	double until = now() + 5e8;
+	int number = 0;
+
+	for (double began; number < SAMPLES_MOST && (began = now()) < until; number++) {
+		struct connection connection = connection_of(1 + (uint32_t)(roll() % clients), (uint32_t)roll());
+		reference held;
+
+		if (table_admit(&table, &connection, &held) != VERDICT_ADMITTED)
+			exit(1);
+		took[number] = now() - began;
+		table_release(&table, held);
+	}
+	qsort(took, (size_t)number, sizeof(took[0]), by_size);
+	return took[(size_t)number * 99 / 100];
+}
+
+static void fill(const char *name, uint32_t clients, uint32_t number)
+{
+	static struct settings settings;
+
+	settings_default(&settings);
+	settings.per_ip = LIMIT_MOST;
+	settings.capacity = number + number / 20;
+	if (!table_open(&table, name, &settings, NULL)) {
+		perror("table");
+		exit(1);
+	}
+	hold(clients, number);
+	puts("filled");
+	fflush(stdout);
+	while (getchar() != EOF) {
+		printf("%.0f\n", p99_of_admissions(clients));
+		fflush(stdout);
+	}
+	table_leave(&table);
+}
+
 int main(int count, char **arguments)
 {
-	if (count == 4 && strcmp(arguments[1], "cycle") == 0) {
+	if (count == 5 && strcmp(arguments[1], "fill") == 0) {
+		fill(arguments[2], (uint32_t)atol(arguments[3]), (uint32_t)atol(arguments[4]));
+	} else if (count == 4 && strcmp(arguments[1], "cycle") == 0) {
 		uint32_t clients = (uint32_t)atol(arguments[2]);
 		uint32_t held = (uint32_t)atol(arguments[3]);
 		open_table(held * 2 > 65536 ? held * 2 : 65536, LIMIT_MOST);
