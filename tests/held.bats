@@ -30,3 +30,8 @@ at_work() { # WANTED SERVER any|same [COMMAND...]
 	until_true grep -q ready "$here/out"
 	until_true nothing_held
 }
+
+@test "held: not by a program that a process has become, whose making nobody saw" {
+	run -0 --separate-stderr "$CONNLIMIT" run --per-ip 1 -- "$BUILD/tests/unseen_child"
+	[ "$output" = 10 ]
+}

@@ -30,6 +30,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "unseen_fork.h"
+
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
@@ -167,24 +169,6 @@ static int child_by_clone(void *nothing)
 	(void)nothing;
 	wait_for_go();
 	_exit(0);
-}
-
-static pid_t unseen_fork(void)
-{
-	long result;
-#if defined(__x86_64__)
-	__asm__ volatile("syscall" : "=a"(result) : "a"(SYS_fork) : "rcx", "r11", "memory");
-#else
-	register long x0 __asm__("x0") = SIGCHLD;
-	register long x1 __asm__("x1") = 0;
-	register long x2 __asm__("x2") = 0;
-	register long x3 __asm__("x3") = 0;
-	register long x4 __asm__("x4") = 0;
-	register long x8 __asm__("x8") = SYS_clone;
-	__asm__ volatile("svc #0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x8) : "memory");
-	result = x0;
-#endif
-	return (pid_t)result;
 }
 
 enum kind { FORK, UNDERSCORE_FORK, RAW_CLONE, RAW_CLONE3, RAW_NAMESPACES, LIBC_CLONE, LIBC_NAMESPACES, KINDS };
