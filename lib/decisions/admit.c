@@ -547,6 +547,9 @@ INLINE enum verdict decide(struct table *table, struct attempt *attempt, referen
 				continue;
 			}
 		}
+		/* Without limits none can be reached, except by a count that somebody else has written. */
+		if (attempt->observed)
+			break;
 		note_unverified(table, attempt, refusal);
 		if (refuse(table, attempt, refusal))
 			return VERDICT_REFUSED;

@@ -256,6 +256,25 @@ static void limits_flip(uint64_t turn)
 		atomic_store_explicit(&table.header->brief[b].word[3], turn * 0x9e3779b97f4a7c15, memory_order_relaxed);
 }
 
+/* In mode observe a connection is counted beyond its limit, but not beyond what a count can be. */
+static void prepare_observed(void)
+{
+	static struct settings observing;
+
+	prepare_nothing();
+	observing = settings;
+	observing.mode = MODE_OBSERVE;
+	assert_true(limits_publish(&table, limits_turn(&table), &observing));
+}
+static void observed_counts(uint64_t turn)
+{
+	nothing_is_paid();
+	count_is(&table.entry[client].word, turn % 2 == 0 ? CLIENT_COUNT - 1 : 0);
+	atomic_store(&table.header->total, TOTAL_COUNTING | (CLIENT_COUNT - 2));
+	if (settings.per_network != LIMIT_NONE)
+		count_is(&table.entry[network].word, CLIENT_COUNT - 1);
+}
+
 static void paces_far_ahead(uint64_t turn)
 {
 	uint64_t word = turn % 2 == 0 ? ~UINT64_C(0) : (clock_us() / 256 + 4000) << 24;
@@ -373,6 +392,7 @@ static const struct attack {
     {"counts with no slots", prepare_nothing, full_client},
     {"clients' words and generations", prepare_nothing, words_move},
     {"limits", prepare_limits, limits_flip},
+    {"counts at their most, observed", prepare_observed, observed_counts},
     {"paces far ahead", prepare_held, paces_far_ahead},
     {"log words zeroed", prepare_nothing, log_is_new},
     {"steered, arrived, unverifiable", prepare_held, steered},
@@ -383,6 +403,7 @@ static const struct attack {
     {"networks: slots claimed by processes that live", prepare_network_claims, full_network},
     {"networks: new peaks of both", prepare_network_held, new_peaks_of_both},
     {"networks: limits", prepare_limits, limits_flip},
+    {"networks: counts at their most, observed", prepare_observed, observed_counts},
     {"networks: everything at random", prepare_network_held, everything_at_random},
 };
 
