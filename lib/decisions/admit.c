@@ -338,6 +338,7 @@ static COLD void note_refusal(struct table *table, const struct attempt *attempt
 	refusal->how = attempt->limits.refuse;
 	refusal->log = attempt->limits.log;
 	refusal->observed = attempt->limits.mode == MODE_OBSERVE;
+	refusal->spent = (uint16_t)((DECISION_NS - budget_left) / 1000);
 	atomic_fetch_add_explicit(refusal->observed ? &header->observed : &header->refused, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&header->refused_for[attempt->reason], 1, memory_order_relaxed);
 	count_refusal(&table->notes[attempt->entry], refusal);

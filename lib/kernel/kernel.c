@@ -157,7 +157,7 @@ bool kernel_ask(struct asking *asking, struct question *questions, size_t number
 		number = QUESTIONS_MOST;
 	bool reached = kernel_begin(asking);
 	for (size_t i = 0; i < number; i++)
-		if (connection_is_unix(&questions[i].connection)) {
+		if (connection_is_unix(&questions[i].connection) && questions[i].answer == ANSWER_NONE) {
 			unix_answered = kernel_ask_unix(asking, questions, number);
 			break;
 		}

@@ -51,6 +51,7 @@ static inline struct kind kind_of(const struct connection *connection)
 
 /* The network namespace of a socket (socket(7), SO_NETNS_COOKIE, Linux 5.14); 0 if the kernel does not say. */
 uint32_t kernel_network(int descriptor);
+uint32_t kernel_network_of(uint64_t cookie); /* by the cookie itself */
 
 /* The kind of a listener, or of a connection whose descriptor we have. False if it is no TCP socket. */
 bool kernel_kind(int descriptor, struct kind *kind);

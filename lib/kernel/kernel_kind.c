@@ -30,14 +30,18 @@ static uint64_t ask_cookie(int descriptor, int option)
 	return door_option(descriptor, SOL_SOCKET, option, &cookie, sizeof(cookie)) ? cookie : 0;
 }
 
-uint32_t kernel_network(int descriptor)
+uint32_t kernel_network_of(uint64_t cookie)
 {
-	uint64_t cookie = ask_cookie(descriptor, SO_NETNS_COOKIE);
 	uint32_t folded = (uint32_t)(cookie ^ cookie >> 32);
 
 	if (cookie == 0)
 		return 0;
 	return folded == 0 ? 1 : folded == NETWORK_OTHER ? NETWORK_OTHER - 1 : folded;
+}
+
+uint32_t kernel_network(int descriptor)
+{
+	return kernel_network_of(ask_cookie(descriptor, SO_NETNS_COOKIE));
 }
 
 bool kernel_kind(int descriptor, struct kind *kind)

@@ -96,6 +96,26 @@ static __attribute__((noinline)) bool ask(int netlink, const struct request *req
 	return answers[OWN] == ANSWER_OPEN;
 }
 
+/* The socket's inode and the cookie of its namespace. */
+static void read_place(uint64_t place[2], const struct question *question)
+{
+	memcpy(place, question->connection.local.address.bytes, 2 * sizeof(*place));
+}
+
+/* Whether a question is in a namespace that can answer, as far as that is known without a socket of our own. */
+static bool any_near(const struct asking *asking, const struct question *questions, size_t number)
+{
+	uint64_t place[2];
+
+	for (size_t i = 0; i < number && i < QUESTIONS_MOST; i++) {
+		read_place(place, &questions[i]);
+		if (connection_is_unix(&questions[i].connection) && questions[i].answer == ANSWER_NONE &&
+		    kernel_network_of(place[1]) == asking->network)
+			return true;
+	}
+	return false;
+}
+
 __attribute__((noinline)) bool kernel_ask_unix(struct asking *asking, struct question *questions, size_t number)
 {
 	struct request requests[QUESTIONS_MOST + 1];
@@ -106,11 +126,16 @@ __attribute__((noinline)) bool kernel_ask_unix(struct asking *asking, struct que
 	size_t asked = 0;
 	bool believed = false;
 
-	int own = kernel_begin(asking) ? door_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+	if (!kernel_begin(asking) || asking->network == 0)
+		return false;
+	if (!any_near(asking, questions, number))
+		return true;
+	int own = door_socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (own >= 0 && kernel_unix_identity(own, &own_inode, &own_cookie) && own_cookie != 0) {
 		for (size_t i = 0; i < number && i < QUESTIONS_MOST; i++) {
-			memcpy(place, questions[i].connection.local.address.bytes, sizeof(place));
-			if (connection_is_unix(&questions[i].connection) && place[1] == own_cookie)
+			read_place(place, &questions[i]);
+			if (connection_is_unix(&questions[i].connection) && questions[i].answer == ANSWER_NONE &&
+			    place[1] == own_cookie)
 				write_request(&requests[asked++], place[0], (uint32_t)i + 1);
 		}
 		write_request(&requests[asked++], own_inode, OWN);
@@ -119,7 +144,7 @@ __attribute__((noinline)) bool kernel_ask_unix(struct asking *asking, struct que
 	if (own >= 0)
 		door_close(own);
 	for (size_t i = 0; believed && i < number && i < QUESTIONS_MOST; i++)
-		if (connection_is_unix(&questions[i].connection))
+		if (connection_is_unix(&questions[i].connection) && questions[i].answer == ANSWER_NONE)
 			questions[i].answer = answers[i + 1];
 	return believed;
 }

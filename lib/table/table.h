@@ -254,6 +254,7 @@ struct refusal {
 	uint32_t banned; /* seconds: how long the ban lasts for which it is refused, or that begins with this; 0: none */
 	uint8_t how;	 /* enum refuse_how */
 	uint8_t log;	 /* enum log_to */
+	uint16_t spent;	 /* us of the decision's budget (values/budget.h), for who goes on with the next connection */
 };
 enum verdict table_decide(struct table *table, const struct connection *connection, reference *held, struct refusal *refusal);
 

@@ -21,12 +21,8 @@
 #include <pthread.h>
 #include <string.h>
 
-enum {
-	/* Connections refused in one call before a daemon with a non-blocking listener gets control again. */
-	REFUSED_MOST = 64,
-	/* accept4 without flags is accept; the difference is kept so that a seccomp filter sees what it knows. */
-	PLAIN = -1,
-};
+/* accept4 without flags is accept; the difference is kept so that a seccomp filter sees what it knows. */
+enum { PLAIN = -1 };
 
 static int really_accept(int listener, struct sockaddr *address, socklen_t *length, int flags)
 {
@@ -162,9 +158,10 @@ static int refuse_and_go_on(int listener, struct sockaddr *address, socklen_t *l
 			    struct refusal *refusal)
 {
 	bool next = is_nonblocking(listener);
+	struct refused_so_far so_far = {0};
 	struct refusal refused_for;
 
-	for (int most = REFUSED_MOST; most > 0 && next && refuse_may_close(arrival->descriptor); most--) {
+	while (next && refuse_goes_on(&so_far, refusal) && refuse_may_close(arrival->descriptor)) {
 		int refused = arrival->descriptor;
 		bool ours = address != NULL && may_touch(address, length);
 		socklen_t shown = arrival->peer_length;

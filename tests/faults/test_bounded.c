@@ -21,7 +21,9 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -573,19 +575,129 @@ static uint64_t number_of(const char *name, uint64_t standard)
 	return text != NULL ? strtoull(text, NULL, 10) : standard;
 }
 
-static void open_table(uint32_t capacity, const char *name)
+/* Finds the client, which has a connection, and its network. */
+static void know_client(void)
 {
 	struct network alone = {.address = open_connection.peer.address, .prefix = 128};
 	struct network around = {.address = address_masked(open_connection.peer.address, 120), .prefix = 120};
-	reference held;
 	uint64_t word;
+
+	assert_true(client_find(&table, client_fingerprint(&table, &alone), &client, &word));
+	if (settings.per_network != LIMIT_NONE)
+		assert_true(network_find(&table, client_fingerprint(&table, &around), &network, &word));
+}
+
+static void open_table(uint32_t capacity, const char *name)
+{
+	reference held;
 
 	settings.capacity = capacity;
 	assert_true(table_open_anonymous(&table, name, &settings));
 	assert_int_equal(table_admit(&table, &open_connection, &held), VERDICT_ADMITTED);
-	assert_true(client_find(&table, client_fingerprint(&table, &alone), &client, &word));
-	if (settings.per_network != LIMIT_NONE)
-		assert_true(network_find(&table, client_fingerprint(&table, &around), &network, &word));
+	know_client();
+}
+
+/* ---- calls of accept beside it ---- */
+
+struct accepting {
+	pid_t pid;
+	int to;
+	FILE *from;
+	struct sockaddr_in name;
+};
+
+static void set_number(const char *name, unsigned number)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", number);
+	setenv(name, text, 1);
+}
+
+/* Begins accepts.c, with a table of this name and a capacity. */
+static struct accepting begin_accepting(const char *program, const char *name, uint32_t capacity)
+{
+	struct accepting accepting = {.name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+	int in[2];
+	int out[2];
+	unsigned port;
+
+	assert_true(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
+	accepting.pid = fork();
+	assert_true(accepting.pid >= 0);
+	if (accepting.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		set_number("CONNLIMIT_CAPACITY", capacity);
+		set_number("CONNLIMIT_PER_IP", settings.per_ip);
+		set_number("CONNLIMIT_TOTAL", settings.total);
+		set_number("CONNLIMIT_PER_NETWORK", settings.per_network == LIMIT_NONE ? 0 : settings.per_network);
+		setenv("CONNLIMIT_TABLE", name, 1);
+		setenv("CONNLIMIT_LOG", "off", 1);
+		dup2(in[0], STDIN_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		execl(program, program, (char *)NULL);
+		_exit(99);
+	}
+	close(in[0]);
+	close(out[1]);
+	accepting.to = in[1];
+	accepting.from = fdopen(out[0], "r");
+	assert_int_equal(fscanf(accepting.from, "%u", &port), 1);
+	accepting.name.sin_port = htons((uint16_t)port);
+	return accepting;
+}
+
+/* So many connect at once, and go when each has been taken, or after a while. */
+static void crowd(const struct accepting *accepting)
+{
+	enum { CROWD = 64, PATIENCE_MS = 200 };
+	struct pollfd of[CROWD];
+	uint64_t until = clock_us() + PATIENCE_MS * 1000;
+
+	for (int i = 0; i < CROWD; i++) {
+		of[i] = (struct pollfd){.fd = socket(AF_INET, SOCK_STREAM, 0), .events = POLLIN};
+		assert_int_equal(connect(of[i].fd, (const struct sockaddr *)&accepting->name, sizeof(accepting->name)), 0);
+	}
+	for (int i = 0; i < CROWD; i++) {
+		uint64_t now = clock_us();
+
+		poll(&of[i], 1, now < until ? (int)((until - now) / 1000) : 0);
+	}
+	for (int i = 0; i < CROWD; i++)
+		close(of[i].fd);
+}
+
+/* Whether calls of accept, each of which may take many connections away, take longer than a decision may. */
+static bool accept_takes_long(const struct attack *attack, uint32_t capacity)
+{
+	enum { CROWDS = 8 };
+	const char *program = getenv("ACCEPTS");
+	unsigned long seen[4];
+	char name[32];
+
+	if (program == NULL)
+		return false;
+	snprintf(name, sizeof(name), "accepts-%d", (int)getpid());
+	struct accepting accepting = begin_accepting(program, name, capacity);
+	assert_true(table_open(&table, name, NULL, NULL));
+	crowd(&accepting);
+	know_client();
+	attack->prepare();
+	pid_t hostile = begin_attack(attack);
+	for (int i = 0; i < CROWDS; i++)
+		crowd(&accepting);
+	kill(hostile, SIGKILL);
+	waitpid(hostile, NULL, 0);
+	close(accepting.to);
+	bool told = fscanf(accepting.from, "%lu %lu %lu %lu", &seen[0], &seen[1], &seen[2], &seen[3]) == 4;
+	fclose(accepting.from);
+	waitpid(accepting.pid, NULL, 0);
+	table_leave(&table);
+	assert_true(told);
+	bool held_up = seen[1] > FEW || seen[3] > 1;
+	printf("# %8u %-48s %7lu calls of accept; worst %5lu us of CPU, %lu over; %lu searches in one%s\n", capacity,
+	       attack->name, seen[0], seen[2], seen[1], seen[3], held_up ? "  <---" : "");
+	return held_up;
 }
 
 static uint64_t withstand(const struct attack *attack, uint32_t capacity)
@@ -626,6 +738,7 @@ static uint64_t withstand(const struct attack *attack, uint32_t capacity)
 	    (unsigned long long)seen.over, (unsigned long long)seen.searches, (unsigned long long)seen.most_searches,
 	    (unsigned long long)seen.worst_search_us, (unsigned long long)seen.lines, (unsigned long long)looked / 1000,
 	    held_up ? "  <---" : "");
+	held_up |= accept_takes_long(attack, capacity);
 	fflush(stdout);
 	return held_up ? 1 : 0;
 }

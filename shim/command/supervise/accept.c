@@ -30,9 +30,6 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-/* Connections refused in one call before a program with a non-blocking listener gets control again. */
-enum { REFUSED_MOST = 64 };
-
 static void done(struct call *call)
 {
 	if (call->until != 0)
@@ -267,7 +264,9 @@ static void give_admitted(struct call *call)
  * connection. So if none is admitted, it gets the last refused one (as in calls/accept.c). */
 static void refuse_and_go_on(struct call *call, int listener, bool blocking, struct refusal *refusal)
 {
-	for (int most = REFUSED_MOST; most > 0 && !blocking; most--) {
+	struct refused_so_far so_far = {0};
+
+	while (!blocking && refuse_goes_on(&so_far, refusal)) {
 		struct refusal refused_for = *refusal;
 
 		call->refused = call->taken;
