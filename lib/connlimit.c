@@ -137,9 +137,13 @@ connlimit *connlimit_open(const connlimit_config *config)
 	}
 	if (limiter != NULL && config != NULL) {
 		const struct settings *settings = &config->settings;
+		bool made = false;
+
 		opened = settings->table[0] != '\0'
-			     ? table_open_listed(&limiter->table, settings->table, settings, listed, NULL)
+			     ? table_open_listed(&limiter->table, settings->table, settings, listed, &made)
 			     : table_open_anonymous_listed(&limiter->table, "", settings, listed);
+		if (opened && made)
+			limits_keep_start(&limiter->table, settings);
 	} else {
 		errno = ENOMEM;
 	}

@@ -80,6 +80,11 @@ differing() { # SETTING...: a second daemon with the table of this test, under o
 	own_status | grep "limit    1 per client (environment"
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
+	# Nor where a worker that was taken over has had the table forget what the first has said.
+	"$BUILD/tests/hostile" --forget "test-$port"
+	differing CONNLIMIT_PER_IP=5
+	[ "$status" -eq 78 ]
+	[[ $output == *"table 'test-$port' belongs to another daemon, pid $daemon, and does not say with which settings that was started"* ]]
 	# After its end it is no daemon any more that this would be another than.
 	hold_nothing
 	kill "$daemon"

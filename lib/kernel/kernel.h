@@ -137,9 +137,10 @@ typedef bool visit_socket(const struct listed_socket *socket, void *with);
 /* A socket for sock_diag(7), to be closed; -1 if it is not available, or may not be used. */
 int kernel_diag_socket(void);
 
-/* Calls `visit` for each TCP socket of a family, in one of `states` (a bit for each), and with this local port (0: any), by
- * sock_diag, until `visit` returns false. `buffer` is room for one datagram of replies, aligned for a struct nlmsghdr. The
- * kernel makes no datagram larger than the buffer (netlink_dump), unless its pages are larger. False if not all were visited.
+/* Calls `visit` for each TCP socket of a family (AF_UNSPEC: of both), in one of `states` (a bit for each), and with this local
+ * port (0: any), by sock_diag, until `visit` returns false. `buffer` is room for one datagram of replies, aligned for a struct
+ * nlmsghdr. The kernel makes no datagram larger than the buffer (netlink_dump), unless its pages are larger. False if not all
+ * were visited.
  */
 bool kernel_list(int family, unsigned states, uint16_t port, char *buffer, size_t size, visit_socket *visit, void *with);
 

@@ -32,7 +32,9 @@ static enum heard read_list(const char *buffer, size_t length, visit_socket *vis
 
 		if (replies.header.nlmsg_type == NLMSG_DONE)
 			return HEARD_ALL;
-		if (replies.header.nlmsg_type != SOCK_DIAG_BY_FAMILY || replies.length < sizeof(message))
+		bool is_socket =
+		    replies.header.nlmsg_type == SOCK_DIAG_BY_FAMILY || replies.header.nlmsg_type == TCPDIAG_GETSOCK;
+		if (!is_socket || replies.length < sizeof(message))
 			return HEARD_WRONG;
 		memcpy(&message, replies.body, sizeof(message));
 		struct listed_socket listed = {
@@ -48,25 +50,39 @@ static enum heard read_list(const char *buffer, size_t length, visit_socket *vis
 	return replies.left == 0 ? HEARD_SOME : HEARD_WRONG;
 }
 
-static bool list(int netlink, int family, unsigned states, uint16_t port, char *buffer, size_t size, visit_socket *visit,
-		 void *with)
+/* Asks for a list. The request before sock_diag (TCPDIAG_GETSOCK) lists both families in one walk over the kernel's sockets. */
+static bool begin_list(int netlink, int family, unsigned states, uint16_t port)
 {
 	struct {
 		struct nlmsghdr header;
-		struct inet_diag_req_v2 body;
-	} request = {
-	    .header = {.nlmsg_len = sizeof(request),
-		       .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-	    .body = {.sdiag_family = (unsigned char)family,
-		     .sdiag_protocol = IPPROTO_TCP,
-		     .idiag_states = states,
-		     .id.idiag_sport = htons(port)},
-	};
+		union {
+			struct inet_diag_req_v2 of_family;
+			struct inet_diag_req of_both;
+		} body;
+	} request = {.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP};
 
-	if (!netlink_send(netlink, &request, sizeof(request)))
-		return false;
+	if (family == AF_UNSPEC) {
+		request.header.nlmsg_type = TCPDIAG_GETSOCK;
+		request.header.nlmsg_len = NLMSG_LENGTH(sizeof(request.body.of_both));
+		request.body.of_both = (struct inet_diag_req){.idiag_states = states, .id.idiag_sport = htons(port)};
+	} else {
+		request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+		request.header.nlmsg_len = NLMSG_LENGTH(sizeof(request.body.of_family));
+		request.body.of_family = (struct inet_diag_req_v2){.sdiag_family = (unsigned char)family,
+								   .sdiag_protocol = IPPROTO_TCP,
+								   .idiag_states = states,
+								   .id.idiag_sport = htons(port)};
+	}
+	return netlink_send(netlink, &request, request.header.nlmsg_len);
+}
+
+static bool list(int netlink, int family, unsigned states, uint16_t port, char *buffer, size_t size, visit_socket *visit,
+		 void *with)
+{
 	enum heard heard = HEARD_SOME;
+
+	if (!begin_list(netlink, family, states, port))
+		return false;
 	while (heard == HEARD_SOME) {
 		ssize_t length = netlink_receive(netlink, buffer, size);
 

@@ -176,7 +176,7 @@ static uint16_t common_port(const struct looking *looking)
 	return looking->port[0];
 }
 
-enum { DATAGRAM = 4096 };
+enum { DATAGRAM = 32768 }; /* the largest that the kernel makes */
 
 static bool look_through_family(struct looking *looking, int family)
 {
@@ -236,16 +236,15 @@ static __attribute__((noinline)) void ask_for_what_is_left(struct looking *looki
 	}
 }
 
-/* IPv4 clients of IPv6 sockets are listed with that family. It is only listed if something is still missing. */
+/* Most of a list's cost is the walk over the kernel's sockets, all of them: one for both families, if the kernel has that. */
 static bool by_sock_diag(struct looking *looking)
 {
-	bool proof_is_ipv4 = looking->search->proof != NULL && address_is_ipv4(&looking->search->proof->peer.address);
+	bool listed = look_through_family(looking, AF_UNSPEC) ||
+		      (look_through_family(looking, AF_INET) && look_through_family(looking, AF_INET6));
 
-	if ((looking->left[1] != 0 || proof_is_ipv4) && !look_through_family(looking, AF_INET))
-		return false;
-	if (!is_done(looking))
+	if (listed && !is_done(looking))
 		ask_for_what_is_left(looking);
-	return is_done(looking) || look_through_family(looking, AF_INET6);
+	return listed;
 }
 
 /* ---- by /proc ---- */

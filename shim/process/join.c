@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_US = 200000, LOOK_EACH_US = 500 };
+enum { WAIT_US = 1000000, LOOK_EACH_US = 500 };
 
 START uint64_t join_start_id(void)
 {
@@ -73,17 +73,22 @@ static struct {
 	char own[160];
 } shown;
 
+/* With SETTINGS as `which`: what theirs are is not known. */
 static void say_difference(char why[JOIN_WHY], enum setting_id which, const struct settings *theirs, const struct settings *own,
 			   uint32_t pid)
 {
 	struct text line = text_begin(why, JOIN_WHY);
 
-	settings_format(shown.theirs, sizeof(shown.theirs), theirs, which);
-	settings_format(shown.own, sizeof(shown.own), own, which);
 	text_add(&line, "table '");
 	text_add(&line, own->table);
 	text_add(&line, "' belongs to another daemon, pid ");
 	text_add_number(&line, pid);
+	if (which == SETTINGS) {
+		text_add(&line, ", and does not say with which settings that was started");
+		return;
+	}
+	settings_format(shown.theirs, sizeof(shown.theirs), theirs, which);
+	settings_format(shown.own, sizeof(shown.own), own, which);
 	text_add(&line, ", which was started with CONNLIMIT_");
 	text_add(&line, settings_table[which].name);
 	text_add(&line, "=");
@@ -103,9 +108,6 @@ bool join_table(struct table *table, const struct settings *start, struct settin
 		if (join_is_same_start(table, start))
 			return true;
 		in_use = is_in_use(table, &pid);
-		/* A library's table has no start: its limits are those of whoever made it. */
-		if (in_use && atomic_load(&table->header->start) == 0 && atomic_load(&table->header->started) == 0)
-			return true;
 		if (waited >= WAIT_US || (in_use ? !is_under_way(table) : limits_claim_start(table)))
 			break;
 		door_sleep_us(LOOK_EACH_US);
@@ -114,10 +116,9 @@ bool join_table(struct table *table, const struct settings *start, struct settin
 		take_over(table, start, opening, listed);
 		return true;
 	}
-	if (!limits_start(table, opening))
-		return true;
-	enum setting_id which = settings_difference(opening, start);
-	if (which == SETTINGS)
+	bool known = atomic_load(&table->header->started) != 0 && limits_start(table, opening);
+	enum setting_id which = known ? settings_difference(opening, start) : SETTINGS;
+	if (known && which == SETTINGS)
 		return true;
 	say_difference(why, which, opening, start, pid);
 	return start->join != 0;

@@ -26,9 +26,9 @@ bool join_is_alike(const struct table *table, const struct settings *start, stru
 /* Goes under the limits of the table, or replaces them if no process is left that put them there. `start` is what this start
  * said, and `opening` the same with its file; that is lost.
  *
- * False if another daemon has the table and was started with other settings: `why` says which, and nothing was changed. If this
- * start has CONNLIMIT_JOIN=yes, the result is true all the same. Without a difference `why` is empty. May wait up to 0.2 s for
- * a start that is under way. */
+ * False if another daemon has the table and was started with other settings, or it is not known with which: `why` says so, and
+ * nothing was changed. If this start has CONNLIMIT_JOIN=yes, the result is true all the same. Without a difference `why` is
+ * empty. May wait up to 1 s for a start that is under way. */
 enum { JOIN_WHY = 512 };
 #define JOIN_WAYS "give this daemon its own table or the same settings, or CONNLIMIT_JOIN=yes to accept that daemon's limits"
 bool join_table(struct table *table, const struct settings *start, struct settings *opening, const struct rules_index *listed,

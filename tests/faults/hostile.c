@@ -14,6 +14,8 @@
  *
  *                               each until its standard input ends
  *
+ *     hostile --forget TABLE    takes out of a table by which start and with which settings it was made, and ends
+ *
  *     hostile --texts NAME      as another user: a table all of whose texts are what a terminal, a parser or a log could obey
  *
  *     hostile --claims TABLE PEER-PORT LOCAL-PORT
@@ -232,6 +234,18 @@ static int be_file(const char *name)
 	return wait_for_end();
 }
 
+static int forget(const char *name)
+{
+	struct table table;
+
+	if (!table_open(&table, name, NULL, NULL) || !become_another())
+		return 2;
+	atomic_store(&table.header->start, 0);
+	atomic_store(&table.header->start_before, 0);
+	atomic_store(&table.header->started, 0);
+	return 0;
+}
+
 static int claim(const char *name, const char *peer_port, const char *local_port)
 {
 	static struct settings settings;
@@ -263,6 +277,8 @@ int main(int argc, char **argv)
 		return be_giants(atoi(argv[2]), argv[3]);
 	if (argc == 3 && strcmp(argv[1], "--version") == 0)
 		return be_another_version(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "--forget") == 0)
+		return forget(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "--full") == 0)
 		return be_full(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "--texts") == 0)
