@@ -115,11 +115,18 @@ wrapped() { # SETTING...: as differing, in a shell that is preloaded and that en
 	wrapped CONNLIMIT_PER_IP=5 CONNLIMIT_JOIN=yes
 	[ "$status" -eq 124 ]
 	own_status | grep "limit    1 per client (environment"
-	# A variable that the first start has changed on the way to a further program of its own is no other daemon's.
+	# Two of one shell are one start: the second goes under the limits of the first, and says so.
 	run timeout 3 env CONNLIMIT_PER_IP=2 CONNLIMIT_TABLE="test-$port-2" LD_PRELOAD="$PRELOAD" \
 		sh -c "'$BUILD/tests/chaos_server' $(free_port) threads & one=\$!; sleep 0.5; CONNLIMIT_PER_IP=3 '$BUILD/tests/chaos_server' $(free_port) threads & trap \"kill \$! \$one\" TERM; wait" </dev/null
+	echo "$output"
 	[ "$status" -eq 124 ]
-	[[ $output != *"another daemon"* ]]
+	[ "$(grep -c connlimit: <<<"$output")" -eq 1 ]
+	[[ $output == *"table 'test-$port-2' belongs to another program of this daemon, which was started with CONNLIMIT_PER_IP=2, not 3: its limits apply"* ]]
+	# A program that was given the same has nothing to say.
+	run timeout 3 env CONNLIMIT_PER_IP=2 CONNLIMIT_TABLE="test-$port-2" LD_PRELOAD="$PRELOAD" \
+		sh -c "'$BUILD/tests/chaos_server' $(free_port) threads & one=\$!; sleep 0.5; '$BUILD/tests/chaos_server' $(free_port) threads & trap \"kill \$! \$one\" TERM; wait" </dev/null
+	[ "$status" -eq 124 ]
+	[[ $output != *connlimit:* ]]
 }
 
 @test "security: of two daemons that begin at one moment, with one name and different settings, one begins" {

@@ -231,8 +231,10 @@ INTERPOSE HOT int accept4(int listener, struct sockaddr *address, socklen_t *len
 /* A daemon that listens will accept soon: open the table now, before it forks its workers. */
 INTERPOSE int listen(int listener, int backlog)
 {
-	if (limiter_open_for(listener))
+	if (limiter_open_for(listener)) {
+		limiter_listens();
 		listener_set_up(listener);
+	}
 	int result = REAL(listen)(listener, backlog);
 	if (result == 0 && limiter_is_open())
 		listener_learn(listener);

@@ -73,7 +73,7 @@ static struct {
 	char own[160];
 } shown;
 
-/* With SETTINGS as `which`: what theirs are is not known. */
+/* With SETTINGS as `which`: what theirs are is not known. With pid 0: it is the same daemon's. */
 static void say_difference(char why[JOIN_WHY], enum setting_id which, const struct settings *theirs, const struct settings *own,
 			   uint32_t pid)
 {
@@ -81,8 +81,9 @@ static void say_difference(char why[JOIN_WHY], enum setting_id which, const stru
 
 	text_add(&line, "table '");
 	text_add(&line, own->table);
-	text_add(&line, "' belongs to another daemon, pid ");
-	text_add_number(&line, pid);
+	text_add(&line, pid != 0 ? "' belongs to another daemon, pid " : "' belongs to another program of this daemon");
+	if (pid != 0)
+		text_add_number(&line, pid);
 	if (which == SETTINGS) {
 		text_add(&line, ", and does not say with which settings that was started");
 		return;
@@ -122,4 +123,16 @@ bool join_table(struct table *table, const struct settings *start, struct settin
 		return true;
 	say_difference(why, which, opening, start, pid);
 	return start->join != 0;
+}
+
+void join_compare(const struct table *table, const struct settings *start, struct settings *theirs, char why[JOIN_WHY])
+{
+	why[0] = '\0';
+	if (start->start_id == 0 || start->start_id != atomic_load(&table->header->start) ||
+	    atomic_load(&table->header->started) == 0 || !limits_start(table, theirs))
+		return;
+	enum setting_id which = settings_difference(theirs, start);
+	/* What it was not given, somebody on the way has left out. */
+	if (which != SETTINGS && start->origin[which] != FROM_DEFAULT)
+		say_difference(why, which, theirs, start, 0);
 }

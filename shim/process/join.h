@@ -27,11 +27,15 @@ bool join_is_alike(const struct table *table, const struct settings *start, stru
  * said, and `opening` the same with its file; that is lost.
  *
  * False if another daemon has the table and was started with other settings, or it is not known with which: `why` says so, and
- * nothing was changed. If this start has CONNLIMIT_JOIN=yes, the result is true all the same. Without a difference `why` is
- * empty. May wait up to 1 s for a start that is under way. */
+ * nothing was changed. If this start has CONNLIMIT_JOIN=yes, or the table is its own, the result is true all the same. Without
+ * a difference `why` is empty. May wait up to 1 s for a start that is under way. */
 enum { JOIN_WHY = 512 };
 #define JOIN_WAYS "give this daemon its own table or the same settings, or CONNLIMIT_JOIN=yes to accept that daemon's limits"
 bool join_table(struct table *table, const struct settings *start, struct settings *opening, const struct rules_index *listed,
 		char why[JOIN_WHY]);
+
+/* What a start executes goes under the limits of that start, whatever it was given itself: a preloaded shell can begin two
+ * daemons. If it was given others, `why` says which. `theirs` is room. */
+void join_compare(const struct table *table, const struct settings *start, struct settings *theirs, char why[JOIN_WHY]);
 
 #endif

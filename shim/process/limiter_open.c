@@ -165,6 +165,18 @@ static void join(void)
 		report(why, ": its limits apply (CONNLIMIT_JOIN)", NULL);
 }
 
+COLD void limiter_listens(void)
+{
+	static char why[JOIN_WHY];
+	static _Atomic bool compared;
+
+	if (!settings.start.handed_on || !limiter_is_open() || atomic_exchange(&compared, true))
+		return;
+	join_compare(&limiter_of_process, &settings.start, &settings.opening, why);
+	if (why[0] != '\0')
+		report(why, ": its limits apply", NULL);
+}
+
 static bool is_read(const struct settings *from)
 {
 	return from->file[0] != '\0' || from->lists > 0;

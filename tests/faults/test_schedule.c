@@ -255,6 +255,10 @@ void listeners_follow_limits(int connection)
 	(void)connection;
 }
 
+void limiter_listens(void)
+{
+}
+
 void listener_set_up(int listener)
 {
 	(void)listener;
