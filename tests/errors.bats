@@ -88,6 +88,40 @@ wrong() { # STATUS TEXT COMMAND...
 	wrong 1 "there is no table 'test-$port'" "$CONNLIMIT" reload "test-$port"
 }
 
+# ignored WHY COMMAND...: a program that the loader does not preload for, and why status says so.
+ignored() {
+	local why=$1 given=${object:-$here/libconnlimit_preload.so}
+	shift
+	LD_PRELOAD=$given "$@" >/dev/null 2>&1 3>&- &
+	pids+=("$!")
+	is_up() { [[ $(tr '\0' ' ' <"/proc/$!/cmdline") == *"sleep"* ]]; }
+	until_true is_up
+	wrong 1 "process $! has no table: LD_PRELOAD names $given, $why" "$CONNLIMIT" status "$!"
+}
+
+@test "why the loader has not preloaded: setuid, static, another architecture, no such object" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to make a program setuid"
+	cp "$PRELOAD" "$here/libconnlimit_preload.so"
+	cp "$(readlink -f /usr/bin/sleep)" "$here/sleep"
+	chmod 4755 "$here/sleep"
+	ignored "and the loader ignored it, as it does for what runs setuid" setpriv --reuid=65534 --clear-groups "$here/sleep" 60
+	setcap cap_net_raw+ep "$here/sleep" 2>/dev/null && chmod 755 "$here/sleep" &&
+		ignored "and the loader ignored it, as it does for what runs setuid" setpriv --reuid=65534 --clear-groups "$here/sleep" 60
+	echo '#include <unistd.h>
+int main(void) { for (;;) pause(); }' >"$here/p.c"
+	cc -static -o "$here/sleep-static" "$here/p.c"
+	ignored "but the program is statically linked" "$here/sleep-static"
+	mkdir "$here/arm" "$here/cut"
+	{ head -c 18 "$PRELOAD" && printf '\x28\x00' && tail -c +21 "$PRELOAD"; } >"$here/arm/libconnlimit_preload.so"
+	object=$here/arm/libconnlimit_preload.so ignored "which is built for another architecture than the program" sleep 60
+	head -c 100 "$PRELOAD" >"$here/cut/libconnlimit_preload.so"
+	object=$here/cut/libconnlimit_preload.so ignored 'and the loader ignored it: look for "cannot be preloaded" in' sleep 60
+	object=libconnlimit_preload.so.not ignored 'and the loader ignored it: look for "cannot be preloaded" in' sleep 60
+	# In a root of its own the path is that root's.
+	mkdir -p "$here/root/bin" && cp "$here/sleep-static" "$here/root/bin/sleep"
+	ignored "which cannot be read: No such file or directory" chroot "$here/root" /bin/sleep
+}
+
 @test "a table of another user: whose it is, and who may see it" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root to be another user"
 	limit_is 2

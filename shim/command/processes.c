@@ -1,7 +1,6 @@
 #include "command/processes.h"
 
 #include "table/table.h"
-#include "values/text.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -194,78 +193,6 @@ void processes_free(struct processes *processes)
 {
 	free(processes->mapping);
 	*processes = (struct processes){0};
-}
-
-/* ---- why a process has no table ---- */
-
-static const char object[] = "libconnlimit_preload.so";
-
-/* Whether the preload object is mapped; -1 with errno if we may not know. */
-static int has_object(pid_t pid)
-{
-	char path[64];
-	char *line = NULL;
-	size_t size = 0;
-	int found = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-	FILE *maps = fopen(path, "re");
-	if (maps == NULL)
-		return -1;
-	while (found == 0 && getline(&line, &size, maps) > 0)
-		found = strstr(line, object) != NULL;
-	free(line);
-	fclose(maps);
-	return found;
-}
-
-/* The path of the object in LD_PRELOAD, in the environment with which the process was started. */
-static bool named_object(pid_t pid, char path[PATH_MOST + 1])
-{
-	static const char variable[] = "LD_PRELOAD=";
-	char name[64];
-	char *entry = NULL;
-	size_t size = 0;
-	bool found = false;
-
-	snprintf(name, sizeof(name), "/proc/%d/environ", (int)pid);
-	FILE *environment = fopen(name, "re");
-	while (environment != NULL && !found && getdelim(&entry, &size, '\0', environment) > 0) {
-		char *rest = entry + sizeof(variable) - 1;
-
-		if (strncmp(entry, variable, sizeof(variable) - 1) != 0)
-			continue;
-		for (char *one = strtok_r(rest, ": ", &rest); one != NULL && !found; one = strtok_r(NULL, ": ", &rest)) {
-			found = strstr(one, object) != NULL;
-			if (found)
-				text_escape(path, PATH_MOST + 1, one, PATH_MOST);
-		}
-	}
-	free(entry);
-	if (environment != NULL)
-		fclose(environment);
-	return found;
-}
-
-void process_why_no_table(char *text, size_t size, pid_t pid)
-{
-	char path[PATH_MOST + 1];
-	int has = has_object(pid);
-
-	if (has < 0 && errno == ENOENT)
-		snprintf(text, size, "does not exist");
-	else if (has < 0)
-		snprintf(text, size, "belongs to another user: only that user and root may inspect it");
-	else if (has > 0)
-		snprintf(text, size, "has no table: it has the preload object, but does not listen yet");
-	else if (!named_object(pid, path))
-		snprintf(text, size,
-			 "has no table: it was not started under connlimit: no LD_PRELOAD in its environment names %s", object);
-	else if (path[0] == '/' && access(path, R_OK) != 0)
-		snprintf(text, size, "has no table: LD_PRELOAD names %.200s, which cannot be read: %s", path, strerror(errno));
-	else
-		snprintf(text, size, "has no table: LD_PRELOAD names %.200s, and the loader ignored it: see connlimit check",
-			 path);
 }
 
 void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode, void *with), void *with)

@@ -31,9 +31,6 @@ struct processes {
 void processes_find(struct processes *processes);
 void processes_free(struct processes *processes);
 
-/* What is said of a process of which no table was found: "has no table: ...", and why. */
-void process_why_no_table(char *text, size_t size, pid_t pid);
-
 /* Visits the inode of each of a process's sockets, among at most `most` entries of /proc/PID/fd. Visits none if we may not
  * look. */
 void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode, void *with), void *with);

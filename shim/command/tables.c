@@ -3,6 +3,7 @@
 #include "command/command.h"
 #include "command/facts.h"
 #include "command/reader.h"
+#include "command/why_no_table.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -404,7 +405,7 @@ int tables_none(const char *which)
 {
 	char called[QUALIFIED_TEXT];
 	struct tables tables;
-	char why[400];
+	char why[512];
 
 	if (!tables_read(&tables, &(struct wanted){.which = NULL}))
 		return STATUS_FAILED;
