@@ -91,6 +91,16 @@ start_top() { on_terminal 110 24 "$CONNLIMIT" top "$@" "test-$port"; }
 	until_true ended_with 0
 }
 
+@test "top: another user sees how many daemons are not shown, and ends with 77" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root to be another user"
+	cp "$CONNLIMIT" "$here/connlimit"
+	on_terminal 110 24 setpriv --reuid=$((port + 40000)) --regid=65534 --clear-groups "$here/connlimit" top
+	until_true shows '^connlimit top .* 0 daemons \([1-9][0-9]* not shown\), 0 clients'
+	keys q
+	until_true ended_with 77
+	until_true shows 'of other users not shown: only they and root may read'
+}
+
 @test "top: any size of terminal, and tables that go and come" {
 	hold 127.0.0.1 served
 	start_top

@@ -5,7 +5,7 @@
  * prefix would have too low a count. So `grouped` in the header says by which prefixes the connections are grouped. A process
  * that is about to decide on a connection and finds other prefixes there continues the work, in parallel with any others that
  * are doing it: each slot is moved by one swap, so it does not matter by which process. One decision does as much as its budget
- * allows (values/budget.h), some 75 connections, and the next one goes on. */
+ * allows (values/budget.h), some 55 connections, and the next one goes on. */
 #ifndef CONNLIMIT_REGROUP_H
 #define CONNLIMIT_REGROUP_H
 

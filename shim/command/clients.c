@@ -112,11 +112,11 @@ int command_clients(int argc, char **argv)
 		connections_free(&connections);
 		return STATUS_FAILED;
 	}
-	status = tables_say_unread(&connections.tables, which);
 	if (connections.tables.number == 0) {
 		connections_free(&connections);
 		return tables_none(which);
 	}
+	tables_say_unread(&connections.tables, which);
 	if (json != JSON_NONE)
 		print_json(&connections, json);
 	else if (connections.number > 0)

@@ -355,7 +355,7 @@ static void say_hidden(const struct tables *tables)
 		tables->hidden == 1 ? "" : "s", owner);
 }
 
-int tables_say_unread(const struct tables *tables, const char *which)
+static void say_not_readable(const struct tables *tables)
 {
 	static const char *const kinds[] = {"segment", "anonymous memory", "segment of another IPC namespace,"};
 
@@ -368,6 +368,11 @@ int tables_say_unread(const struct tables *tables, const char *which)
 			unread->place.owner != NO_USER ? owner : "an unknown user", kinds[unread->place.memory],
 			(unsigned long long)unread->place.id, unread->why);
 	}
+}
+
+int tables_say_unread(const struct tables *tables, const char *which)
+{
+	say_not_readable(tables);
 	if (which == NULL && tables->hidden > 0)
 		fprintf(stderr, "connlimit: %u table%s of other users not shown: only they and root may read %s\n",
 			tables->hidden, tables->hidden == 1 ? "" : "s", tables->hidden == 1 ? "it" : "them");
@@ -421,6 +426,7 @@ int tables_none(const char *which)
 		if (tables_call(called, &tables, i))
 			fprintf(stderr, "%s %s", i == 0 ? "; there are:" : "", called);
 	fputc('\n', stderr);
+	say_not_readable(&tables);
 	say_hidden(&tables);
 	int status = tables.hidden > 0 ? STATUS_NOT_PERMITTED : STATUS_FAILED;
 	tables_free(&tables);

@@ -635,6 +635,9 @@ static struct accepting begin_accepting(const char *program, const char *name, u
 		setenv("CONNLIMIT_LOG", "off", 1);
 		dup2(in[0], STDIN_FILENO);
 		dup2(out[1], STDOUT_FILENO);
+		/* What is written into the table says where refusals are logged. */
+		if (freopen("/dev/null", "w", stderr) == NULL)
+			_exit(99);
 		execl(program, program, (char *)NULL);
 		_exit(99);
 	}

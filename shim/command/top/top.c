@@ -411,6 +411,9 @@ int command_top(int argc, char **argv)
 		return status;
 	look(&top);
 	status = top.tables.number == 0 && top.which != NULL ? tables_none(top.which) : run(&top);
+	/* What was shown last, and what was not. */
+	if (status == STATUS_DONE)
+		status = tables_say_unread(&top.tables, top.which);
 	rows_free(&top.rows);
 	connections_free(&top.connections);
 	tables_free(&top.tables);

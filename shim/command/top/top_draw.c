@@ -138,7 +138,11 @@ static void draw_head(const struct top *top)
 	struct tm parts;
 	uint64_t open = 0;
 	uint64_t clients = 0;
+	char others[32] = "";
+	unsigned not_shown = (unsigned)top->tables.unreads + (top->which == NULL ? top->tables.hidden : 0);
 
+	if (not_shown > 0)
+		snprintf(others, sizeof(others), " (%u not shown)", not_shown);
 	for (int i = 0; i < top->tables.number; i++) {
 		open += top->tables.view[i].open;
 		clients += top->tables.view[i].clients;
@@ -146,9 +150,9 @@ static void draw_head(const struct top *top)
 	if (localtime_r(&seconds, &parts) != NULL)
 		strftime(now, sizeof(now), "%H:%M:%S", &parts);
 	snprintf(text, sizeof(text),
-		 "connlimit top  %s  %d daemon%s, %" PRIu64 " client%s, %" PRIu64 " open, %.1f refused/s  every %ld s%s", now,
-		 top->tables.number, top->tables.number == 1 ? "" : "s", clients, clients == 1 ? "" : "s", open, top->rows.rate,
-		 top->delay, top->paused ? "  PAUSED" : "");
+		 "connlimit top  %s  %d daemon%s%s, %" PRIu64 " client%s, %" PRIu64 " open, %.1f refused/s  every %ld s%s", now,
+		 top->tables.number, top->tables.number == 1 ? "" : "s", others, clients, clients == 1 ? "" : "s", open,
+		 top->rows.rate, top->delay, top->paused ? "  PAUSED" : "");
 	grid_line(0, A_BOLD, text);
 }
 
