@@ -40,24 +40,22 @@ struct gathering {
 	size_t record_room;
 };
 
-static bool is_present(const struct copy *copy, const void *place)
+size_t copy_next(const struct copy *copy, size_t page)
 {
-	size_t page = (size_t)((const char *)place - copy->base) / PAGE;
+	size_t pages = (copy->size + PAGE - 1) / PAGE;
+	const unsigned char *next = page < pages ? memchr(copy->present + page, 1, pages - page) : NULL;
 
-	return page < (copy->size + PAGE - 1) / PAGE && (copy->present[page] & 1) != 0;
+	return next != NULL ? (size_t)(next - copy->present) : pages;
 }
 
-/* The first element of an array in the copy, from `from` on, whose page is present; `end` if there is none. */
+/* The first element of an array in the copy, from `from` on, a part of whose page is present; `end` if there is none. */
 static uint32_t next_present(const struct copy *copy, const void *array, size_t each, uint32_t from, uint32_t end)
 {
-	while (from < end) {
-		const char *place = (const char *)array + each * from;
-		if (is_present(copy, place) || is_present(copy, place + each - 1))
-			return from;
-		size_t left = PAGE - (size_t)(place - copy->base) % PAGE;
-		from += (uint32_t)((left + each - 1) / each);
-	}
-	return end;
+	size_t at = (size_t)((const char *)array - copy->base);
+	size_t page = copy_next(copy, (at + each * from) / PAGE) * PAGE;
+	size_t next = page > at + each * from ? (page - at) / each : from;
+
+	return next < end ? (uint32_t)next : end;
 }
 
 static bool make_room(void *array, size_t number, size_t *room, size_t each)

@@ -15,8 +15,11 @@
 struct copy {
 	char *base;
 	size_t size;
-	const unsigned char *present; /* a byte for each page, as from mincore(2) */
+	const unsigned char *present; /* a byte for each page: 1 or 0 */
 };
+
+/* The first page that was present, from this one on; their number if there is none. */
+size_t copy_next(const struct copy *copy, size_t page);
 
 /* The bound on what is sent about one table: enough for a million connections of a million clients. */
 enum { FACTS_MOST = 192 << 20 };

@@ -8,6 +8,7 @@
 #include "values/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,8 +77,37 @@ bool reader_attach(const struct place *place, bool to_write, struct segment *seg
 	return attached;
 }
 
-/* Finds out which pages are present, as reading the others would allocate them. The kernel tells this only to the owner and
- * root, so it is asked before giving up rights. Swapped-out pages are requested. */
+/* Marks the pages that are present, piece by piece (lseek(2), SEEK_DATA), which takes no longer where a table is large and
+ * sparse. False if that may not be asked, or if there are many pieces, as each costs two system calls. */
+static bool find_pieces(const struct segment *segment, unsigned char *present)
+{
+	enum { PIECES_MOST = 4096 };
+	uintptr_t base = (uintptr_t)segment->base;
+	size_t size = segment->size;
+	off_t end = 0;
+	bool all = false;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/map_files/%" PRIxPTR "-%" PRIxPTR, base,
+		 base + (size + PAGE - 1) / PAGE * PAGE);
+	int memory = open(path, O_RDONLY | O_CLOEXEC);
+	for (int pieces = 0; memory >= 0 && pieces < PIECES_MOST && !all; pieces++) {
+		off_t at = lseek(memory, end, SEEK_DATA);
+
+		all = at < 0 ? errno == ENXIO : (size_t)at >= size;
+		if (at < 0 || all || (end = lseek(memory, at, SEEK_HOLE)) < 0)
+			break;
+		size_t stop = (size_t)end < size ? (size_t)end : size;
+		memset(present + (size_t)at / PAGE, 1, (stop - (size_t)at / PAGE * PAGE + PAGE - 1) / PAGE);
+	}
+	if (memory >= 0)
+		close(memory);
+	return all;
+}
+
+/* Finds out which pages are present, as reading the others would allocate them. The kernel tells this only to root, or only to
+ * the owner and root, so it is asked before giving up rights. mincore(2) does not count pages that are swapped out, so these
+ * are requested. */
 static unsigned char *find_pages(const struct segment *segment)
 {
 	size_t pages = (segment->size + PAGE - 1) / PAGE;
@@ -85,8 +115,15 @@ static unsigned char *find_pages(const struct segment *segment)
 
 	if (present == MAP_FAILED)
 		return NULL;
+	if (find_pieces(segment, present))
+		return present;
 	madvise(segment->base, segment->size, MADV_WILLNEED);
-	return mincore(segment->base, segment->size, present) == 0 ? present : NULL;
+	if (mincore(segment->base, segment->size, present) != 0)
+		return NULL;
+	for (size_t page = 0; page < pages; page++)
+		if (present[page] > 1) /* the other bits have no meaning yet */
+			present[page] &= 1;
+	return present;
 }
 
 /* ---- in the reader, as nobody ---- */
@@ -102,10 +139,9 @@ static bool copy_pages(const struct copy *copy, const struct segment *segment, s
 	const char *from = segment->base;
 	size_t copied = 0;
 
-	for (size_t at = 0, page = 0; at < end; at += PAGE, page++) {
+	for (size_t page = copy_next(copy, 0); page * PAGE < end; page = copy_next(copy, page + 1)) {
+		size_t at = page * PAGE;
 		size_t length = segment->size - at < PAGE ? segment->size - at : PAGE;
-		if ((copy->present[page] & 1) == 0)
-			continue;
 		if ((copied += length) > COPIED_MOST)
 			return false;
 		memcpy(copy->base + at, from + at, length);
