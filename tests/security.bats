@@ -42,6 +42,9 @@ let_off() {
 	hold 127.0.0.1 refused
 	[ "$("$CONNLIMIT" status --json "test-$port" | python3 -c 'import json, sys
 for t in json.load(sys.stdin)["tables"]: print(t["user"], t["memory"], t["open"])')" = "root segment 1" ]
+	# They are that user's, the one that was given to us as well.
+	[ "$("$CONNLIMIT" status --json | python3 -c 'import json, sys
+print([t["user"] for t in json.load(sys.stdin)["tables"] if t["name"] == sys.argv[1]])' "test-$port")" = "['root', 'nobody', 'nobody']" ]
 	let_off
 }
 
@@ -344,7 +347,7 @@ assert 'test-$port' in [t['name'] for t in all['tables']]"
 @test "security: a table of another version is named as such, and neither misread nor joined; a restart beside it says so" {
 	hostile --version "test-$port"
 	"$CONNLIMIT" status >"$here/shown" 2>"$here/said"
-	grep -qE 'is not readable: its daemon runs connlimit 0\.0\.9\\x1b\[31m, layout 0000000000000001, not [0-9a-f]{16}: restart it' "$here/said"
+	grep -qE "is not readable: its daemon, 'test-$port' \\(pid $hostile_pid\\), runs connlimit 0\.0\.9\\\\x1b\[31m, layout 0000000000000001, not [0-9a-f]{16}: restart it" "$here/said"
 	limit_is 1
 	server
 	grep -F "table 'test-$port' is also used by a daemon under connlimit 0.0.9\\x1b[31m, another version" "$here/errors"

@@ -99,7 +99,7 @@ uint64_t table_layout(void)
 	return LAYOUT_VERSION;
 }
 
-bool table_is_of_another_version(const void *base, char version[VERSION_TEXT], uint64_t *layout)
+bool table_is_of_another_version(const void *base, char version[VERSION_TEXT], char name[TABLE_NAME_MOST + 1], uint64_t *layout)
 {
 	const struct table_header *header = base;
 
@@ -108,6 +108,8 @@ bool table_is_of_another_version(const void *base, char version[VERSION_TEXT], u
 	*layout = atomic_load_explicit(&header->layout, memory_order_relaxed);
 	memcpy(version, header->version, sizeof(header->version));
 	version[VERSION_TEXT - 1] = '\0';
+	memcpy(name, header->name, sizeof(header->name));
+	name[TABLE_NAME_MOST] = '\0';
 	return *layout != LAYOUT_VERSION;
 }
 
@@ -325,12 +327,14 @@ struct other_version {
 static bool find_other_version(const struct segment_facts *facts, void *with)
 {
 	struct other_version *other = with;
+	char name[TABLE_NAME_MOST + 1];
 	struct segment segment;
 	uint64_t layout;
 
 	if (!facts->own || facts->attached == 0 || facts->size < PAGE || !segment_attach_id(&segment, facts->id, true))
 		return true;
-	other->found = names(segment.base, other->name) && table_is_of_another_version(segment.base, other->version, &layout);
+	other->found =
+	    table_is_of_another_version(segment.base, other->version, name, &layout) && strcmp(name, other->name) == 0;
 	segment_detach(&segment);
 	return !other->found;
 }

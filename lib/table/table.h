@@ -78,10 +78,11 @@ bool table_look_at(struct table *table, void *base, size_t size);
 /* Sets `pid` again, in a process that may be in another pid namespace than the one that had the table before. */
 void table_know_pid(struct table *table);
 
-/* Whether mapped memory, of at least a page, is a table of another version of connlimit. `version` is the version that the
- * table claims, and may be any text; *layout is the version of its layout. */
+/* Whether mapped memory, of at least a page, is a table of another version of connlimit. `version` and `name` are those that
+ * the table claims, and may be any texts; *layout is the version of its layout. */
 enum { VERSION_TEXT = 17 };
-bool table_is_of_another_version(const void *base, char version[VERSION_TEXT], uint64_t *layout);
+bool table_is_of_another_version(const void *base, char version[VERSION_TEXT], char name[TABLE_NAME_MOST + 1],
+				 uint64_t *layout);
 
 /* Whether this user has a table of that name that another version made and that is in use. */
 bool table_has_other_version(const char *name, char version[VERSION_TEXT]);

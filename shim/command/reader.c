@@ -38,6 +38,7 @@ struct outcome {
 	} what;
 	int error; /* errno */
 	char version[VERSION_TEXT];
+	char name[TABLE_NAME_MOST + 1];
 	uint64_t layout;
 };
 
@@ -173,7 +174,7 @@ static struct outcome look(struct copy *copy, const struct segment *segment, str
 
 	if ((copy->present[0] & 1) == 0)
 		return (struct outcome){.what = V_NO_TABLE};
-	if (table_is_of_another_version(segment->base, other.version, &other.layout))
+	if (table_is_of_another_version(segment->base, other.version, other.name, &other.layout))
 		return other;
 	if (!table_look_at(&live, segment->base, segment->size))
 		return (struct outcome){.what = V_NO_TABLE};
@@ -224,19 +225,28 @@ static void read_table(int to, void *with)
 
 /* ---- in the command ---- */
 
-static enum read_how failed(const struct outcome *outcome, char *why, size_t room)
+static void say_version(const struct outcome *outcome, const struct place *place, char *why, size_t room)
 {
 	char version[4 * VERSION_TEXT];
+	char name[4 * TABLE_NAME_MOST + 1];
+	char pid[32] = "";
+
+	text_escape(version, sizeof(version), outcome->version, sizeof(outcome->version));
+	text_escape(name, sizeof(name), outcome->name, sizeof(outcome->name));
+	if (place->maker != 0)
+		snprintf(pid, sizeof(pid), " (pid %d)", (int)place->maker);
+	snprintf(why, room,
+		 "its daemon, '%s'%s, runs connlimit %s, layout %016" PRIx64 ", not %016" PRIx64 ": restart it to see it here",
+		 name, pid, version, outcome->layout, table_layout());
+}
+
+static enum read_how failed(const struct outcome *outcome, const struct place *place, char *why, size_t room)
+{
 
 	switch (outcome->what) {
 	case V_NO_TABLE: return READ_NO_TABLE;
 	case V_NOT_WANTED: return READ_NOT_WANTED;
-	case V_OTHER_VERSION:
-		text_escape(version, sizeof(version), outcome->version, sizeof(outcome->version));
-		snprintf(why, room,
-			 "its daemon runs connlimit %s, layout %016" PRIx64 ", not %016" PRIx64 ": restart it to see it here",
-			 version, outcome->layout, table_layout());
-		break;
+	case V_OTHER_VERSION: say_version(outcome, place, why, room); break;
 	case V_TOO_LARGE: snprintf(why, room, "it is too large to be read"); break;
 	case V_NOT_ATTACHED:
 		/* The table is gone since it was found. */
@@ -271,7 +281,7 @@ enum read_how reader_read(struct table_view *view, const struct wanted *wanted, 
 		return READ_DONE;
 	facts_free(view);
 	if (told && outcome.what != V_FACTS)
-		return failed(&outcome, why, room);
+		return failed(&outcome, &view->place, why, room);
 	snprintf(why, room, "%s", died != NULL ? died : "its reader returned invalid data");
 	return READ_FAILED;
 }

@@ -84,6 +84,7 @@ static bool find_segment(const struct segment_facts *segment, void *with)
 	place->memory = MEMORY_SEGMENT;
 	place->id = (uint64_t)segment->id;
 	place->owner = segment->creator;
+	place->maker = segment->maker_lives ? segment->maker : 0;
 	place->size = segment->size;
 	place->processes = segment->attached;
 	return true;
@@ -243,7 +244,7 @@ static bool read_all(struct search *search, const struct wanted *wanted)
 	for (size_t i = 0; i < search->places; i++) {
 		const struct place *place = &search->place[i];
 		uint64_t used = 0;
-		char why[160] = "there was no time left to read it; name it to read only this one";
+		char why[320] = "there was no time left to read it; name it to read only this one";
 		enum read_how how = READ_FAILED;
 
 		if (process != 0 && !has_process(place, process))

@@ -25,7 +25,7 @@ struct wanted {
 /* A table that exists but was not read. */
 struct unread {
 	struct place place;
-	char why[160];
+	char why[320];
 };
 
 struct tables {

@@ -25,6 +25,7 @@ struct place {
 	const struct mapping *mapping; /* by which it is reached; NULL for a segment in our namespace */
 	const pid_t *pid;	       /* the processes that have it mapped, if we may see them */
 	size_t pids;
+	pid_t maker;		 /* of a segment, as long as it lives; 0: not known */
 	unsigned long processes; /* how many there are */
 };
 
