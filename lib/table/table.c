@@ -280,10 +280,10 @@ static bool make_or_join(struct table *table, struct rivals *rivals, const struc
 	segment_list(meet, rivals);
 	rivals->ticket = rivals->highest + 1;
 	atomic_store(&header->ticket, rivals->ticket);
-	for (int waited = 0; rivals->found.base == NULL && waited < WAIT_US; waited += LOOK_EACH_US) {
+	for (uint64_t until = clock_us() + WAIT_US; rivals->found.base == NULL;) {
 		rivals->wait = false;
 		segment_list(meet, rivals);
-		if (rivals->found.base != NULL || !rivals->wait)
+		if (rivals->found.base != NULL || !rivals->wait || clock_us() >= until)
 			break;
 		door_sleep_us(LOOK_EACH_US);
 	}

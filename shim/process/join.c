@@ -101,15 +101,16 @@ static void say_difference(char why[JOIN_WHY], enum setting_id which, const stru
 bool join_table(struct table *table, const struct settings *start, struct settings *opening, const struct rules_index *listed,
 		char why[JOIN_WHY])
 {
+	uint64_t until = clock_us() + WAIT_US;
 	uint32_t pid = 0;
 	bool in_use;
 
 	why[0] = '\0';
-	for (int waited = 0;; waited += LOOK_EACH_US) {
+	for (;;) {
 		if (join_is_same_start(table, start))
 			return true;
 		in_use = is_in_use(table, &pid);
-		if (waited >= WAIT_US || (in_use ? !is_under_way(table) : limits_claim_start(table)))
+		if (clock_us() >= until || (in_use ? !is_under_way(table) : limits_claim_start(table)))
 			break;
 		door_sleep_us(LOOK_EACH_US);
 	}

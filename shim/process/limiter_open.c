@@ -170,9 +170,9 @@ COLD void limiter_listens(void)
 	static char why[JOIN_WHY];
 	static _Atomic bool compared;
 
-	if (!settings.start.handed_on || !limiter_is_open() || atomic_exchange(&compared, true))
+	if (!limiter_settings.handed_on || !limiter_is_open() || atomic_exchange(&compared, true))
 		return;
-	join_compare(&limiter_of_process, &settings.start, &settings.opening, why);
+	join_compare(&limiter_of_process, &limiter_settings, &settings.opening, why);
 	if (why[0] != '\0')
 		report(why, ": its limits apply", NULL);
 }
