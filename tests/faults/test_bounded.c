@@ -539,8 +539,8 @@ static uint64_t children_us(void)
 /* What root's commands take of the table while it is written to. Returns the most of them. */
 static uint64_t look_at_it(const char *name)
 {
-	static const char *const words[][2] = {
-	    {"status", NULL}, {"status", "--json"}, {"metrics", NULL}, {"clients", NULL}, {"suggest", NULL}};
+	static const char *const words[][2] = {{"status", NULL},  {"status", "--json"}, {"metrics", NULL},
+					       {"clients", NULL}, {"suggest", NULL},	{"set", "ipv4-prefix=24"}};
 	const char *command = getenv("CONNLIMIT");
 	uint64_t most = 0;
 
