@@ -225,7 +225,7 @@ INLINE enum counted try_admit(struct table *table, struct attempt *attempt, uint
 		return among_all;
 	}
 	if (attempt->applied.rate.every_us != 0 && !attempt->paid) {
-		if (!rate_take(&table->notes[attempt->entry].tokens, &attempt->applied.rate, clock_us())) {
+		if (!rate_take(&client_noted(table, attempt->entry)->tokens, &attempt->applied.rate, clock_us())) {
 			uncount(table, attempt, generation, networks);
 			total_uncount(table, total);
 			attempt->reason = REFUSED_RATE;
@@ -291,7 +291,7 @@ static COLD bool leave_out_doubtful(const struct table *table, struct attempt *a
 /* Of a client that is marked: whether it is refused for a ban. In mode observe it goes on without one. */
 static COLD bool is_banned(struct table *table, struct attempt *attempt)
 {
-	if (attempt->observed || atomic_load_explicit(&table->entry[attempt->entry].banned, memory_order_relaxed) == 0)
+	if (attempt->observed || (client_marks(table, attempt->entry) & MARK_BANNED) == 0)
 		return false;
 	attempt->banned = ban_look(table, attempt->entry, attempt->fingerprint);
 	if (attempt->banned == 0 || applied_exempts(&attempt->applied))
@@ -341,9 +341,9 @@ static COLD void note_refusal(struct table *table, const struct attempt *attempt
 	refusal->spent = (uint16_t)((DECISION_NS - budget_left) / 1000);
 	atomic_fetch_add_explicit(refusal->observed ? &header->observed : &header->refused, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&header->refused_for[attempt->reason], 1, memory_order_relaxed);
-	count_refusal(&table->notes[attempt->entry], refusal);
+	count_refusal(client_noted(table, attempt->entry), refusal);
 	if (attempt->reason == REFUSED_PER_NETWORK)
-		count_refusal(&table->notes[attempt->in.entry], refusal);
+		count_refusal(client_noted(table, attempt->in.entry), refusal);
 	refusal->banned = attempt->reason == REFUSED_BAN ? attempt->banned : count_towards_ban(table, attempt);
 	refusal_note_event(table, refusal, attempt->connection);
 }
@@ -391,9 +391,9 @@ static void forgive(struct table *table, const struct attempt *attempt, bool net
 	uint64_t word;
 
 	if (client_find(table, attempt->fingerprint, &entry, &word))
-		pace_forgive(&table->notes[entry].pace);
+		pace_forgive(&client_noted(table, entry)->pace);
 	if (is_in_network(attempt, networks) && network_find(table, attempt->in.fingerprint, &entry, &word))
-		pace_forgive(&table->notes[entry].pace);
+		pace_forgive(&client_noted(table, entry)->pace);
 	pace_forgive(&table->header->total_pace);
 }
 
@@ -420,8 +420,8 @@ static inline bool peaks_in_doubt(const struct table *table, uint32_t entry, uin
 	const struct client_entry *client = &table->entry[entry];
 	uint32_t count = (uint32_t)(word & CLIENT_COUNT);
 
-	return atomic_load_explicit(&client->doubtful, memory_order_relaxed) != 0 &&
-	       count >= atomic_load_explicit(&client->peak, memory_order_relaxed) && count < limit;
+	return (client_marks(table, entry) & MARK_DOUBTFUL) != 0 &&
+	       count >= (atomic_load_explicit(&client->peak, memory_order_relaxed) & PEAK_COUNT) && count < limit;
 }
 
 /* Finds the network that the connection is to be counted for. COUNT_FULL: there is no room for it. COUNT_LOST: a connection was
@@ -445,7 +445,7 @@ static enum counted enter_network(struct table *table, struct attempt *attempt)
 /* Whether anything of the client is to be looked at before it is admitted. */
 static inline bool is_marked(const struct table *table, const struct attempt *attempt)
 {
-	return atomic_load_explicit(&table->entry[attempt->entry].marks, memory_order_relaxed) != 0;
+	return (client_marks(table, attempt->entry) & (MARK_DOUBTFUL | MARK_BANNED)) != 0;
 }
 
 static void note_unverified(struct table *table, const struct attempt *attempt, struct refusal *refusal)
@@ -465,7 +465,7 @@ static COLD bool refuse(struct table *table, struct attempt *attempt, struct ref
 	if (!refusal->observed) {
 		/* An earlier attempt took the token and then had to start again. */
 		if (attempt->paid && attempt->applied.rate.every_us != 0)
-			rate_give_back(&table->notes[attempt->entry].tokens, &attempt->applied.rate);
+			rate_give_back(&client_noted(table, attempt->entry)->tokens, &attempt->applied.rate);
 		return true;
 	}
 	attempt->limit = LIMIT_NONE;
@@ -640,6 +640,14 @@ HOT void table_release(struct table *table, reference held)
 		record_release(table, slot, record_state(generation_of(held), RECORD_OPEN, 0));
 }
 
+/* The next check of this client begins with the connection that was let go last. The first one begins anywhere: most clients
+ * have none, and so need no notes. */
+static void check_next(struct table *table, uint32_t entry, uint32_t slot)
+{
+	if ((client_marks(table, entry) & MARK_NOTED) != 0)
+		pace_go_on_at(&client_noted(table, entry)->pace, slot);
+}
+
 void table_doubt(struct table *table, reference held)
 {
 	uint32_t slot = slot_held(table, held);
@@ -648,12 +656,11 @@ void table_doubt(struct table *table, reference held)
 		return;
 	record_doubt(table, slot, generation_of(held));
 	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
-	/* The next check of this client begins with the connection that was let go last. */
 	if (owner != 0 && owner <= table->entries)
-		pace_go_on_at(&table->notes[owner - 1].pace, slot);
+		check_next(table, owner - 1, slot);
 	uint32_t network = networks_are_named(table) ? network_of_record(table, slot) : NO_NETWORK;
 	if (network != NO_NETWORK)
-		pace_go_on_at(&table->notes[network].pace, slot);
+		check_next(table, network, slot);
 }
 
 static uint32_t count_of(const struct table *table, const struct connection *connection)
@@ -695,26 +702,19 @@ uint32_t table_count_network(const struct table *table, const struct address *ad
 
 bool table_client(const struct table *table, uint32_t entry, struct client_facts *facts)
 {
-	const struct client_notes *notes = &table->notes[entry];
-	uint64_t words[2];
-
 	uint64_t word = atomic_load(&table->entry[entry].word);
 	uint64_t fingerprint = atomic_load(&table->entry[entry].fingerprint);
 	if (fingerprint == 0 || (word & CLIENT_TENTATIVE) != 0)
 		return false;
-	words[0] = atomic_load_explicit(&notes->address[0], memory_order_relaxed);
-	words[1] = atomic_load_explicit(&notes->address[1], memory_order_relaxed);
-	memcpy(facts->network.address.bytes, words, sizeof(words));
-	facts->network.prefix = (uint8_t)atomic_load_explicit(&notes->prefix, memory_order_relaxed);
+	uint32_t marks = client_marks(table, entry);
+	const struct client_notes *notes = client_notes(table, entry);
 	facts->open = (uint32_t)(word & CLIENT_COUNT);
-	facts->limit = atomic_load_explicit(&table->entry[entry].limit, memory_order_relaxed);
-	facts->by_rule = atomic_load_explicit(&table->entry[entry].by_rule, memory_order_relaxed) != 0;
-	facts->peak = atomic_load_explicit(&table->entry[entry].peak, memory_order_relaxed);
+	facts->limit = (marks & MARKS_LIMIT) - 1;
+	facts->by_rule = (marks & MARK_BY_RULE) != 0;
+	facts->peak = atomic_load_explicit(&table->entry[entry].peak, memory_order_relaxed) & PEAK_COUNT;
 	facts->refused = atomic_load_explicit(&notes->refused, memory_order_relaxed);
 	facts->observed = atomic_load_explicit(&notes->observed, memory_order_relaxed);
 	facts->banned = ban_left(table, entry, fingerprint);
 	facts->entry = entry;
-	/* The notes are only a hint: they belong to this entry if the fingerprint was made from this address. */
-	return (facts->network.prefix <= 128 || (facts->network.prefix == NETWORK_UID && !entry_is_network(table, entry))) &&
-	       client_fingerprint(table, &facts->network) == fingerprint;
+	return client_network(table, entry, fingerprint, &facts->network);
 }

@@ -201,7 +201,7 @@ static enum checked check_some(struct table *table, uint32_t entry, _Atomic uint
 
 enum checked check_client(struct table *table, uint32_t entry, struct connection *control)
 {
-	return check_some(table, entry, &table->entry[entry].word, &table->notes[entry].pace, control);
+	return check_some(table, entry, &table->entry[entry].word, &client_noted(table, entry)->pace, control);
 }
 
 enum checked check_total(struct table *table, struct connection *control)
@@ -226,7 +226,7 @@ static bool any_doubtful(const struct table *table, uint32_t entry)
 
 bool check_before_peak(struct table *table, uint32_t entry, struct connection *control)
 {
-	struct pace *pace = &table->notes[entry].pace;
+	struct pace *pace = &client_noted(table, entry)->pace;
 	struct check check;
 	uint64_t now = clock_us();
 
@@ -242,10 +242,10 @@ bool check_before_peak(struct table *table, uint32_t entry, struct connection *c
 	/* Without netlink, records are not asked about one by one. */
 	if (dropped == 0 && check.inquiry.asking.netlink < 0)
 		dropped = (int)search_for_rest(table, &check);
-	atomic_store(&table->entry[entry].doubtful, 0);
+	client_unmark(table, entry, MARK_DOUBTFUL);
 	atomic_thread_fence(memory_order_seq_cst); /* as in mend.c: a record that is marked after this sets it again */
 	if (any_doubtful(table, entry))
-		atomic_store(&table->entry[entry].doubtful, 1);
+		client_mark(table, entry, MARK_DOUBTFUL);
 	check_end(table, &check, false);
 	return dropped > 0;
 }
@@ -392,8 +392,7 @@ bool check_is_in_doubt(const struct table *table, const struct address *address)
 {
 	uint32_t entry;
 
-	return find_client_of(table, address, &entry) &&
-	       atomic_load_explicit(&table->entry[entry].doubtful, memory_order_relaxed) != 0;
+	return find_client_of(table, address, &entry) && (client_marks(table, entry) & MARK_DOUBTFUL) != 0;
 }
 
 /* One client's records, likewise. */

@@ -1,5 +1,6 @@
 /* Which refusals get a line in the log: a client's first one, then few. */
 #include "values/clock.h"
+#include "table/clients.h"
 #include "table/events.h"
 #include "table/rate.h"
 #include "table/table.h"
@@ -48,7 +49,7 @@ static _Atomic uint64_t own_tokens;
 
 bool refusal_to_log(struct table *table, const struct refusal *refusal, struct refusal_line *line)
 {
-	struct client_notes *notes = &table->notes[refusal->entry];
+	struct client_notes *notes = client_noted(table, refusal->entry);
 	struct table_header *header = table->header;
 	uint16_t now = (uint16_t)(clock_ms() / 1000);
 	uint16_t at = atomic_load_explicit(&notes->shown_at, memory_order_relaxed);

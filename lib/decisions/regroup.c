@@ -69,7 +69,7 @@ static bool move(struct table *table, const struct limits *limits, uint32_t slot
 	if (from != 0)
 		client_uncount(table, from - 1, old_generation);
 	if (to != 0 && record_kind(after) == RECORD_DOUBTFUL)
-		atomic_store(&table->entry[entry].doubtful, 1);
+		client_mark(table, entry, MARK_DOUBTFUL);
 	/* A mend between our two steps missed the slot. Count it again: once too often is better than not at all. */
 	for (int i = 0; i < TRIES && to != 0 && client_generation(atomic_load(&table->entry[entry].word)) != generation; i++)
 		if (!count_for(table, goal, &entry, &generation))

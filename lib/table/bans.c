@@ -36,7 +36,7 @@ static uint32_t left_of(uint64_t word, uint64_t fingerprint)
 
 uint32_t ban_left(const struct table *table, uint32_t entry, uint64_t fingerprint)
 {
-	return left_of(atomic_load(&table->notes[entry].ban), fingerprint);
+	return left_of(atomic_load(&client_notes(table, entry)->ban), fingerprint);
 }
 
 COLD uint32_t ban_look(struct table *table, uint32_t entry, uint64_t fingerprint)
@@ -46,29 +46,24 @@ COLD uint32_t ban_look(struct table *table, uint32_t entry, uint64_t fingerprint
 	if (left != 0)
 		return left;
 	point_reached(POINT_BAN_NOT_FOUND);
-	atomic_store(&table->entry[entry].banned, 0);
+	client_unmark(table, entry, MARK_BANNED);
 	left = ban_left(table, entry, fingerprint);
 	if (left != 0)
-		atomic_store(&table->entry[entry].banned, 1);
+		client_mark(table, entry, MARK_BANNED);
 	return left;
-}
-
-static void mark(struct table *table, uint32_t entry)
-{
-	if (atomic_load(&table->entry[entry].banned) == 0)
-		atomic_store(&table->entry[entry].banned, 1);
 }
 
 /* In place of `seen`. Of several processes that refuse the client at this moment, one begins the ban. */
 static bool begin(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t seen, uint32_t seconds)
 {
 	uint64_t until = seconds == BAN_FOREVER ? UNTIL_FOREVER : clock_ms() + (uint64_t)seconds * 1000;
+	struct client_notes *notes = client_noted(table, entry);
 
-	if (!atomic_compare_exchange_strong(&table->notes[entry].ban, &seen, ban_word(fingerprint, until)))
+	if (!atomic_compare_exchange_strong(&notes->ban, &seen, ban_word(fingerprint, until)))
 		return false;
 	point_reached(POINT_BAN_WRITTEN);
-	mark(table, entry);
-	atomic_store_explicit(&table->notes[entry].ban_tokens, 0, memory_order_relaxed);
+	client_mark(table, entry, MARK_BANNED);
+	atomic_store_explicit(&notes->ban_tokens, 0, memory_order_relaxed);
 	atomic_fetch_add_explicit(&table->header->bans, 1, memory_order_relaxed);
 	return true;
 }
@@ -90,13 +85,14 @@ static bool is_too_often(_Atomic uint64_t *bucket, const struct rate *rate)
 
 COLD uint32_t ban_count(struct table *table, uint32_t entry, uint64_t fingerprint, const struct ban *ban)
 {
-	uint64_t seen = atomic_load(&table->notes[entry].ban);
+	struct client_notes *notes = client_noted(table, entry);
+	uint64_t seen = atomic_load(&notes->ban);
 
 	if (left_of(seen, fingerprint) != 0) {
-		mark(table, entry);
+		client_mark(table, entry, MARK_BANNED);
 		return 0;
 	}
-	if (!is_too_often(&table->notes[entry].ban_tokens, &ban->rate) || !begin(table, entry, fingerprint, seen, ban->seconds))
+	if (!is_too_often(&notes->ban_tokens, &ban->rate) || !begin(table, entry, fingerprint, seen, ban->seconds))
 		return 0;
 	return ban->seconds;
 }
@@ -116,7 +112,7 @@ bool ban_begin(struct table *table, const struct network *client, uint32_t secon
 	for (int i = 0; i < TRIES; i++) {
 		if (!client_find_or_add(table, fingerprint, client, &entry, &word))
 			return false;
-		if (begin(table, entry, fingerprint, atomic_load(&table->notes[entry].ban), seconds) &&
+		if (begin(table, entry, fingerprint, atomic_load(&client_notes(table, entry)->ban), seconds) &&
 		    atomic_load(&table->entry[entry].fingerprint) == fingerprint) {
 			note(table, EVENT_BANNED, client, seconds);
 			return true;
@@ -145,10 +141,11 @@ bool ban_end(struct table *table, const struct network *client)
 
 	if (!client_find(table, fingerprint, &entry, &word))
 		return false;
-	uint64_t seen = atomic_load(&table->notes[entry].ban);
+	struct client_notes *notes = client_noted(table, entry);
+	uint64_t seen = atomic_load(&notes->ban);
 	for (int i = 0; i < TRIES && left_of(seen, fingerprint) != 0; i++)
-		if (atomic_compare_exchange_strong(&table->notes[entry].ban, &seen, 0)) {
-			atomic_store_explicit(&table->notes[entry].ban_tokens, 0, memory_order_relaxed);
+		if (atomic_compare_exchange_strong(&notes->ban, &seen, 0)) {
+			atomic_store_explicit(&notes->ban_tokens, 0, memory_order_relaxed);
 			ban_look(table, entry, fingerprint);
 			note(table, EVENT_UNBANNED, client, 0);
 			return true;

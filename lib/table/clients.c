@@ -8,6 +8,8 @@
 
 enum { TRIES = 16 }; /* bound on starting again because others were faster */
 
+const struct client_notes client_without_notes;
+
 /* The places where a fingerprint may be: two buckets, given by their first entries. Each is searched from the place `from` on,
  * and a new client takes the first free one. So most are found at once, in one cache line. */
 struct places {
@@ -15,22 +17,31 @@ struct places {
 	uint32_t from;
 };
 
-/* A client's, among the first entries, or a network's, among those behind (`base`). */
+static inline uint32_t bucket(const struct table *table, uint32_t bits)
+{
+	return (uint32_t)(bits * (uint64_t)(table->entries / BUCKET) >> 32);
+}
+
+static inline uint32_t first_place(const struct table *table, uint64_t fingerprint, uint32_t base)
+{
+	return base + bucket(table, (uint32_t)fingerprint) * BUCKET + (uint32_t)fingerprint % BUCKET;
+}
+
+/* A client's, among the first entries, or a network's, among those behind (`base`). There is an even number of buckets. */
 static inline struct places places_of(const struct table *table, uint64_t fingerprint, uint32_t base)
 {
-	uint32_t mask = table->entries / BUCKET - 1;
-	uint32_t one = (uint32_t)fingerprint & mask;
-	uint32_t other = (uint32_t)(fingerprint >> 32) & mask;
+	uint32_t one = bucket(table, (uint32_t)fingerprint);
+	uint32_t other = bucket(table, (uint32_t)(fingerprint >> 32));
 
 	return (struct places){
 	    .first = {base + one * BUCKET, base + (other != one ? other : one ^ 1U) * BUCKET},
-	    .from = (uint32_t)(fingerprint >> 61),
+	    .from = (uint32_t)fingerprint % BUCKET,
 	};
 }
 
-static inline uint32_t place(const struct places *places, int bucket, uint32_t n)
+static inline uint32_t place(const struct places *places, int which, uint32_t n)
 {
-	return places->first[bucket] + (places->from + n) % BUCKET;
+	return places->first[which] + (places->from + n) % BUCKET;
 }
 
 /* Both words of an entry change together or not at all. The builtin compiles to cmpxchg16b, or casp on aarch64; __atomic would
@@ -54,21 +65,23 @@ static inline uint64_t fingerprint_of(const struct table *table, uint32_t entry)
 	return atomic_load_explicit(&table->entry[entry].fingerprint, memory_order_acquire);
 }
 
-static inline bool find_in(const struct table *table, const struct places *places, uint64_t fingerprint, uint32_t *entry,
-			   uint64_t *word)
+/* Whether the client has the entry, and its word then. */
+static inline bool has(const struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t *word)
+{
+	if (fingerprint_of(table, entry) != fingerprint)
+		return false;
+	*word = word_of(table, entry);
+	return (*word & CLIENT_TENTATIVE) == 0 && fingerprint_of(table, entry) == fingerprint;
+}
+
+static bool find_in(const struct table *table, const struct places *places, uint64_t fingerprint, uint32_t *entry,
+		    uint64_t *word)
 {
 	for (int b = 0; b < 2; b++) {
 		for (uint32_t n = 0; n < BUCKET; n++) {
-			uint32_t i = place(places, b, n);
-
-			if (fingerprint_of(table, i) != fingerprint)
-				continue;
-			uint64_t seen = word_of(table, i);
-			if ((seen & CLIENT_TENTATIVE) != 0 || fingerprint_of(table, i) != fingerprint)
-				continue;
-			*entry = i;
-			*word = seen;
-			return true;
+			*entry = place(places, b, n);
+			if (has(table, *entry, fingerprint, word))
+				return true;
 		}
 	}
 	return false;
@@ -96,55 +109,57 @@ static unsigned loss(const struct table *table, uint32_t entry, uint64_t fingerp
 {
 	if (fingerprint == 0)
 		return 0;
-	if (atomic_load_explicit(&table->entry[entry].banned, memory_order_relaxed) != 0 &&
-	    ban_left(table, entry, fingerprint) != 0)
+	if ((client_marks(table, entry) & MARK_BANNED) != 0 && ban_left(table, entry, fingerprint) != 0)
 		return MOST_LOSS;
-	uint64_t tokens = atomic_load_explicit(&table->notes[entry].tokens, memory_order_relaxed);
-	if (atomic_load_explicit(&table->entry[entry].remote, memory_order_relaxed) != 0 ||
-	    (tokens != 0 && tokens > clock_us()))
+	const struct client_notes *notes = client_notes(table, entry);
+	uint64_t tokens = atomic_load_explicit(&notes->tokens, memory_order_relaxed);
+	if (atomic_load_explicit(&notes->remote, memory_order_relaxed) != 0 || (tokens != 0 && tokens > clock_us()))
 		return 2;
 	return 1;
 }
 
-/* Chooses the place for a new client: the one where least is lost, in the emptier bucket. But the first bucket is preferred as
- * long as half of it is free, as clients there are found faster. (With the most clients that a table can have, half of its
- * entries, that fills no bucket.) */
-static bool choose_place(const struct table *table, const struct places *places, uint32_t *chosen, uint64_t *fingerprint,
-			 uint64_t *word)
-{
-	int best = 0;
+/* The place in a bucket where least is lost for a new client. */
+struct candidate {
+	int room; /* entries of count 0; 0: there is no place */
+	unsigned lost;
+	uint32_t entry;
+	uint64_t fingerprint;
+	uint64_t word;
+};
 
-	for (int b = 0; b < 2; b++) {
-		int room = 0;
-		uint32_t candidate = 0;
-		uint64_t candidate_word = 0;
-		uint64_t candidate_fingerprint = 0;
-		unsigned least = MOST_LOSS + 1;
-		for (uint32_t n = 0; n < BUCKET; n++) {
-			uint32_t i = place(places, b, n);
-			uint64_t seen_word = word_of(table, i);
-			uint64_t seen = fingerprint_of(table, i);
-			if ((seen_word & CLIENT_COUNT) != 0)
-				continue;
-			room++;
-			unsigned lost = loss(table, i, seen);
-			if (lost < least) {
-				least = lost;
-				candidate = i;
-				candidate_word = seen_word;
-				candidate_fingerprint = seen;
-			}
-		}
-		if (room > best) {
-			best = room;
-			*chosen = candidate;
-			*word = candidate_word;
-			*fingerprint = candidate_fingerprint;
-		}
-		if (room > BUCKET / 2 && least == 0)
-			break;
+static struct candidate candidate_in(const struct table *table, const struct places *places, int bucket)
+{
+	struct candidate best = {.lost = MOST_LOSS + 1};
+
+	for (uint32_t n = 0; n < BUCKET; n++) {
+		uint32_t i = place(places, bucket, n);
+		uint64_t word = word_of(table, i);
+		uint64_t fingerprint = fingerprint_of(table, i);
+		if ((word & CLIENT_COUNT) != 0)
+			continue;
+		best.room++;
+		unsigned lost = best.lost != 0 ? loss(table, i, fingerprint) : MOST_LOSS;
+		if (lost < best.lost)
+			best = (struct candidate){best.room, lost, i, fingerprint, word};
 	}
-	return best > 0;
+	return best;
+}
+
+/* Chooses the place for a new client: one that costs nobody a ban, if there is any. While more than a quarter of the first
+ * bucket is free, it is there, as clients there are found faster, unless less is lost in the second. Otherwise it is in the
+ * emptier bucket. (With the most clients that a table can have, two thirds of its entries, that fills no bucket.) */
+static struct candidate choose_place(const struct table *table, const struct places *places)
+{
+	enum { FREE = BUCKET / 4 };
+	struct candidate first = candidate_in(table, places, 0);
+
+	if (first.room > FREE && first.lost == 0)
+		return first;
+	struct candidate second = candidate_in(table, places, 1);
+	if ((first.lost < MOST_LOSS) != (second.lost < MOST_LOSS))
+		return first.lost < MOST_LOSS ? first : second;
+	bool less_lost = second.room > FREE && second.lost < first.lost;
+	return (first.room > FREE ? less_lost : second.room > first.room) ? second : first;
 }
 
 /* Called after `mine` was set tentative: does another entry of this fingerprint go first? Tentative entries after ours are
@@ -179,45 +194,72 @@ static bool others_go_first(struct table *table, uint64_t fingerprint, const str
 	return false;
 }
 
-static void describe(struct table *table, uint32_t entry, const struct network *network)
+static void clear(struct client_notes *notes)
 {
-	struct client_notes *notes = &table->notes[entry];
+	atomic_store_explicit(&notes->refused, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->observed, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->ban, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->ban_tokens, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->pace.word, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->remote, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->shown_refused, 0, memory_order_relaxed);
+	atomic_store_explicit(&notes->shown_at, 0, memory_order_relaxed);
+}
+
+/* Whether the entry has the second half of an address with this prefix: all of an IPv4 address. */
+static bool has_second_half(uint8_t prefix)
+{
+	return prefix > 64 && prefix <= 128;
+}
+
+static void describe(struct table *table, uint32_t i, const struct network *network)
+{
+	struct client_entry *entry = &table->entry[i];
+	bool second = has_second_half(network->prefix);
 	uint64_t words[2];
 
 	memcpy(words, network->address.bytes, sizeof(words));
-	atomic_store_explicit(&notes->address[0], words[0], memory_order_relaxed);
-	atomic_store_explicit(&notes->address[1], words[1], memory_order_relaxed);
-	atomic_store_explicit(&notes->prefix, network->prefix, memory_order_relaxed);
-	atomic_store_explicit(&table->entry[entry].peak, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->refused, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->observed, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->pace.word, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->shown_refused, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->shown_at, 0, memory_order_relaxed);
-	atomic_store_explicit(&table->entry[entry].limit, LIMIT_NONE, memory_order_relaxed);
-	atomic_store_explicit(&table->entry[entry].by_rule, 0, memory_order_relaxed);
-	atomic_store_explicit(&table->entry[entry].doubtful, 0, memory_order_relaxed);
-	atomic_store_explicit(&table->entry[entry].banned, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->ban, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->ban_tokens, 0, memory_order_relaxed);
-	atomic_store_explicit(&table->entry[entry].remote, 0, memory_order_relaxed);
-	atomic_store_explicit(&notes->tokens, 0, memory_order_relaxed);
+	if (second && words[0] != 0)
+		atomic_store_explicit(&table->high[i], words[0], memory_order_relaxed);
+	atomic_store_explicit(&entry->address, words[second], memory_order_relaxed);
+	atomic_store_explicit(&entry->peak, (uint32_t)network->prefix << PEAK_PREFIX_SHIFT, memory_order_relaxed);
+	if ((atomic_fetch_and(&entry->marks, MARK_NOTED) & MARK_NOTED) != 0)
+		clear(&table->notes[i]);
+}
+
+bool client_network(const struct table *table, uint32_t entry, uint64_t fingerprint, struct network *network)
+{
+	uint8_t prefix = (uint8_t)(atomic_load_explicit(&table->entry[entry].peak, memory_order_relaxed) >> PEAK_PREFIX_SHIFT);
+	bool second = has_second_half(prefix);
+	uint64_t words[2] = {0};
+
+	if (prefix > 128 && (prefix != NETWORK_UID || entry_is_network(table, entry)))
+		return false;
+	words[second] = atomic_load_explicit(&table->entry[entry].address, memory_order_relaxed);
+	network->prefix = prefix;
+	memcpy(network->address.bytes, words, sizeof(words));
+	if (client_fingerprint(table, network) == fingerprint)
+		return true;
+	if (!second)
+		return false;
+	words[0] = atomic_load_explicit(&table->high[entry], memory_order_relaxed);
+	memcpy(network->address.bytes, words, sizeof(words));
+	return client_fingerprint(table, network) == fingerprint;
 }
 
 static COLD bool add(struct table *table, uint64_t fingerprint, const struct network *network, const struct places *places,
 		     uint32_t *entry, uint64_t *word)
 {
 	for (int attempt = 0; attempt < TRIES; attempt++) {
-		uint32_t mine = 0;
-		uint64_t old_word = 0;
-		uint64_t old = 0;
-
 		if (attempt > 0 && find_in(table, places, fingerprint, entry, word))
 			return true;
-		if (!choose_place(table, places, &mine, &old, &old_word))
+		struct candidate old = choose_place(table, places);
+		if (old.room == 0)
 			return false;
-		uint64_t tentative = (client_generation(old_word) + CLIENT_GENERATION) | CLIENT_TENTATIVE;
-		if (!swap_entry(&table->entry[mine], old, old_word, fingerprint, tentative))
+		uint32_t mine = old.entry;
+		uint64_t tentative = (client_generation(old.word) + CLIENT_GENERATION) | CLIENT_TENTATIVE;
+		if (!swap_entry(&table->entry[mine], old.fingerprint, old.word, fingerprint, tentative))
 			continue;
 		point_reached(POINT_CLIENT_TENTATIVE);
 		if (others_go_first(table, fingerprint, places, mine, attempt > TRIES / 2)) {
@@ -237,22 +279,25 @@ static COLD bool add(struct table *table, uint64_t fingerprint, const struct net
 	return false;
 }
 
+static __attribute__((noinline)) bool look_further(struct table *table, uint64_t fingerprint, const struct network *network,
+						   uint32_t base, uint32_t *entry, uint64_t *word)
+{
+	struct places places = places_of(table, fingerprint, base);
+
+	return find_in(table, &places, fingerprint, entry, word) || add(table, fingerprint, network, &places, entry, word);
+}
+
 HOT bool client_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
 			    uint64_t *word)
 {
-	struct places places = places_of(table, fingerprint, 0);
-
-	/* In a large table this is a cache miss: start it early. */
-	__builtin_prefetch(&table->entry[place(&places, 0, 0)]);
-	return find_in(table, &places, fingerprint, entry, word) || add(table, fingerprint, network, &places, entry, word);
+	*entry = first_place(table, fingerprint, 0);
+	return has(table, *entry, fingerprint, word) || look_further(table, fingerprint, network, 0, entry, word);
 }
 
 bool network_find_or_add(struct table *table, uint64_t fingerprint, const struct network *network, uint32_t *entry,
 			 uint64_t *word)
 {
-	struct places places = places_of(table, fingerprint, table->entries);
-
-	return find_in(table, &places, fingerprint, entry, word) || add(table, fingerprint, network, &places, entry, word);
+	return look_further(table, fingerprint, network, table->entries, entry, word);
 }
 
 static inline void note_peak(struct table *table, uint32_t entry, uint32_t count)
@@ -260,8 +305,9 @@ static inline void note_peak(struct table *table, uint32_t entry, uint32_t count
 	_Atomic uint32_t *peak = &table->entry[entry].peak;
 	uint32_t seen = atomic_load_explicit(peak, memory_order_relaxed);
 
-	for (int swaps = 0; swaps < SWAPS_MOST && seen < count; swaps++)
-		if (atomic_compare_exchange_weak_explicit(peak, &seen, count, memory_order_relaxed, memory_order_relaxed))
+	for (int swaps = 0; swaps < SWAPS_MOST && (seen & PEAK_COUNT) < count; swaps++)
+		if (atomic_compare_exchange_weak_explicit(peak, &seen, (seen & ~PEAK_COUNT) | count, memory_order_relaxed,
+							  memory_order_relaxed))
 			return;
 }
 

@@ -16,6 +16,43 @@ static inline uint64_t client_fingerprint(const struct table *table, const struc
 	return fingerprint(table->secret, words[0], words[1], network->prefix);
 }
 
+/* What is marked of a client, MARK_. Marks are set and cleared in one order with all else that is atomic: whoever takes a mark
+ * away and then looks for what it is for, finds it or has it marked again. */
+static inline uint32_t client_marks(const struct table *table, uint32_t entry)
+{
+	return atomic_load_explicit(&table->entry[entry].marks, memory_order_relaxed);
+}
+
+static inline void client_mark(struct table *table, uint32_t entry, uint32_t mark)
+{
+	_Atomic uint32_t *marks = &table->entry[entry].marks;
+
+	if ((atomic_load(marks) & mark) == 0)
+		atomic_fetch_or(marks, mark);
+}
+
+static inline void client_unmark(struct table *table, uint32_t entry, uint32_t mark)
+{
+	atomic_fetch_and(&table->entry[entry].marks, ~mark);
+}
+
+/* The notes of a client or a network: to read them, zeros if there are none; and to write them. */
+extern const struct client_notes client_without_notes;
+
+static inline const struct client_notes *client_notes(const struct table *table, uint32_t entry)
+{
+	return (client_marks(table, entry) & MARK_NOTED) != 0 ? &table->notes[entry] : &client_without_notes;
+}
+
+static inline struct client_notes *client_noted(struct table *table, uint32_t entry)
+{
+	client_mark(table, entry, MARK_NOTED);
+	return &table->notes[entry];
+}
+
+/* Who has the entry whose fingerprint this is. False if that is not known. */
+bool client_network(const struct table *table, uint32_t entry, uint64_t fingerprint, struct network *network);
+
 /* Finds the client's entry, and returns the word that was read. False if there is none. */
 bool client_find(const struct table *table, uint64_t fingerprint, uint32_t *entry, uint64_t *word);
 

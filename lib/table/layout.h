@@ -29,7 +29,7 @@
 
 /* ---- clients ------------------------------------------------------------------------------------------------------------
  *
- * Entries lie in buckets of eight. A client has one entry, in one of the two buckets that its fingerprint selects.
+ * Entries lie in buckets of sixteen. A client has one entry, in one of the two buckets that its fingerprint selects.
  * `fingerprint` is 0 in an entry that was never used. `word` has these fields, from the low bits:
  *
  *     count       24 bits  connections counted
@@ -54,28 +54,27 @@
  *
  * A reader reads `word` before `fingerprint`, and changes the entry only by a swap that expects the word it read. The
  * fingerprint never changes without the generation, so a successful swap proves that both belong together. Entries with count 0
- * stay until another client needs the place, since they have the client's history. */
+ * stay until another client needs the place, since they have the client's history.
+ *
+ * An entry is all that most clients have: the rest is in client_notes, for those that need it. What follows the two words is
+ * written by who adds the client, before it confirms the entry, and later by anyone. It is for display, but for the marks: for
+ * a moment it may belong to the entry's former client. */
 struct client_entry {
 	_Atomic uint64_t fingerprint;
 	_Atomic uint64_t word;
-	/* More notes, like struct client_notes below. An admission reads these, so they share the entry's cache line. */
-	_Atomic uint32_t limit;	 /* the limit that last applied, LIMIT_NONE for none */
-	_Atomic uint32_t peak;	 /* most connections counted at once */
-	_Atomic uint32_t remote; /* connections on other nodes of the fleet; valid until header->remote_until */
-	_Atomic uint8_t by_rule; /* the limit came from a rule */
-	uint8_t unused;
-	/* Both are mostly 0, and an admission reads them at once. */
-	union {
-		_Atomic uint16_t marks;
-		struct {
-			/* A record of the client may be doubtful: set by every mark, cleared by a check that finds none. */
-			_Atomic uint8_t doubtful;
-			_Atomic uint8_t banned; /* the client may be banned (bans.h) */
-		};
-	};
+	_Atomic uint64_t address; /* half of it: the first, or of a prefix above 64 the second. The other half is mostly 0 */
+	_Atomic uint32_t peak;	  /* PEAK_COUNT: most connections counted at once; above: prefix, 0..128 or NETWORK_UID */
+	_Atomic uint32_t marks;	  /* MARKS_LIMIT: the limit that last applied + 1, 0 for none; above: MARK_ */
 } __attribute__((aligned(32)));
 
-enum { BUCKET = 8 };
+#define PEAK_COUNT UINT32_C(0xffffff)
+#define MARKS_LIMIT UINT32_C(0xffffff)
+#define MARK_BY_RULE UINT32_C(0x1000000)  /* the limit came from a rule */
+#define MARK_DOUBTFUL UINT32_C(0x2000000) /* a record may be doubtful: set with each, cleared by a check that finds none */
+#define MARK_BANNED UINT32_C(0x4000000)	  /* the client may be banned (bans.h) */
+#define MARK_NOTED UINT32_C(0x8000000)	  /* the entry's client_notes may not be zeros */
+
+enum { BUCKET = 16, PEAK_PREFIX_SHIFT = 24 };
 
 /* How often a swap is attempted that fails because another process was faster. Among honest processes, each failure means that
  * another one succeeded, so the limit is never reached. A process that writes to a word in an endless loop delays others by no
@@ -115,23 +114,25 @@ struct pace {
 	_Atomic uint64_t word;
 };
 
-/* What is known of a client besides its count. For display only: for a moment it may belong to the entry's former client. It is
- * shown only if the address still hashes to the entry's fingerprint. */
+/* What few clients have: who was refused or checked, has a rate, a ban, or connections on other nodes of the fleet. Until an
+ * entry is marked as MARK_NOTED nobody looks at its notes, not even to read, so that they take no memory: they are zeros. The
+ * mark is set before the first write and stays, also when the entry changes hands; who adds a client then writes zeros. A
+ * process that dies in between leaves notes that are zeros, or an entry that is tentative. One that was stopped before it wrote
+ * may write when the entry has another client, as may one that adds: so nothing here is certain. A ban says whose it is; the
+ * rest costs a client a token, a wait for a check, or a wrong display. */
 struct client_notes {
-	_Atomic uint64_t address[2]; /* struct address, masked */
 	_Atomic uint64_t refused;
 	_Atomic uint64_t observed; /* would have been refused, mode observe */
 	_Atomic uint64_t tokens;   /* the rate's bucket (rate.h) */
-	/* Not for display: the end of the client's ban, 40 bits in ms of clock_ms (all ones: none), and below that 24 bits that
-	 * say whose ban it is (bans.h). 0: none. */
+	/* The end of the client's ban, 40 bits in ms of clock_ms (all ones: none), and below that 24 bits that say whose ban it
+	 * is (bans.h). 0: none. */
 	_Atomic uint64_t ban;
 	_Atomic uint64_t ban_tokens; /* bucket of refusals (rate.h): none left, and the client is banned */
 	struct pace pace;
+	_Atomic uint32_t remote;	/* connections on other nodes of the fleet; valid until header->remote_until */
 	_Atomic uint32_t shown_refused; /* low bits of `refused` and `observed` together, when one was last logged */
 	_Atomic uint16_t shown_at;	/* seconds of clock_ms, low bits: when that was */
-	_Atomic uint8_t prefix;		/* 0..128, as in struct network, or NETWORK_UID */
-	uint8_t unused;
-};
+} __attribute__((aligned(64)));
 
 /* ---- records ------------------------------------------------------------------------------------------------------------
  *
@@ -190,7 +191,8 @@ enum record_kind { RECORD_FREE, RECORD_CLAIMED, RECORD_OPEN, RECORD_DOUBTFUL };
 
 _Static_assert(sizeof(struct client_entry) == 32, "two are one cache line");
 _Static_assert(offsetof(struct client_entry, word) == 8, "both words are swapped at once");
-_Static_assert(sizeof(struct client_notes) == 72, "no holes");
+_Static_assert(sizeof(struct client_notes) == 64, "one cache line");
+_Static_assert(LIMIT_MOST < MARKS_LIMIT, "a limit + 1 fits beside the marks");
 _Static_assert(sizeof(struct record) == 64, "one cache line");
 
 /* Why a connection is refused. */

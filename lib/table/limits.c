@@ -345,13 +345,15 @@ HOT struct applied limits_apply(const struct table *table, struct limits *limits
 
 HOT void limits_note(struct table *table, uint32_t entry, const struct applied *applied)
 {
-	struct client_entry *notes = &table->entry[entry];
+	_Atomic uint32_t *marks = &table->entry[entry].marks;
+	uint32_t seen = atomic_load_explicit(marks, memory_order_relaxed);
+	uint32_t now = (seen & ~(MARKS_LIMIT | MARK_BY_RULE)) | ((applied->limit + 1) & MARKS_LIMIT) |
+		       (applied->by_rule ? MARK_BY_RULE : 0);
 
-	/* Usually nothing has changed, and a line that is not written stays in everybody's cache. */
-	if (atomic_load_explicit(&notes->limit, memory_order_relaxed) != applied->limit)
-		atomic_store_explicit(&notes->limit, applied->limit, memory_order_relaxed);
-	if (atomic_load_explicit(&notes->by_rule, memory_order_relaxed) != applied->by_rule)
-		atomic_store_explicit(&notes->by_rule, applied->by_rule, memory_order_relaxed);
+	/* Usually nothing has changed, and a line that is not written stays in everybody's cache. If somebody marks the client
+	 * at this moment, the next admission notes it. */
+	if (seen != now)
+		atomic_compare_exchange_strong(marks, &seen, now);
 }
 
 COLD struct ban limits_ban(const struct table *table, const struct limits *limits)

@@ -269,10 +269,10 @@ bool record_doubt(struct table *table, uint32_t slot, uint32_t generation)
 
 	/* Only after the record is marked: whoever clears this flag looks for marked records afterwards. */
 	if (doubted && owner != 0 && owner <= table->entries)
-		atomic_store(&table->entry[owner - 1].doubtful, 1);
+		client_mark(table, owner - 1, MARK_DOUBTFUL);
 	uint32_t network = doubted && networks_are_named(table) ? network_of_record(table, slot) : NO_NETWORK;
 	if (network != NO_NETWORK)
-		atomic_store(&table->entry[network].doubtful, 1);
+		client_mark(table, network, MARK_DOUBTFUL);
 	return doubted;
 }
 

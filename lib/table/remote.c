@@ -22,8 +22,15 @@ COLD uint32_t remote_leaves_limited(const struct table *table, const struct limi
 		return LIMIT_NONE;
 	if (applied_exempts(applied))
 		return LIMIT_NONE;
-	uint32_t remote = is_current(table) ? atomic_load_explicit(&table->entry[entry].remote, memory_order_relaxed) : 0;
+	uint32_t remote =
+	    is_current(table) ? atomic_load_explicit(&client_notes(table, entry)->remote, memory_order_relaxed) : 0;
 	return remote < limits->cluster_per_ip ? limits->cluster_per_ip - remote : 0;
+}
+
+static void set(struct table *table, uint32_t entry, uint32_t connections)
+{
+	if (atomic_load(&client_notes(table, entry)->remote) != connections)
+		atomic_store(&client_noted(table, entry)->remote, connections);
 }
 
 bool remote_set(struct table *table, const struct network *network, uint32_t connections)
@@ -35,10 +42,10 @@ bool remote_set(struct table *table, const struct network *network, uint32_t con
 	if (connections == 0 ? !client_find(table, fingerprint, &entry, &word)
 			     : !client_find_or_add(table, fingerprint, network, &entry, &word))
 		return connections == 0;
-	atomic_store(&table->entry[entry].remote, connections);
+	set(table, entry, connections);
 	/* Meanwhile the entry may have been given to another client, about whom the fleet has said nothing. */
 	if (atomic_load(&table->entry[entry].fingerprint) != fingerprint)
-		atomic_store(&table->entry[entry].remote, 0);
+		set(table, entry, 0);
 	return true;
 }
 
@@ -62,6 +69,5 @@ void remote_forget(struct table *table)
 {
 	atomic_store_explicit(&table->header->remote_until, 0, memory_order_relaxed);
 	for (uint32_t entry = 0; entry < table->entries; entry++)
-		if (atomic_load_explicit(&table->entry[entry].remote, memory_order_relaxed) != 0)
-			atomic_store_explicit(&table->entry[entry].remote, 0, memory_order_relaxed);
+		set(table, entry, 0);
 }

@@ -43,7 +43,7 @@ static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 
 	table->own_searches = (struct pace){0};
 	table->capacity = capacity;
-	table->entries = capacity * 2;
+	table->entries = capacity / 2 * 3;
 	table->header = (void *)(base + at);
 	at += pages(sizeof(struct table_header));
 	table->events = (void *)(base + at);
@@ -54,6 +54,8 @@ static size_t lay_out(struct table *table, void *start, uint32_t capacity)
 	at += pages(sizeof(struct client_entry) * table->entries * 2);
 	table->notes = (void *)(base + at);
 	at += pages(sizeof(struct client_notes) * table->entries * 2);
+	table->high = (void *)(base + at);
+	at += pages(sizeof(uint64_t) * table->entries * 2);
 	table->owner = (void *)(base + at);
 	at += pages(sizeof(uint32_t) * capacity);
 	table->within = (void *)(base + at);

@@ -24,13 +24,14 @@ struct table {
 	_Atomic uint32_t *owner;
 	struct record *record;
 	uint32_t capacity; /* slots; a power of two */
-	uint32_t entries;  /* client entries; a power of two, twice the slots. As many networks' entries follow */
+	uint32_t entries;  /* client entries: one and a half times the slots. As many networks' entries follow */
 	uint32_t
 	    pid; /* of this process; 0 if that is not in the table's pid namespace, where its pid would mean another process */
 	uint64_t secret[2]; /* our copy, so that changes of the shared one have no effect on us */
 
 	struct limit_block *blocks;
-	struct client_notes *notes;
+	struct client_notes *notes; /* only through clients.h */
+	_Atomic uint64_t *high;	    /* of clients' addresses, where the entry has the second half and the first is not 0 */
 	_Atomic uint32_t *within;
 	struct address *named;
 	struct segment segment;

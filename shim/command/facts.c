@@ -143,7 +143,7 @@ static bool gather_entries(struct gathering *gathering, uint32_t entry, uint32_t
 		if (client.facts.banned != 0 &&
 		    client.facts.network.prefix != limits_client(&limits, &client.facts.network.address).prefix)
 			client.facts.banned = 0;
-		client.remote = gathering->view.fleet_current ? atomic_load(&table->entry[entry].remote) : 0;
+		client.remote = gathering->view.fleet_current ? atomic_load(&client_notes(table, entry)->remote) : 0;
 		if (!make_room(found, *number, &gathered->room, sizeof(**found)) ||
 		    !make_room(&gathered->entry, *number, &entry_room, sizeof(*gathered->entry)))
 			return false;

@@ -24,6 +24,7 @@
  *
  * Prints what it was able to do that it should not be, and then "ready". */
 #include "scribble.h"
+#include "table/clients.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -153,7 +154,7 @@ static int be_full(const char *name)
 	for (uint32_t entry = 0; entry < table.entries; entry++) {
 		table.entry[entry].fingerprint = entry + 1;
 		table.entry[entry].word = 5;
-		table.notes[entry].refused = 1;
+		client_noted(&table, entry)->refused = 1;
 	}
 	for (uint32_t slot = 0; slot < table.capacity; slot++) {
 		memset(&table.record[slot], (int)random_number(&seed), sizeof(table.record[slot]));

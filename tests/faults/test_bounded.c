@@ -98,7 +98,7 @@ static void all_slots(enum record_kind kind, bool of_client, bool placed)
 
 static void nothing_is_paid(void)
 {
-	atomic_store_explicit(&table.notes[client].pace.word, 0, memory_order_relaxed);
+	atomic_store_explicit(&client_noted(&table, client)->pace.word, 0, memory_order_relaxed);
 	atomic_store_explicit(&table.header->all_pace.word, 0, memory_order_relaxed);
 	atomic_store_explicit(&table.header->total_pace.word, 0, memory_order_relaxed);
 	atomic_store_explicit(&table.header->room_pace.word, 0, memory_order_relaxed);
@@ -209,7 +209,7 @@ static void new_peaks(uint64_t turn)
 	nothing_is_paid();
 	count_is(&table.entry[client].word, 0);
 	atomic_store(&table.entry[client].peak, 0);
-	atomic_store(&table.entry[client].doubtful, 1);
+	client_mark(&table, client, MARK_DOUBTFUL);
 	atomic_store(&table.header->total, 0);
 }
 
@@ -281,7 +281,7 @@ static void paces_far_ahead(uint64_t turn)
 {
 	uint64_t word = turn % 2 == 0 ? ~UINT64_C(0) : (clock_us() / 256 + 4000) << 24;
 
-	atomic_store(&table.notes[client].pace.word, word);
+	atomic_store(&client_noted(&table, client)->pace.word, word);
 	atomic_store(&table.header->all_pace.word, word);
 	atomic_store(&table.header->total_pace.word, word);
 	atomic_store(&table.header->room_pace.word, word);
@@ -294,12 +294,12 @@ static void log_is_new(uint64_t turn)
 	(void)turn;
 	atomic_store(&table.header->log_tokens, 0);
 	for (uint32_t entry = 0; entry < table.entries; entry++) {
-		atomic_store_explicit(&table.notes[entry].shown_refused, 0, memory_order_relaxed);
+		atomic_store_explicit(&client_noted(&table, entry)->shown_refused, 0, memory_order_relaxed);
 		if (entry % 1024 == 0) {
-			atomic_store_explicit(&table.notes[client].shown_refused, 0, memory_order_relaxed);
+			atomic_store_explicit(&client_noted(&table, client)->shown_refused, 0, memory_order_relaxed);
 			atomic_store(&table.header->log_tokens, 0);
 			count_is(&table.entry[client].word, 0xfffff0);
-			atomic_store(&table.notes[client].pace.word, (clock_us() / 256 + 4000) << 24);
+			atomic_store(&client_noted(&table, client)->pace.word, (clock_us() / 256 + 4000) << 24);
 		}
 	}
 }
@@ -346,7 +346,7 @@ static void full_network(uint64_t turn)
 {
 	(void)turn;
 	nothing_is_paid();
-	atomic_store_explicit(&table.notes[network].pace.word, 0, memory_order_relaxed);
+	atomic_store_explicit(&client_noted(&table, network)->pace.word, 0, memory_order_relaxed);
 	count_is(&table.entry[client].word, 0);
 	count_is(&table.entry[network].word, 0xfffff0);
 	atomic_store(&table.header->total, 0);
@@ -355,10 +355,10 @@ static void full_network(uint64_t turn)
 static void new_peaks_of_both(uint64_t turn)
 {
 	new_peaks(turn);
-	atomic_store_explicit(&table.notes[network].pace.word, 0, memory_order_relaxed);
+	atomic_store_explicit(&client_noted(&table, network)->pace.word, 0, memory_order_relaxed);
 	count_is(&table.entry[network].word, 0);
 	atomic_store(&table.entry[network].peak, 0);
-	atomic_store(&table.entry[network].doubtful, 1);
+	client_mark(&table, network, MARK_DOUBTFUL);
 }
 
 static void networks_regroup_storm(uint64_t turn)

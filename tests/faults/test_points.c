@@ -461,18 +461,12 @@ static void aim(unsigned which, uint32_t slot)
 		_Atomic uint64_t *word;
 		uint64_t bits;
 	} at[AIMS] = {
-	    {&table.entry[entry].word, CLIENT_MENDING},
-	    {&table.entry[entry].word, CLIENT_TENTATIVE},
-	    {&table.entry[entry].word, CLIENT_GENERATION},
-	    {&table.entry[entry].fingerprint, 1},
-	    {&table.notes[entry].tokens, 1},
-	    {&table.header->total, CLIENT_MENDING},
-	    {&table.header->total, TOTAL_COUNTING},
-	    {&table.record[slot].state, 2},
-	    {&table.notes[entry].pace.word, 1},
-	    {&table.header->current, 4},
-	    {&table.entry[network].word, CLIENT_MENDING},
-	    {&table.entry[network].word, CLIENT_GENERATION},
+	    {&table.entry[entry].word, CLIENT_MENDING},	   {&table.entry[entry].word, CLIENT_TENTATIVE},
+	    {&table.entry[entry].word, CLIENT_GENERATION}, {&table.entry[entry].fingerprint, 1},
+	    {&client_noted(&table, entry)->tokens, 1},	   {&table.header->total, CLIENT_MENDING},
+	    {&table.header->total, TOTAL_COUNTING},	   {&table.record[slot].state, 2},
+	    {&client_noted(&table, entry)->pace.word, 1},  {&table.header->current, 4},
+	    {&table.entry[network].word, CLIENT_MENDING},  {&table.entry[network].word, CLIENT_GENERATION},
 	};
 
 	hammered = at[which].word;

@@ -46,8 +46,9 @@ static uint32_t remote_of(const struct table *node, const struct connection *con
 	uint32_t entry;
 	uint64_t word;
 
-	return client_find(node, client_fingerprint(node, &network), &entry, &word) ? atomic_load(&node->entry[entry].remote)
-										    : 0;
+	return client_find(node, client_fingerprint(node, &network), &entry, &word)
+		   ? atomic_load(&client_notes(node, entry)->remote)
+		   : 0;
 }
 
 static double until_all_know(unsigned but, const struct connection *connection, uint32_t remote)

@@ -40,7 +40,7 @@ static unsigned remote_of(const struct connection *connection)
 
 	if (remote_sidecar(&table) == 0 || !client_find(&table, client_fingerprint(&table, &network), &entry, &word))
 		return 0;
-	return atomic_load(&table.entry[entry].remote);
+	return atomic_load(&client_notes(&table, entry)->remote);
 }
 
 static unsigned claim(const struct connection *connection)

@@ -2,6 +2,7 @@
 #include "decisions/regroup.h"
 #include "kernel/kernel.h"
 #include "table/balancer.h"
+#include "table/clients.h"
 #include "values/proxy_header.h"
 
 #include <setjmp.h>
@@ -332,7 +333,7 @@ static void what_is_gone_refuses_no_client(void **state)
 	close(ends[0].server);
 	close(ends[0].client);
 	for (uint32_t entry = 0; entry < table.entries; entry++)
-		atomic_store(&table.notes[entry].pace.word, 0);
+		atomic_store(&client_noted(&table, entry)->pace.word, 0);
 	ends[2] = arrives("127.0.9.1", FOR("192.0.2.1"), VERDICT_ADMITTED);
 	assert_int_equal(count("192.0.2.1"), 2);
 	leaves(ends[1]);

@@ -181,16 +181,16 @@ static void knocking_makes_a_ban_no_longer(void **state)
 {
 	(void)state;
 	ban("192.0.2.1", 10);
-	uint64_t word = atomic_load(&table.notes[entry_of("192.0.2.1")].ban);
+	uint64_t word = atomic_load(&client_noted(&table, entry_of("192.0.2.1"))->ban);
 	for (int i = 0; i < 100; i++)
 		refused("192.0.2.1", REFUSED_BAN, 10);
-	assert_int_equal(atomic_load(&table.notes[entry_of("192.0.2.1")].ban), word);
+	assert_int_equal(atomic_load(&client_noted(&table, entry_of("192.0.2.1"))->ban), word);
 }
 
 /* As if so much time had gone by. */
 static void put_back(const char *client, uint64_t ms)
 {
-	atomic_fetch_sub(&table.notes[entry_of(client)].ban, ms << TAG_BITS);
+	atomic_fetch_sub(&client_noted(&table, entry_of(client))->ban, ms << TAG_BITS);
 }
 
 static void a_ban_ends_and_the_count_begins_anew(void **state)
@@ -208,7 +208,7 @@ static void a_ban_ends_and_the_count_begins_anew(void **state)
 	put_back("192.0.2.1", 60000);
 	assert_int_equal(banned("192.0.2.1"), 0);
 	admitted("192.0.2.1");
-	assert_int_equal(atomic_load(&table.entry[entry_of("192.0.2.1")].marks), 0);
+	assert_true((client_marks(&table, entry_of("192.0.2.1")) & MARK_BANNED) == 0);
 	refused("192.0.2.1", REFUSED_PER_IP, 0);
 	refused("192.0.2.1", REFUSED_PER_IP, 0);
 	refused("192.0.2.1", REFUSED_PER_IP, 600);
@@ -335,7 +335,7 @@ static void an_operator_bans_and_unbans(void **state)
 	assert_false(unban("192.0.2.1"));
 	assert_false(unban("192.0.2.99"));
 	admitted("192.0.2.1");
-	assert_int_equal(atomic_load(&table.entry[entry_of("192.0.2.1")].marks), 0);
+	assert_true((client_marks(&table, entry_of("192.0.2.1")) & MARK_BANNED) == 0);
 	/* And forgets what was refused until then. */
 	refused("192.0.2.1", REFUSED_PER_IP, 0);
 	refused("192.0.2.1", REFUSED_PER_IP, 0);
@@ -353,14 +353,14 @@ static void a_ban_written_late_is_not_the_next_clients(void **state)
 	ban("192.0.2.1", 600);
 	table_release(&table, admitted("192.0.2.2"));
 	uint32_t entry = entry_of("192.0.2.2");
-	atomic_store(&table.notes[entry].ban, atomic_load(&table.notes[entry_of("192.0.2.1")].ban));
-	atomic_store(&table.entry[entry].banned, 1);
+	atomic_store(&client_noted(&table, entry)->ban, atomic_load(&client_noted(&table, entry_of("192.0.2.1"))->ban));
+	client_mark(&table, entry, MARK_BANNED);
 	assert_int_equal(banned("192.0.2.2"), 0);
 	admitted("192.0.2.2");
-	assert_int_equal(atomic_load(&table.entry[entry].banned), 0);
+	assert_true((client_marks(&table, entry) & MARK_BANNED) == 0);
 }
 
-/* Of the clients that a table of 128 entries has seen last, none has another's ban, and all that is banned is not forgotten for
+/* Of the clients that a table of 96 entries has seen last, none has another's ban, and all that is banned is not forgotten for
  * those that only came and went. */
 static void a_new_client_has_no_ban_and_takes_none_away(void **state)
 {
@@ -402,19 +402,19 @@ static void a_word_that_is_no_ban_is_none(void **state)
 	(void)state;
 	ban("192.0.2.1", 600);
 	uint32_t entry = entry_of("192.0.2.1");
-	uint64_t tag = atomic_load(&table.notes[entry].ban) & ((UINT64_C(1) << TAG_BITS) - 1);
+	uint64_t tag = atomic_load(&client_noted(&table, entry)->ban) & ((UINT64_C(1) << TAG_BITS) - 1);
 	/* Of the future, and of long ago: the low 32 bits of ms alone, which come again after 49.7 days, say nothing. */
 	uint64_t now = clock_ms();
 	const uint64_t until[] = {now + (UINT64_C(1) << 32) + 1000, now + (UINT64_C(1) << 39), 1, now - 1,
 				  (now & ~UINT64_C(0xffffffff)) == 0 ? 2 : now - (UINT64_C(1) << 32) + 1000};
 	for (size_t i = 0; i < sizeof(until) / sizeof(until[0]); i++) {
-		atomic_store(&table.notes[entry].ban, until[i] << TAG_BITS | tag);
-		atomic_store(&table.entry[entry].banned, 1);
+		atomic_store(&client_noted(&table, entry)->ban, until[i] << TAG_BITS | tag);
+		client_mark(&table, entry, MARK_BANNED);
 		assert_int_equal(banned("192.0.2.1"), 0);
 		table_release(&table, admitted("192.0.2.1"));
 	}
 	/* A bucket that another setting, or a stranger, has filled for ever bans nobody at once. */
-	atomic_store(&table.notes[entry].ban_tokens, UINT64_MAX);
+	atomic_store(&client_noted(&table, entry)->ban_tokens, UINT64_MAX);
 	admitted("192.0.2.1");
 	refused("192.0.2.1", REFUSED_PER_IP, 0);
 }
@@ -424,7 +424,7 @@ static void a_ban_that_is_not_marked_is_in_force_with_the_next_refusal(void **st
 {
 	(void)state;
 	ban("192.0.2.1", 600);
-	atomic_store(&table.entry[entry_of("192.0.2.1")].banned, 0);
+	client_unmark(&table, entry_of("192.0.2.1"), MARK_BANNED);
 	reference held = admitted("192.0.2.1");
 	refused("192.0.2.1", REFUSED_PER_IP, 0);
 	table_release(&table, held);
@@ -456,13 +456,13 @@ static void what_was_refused_until_then_is_not_the_next_clients(void **state)
 	table_release(&table, admitted("192.0.2.1"));
 	uint32_t entry = entry_of("192.0.2.1");
 	uint64_t fingerprint = atomic_load(&table.entry[entry].fingerprint);
-	atomic_store(&table.notes[entry].ban_tokens, clock_us() + 100000000);
+	atomic_store(&client_noted(&table, entry)->ban_tokens, clock_us() + 100000000);
 	for (unsigned i = 0; i < 20000 && atomic_load(&table.entry[entry].fingerprint) == fingerprint; i++) {
 		snprintf(client, sizeof(client), "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
 		table_release(&table, admitted(client));
 	}
 	assert_int_not_equal(atomic_load(&table.entry[entry].fingerprint), fingerprint);
-	assert_int_equal(atomic_load(&table.notes[entry].ban_tokens), 0);
+	assert_int_equal(atomic_load(&client_noted(&table, entry)->ban_tokens), 0);
 }
 
 enum { THREADS = 8, EACH = 2000 };

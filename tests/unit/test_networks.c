@@ -189,11 +189,11 @@ static void both_limits_hold_and_a_refusal_takes_no_place(void **state)
 	assert_int_equal(refusal.reason, REFUSED_PER_NETWORK);
 	assert_int_equal(refusal.limit, 4);
 	assert_int_equal(of_client(1, 7), 0);
-	assert_int_equal(atomic_load(&table.entry[entry_of_client(1, 7)].peak), 0);
-	assert_int_equal(atomic_load(&table.entry[entry_of_network(1)].peak), 4);
+	assert_int_equal(atomic_load(&table.entry[entry_of_client(1, 7)].peak) & PEAK_COUNT, 0);
+	assert_int_equal(atomic_load(&table.entry[entry_of_network(1)].peak) & PEAK_COUNT, 4);
 	assert_int_equal(of_network(1), 4);
 	assert_int_equal(atomic_load(&table.header->refused_for[REFUSED_PER_NETWORK]), 1);
-	assert_int_equal(atomic_load(&table.notes[entry_of_network(1)].refused), 1);
+	assert_int_equal(atomic_load(&client_noted(&table, entry_of_network(1))->refused), 1);
 	/* Others' networks are their own. */
 	assert_int_equal(admit(2, 7, 12, &held[4]), VERDICT_ADMITTED);
 	table_release(&table, held[0]);
@@ -240,8 +240,8 @@ static void observed_refusals_are_counted_all_the_same(void **state)
 	assert_true(refusal.observed);
 	assert_int_equal(refusal.reason, REFUSED_PER_NETWORK);
 	assert_int_equal(of_network(1), 3);
-	assert_int_equal(atomic_load(&table.notes[entry_of_network(1)].observed), 1);
-	assert_int_equal(atomic_load(&table.entry[entry_of_network(1)].peak), 3);
+	assert_int_equal(atomic_load(&client_noted(&table, entry_of_network(1))->observed), 1);
+	assert_int_equal(atomic_load(&table.entry[entry_of_network(1)].peak) & PEAK_COUNT, 3);
 	for (unsigned i = 0; i < 3; i++)
 		table_release(&table, held[i]);
 	assert_nothing_counted();
@@ -581,11 +581,11 @@ static void what_is_doubtful_is_doubtful_of_the_network(void **state)
 	assert_int_equal(admit(1, 1, 1, &held[0]), VERDICT_ADMITTED);
 	table_doubt(&table, held[0]);
 	publish(LIMIT_NONE, 5);
-	assert_int_equal(atomic_load(&table.entry[entry_of_network(1)].doubtful), 1);
+	assert_true((client_marks(&table, entry_of_network(1)) & MARK_DOUBTFUL) != 0);
 	assert_int_equal(admit(2, 1, 1, &held[1]), VERDICT_ADMITTED);
-	assert_int_equal(atomic_load(&table.entry[entry_of_network(2)].doubtful), 0);
+	assert_true((client_marks(&table, entry_of_network(2)) & MARK_DOUBTFUL) == 0);
 	table_doubt(&table, held[1]);
-	assert_int_equal(atomic_load(&table.entry[entry_of_network(2)].doubtful), 1);
+	assert_true((client_marks(&table, entry_of_network(2)) & MARK_DOUBTFUL) != 0);
 }
 
 static reference goes;

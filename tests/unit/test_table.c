@@ -167,7 +167,7 @@ static void the_local_address_is_asked_for_when_it_is_wanted(void **state)
 	assert_int_equal(found.local.port, connection[2].local.port);
 	/* The check has just found nothing, and is put off. */
 	connection_ask_later(&connection[3], end[3][1], 0);
-	atomic_store(&table->notes[refusal.entry].pace.word, (clock_us() + 30000000) / PACE_TICK_US << 24);
+	atomic_store(&client_noted(table, refusal.entry)->pace.word, (clock_us() + 30000000) / PACE_TICK_US << 24);
 	assert_int_equal(table_decide_arrival(table, &connection[3], &held[3], &refusal), VERDICT_REFUSED);
 	assert_true(connection[3].unasked);
 	/* Where the kernel does not say, the daemon gets the connection, and it is told. */
@@ -200,10 +200,10 @@ static void a_doubtful_record_is_the_kernels_to_free(void **state)
 	/* Closed, but for all we know this process is still at work for it. */
 	close(end[0][0]);
 	close(end[0][1]);
-	pace_forgive(&table->notes[(uint32_t)atomic_load(&table->owner[(uint32_t)held[0] - 1]) - 1].pace);
+	pace_forgive(&client_noted(table, (uint32_t)atomic_load(&table->owner[(uint32_t)held[0] - 1]) - 1)->pace);
 	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_REFUSED);
 	assert_int_equal(table_closing(table, held[0]), (uint32_t)getpid());
-	pace_forgive(&table->notes[(uint32_t)atomic_load(&table->owner[(uint32_t)held[0] - 1]) - 1].pace);
+	pace_forgive(&client_noted(table, (uint32_t)atomic_load(&table->owner[(uint32_t)held[0] - 1]) - 1)->pace);
 	assert_int_equal(table_admit(table, &connection[3], &held[3]), VERDICT_ADMITTED);
 	assert_int_equal(count_of(table, "127.0.0.1"), 3);
 	for (int i = 1; i < 4; i++) {
