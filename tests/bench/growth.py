@@ -17,8 +17,11 @@ MANY = 1000000
 
 
 def table():
+    def ours(*arguments):
+        return float(run([program("table"), *(str(argument) for argument in arguments)]))
+
     def cycle(clients, held):
-        return float(run([program("table"), "cycle", str(clients), str(held)]))
+        return ours("cycle", clients, held)
 
     # go-connlimit's Accept and free, as measured with Go 1.19 on another machine.
     for clients, theirs in ((1, 950), (100000, 2000)):
@@ -28,6 +31,17 @@ def table():
         record(GROWTH, f"admit+release with {clients} clients and {held} connections held, over one and one",
                ratios(lambda: cycle(1, 1), lambda c=clients, h=held: cycle(c, h), pairs=max(3, PAIRS // 3)), f"<= {goal}",
                top=clients == 100000)
+    # Nobody finds a client among so many without a load of a line of memory.
+    for clients in (100000, 1000000):
+        def floor(lines=clients):
+            return ours("floor", lines)
+
+        record(GROWTH, f"the floor: admit+release of one client and a bare load of one of {clients} lines, over without the load",
+               ratios(lambda: cycle(1, 1), floor, pairs=max(3, PAIRS // 3)))
+        record(GROWTH, f"admit+release with {clients} clients and {clients} connections held, over that floor",
+               ratios(floor, lambda c=clients: cycle(c, c), pairs=max(3, PAIRS // 3)), "<= 1.3")
+        record(GROWTH, f"closing any of {clients} connections held and admitting its client again, over one and one",
+               ratios(lambda: ours("turn", 1), lambda c=clients: ours("turn", c), pairs=max(3, PAIRS // 3)))
     one = counted([program("table"), "cycle", "1", "1"], "cycle") / 1e4
     for clients, held in ((100000, 100000), (1, 100000)):
         many = counted([program("table"), "cycle", str(clients), str(held)], "cycle") / 1e4
@@ -38,8 +52,8 @@ def table():
            "<= 1.05")
     for clients, goal in ((1, "<= 72"), (60000, "<= 128")):
         record(GROWTH, f"resident memory for each of 60000 connections, clients: {clients}",
-               [float(run([program("table"), "resident", str(clients), "60000"]))], goal, "bytes", top=clients > 1)
-    record(GROWTH, "shared memory reserved for each connection of the capacity", [float(run([program("table"), "size"]))], "<= 160", "bytes")
+               [ours("resident", clients, 60000)], goal, "bytes", top=clients > 1)
+    record(GROWTH, "shared memory reserved for each connection of the capacity", [ours("size")], "<= 160", "bytes")
     port = free_port()
     server = start([program("server"), "answer", str(port)], PRELOAD)
     wait_port(port)

@@ -1,6 +1,9 @@
 /* The table alone, without a preload and without a socket.
  *
  *     table cycle CLIENTS HELD      so many connections held, spread over so many clients; prints ns for one admit and release
+ *     table turn CLIENTS            one connection of each client held; prints ns for closing any one, with a system call, and
+ *                                   admitting its client again
+ *     table floor LINES             prints ns for one admit and release of one client after a load of any of so many lines
  *     table pair distinct|hot|apart prints how much more two processes do together than one, on distinct clients, on one, or
  *                                   with nothing in common at all: what the machine gives
  *     table refused                 prints the time of a refusal after a million refusals over that of one after a hundred
@@ -79,6 +82,11 @@ static __attribute__((noinline)) void cycle(uint32_t client)
 	table_release(&table, held);
 }
 
+static uint32_t room_for(uint32_t held)
+{
+	return held * 2 > 65536 ? held * 2 : 65536;
+}
+
 static int by_size(const void *a, const void *b)
 {
 	double x = *(const double *)a;
@@ -87,14 +95,41 @@ static int by_size(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double timed(uint32_t clients)
+static void any_client(uint32_t number)
+{
+	cycle(1 + number);
+}
+
+static reference *held_of; /* client 1, 2, ... */
+
+/* Between the two halves of a close is the system call; this one fails. */
+static void any_held(uint32_t number)
+{
+	struct connection connection = connection_of(1 + number, (uint32_t)roll());
+
+	table_closing(&table, held_of[number]);
+	close(-1);
+	table_release(&table, held_of[number]);
+	table_admit(&table, &connection, &held_of[number]);
+}
+
+static volatile struct line {
+	_Alignas(64) uint32_t zero;
+} * line; /* in shared memory, as the table is */
+
+static void one_after_a_load(uint32_t number)
+{
+	cycle(1 + line[number].zero);
+}
+
+static double timed(void (*step)(uint32_t number), uint32_t clients)
 {
 	double rounds[ROUNDS];
 
 	for (int round = 0; round < ROUNDS; round++) {
 		double began = now();
 		for (int i = 0; i < each_round; i++)
-			cycle(1 + (uint32_t)(roll() % clients));
+			step((uint32_t)(roll() % clients));
 		rounds[round] = (now() - began) / each_round;
 	}
 	qsort(rounds, ROUNDS, sizeof(rounds[0]), by_size);
@@ -103,11 +138,11 @@ static double timed(uint32_t clients)
 
 static void hold(uint32_t clients, uint32_t number)
 {
+	held_of = calloc(number, sizeof(*held_of));
 	for (uint32_t i = 0; i < number; i++) {
 		struct connection connection = connection_of(1 + i % clients, i);
-		reference held;
 
-		if (table_admit(&table, &connection, &held) != VERDICT_ADMITTED) {
+		if (held_of == NULL || table_admit(&table, &connection, &held_of[i]) != VERDICT_ADMITTED) {
 			fprintf(stderr, "not admitted: %u of %u\n", i, number);
 			exit(1);
 		}
@@ -227,11 +262,24 @@ int main(int count, char **arguments)
 	} else if (count == 4 && strcmp(arguments[1], "cycle") == 0) {
 		uint32_t clients = (uint32_t)atol(arguments[2]);
 		uint32_t held = (uint32_t)atol(arguments[3]);
-		open_table(held * 2 > 65536 ? held * 2 : 65536, LIMIT_MOST);
+		open_table(room_for(held), LIMIT_MOST);
 		if (getenv("CYCLES") != NULL)
 			each_round = atoi(getenv("CYCLES")) / ROUNDS;
 		hold(clients, held);
-		printf("%.1f\n", timed(clients));
+		printf("%.1f\n", timed(any_client, clients));
+	} else if (count == 3 && strcmp(arguments[1], "turn") == 0) {
+		uint32_t clients = (uint32_t)atol(arguments[2]);
+		open_table(room_for(clients), LIMIT_MOST);
+		hold(clients, clients);
+		printf("%.1f\n", timed(any_held, clients));
+	} else if (count == 3 && strcmp(arguments[1], "floor") == 0) {
+		uint32_t lines = (uint32_t)atol(arguments[2]);
+		open_table(65536, LIMIT_MOST);
+		line =
+		    mmap(NULL, lines * sizeof(*line), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		if (line == MAP_FAILED)
+			return 1;
+		printf("%.1f\n", timed(one_after_a_load, lines));
 	} else if (count == 3 && strcmp(arguments[1], "pair") == 0) {
 		bool apart = strcmp(arguments[2], "apart") == 0;
 		bool distinct = apart || strcmp(arguments[2], "distinct") == 0;
