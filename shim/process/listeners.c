@@ -5,6 +5,7 @@
 #include "process/limiter.h"
 #include "process/real.h"
 
+#include "values/clock.h"
 #include "values/door.h"
 #include "values/near.h"
 
@@ -126,10 +127,19 @@ static void follow(int descriptor, reference held)
 		keepalive_set(descriptor, atomic_load(&keepalive));
 }
 
+/* It may take a walk over all of the process's descriptors: whoever writes other limits into the table without end makes us do
+ * so now and then, and not for each connection. */
+enum { FOLLOW_MS = 50 };
+
 COLD void listeners_follow_limits(int connection)
 {
+	static _Atomic uint64_t not_before;
+	uint64_t now = clock_ms();
+	uint64_t after = atomic_load(&not_before);
 	struct limits limits;
 
+	if (now < after || !atomic_compare_exchange_strong(&not_before, &after, now + FOLLOW_MS))
+		return;
 	limits_read(limiter_table(), &limits);
 	atomic_store(&listeners_version, limits.version);
 	if (limits.balancers > 0 && !atomic_exchange(&deferred, true))

@@ -316,8 +316,10 @@ static void steered(uint64_t turn)
 
 static void everything_at_random(uint64_t turn)
 {
-	static uint64_t seed = 1;
+	static uint64_t seed;
 
+	if (seed == 0)
+		seed = clock_us();
 	scribble_once(&table, &seed);
 	if (turn % 16 == 0)
 		nothing_is_paid();
@@ -697,7 +699,8 @@ static bool accept_takes_long(const struct attack *attack, uint32_t capacity)
 	waitpid(accepting.pid, NULL, 0);
 	table_leave(&table);
 	assert_true(told);
-	bool held_up = seen[1] > FEW || seen[3] > 1;
+	/* The first touches pages that nobody has, and interrupts weigh more on few. */
+	bool held_up = seen[1] > FEW + seen[0] / 100 || seen[3] > 1;
 	printf("# %8u %-48s %7lu calls of accept; worst %5lu us of CPU, %lu over; %lu searches in one%s\n", capacity,
 	       attack->name, seen[0], seen[2], seen[1], seen[3], held_up ? "  <---" : "");
 	return held_up;
