@@ -71,8 +71,9 @@ bool listeners_lead_to(const struct sockets *sockets, const bool *own, const str
 /* ---- what the table holds ---- */
 
 struct held {
-	struct connection *place; /* a hash table with open addressing; a local port of 0 marks an empty place */
-	size_t places;		  /* a power of two */
+	const struct table_view *view;
+	uint32_t *place; /* index in view->record + 1, by hash, with open addressing; 0: empty */
+	size_t places;	 /* a power of two */
 	unsigned char port[65536 / 8];
 };
 
@@ -96,16 +97,18 @@ static bool is_held(const struct held *held, const struct connection *connection
 {
 	size_t i = place_of(held, connection);
 
-	for (int probe = 0; probe < PROBES && held->place[i].local.port != 0; probe++, i = (i + 1) & (held->places - 1))
-		if (endpoint_same(&held->place[i].peer, &connection->peer) && same_local(&held->place[i], &connection->local))
+	for (int probe = 0; probe < PROBES && held->place[i] != 0; probe++, i = (i + 1) & (held->places - 1)) {
+		const struct connection *recorded = &held->view->record[held->place[i] - 1].connection;
+
+		if (endpoint_same(&recorded->peer, &connection->peer) && same_local(recorded, &connection->local))
 			return true;
+	}
 	return false;
 }
 
 static bool find_held(struct held *held, const struct table_view *view)
 {
-	memset(held, 0, sizeof(*held));
-	held->places = 64;
+	*held = (struct held){.view = view, .places = 64};
 	while (held->places < 2 * view->records)
 		held->places *= 2;
 	held->place = calloc(held->places, sizeof(*held->place));
@@ -117,11 +120,11 @@ static bool find_held(struct held *held, const struct table_view *view)
 			continue;
 		size_t i = place_of(held, connection);
 		int probe = 0;
-		for (; probe < PROBES && held->place[i].local.port != 0; probe++)
+		for (; probe < PROBES && held->place[i] != 0; probe++)
 			i = (i + 1) & (held->places - 1);
 		if (probe == PROBES)
 			continue;
-		held->place[i] = *connection;
+		held->place[i] = (uint32_t)record + 1;
 		held->port[connection->local.port / 8] |= (unsigned char)(1U << connection->local.port % 8);
 	}
 	return held->place != NULL;

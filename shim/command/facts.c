@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { PAGE = 4096, SECOND = 100 /* SECOND in units of clock_since */ };
 
@@ -26,7 +27,8 @@ static size_t settings_size(uint32_t rules)
 
 /* Of view.client[] or view.within[], what only the reader needs. */
 struct gathered {
-	uint32_t *entry;
+	uint32_t first;	       /* entry */
+	uint32_t *place;       /* by entry, from the first: the index there + 1; 0: nothing was found in it */
 	struct endpoint *peer; /* of a connection of each, with the port that it arrived at; 0 if there is none */
 	size_t room;
 };
@@ -37,7 +39,8 @@ struct gathering {
 	struct table_view view;
 	struct gathered clients;
 	struct gathered networks;
-	size_t record_room;
+	bool (*put)(const void *piece, size_t size, void *with);
+	void *with;
 };
 
 size_t copy_next(const struct copy *copy, size_t page)
@@ -56,6 +59,56 @@ static uint32_t next_present(const struct copy *copy, const void *array, size_t 
 	size_t next = page > at + each * from ? (page - at) / each : from;
 
 	return next < end ? (uint32_t)next : end;
+}
+
+void copy_pages(const struct copy *copy, size_t from, size_t to)
+{
+	to = to < copy->size ? to : copy->size;
+	for (size_t page = copy_next(copy, from / PAGE); page * PAGE < to; page = copy_next(copy, page + 1)) {
+		size_t at = page * PAGE;
+
+		memcpy(copy->base + at, copy->live + at, to - at < PAGE ? to - at : PAGE);
+	}
+}
+
+/* ---- a part at a time: elements with the same places in several arrays ----
+ *
+ * PART elements of each array are whole pages. A part is copied before its first element is looked at, and let go after its
+ * last. */
+enum { PART = 1 << 16, ARRAYS_MOST = 4 };
+
+struct parts {
+	const struct copy *copy;
+	struct {
+		const void *array;
+		size_t each;
+	} of[ARRAYS_MOST];
+	uint32_t copied; /* the end of the part that is; 0: none */
+};
+
+static void let_go(char *base, size_t from, size_t to)
+{
+	madvise(base + from, to - from, MADV_DONTNEED);
+}
+
+static void move_to(struct parts *parts, uint32_t place)
+{
+	const struct copy *copy = parts->copy;
+	uint32_t before = parts->copied;
+
+	if (before != 0 && place < before && place >= before - PART)
+		return;
+	parts->copied = place / PART * PART + PART;
+	for (int i = 0; i < ARRAYS_MOST && parts->of[i].array != NULL; i++) {
+		size_t each = parts->of[i].each;
+		size_t at = (size_t)((const char *)parts->of[i].array - copy->base);
+
+		if (before != 0) {
+			let_go(copy->base, at + each * (before - PART), at + each * before);
+			let_go(copy->live, at + each * (before - PART), at + each * before);
+		}
+		copy_pages(copy, at + each * (parts->copied - PART), at + each * parts->copied);
+	}
 }
 
 static bool make_room(void *array, size_t number, size_t *room, size_t each)
@@ -127,16 +180,22 @@ static bool gather_entries(struct gathering *gathering, uint32_t entry, uint32_t
 			   size_t *number, struct gathered *gathered)
 {
 	const struct table *table = gathering->table;
-	size_t entry_room = 0;
+	struct parts parts = {.copy = gathering->copy,
+			      .of = {{table->entry, sizeof(*table->entry)},
+				     {table->notes, sizeof(*table->notes)},
+				     {table->high, sizeof(*table->high)}}};
 	struct limits limits;
 
 	limits_read(table, &limits);
-	for (;; entry++) {
+	gathered->first = entry;
+	gathered->place = calloc(end - entry, sizeof(*gathered->place));
+	for (; gathered->place != NULL; entry++) {
 		struct client_view client = {0};
 
 		entry = next_present(gathering->copy, table->entry, sizeof(*table->entry), entry, end);
 		if (entry == end)
 			break;
+		move_to(&parts, entry);
 		if (!table_client(table, entry, &client.facts))
 			continue;
 		/* Of a client by a prefix that is not in effect any more, nobody is refused. */
@@ -144,30 +203,13 @@ static bool gather_entries(struct gathering *gathering, uint32_t entry, uint32_t
 		    client.facts.network.prefix != limits_client(&limits, &client.facts.network.address).prefix)
 			client.facts.banned = 0;
 		client.remote = gathering->view.fleet_current ? atomic_load(&client_notes(table, entry)->remote) : 0;
-		if (!make_room(found, *number, &gathered->room, sizeof(**found)) ||
-		    !make_room(&gathered->entry, *number, &entry_room, sizeof(*gathered->entry)))
+		if (!make_room(found, *number, &gathered->room, sizeof(**found)))
 			return false;
-		gathered->entry[*number] = entry;
 		(*found)[(*number)++] = client;
+		gathered->place[entry - gathered->first] = (uint32_t)*number;
 	}
 	gathered->peer = calloc(*number + 1, sizeof(*gathered->peer));
-	return gathered->peer != NULL;
-}
-
-/* The place of what has this entry, of so many: they were found in the order of their entries. */
-static uint32_t place_of(const struct gathered *gathered, size_t number, uint32_t entry)
-{
-	size_t low = 0;
-	size_t high = number;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (gathered->entry[middle] < entry)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < number && gathered->entry[low] == entry ? (uint32_t)low : NO_CLIENT;
+	return gathered->place != NULL && gathered->peer != NULL;
 }
 
 /* Finds the limit that each client's next connection would meet. For limits by port, the port is that of one of its
@@ -213,10 +255,8 @@ static bool gather_record(struct gathering *gathering, uint32_t slot, uint32_t n
 	found->connection.client = NULL;
 	uint32_t owner = atomic_load_explicit(&table->owner[slot], memory_order_relaxed);
 	uint32_t within = gathering->view.networks != 0 ? network_of_record(table, slot) : NO_NETWORK;
-	found->client = owner != 0 && owner <= table->entries
-			    ? place_of(&gathering->clients, gathering->view.clients, owner - 1)
-			    : NO_CLIENT;
-	found->within = place_of(&gathering->networks, gathering->view.networks, within);
+	found->client = owner != 0 && owner <= table->entries ? gathering->clients.place[owner - 1] - 1 : NO_CLIENT;
+	found->within = within != NO_NETWORK ? gathering->networks.place[within - gathering->networks.first] - 1 : NO_CLIENT;
 	found->since = table->record[slot].since;
 	found->age = (now - found->since) / SECOND;
 	found->holder = atomic_load_explicit(&table->record[slot].holder, memory_order_relaxed);
@@ -230,10 +270,17 @@ static void note_peer(struct endpoint *peer, const struct record_view *record)
 	*peer = (struct endpoint){.address = record->address, .port = record->connection.local.port};
 }
 
-static bool gather_records(struct gathering *gathering, const struct wanted *wanted, uint16_t *any_port)
+/* Each is sent behind a mark that one follows; the last mark says that none does. */
+static bool put_records(struct gathering *gathering, const struct wanted *wanted, uint16_t *any_port)
 {
+	static const uint32_t follows = 1;
+	static const uint32_t none = 0;
 	const struct table *table = gathering->table;
-	struct table_view *view = &gathering->view;
+	struct parts parts = {.copy = gathering->copy,
+			      .of = {{table->record, sizeof(*table->record)},
+				     {table->owner, sizeof(*table->owner)},
+				     {table->within, sizeof(*table->within)},
+				     {table->named, sizeof(*table->named)}}};
 	uint32_t now = clock_since();
 	uint32_t extent = record_extent(table);
 
@@ -242,7 +289,8 @@ static bool gather_records(struct gathering *gathering, const struct wanted *wan
 
 		slot = next_present(gathering->copy, table->record, sizeof(*table->record), slot, extent);
 		if (slot == extent)
-			return true;
+			return gathering->put(&none, sizeof(none), gathering->with);
+		move_to(&parts, slot);
 		if (!gather_record(gathering, slot, now, wanted, &found))
 			continue;
 		if (found.client != NO_CLIENT)
@@ -251,11 +299,9 @@ static bool gather_records(struct gathering *gathering, const struct wanted *wan
 			note_peer(&gathering->networks.peer[found.within], &found);
 		if (found.connection.local.port != 0)
 			*any_port = found.connection.local.port;
-		if (!wanted->records)
-			continue;
-		if (!make_room(&view->record, view->records, &gathering->record_room, sizeof(*view->record)))
+		if (wanted->records && (!gathering->put(&follows, sizeof(follows), gathering->with) ||
+					!gathering->put(&found, sizeof(found), gathering->with)))
 			return false;
-		view->record[view->records++] = found;
 	}
 }
 
@@ -287,7 +333,7 @@ bool facts_gather(const struct table *table, const struct copy *copy, const stru
 	static struct event_view event[EVENTS_KEPT];
 	struct table_view *view = &gathering.view;
 
-	gathering = (struct gathering){.table = table, .copy = copy};
+	gathering = (struct gathering){.table = table, .copy = copy, .put = put, .with = with};
 	gather_header(&gathering, clock_ms());
 	settings_default(&view->settings);
 	limits_copy(table, &view->settings);
@@ -297,7 +343,7 @@ bool facts_gather(const struct table *table, const struct copy *copy, const stru
 		if (!gather_entries(&gathering, 0, table->entries, &view->client, &view->clients, &gathering.clients) ||
 		    !gather_entries(&gathering, table->entries, table->entries * 2, &view->within, &view->networks,
 				    &gathering.networks) ||
-		    !gather_records(&gathering, wanted, &any_port))
+		    !put_records(&gathering, wanted, &any_port))
 			return false;
 		find_limits(&gathering, any_port);
 	}
@@ -309,7 +355,6 @@ bool facts_gather(const struct table *table, const struct copy *copy, const stru
 	       (!wanted->start || facts_put_settings(&start, put, with)) &&
 	       put(view->client, sizeof(*view->client) * view->clients, with) &&
 	       put(view->within, sizeof(*view->within) * view->networks, with) &&
-	       put(view->record, sizeof(*view->record) * view->records, with) &&
 	       put(event, sizeof(*event) * view->events, with);
 }
 
@@ -422,23 +467,38 @@ static bool check_events(struct table_view *view)
 	return true;
 }
 
+static bool take_records(struct table_view *view, bool (*get)(void *piece, size_t size, void *with), void *with)
+{
+	size_t room = 0;
+	uint32_t follows = 0;
+
+	for (view->records = 0; get(&follows, sizeof(follows), with) && follows != 0; view->records++)
+		if (view->records >= FACTS_MOST / sizeof(*view->record) ||
+		    !make_room(&view->record, view->records, &room, sizeof(*view->record)) ||
+		    !get(&view->record[view->records], sizeof(*view->record), with))
+			return false;
+	return follows == 0;
+}
+
 bool facts_take(struct table_view *view, const struct wanted *wanted, bool (*get)(void *piece, size_t size, void *with),
 		void *with)
 {
-	if (!get(view, plain_size, with) || !check_plain(view, view->place.size) ||
-	    !facts_take_settings(&view->settings, get, with))
+	if ((wanted->clients || wanted->records) && !take_records(view, get, with))
+		return false;
+	size_t records = view->records;
+	bool plain = get(view, plain_size, with);
+	view->records = records;
+	if (!plain || !check_plain(view, view->place.size) || !facts_take_settings(&view->settings, get, with))
 		return false;
 	if (wanted->start &&
 	    ((view->start = malloc(sizeof(*view->start))) == NULL || !facts_take_settings(view->start, get, with)))
 		return false;
 	view->client = calloc(view->clients + 1, sizeof(*view->client));
 	view->within = calloc(view->networks + 1, sizeof(*view->within));
-	view->record = calloc(view->records + 1, sizeof(*view->record));
 	view->event = calloc(view->events + 1, sizeof(*view->event));
-	if (view->client == NULL || view->within == NULL || view->record == NULL || view->event == NULL ||
+	if (view->client == NULL || view->within == NULL || view->event == NULL ||
 	    !get(view->client, view->clients * sizeof(*view->client), with) ||
 	    !get(view->within, view->networks * sizeof(*view->within), with) ||
-	    !get(view->record, view->records * sizeof(*view->record), with) ||
 	    !get(view->event, view->events * sizeof(*view->event), with) || !check_events(view))
 		return false;
 	check_clients(view->client, view->clients);

@@ -11,12 +11,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A copy of a table's pages. Pages that were not present are zero, and should not be looked at: there may be a million. */
+/* A copy of a table's pages, made by and by. Pages that were not present are zero, and should not be looked at: there may be a
+ * million. */
 struct copy {
 	char *base;
 	size_t size;
 	const unsigned char *present; /* a byte for each page: 1 or 0 */
+	char *live;		      /* what is copied: the table itself, mapped */
 };
+
+/* Copies the pages that are present from one offset up to another, both at the beginning of a page. */
+void copy_pages(const struct copy *copy, size_t from, size_t to);
 
 /* The first page that was present, from this one on; their number if there is none. */
 size_t copy_next(const struct copy *copy, size_t page);
@@ -24,7 +29,9 @@ size_t copy_next(const struct copy *copy, size_t page);
 /* The bound on what is sent about one table: enough for a million connections of a million clients. */
 enum { FACTS_MOST = 192 << 20 };
 
-/* In the reader: gathers what is wanted and passes it to `put` in pieces, until that returns false. */
+/* In the reader: gathers what is wanted and passes it to `put` in pieces, until that returns false. Of the table it needs what
+ * is before the clients; these and the records it copies itself, a part at a time, so that a large table takes little memory.
+ */
 bool facts_gather(const struct table *table, const struct copy *copy, const struct wanted *wanted,
 		  bool (*put)(const void *piece, size_t size, void *with), void *with);
 

@@ -169,7 +169,10 @@ bool child_start(struct child *child, unsigned cpu_ms, unsigned wall_ms, int kep
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return false;
 	(void)fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);
-	*child = (struct child){.from = ends[0], .until = clock_us() + (uint64_t)wall_ms * 1000};
+	child->from = ends[0];
+	child->until = clock_us() + (uint64_t)wall_ms * 1000;
+	child->late = false;
+	child->used = child->next = child->end = 0;
 	child->pid = fork();
 	if (child->pid == 0)
 		child_run(ends[1], cpu_ms, kept, run, with);
@@ -181,29 +184,46 @@ bool child_start(struct child *child, unsigned cpu_ms, unsigned wall_ms, int kep
 	return child->pid > 0;
 }
 
+/* Waits for some bytes from the child: at most `size` of them. -1 if there are none any more, or too late. */
+static ssize_t get_some(struct child *child, char *at, size_t size)
+{
+	for (;;) {
+		struct pollfd end = {.fd = child->from, .events = POLLIN};
+		uint64_t now = clock_us();
+
+		if (now >= child->until) {
+			child->late = true;
+			return -1;
+		}
+		if (poll(&end, 1, (int)((child->until - now) / 1000) + 1) <= 0)
+			continue; /* interrupted by a signal, or too late */
+		ssize_t length = read(child->from, at, size);
+		if (length > 0)
+			return length;
+		if (length == 0 || errno != EINTR)
+			return -1;
+	}
+}
+
 bool child_get(void *piece, size_t size, void *with)
 {
 	struct child *child = with;
 	char *at = piece;
 
 	while (size > 0) {
-		struct pollfd end = {.fd = child->from, .events = POLLIN};
-		uint64_t now = clock_us();
+		size_t some = child->end - child->next < size ? child->end - child->next : size;
 
-		if (now >= child->until) {
-			child->late = true;
+		memcpy(at, child->ahead + child->next, some);
+		child->next += some;
+		at += some;
+		size -= some;
+		if (size == 0)
+			return true;
+		ssize_t length = get_some(child, child->ahead, sizeof(child->ahead));
+		if (length < 0)
 			return false;
-		}
-		int ready = poll(&end, 1, (int)((child->until - now) / 1000) + 1);
-		if (ready <= 0)
-			continue; /* interrupted by a signal, or too late */
-		ssize_t length = read(child->from, at, size);
-		if (length < 0 && errno == EINTR)
-			continue;
-		if (length <= 0)
-			return false;
-		at += length;
-		size -= (size_t)length;
+		child->next = 0;
+		child->end = (size_t)length;
 	}
 	return true;
 }

@@ -17,6 +17,9 @@ struct child {
 	uint64_t until; /* deadline, us of clock_us */
 	bool late;
 	uint64_t used; /* us of CPU, once it has ended */
+	size_t next;   /* of what was read ahead, which piece comes next, and where it ends */
+	size_t end;
+	char ahead[1 << 16];
 };
 
 /* Forks and runs `run` in the child, which may use cpu_ms of CPU time and has until wall_ms from now. It keeps only `to` of our

@@ -18,7 +18,6 @@
 
 enum {
 	PAGE = 4096,
-	COPIED_MOST = (size_t)1 << 30,	/* bytes in use of one table */
 	OTHER_MEMORY = (size_t)1 << 28, /* for the reader itself */
 	COPIES = 4,			/* attempts, if limits are published meanwhile */
 	WALL_MS = 3000,			/* a reader that hangs is given up after this, even on a busy machine */
@@ -26,16 +25,7 @@ enum {
 
 /* The first thing that the reader sends. */
 struct outcome {
-	enum {
-		V_FACTS,
-		V_NO_TABLE,
-		V_OTHER_VERSION,
-		V_NOT_WANTED,
-		V_NO_MEMORY,
-		V_TOO_LARGE,
-		V_NOT_ATTACHED,
-		V_NOT_NOBODY
-	} what;
+	enum { V_FACTS, V_NO_TABLE, V_OTHER_VERSION, V_NOT_WANTED, V_NO_MEMORY, V_NOT_ATTACHED, V_NOT_NOBODY } what;
 	int error; /* errno */
 	char version[VERSION_TEXT];
 	char name[TABLE_NAME_MOST + 1];
@@ -46,6 +36,8 @@ struct task {
 	const struct place *place;
 	const struct wanted *wanted;
 	int to;
+	size_t waiting; /* bytes that were put and not sent yet */
+	char piece[1 << 16];
 };
 
 /* ---- in the reader, with our rights ---- */
@@ -129,27 +121,6 @@ static unsigned char *find_pages(const struct segment *segment)
 
 /* ---- in the reader, as nobody ---- */
 
-/* Where clients and records are not wanted, what lies before them is enough. */
-static size_t end_wanted(const struct table *live, const struct segment *segment, const struct wanted *wanted)
-{
-	return wanted->clients || wanted->records ? segment->size : (size_t)((char *)live->entry - (char *)segment->base);
-}
-
-static bool copy_pages(const struct copy *copy, const struct segment *segment, size_t end)
-{
-	const char *from = segment->base;
-	size_t copied = 0;
-
-	for (size_t page = copy_next(copy, 0); page * PAGE < end; page = copy_next(copy, page + 1)) {
-		size_t at = page * PAGE;
-		size_t length = segment->size - at < PAGE ? segment->size - at : PAGE;
-		if ((copied += length) > COPIED_MOST)
-			return false;
-		memcpy(copy->base + at, from + at, length);
-	}
-	return true;
-}
-
 static bool is_wanted(const struct table *table, const struct wanted *wanted)
 {
 	char name[TABLE_NAME_MOST + 1];
@@ -163,7 +134,8 @@ static bool is_wanted(const struct table *table, const struct wanted *wanted)
 	return strncmp(wanted->which, name, length) == 0 && (wanted->which[length] == '\0' || wanted->which[length] == '@');
 }
 
-/* Makes a table over a copy that does not change any more. If limits were published while it was copied, it is copied again. */
+/* Makes a table over a copy that does not change any more, of what is before the clients. If limits were published while it was
+ * copied, it is copied again. */
 static struct outcome look(struct copy *copy, const struct segment *segment, struct table *table, const struct wanted *wanted)
 {
 	struct table live;
@@ -180,13 +152,12 @@ static struct outcome look(struct copy *copy, const struct segment *segment, str
 		return (struct outcome){.what = V_NO_TABLE};
 	if (!is_wanted(&live, wanted))
 		return (struct outcome){.what = V_NOT_WANTED};
-	copy->size = segment->size;
+	copy->live = segment->base;
 	copy->base = mmap(NULL, copy->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (copy->base == MAP_FAILED)
 		return (struct outcome){.what = V_NO_MEMORY, .error = errno};
 	for (int i = 0; i < COPIES; i++) {
-		if (!copy_pages(copy, segment, end_wanted(&live, segment, wanted)))
-			return (struct outcome){.what = V_TOO_LARGE};
+		copy_pages(copy, 0, (size_t)((char *)live.entry - copy->live));
 		if (!table_look_at(table, copy->base, copy->size))
 			return (struct outcome){.what = V_NO_TABLE};
 		limits_read(table, &before);
@@ -197,18 +168,32 @@ static struct outcome look(struct copy *copy, const struct segment *segment, str
 	return (struct outcome){.what = V_FACTS};
 }
 
+static bool send_waiting(struct task *task)
+{
+	size_t length = task->waiting;
+
+	task->waiting = 0;
+	return child_put(task->to, task->piece, length);
+}
+
 static bool put(const void *piece, size_t size, void *with)
 {
-	const struct task *task = with;
+	struct task *task = with;
 
-	return child_put(task->to, piece, size);
+	if (size > sizeof(task->piece) - task->waiting && !send_waiting(task))
+		return false;
+	if (size > sizeof(task->piece))
+		return child_put(task->to, piece, size);
+	memcpy(task->piece + task->waiting, piece, size);
+	task->waiting += size;
+	return true;
 }
 
 static void read_table(int to, void *with)
 {
 	struct task *task = with;
 	struct copy copy = {0};
-	struct segment segment;
+	struct segment segment = {0};
 	struct table table;
 	struct outcome outcome;
 
@@ -217,10 +202,13 @@ static void read_table(int to, void *with)
 		outcome = (struct outcome){.what = V_NOT_ATTACHED, .error = errno};
 	else if (!become_nobody(2 * segment.size + OTHER_MEMORY))
 		outcome = (struct outcome){.what = V_NOT_NOBODY, .error = errno};
-	else
+	else {
+		copy.size = segment.size;
 		outcome = look(&copy, &segment, &table, task->wanted);
-	if (child_put(to, &outcome, sizeof(outcome)) && outcome.what == V_FACTS)
-		facts_gather(&table, &copy, task->wanted, put, task);
+	}
+	if (put(&outcome, sizeof(outcome), task) &&
+	    (outcome.what != V_FACTS || facts_gather(&table, &copy, task->wanted, put, task)))
+		send_waiting(task);
 }
 
 /* ---- in the command ---- */
@@ -247,7 +235,6 @@ static enum read_how failed(const struct outcome *outcome, const struct place *p
 	case V_NO_TABLE: return READ_NO_TABLE;
 	case V_NOT_WANTED: return READ_NOT_WANTED;
 	case V_OTHER_VERSION: say_version(outcome, place, why, room); break;
-	case V_TOO_LARGE: snprintf(why, room, "it is too large to be read"); break;
 	case V_NOT_ATTACHED:
 		/* The table is gone since it was found. */
 		if (outcome->error == EIDRM || outcome->error == EINVAL || outcome->error == ENOENT ||
@@ -265,7 +252,9 @@ static enum read_how failed(const struct outcome *outcome, const struct place *p
 enum read_how reader_read(struct table_view *view, const struct wanted *wanted, unsigned cpu_ms, uint64_t *used, char *why,
 			  size_t room)
 {
-	struct task task = {.place = &view->place, .wanted = wanted};
+	static struct task task; /* too large for a stack */
+
+	task = (struct task){.place = &view->place, .wanted = wanted};
 	struct outcome outcome = {.what = V_FACTS};
 	struct child child;
 

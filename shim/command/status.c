@@ -339,6 +339,7 @@ static int show(const char *which, enum json json, bool again)
 
 	if (!views_gather(&tables, which))
 		return STATUS_FAILED;
+	views_sort(&tables);
 	if (again)
 		printf("\033[H\033[2J");
 	for (int i = 0; i < tables.number && json == JSON_NONE; i++) {

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* CPU time for all tables together. One table may use half of what is left, so that there is always some left for the next. */
+/* CPU time for all tables together. One table may use two thirds of what is left, so that there is always some left for the
+ * next. */
 enum { ALL_MS = 1500, LEAST_MS = 20 };
 
 enum { PAGES_LEAST = 8 * 4096 }; /* of a table of any version */
@@ -252,7 +253,7 @@ static bool read_all(struct search *search, const struct wanted *wanted)
 		struct table_view *view = next_view(search->tables, place);
 		if (view == NULL)
 			return false;
-		unsigned most = (unsigned)(left / 2000);
+		unsigned most = (unsigned)(left * 2 / 3000);
 		if (most >= LEAST_MS)
 			how = reader_read(view, &by_name, most, &used, why, sizeof(why));
 		left -= used < left ? used : left;

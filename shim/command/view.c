@@ -183,10 +183,11 @@ static void count_record(struct client_view *client, uint32_t place, const struc
 		client[place].oldest = record->age;
 }
 
-/* Those of whom there is something to show, in order. Returns how many. */
+/* Those of whom there is something to show, with the first in order before the others. Returns how many. */
 static size_t keep_clients(struct client_view *client, size_t clients, uint64_t *at_limit)
 {
 	size_t kept = 0;
+	size_t first = 0;
 
 	for (size_t i = 0; i < clients; i++) {
 		const struct client_facts *facts = &client[i].facts;
@@ -195,11 +196,24 @@ static size_t keep_clients(struct client_view *client, size_t clients, uint64_t 
 		    client[i].remote == 0)
 			continue;
 		*at_limit += facts->open > 0 && facts->limit != LIMIT_NONE && facts->open >= facts->limit;
+		if (kept > 0 && by_weight(&client[i], &client[first]) < 0)
+			first = kept;
 		client[kept++] = client[i];
 	}
-	if (kept > 0)
-		qsort(client, kept, sizeof(*client), by_weight);
+	struct client_view swapped = client[0];
+	client[0] = client[first];
+	client[first] = swapped;
 	return kept;
+}
+
+void views_sort(struct tables *tables)
+{
+	for (int i = 0; i < tables->number; i++) {
+		struct table_view *view = &tables->view[i];
+
+		qsort(view->client, view->clients, sizeof(*view->client), by_weight);
+		qsort(view->within, view->networks, sizeof(*view->within), by_weight);
+	}
 }
 
 /* A client's count is the number of its records that stand, whatever the table's own word for it; and so is a network's. */
@@ -216,8 +230,11 @@ static void count_clients(struct table_view *view)
 			count_record(view->client, record->client, record);
 			count_record(view->within, record->within, record);
 		}
-		record->client = record->within = NO_CLIENT; /* the order changes here */
 	}
+	/* The order changes here, so they would name other clients. */
+	free(view->record);
+	view->record = NULL;
+	view->records = 0;
 	for (size_t i = 0; i < view->clients; i++) {
 		view->banned += view->client[i].facts.banned != 0;
 		view->open += view->client[i].facts.open;

@@ -99,7 +99,7 @@ struct table_view {
 	struct settings settings; /* in force */
 
 	struct settings *start;	    /* the daemon's settings at the start, without its file; NULL if not asked for */
-	struct client_view *client; /* most connections first */
+	struct client_view *client; /* who has the most connections is the first */
 	struct client_view *within; /* networks, likewise, if connections are counted for them */
 	struct record_view *record;
 	struct event_view *event;
@@ -130,6 +130,9 @@ struct wanted;
  * each client's count is that of valid records. Nothing is written to the tables. False without memory, with an error message.
  */
 bool views_gather(struct tables *tables, const char *which);
+
+/* Puts their clients and networks in order, most connections first. */
+void views_sort(struct tables *tables);
 
 /* Reads the records that are wanted, and marks those that the kernel does not have. False as above. */
 bool views_find_records(struct tables *tables, const struct wanted *wanted);

@@ -1,12 +1,19 @@
 #include "command/view_json.h"
 
 #include "table/bans.h"
+#include "values/text.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+static size_t flags_of(enum json how)
+{
+	return JSON_PRESERVE_ORDER | (how == JSON_COMPACTED ? JSON_COMPACT : JSON_INDENT(2));
+}
 
 void json_print(json_t *object, enum json how)
 {
-	json_dumpf(object, stdout, JSON_PRESERVE_ORDER | (how == JSON_COMPACTED ? JSON_COMPACT : JSON_INDENT(2)));
+	json_dumpf(object, stdout, flags_of(how));
 	putchar('\n');
 	json_decref(object);
 }
@@ -87,36 +94,6 @@ static json_t *settings_object(const struct settings *settings)
 	return object;
 }
 
-static json_t *client_object(const struct table_view *view, const struct client_view *client)
-{
-	const struct client_facts *facts = &client->facts;
-	char network[NETWORK_TEXT];
-
-	network_format(network, &facts->network);
-	json_t *object = json_pack(
-	    "{s:s, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "client", network, "open", (json_int_t)facts->open, "limit",
-	    limit_or_null(facts->limit), "peak", (json_int_t)facts->peak, "refused", (json_int_t)facts->refused, "observed",
-	    (json_int_t)facts->observed, "oldest_seconds", facts->open > 0 ? json_integer(client->oldest) : json_null(),
-	    "remote", view->fleet_current ? json_integer(client->remote) : json_null());
-	json_object_set_new(object, "banned", json_boolean(facts->banned != 0));
-	json_object_set_new(object, "banned_seconds",
-			    facts->banned != 0 && facts->banned != BAN_FOREVER ? json_integer(facts->banned) : json_null());
-	return object;
-}
-
-/* What other machines hold of it is not known. */
-static json_t *network_object(const struct client_view *network)
-{
-	const struct client_facts *facts = &network->facts;
-	char text[NETWORK_TEXT];
-
-	network_format(text, &facts->network);
-	return json_pack("{s:s, s:I, s:o, s:I, s:I, s:I, s:o}", "network", text, "open", (json_int_t)facts->open, "limit",
-			 limit_or_null(facts->limit), "peak", (json_int_t)facts->peak, "refused", (json_int_t)facts->refused,
-			 "observed", (json_int_t)facts->observed, "oldest_seconds",
-			 facts->open > 0 ? json_integer(network->oldest) : json_null());
-}
-
 static json_t *ways_object(const struct table_view *view)
 {
 	json_t *object = json_object();
@@ -174,16 +151,16 @@ static json_t *unread_object(const struct unread *unread)
 			 memory_name(unread->place.memory), "id", (json_int_t)unread->place.id, "says", unread->why);
 }
 
+/* What stands for arrays that are printed by themselves. No other text begins like that: names are printable, paths begin with
+ * a slash, and values with a word or a number. */
+#define CLIENTS_HERE "\001clients"
+#define NETWORKS_HERE "\001networks"
+#define HERE_PRINTED "\"\\u0001" /* as jansson writes it */
+
 static json_t *table_object(const struct table_view *view)
 {
-	json_t *clients = json_array();
-	json_t *networks = json_array();
 	json_t *reasons = json_object();
 
-	for (size_t i = 0; i < view->clients; i++)
-		json_array_append_new(clients, client_object(view, &view->client[i]));
-	for (size_t i = 0; i < view->networks; i++)
-		json_array_append_new(networks, network_object(&view->within[i]));
 	for (unsigned reason = REFUSED_NOT + 1; reason < REASONS; reason++)
 		json_object_set_new(reasons, refusal_reason_word(reason), json_integer((json_int_t)view->refused_for[reason]));
 	json_t *object = json_pack(
@@ -224,9 +201,103 @@ static json_t *table_object(const struct table_view *view)
 	json_object_set_new(object, "networks_at_limit", json_integer((json_int_t)view->networks_at_limit));
 	json_object_set_new(object, "degraded", degraded_array(view));
 	json_object_set_new(object, "settings", settings_object(&view->settings));
-	json_object_set_new(object, "clients", clients);
-	json_object_set_new(object, "networks", networks);
+	/* These are printed as they are met: an object for each of a million would take more than a gigabyte. */
+	json_object_set_new(object, "clients", json_string(CLIENTS_HERE));
+	json_object_set_new(object, "networks", json_string(NETWORKS_HERE));
 	return object;
+}
+
+/* ---- clients and networks ---- */
+
+/* What is between the parts of an array of objects in a table's object, as jansson writes them. */
+struct spaces {
+	const char *item, *member, *colon, *end, *last;
+};
+
+static const struct spaces indented = {"\n        ", "\n          ", ": ", "\n        ", "\n      "};
+static const struct spaces compacted = {"", "", ":", "", ""};
+
+enum { NUMBER_TEXT = 21 };
+
+static const char *number_text(char text[NUMBER_TEXT], bool known, uint64_t number)
+{
+	struct text line = text_begin(text, NUMBER_TEXT);
+
+	if (!known)
+		return "null";
+	text_add_number(&line, number);
+	return text;
+}
+
+static void print_members(const struct spaces *spaces, const char *const name[], const char *const value[], size_t number)
+{
+	for (size_t i = 0; i < number; i++) {
+		fputs(i > 0 ? "," : "{", stdout);
+		fputs(spaces->member, stdout);
+		putchar('"');
+		fputs(name[i], stdout);
+		putchar('"');
+		fputs(spaces->colon, stdout);
+		fputs(value[i], stdout);
+	}
+	fputs(spaces->end, stdout);
+	putchar('}');
+}
+
+/* What other machines hold of a network is not known, and it is not banned. */
+static void print_client(const struct table_view *view, const struct client_view *client, bool networks,
+			 const struct spaces *spaces)
+{
+	enum { OPEN, LIMIT, PEAK, REFUSED, OBSERVED, OLDEST, REMOTE, BANNED, NUMBERS };
+	enum { MEMBERS = 10, OF_NETWORK = 7 };
+	static const char *const name[MEMBERS] = {"client",   "open",		"limit",  "peak",   "refused",
+						  "observed", "oldest_seconds", "remote", "banned", "banned_seconds"};
+	static const char *const name_of_network[OF_NETWORK] = {"network", "open",     "limit",		"peak",
+								"refused", "observed", "oldest_seconds"};
+	const struct client_facts *facts = &client->facts;
+	char text[NUMBERS][NUMBER_TEXT];
+	char address[NETWORK_TEXT + 2] = "\"";
+
+	network_format(address + 1, &facts->network);
+	strcat(address, "\"");
+	const char *const value[MEMBERS] = {
+	    address,
+	    number_text(text[OPEN], true, facts->open),
+	    number_text(text[LIMIT], facts->limit != LIMIT_NONE, facts->limit),
+	    number_text(text[PEAK], true, facts->peak),
+	    number_text(text[REFUSED], true, facts->refused),
+	    number_text(text[OBSERVED], true, facts->observed),
+	    number_text(text[OLDEST], facts->open > 0, client->oldest),
+	    number_text(text[REMOTE], view->fleet_current, client->remote),
+	    facts->banned != 0 ? "true" : "false",
+	    number_text(text[BANNED], facts->banned != 0 && facts->banned != BAN_FOREVER, facts->banned),
+	};
+	print_members(spaces, networks ? name_of_network : name, value, networks ? OF_NETWORK : MEMBERS);
+}
+
+static void print_clients(const struct table_view *view, bool networks, const struct spaces *spaces)
+{
+	size_t number;
+	const struct client_view *client = view_clients(view, networks, &number);
+
+	putchar('[');
+	for (size_t i = 0; i < number; i++) {
+		fputs(i > 0 ? "," : "", stdout);
+		fputs(spaces->item, stdout);
+		print_client(view, &client[i], networks, spaces);
+	}
+	fputs(number > 0 ? spaces->last : "", stdout);
+	putchar(']');
+}
+
+/* A quotation mark within a text has a backslash before it. */
+static char *next_here(char *text)
+{
+	char *here = strstr(text, HERE_PRINTED);
+
+	while (here != NULL && here > text && here[-1] == '\\')
+		here = strstr(here + 1, HERE_PRINTED);
+	return here;
 }
 
 void view_print_json(const struct tables *all, enum json how)
@@ -238,7 +309,22 @@ void view_print_json(const struct tables *all, enum json how)
 		json_array_append_new(tables, table_object(&all->view[i]));
 	for (size_t i = 0; i < all->unreads; i++)
 		json_array_append_new(unread, unread_object(&all->unread[i]));
-	json_print(json_pack("{s:i, s:o, s:o, s:I}", "version", 1, "tables", tables, "not_readable", unread, "not_shown",
-			     (json_int_t)all->hidden),
-		   how);
+	json_t *object = json_pack("{s:i, s:o, s:o, s:I}", "version", 1, "tables", tables, "not_readable", unread, "not_shown",
+				   (json_int_t)all->hidden);
+	char *text = json_dumps(object, flags_of(how));
+	char *at = text;
+
+	/* The arrays come in the order of the tables, two of each. */
+	for (int i = 0; i < 2 * all->number && at != NULL; i++) {
+		char *here = next_here(at);
+		if (here == NULL)
+			break;
+		fwrite(at, 1, (size_t)(here - at), stdout);
+		print_clients(&all->view[i / 2], i % 2 != 0, how == JSON_COMPACTED ? &compacted : &indented);
+		at = strchr(here + 1, '"') + 1;
+	}
+	fputs(at != NULL ? at : "", stdout);
+	putchar('\n');
+	free(text);
+	json_decref(object);
 }

@@ -43,13 +43,6 @@ static bool close_will(bool reset, int descriptor)
 	return door_setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0 || disconnect(descriptor);
 }
 
-static bool is_unix(int descriptor)
-{
-	int domain = 0;
-
-	return door_option(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, sizeof(domain)) && domain == AF_UNIX;
-}
-
 static bool send_text(int descriptor, const char *text, size_t length)
 {
 	return door_sendto(descriptor, text, length, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) == (ssize_t)length;
@@ -170,7 +163,8 @@ static bool replace(int descriptor, int flags, const struct refusal *refusal)
 
 bool refuse_in_place(int descriptor, int flags, const struct refusal *refusal)
 {
-	if ((refusal->how != REFUSE_RESET || is_unix(descriptor)) && replace(descriptor, flags, refusal))
+	/* A Unix socket cannot be disconnected (EINVAL). */
+	if (refusal->how == REFUSE_RESET && disconnect(descriptor))
 		return true;
-	return disconnect(descriptor) || door_shutdown(descriptor, SHUT_RDWR) == 0;
+	return replace(descriptor, flags, refusal) || disconnect(descriptor) || door_shutdown(descriptor, SHUT_RDWR) == 0;
 }

@@ -9,7 +9,7 @@ import subprocess
 import termios
 import time
 
-from harness import (CONNLIMIT, GROWTH, PAIRS, PRELOAD, TMP, NotHere, environment, free_port, program, ratios, record, run, start, stop,
+from harness import (CONNLIMIT, GROWTH, PAIRS, PRELOAD, TMP, NotHere, cpu_ns, environment, free_port, program, ratios, record, run, start, stop,
                      wait_port)
 from cost import counted
 
@@ -106,29 +106,32 @@ def read_once(*command):
     return took, usage.ru_maxrss / 1024
 
 
-def top_share(name, seconds=10):
-    """Per cent of a CPU that `connlimit top` takes."""
+def top_share(name, seconds=30):
+    """Per cent of a CPU that `connlimit top` takes, once it shows the table."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["TERM"] = "xterm"
         os.execv(CONNLIMIT, [CONNLIMIT, "top", name])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    until = time.monotonic() + seconds
     shown = b""
+    before = began = None
     try:
-        while time.monotonic() < until:
+        while began is None or time.monotonic() < began + seconds:
             if select.select([terminal], [], [], 0.1)[0]:
                 shown += os.read(terminal, 65536)
+            if began is None and b"CLIENT" in shown:
+                began, before = time.monotonic(), cpu_ns(pid)
+        used = cpu_ns(pid) - before
         os.write(terminal, b"q")
         while os.read(terminal, 65536):
             pass
     except OSError:  # it has ended
         pass
-    usage = os.wait4(pid, 0)[2]
+    os.wait4(pid, 0)
     os.close(terminal)
-    if b"CLIENT" not in shown:
+    if began is None:
         raise NotHere("connlimit top does not show the table")
-    return 100 * (usage.ru_utime + usage.ru_stime) / seconds
+    return 100 * used / 1e9 / seconds
 
 
 def big():

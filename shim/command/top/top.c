@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <term.h>
 #include <unistd.h>
 
@@ -37,16 +38,31 @@ static void on_stop(int signal)
 
 /* ---- looking ---- */
 
-/* With tens of thousands of clients, reading the tables takes a second, during which keys are not answered. So afterwards it
- * pauses for this many times as long. */
-enum { LOOK_REST = 4 };
+/* With a million clients, reading the tables takes a second or two, during which keys are not answered. So that this takes
+ * less than a tenth of a CPU, it pauses afterwards for this many times the CPU time that was used. */
+enum { LOOK_REST = 12 };
+
+/* Of this process and of its readers, in us. */
+static uint64_t used_cpu(void)
+{
+	uint64_t used = 0;
+	struct rusage usage;
+
+	for (int whose = RUSAGE_CHILDREN; whose <= RUSAGE_SELF; whose++)
+		if (getrusage(whose, &usage) == 0)
+			used += (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+				(uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+	return used;
+}
 
 static void look(struct top *top)
 {
 	struct tables tables;
+	uint64_t before = used_cpu();
 
 	if (!views_gather(&tables, top->which)) {
 		snprintf(top->message, sizeof(top->message), "out of memory: this is out of date");
+		top->next = clock_us() / 1000 + (uint64_t)top->delay * 1000;
 		return;
 	}
 	/* The rows point to these views. */
@@ -59,6 +75,9 @@ static void look(struct top *top)
 		connections_free(&top->connections);
 		connections_find(&top->connections, &top->chosen_network, top->chosen_table);
 	}
+	uint64_t rest = (used_cpu() - before) / 1000 * LOOK_REST;
+	uint64_t delay = (uint64_t)top->delay * 1000;
+	top->next = clock_us() / 1000 + (rest > delay ? rest : delay);
 }
 
 static size_t length_of(const struct top *top)
@@ -301,24 +320,17 @@ static bool wait_for_key(uint64_t milliseconds)
 
 static void watch(struct top *top)
 {
-	uint64_t next = 0;
-
 	while (!stopping) {
 		uint64_t now = clock_us() / 1000;
 		int key;
 		bool any = false;
 
-		if (now >= next && !top->paused) {
+		if (now >= top->next && !top->paused)
 			look(top);
-			uint64_t looked = clock_us() / 1000;
-			uint64_t rest = (looked - now) * LOOK_REST;
-			uint64_t delay = (uint64_t)top->delay * 1000;
-			next = looked + (rest > delay ? rest : delay);
-		}
 		keep_in_view(top);
 		draw(top);
 		now = clock_us() / 1000;
-		if (!wait_for_key(top->paused ? 3600000 : next > now ? next - now : 0))
+		if (!wait_for_key(top->paused ? 3600000 : top->next > now ? top->next - now : 0))
 			return;
 		while (!stopping && (key = getch()) != ERR) {
 			any = true;

@@ -19,6 +19,7 @@ struct top {
 	enum column sort;
 	bool reversed;
 	bool paused;
+	uint64_t next; /* ms of clock_us: when to look again */
 	bool typing;   /* the filter is being typed */
 	bool networks; /* are shown, in place of clients */
 	char filter[FILTER_MOST + 1];
