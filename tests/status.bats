@@ -251,3 +251,31 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 	let_go 127.0.0.1
 	admitted_soon 127.0.0.1
 }
+
+@test "status: a large table takes little memory, as text and as JSON" {
+	# Where no connection can be found that is not there, and beside no other table.
+	local apart=(unshare --net --ipc --pid --fork --kill-child --mount-proc)
+	"${apart[@]}" true 2>/dev/null || skip "no namespaces"
+	echo 0 >"$here/rate"
+	"${apart[@]}" python3 - "$BUILD/tests/fleet_table" "$here/rate" "$CONNLIMIT" <<-'PYTHON'
+		import json, os, subprocess, sys
+		holder, rate, command = sys.argv[1:]
+		held = subprocess.Popen([holder, "large", "0", "200000", "1000000", rate, "60", "1000"], stdout=subprocess.PIPE)
+		assert held.stdout.readline() == b"ready\n"
+		ways = ([], ["--json"], ["--json", "--compact"])
+		for i, how in enumerate(ways):
+		    with open(f"{rate}-{i}", "w") as text:
+		        shown = subprocess.Popen([command, "status", "large", *how], stdout=text)
+		    _, status, used = os.wait4(shown.pid, 0)
+		    print(how, used.ru_maxrss, "KiB")
+		    assert status == 0
+		    assert used.ru_maxrss < 120 << 10, "of the largest process"
+		for i, how in enumerate(ways):
+		    text = open(f"{rate}-{i}").read()
+		    if how:
+		        (found,) = json.loads(text)["tables"]
+		        assert len(found["clients"]) == found["open"] == 200000 and found["networks"] == []
+		    else:
+		        assert text.count("\n10.") == 200000
+	PYTHON
+}

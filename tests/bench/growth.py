@@ -6,6 +6,7 @@ import re
 import select
 import struct
 import subprocess
+import sys
 import termios
 import time
 
@@ -94,16 +95,18 @@ class Filled:
 
 
 def read_once(*command):
-    """Seconds, and MiB of the largest process, that a command takes."""
+    """Seconds, and MiB of the largest process, that a command takes. It is started by a small process: a large one's memory would count."""
+    starter = ("import resource, subprocess, sys\n"
+               "subprocess.run(sys.argv[2:], stdout=open(sys.argv[1], 'wb'), stderr=subprocess.DEVNULL, check=True)\n"
+               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
     path = f"{TMP}/seen"
     began = time.monotonic()
-    with open(path, "wb") as seen:
-        child = subprocess.Popen([CONNLIMIT, *command], stdout=seen, stderr=subprocess.DEVNULL, env=environment(None))
-        usage = os.wait4(child.pid, 0)[2]
+    memory = float(run([sys.executable, "-c", starter, path, CONNLIMIT, *command]))
     took = time.monotonic() - began
-    if not re.search(rf"(open  |open\":|connections{{.*}}) *{MANY}", open(path, encoding="utf-8").read()):
-        raise NotHere(f"connlimit {' '.join(command)} does not show the table")
-    return took, usage.ru_maxrss / 1024
+    with open(path, encoding="utf-8") as seen:
+        if not re.search(rf"(open  |open\":|connections{{.*}}) *{MANY}", seen.read(1 << 16)):
+            raise NotHere(f"connlimit {' '.join(command)} does not show the table")
+    return took, memory / 1024
 
 
 def top_share(name, seconds=30):
