@@ -58,6 +58,7 @@ void scribble_once(struct table *table, uint64_t *seed)
 	    {(char *)table->blocks, sizeof(*table->blocks) * (LIMIT_BLOCKS + 1)},
 	    {(char *)table->entry, sizeof(*table->entry) * table->entries * 2},
 	    {(char *)table->notes, sizeof(*table->notes) * table->entries * 2},
+	    {(char *)table->high, sizeof(*table->high) * table->entries * 2},
 	    {(char *)table->owner, sizeof(*table->owner) * table->capacity},
 	    {(char *)table->within, sizeof(*table->within) * table->capacity},
 	    {(char *)table->named, sizeof(*table->named) * table->capacity},
