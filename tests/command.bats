@@ -226,6 +226,22 @@ for turn in range(300):
 PYTHON
 }
 
+@test "a file that is truncated and written again all the time does not make check crash" {
+	cp /usr/bin/python3 changing # large enough to be read in many steps
+	python3 - "$CONNLIMIT" <<'PYTHON'
+import os, subprocess, sys
+bytes = open("changing", "rb").read()
+change = "import os, sys\nbytes, f = open('changing', 'rb').read(), os.open('changing', os.O_WRONLY)\nwhile True: os.ftruncate(f, 0), os.pwrite(f, bytes, 0)"
+with subprocess.Popen([sys.executable, "-c", change]) as changer:
+    try:
+        for _ in range(60):
+            status = subprocess.run([sys.argv[1], "check", "./changing"], stdout=subprocess.DEVNULL, timeout=60).returncode
+            assert status in (0, 126), status
+    finally:
+        changer.kill()
+PYTHON
+}
+
 @test "a script is judged by its interpreter" {
 	echo 'int main(void) { return 0; }' | gcc -x c - -static -o static
 	printf '#!%s/static\n' "$here" >script

@@ -19,9 +19,10 @@
 #include <unistd.h>
 
 enum {
-	SCRIPTS_MOST = 4,  /* nested interpreters: the kernel's own bound (execve(2)) */
-	LINE_MOST = 255,   /* length of a "#!" line that the kernel reads (execve(2)) */
-	STRING_MOST = 4096 /* length of a name in an ELF file */
+	SCRIPTS_MOST = 4,   /* nested interpreters: the kernel's own bound (execve(2)) */
+	LINE_MOST = 255,    /* length of a "#!" line that the kernel reads (execve(2)) */
+	STRING_MOST = 4096, /* length of a name in an ELF file */
+	READ_MOST = 1 << 30 /* bytes of a file: what a program loads is at its beginning, what is for debuggers follows */
 };
 
 #if defined(__x86_64__)
@@ -349,8 +350,28 @@ static bool script_interpreter(const struct image *image, char *path, size_t siz
 	return true;
 }
 
+/* A copy: a mapping of the file would end us by SIGBUS if somebody truncated it now. What is missing then is 0. */
+static unsigned char *copy_file(int descriptor, size_t size)
+{
+	unsigned char *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t at = 0;
+	ssize_t length;
+
+	while (bytes != MAP_FAILED && (length = pread(descriptor, bytes + at, size - at, (off_t)at)) != 0) {
+		if (length > 0) {
+			at += (size_t)length;
+		} else if (errno != EINTR) {
+			int kept = errno;
+			munmap(bytes, size);
+			errno = kept;
+			return MAP_FAILED;
+		}
+	}
+	return bytes;
+}
+
 /* False, with a finding, if the file cannot be read. */
-static bool map_file(struct program *program, struct image *image, struct stat *facts)
+static bool read_file(struct program *program, struct image *image, struct stat *facts)
 {
 	/* O_NONBLOCK: do not wait if the interpreter is a FIFO. */
 	int descriptor = open(program->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -365,16 +386,18 @@ static bool map_file(struct program *program, struct image *image, struct stat *
 		return false;
 	}
 	void *bytes = MAP_FAILED;
+	size_t size = 0;
 	if (fstat(descriptor, facts) != 0)
 		found(program, RULES_OUT_ALL, "it cannot be examined: %s", strerror(errno));
 	else if (!S_ISREG(facts->st_mode))
 		found(program, RULES_OUT_ALL, "it is not a regular file");
 	else if (facts->st_size == 0)
 		found(program, RULES_OUT_ALL, "it is empty");
-	else if ((bytes = mmap(NULL, (size_t)facts->st_size, PROT_READ, MAP_PRIVATE, descriptor, 0)) == MAP_FAILED)
+	else if ((bytes = copy_file(descriptor, size = facts->st_size < READ_MOST ? (size_t)facts->st_size : READ_MOST)) ==
+		 MAP_FAILED)
 		found(program, RULES_OUT_ALL, "it cannot be examined: %s", strerror(errno));
 	close(descriptor);
-	*image = (struct image){.bytes = bytes, .size = (size_t)facts->st_size};
+	*image = (struct image){.bytes = bytes, .size = size};
 	return bytes != MAP_FAILED;
 }
 
@@ -387,7 +410,7 @@ void program_examine(struct program *program, const char *path)
 		struct stat facts;
 		char next[sizeof(program->path)];
 
-		if (!map_file(program, &image, &facts))
+		if (!read_file(program, &image, &facts))
 			return;
 		bool elf = image.size > EI_NIDENT && memcmp(image.bytes, ELFMAG, SELFMAG) == 0;
 		bool script = !elf && script_interpreter(&image, next, sizeof(next));
