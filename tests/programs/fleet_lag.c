@@ -172,7 +172,7 @@ int main(int argc, char **argv)
 		return 2;
 	settings_default(&settings);
 	settings.cluster_per_ip = limit;
-	settings.capacity = 4096;
+	settings.capacity = 65536; /* room for all that are near the limit anywhere, as tables should have */
 	for (unsigned n = 0; n < nodes; n++) {
 		snprintf(name, sizeof(name), "%.50s-%u", argv[1], n);
 		if (!table_open(&table[n], name, &settings, NULL)) {
