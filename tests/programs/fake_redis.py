@@ -1,4 +1,5 @@
-"""A server that speaks Redis badly: python3 fake_redis.py PORT HOW. Prints a line for each connection."""
+"""A server that speaks Redis badly, or a Sentinel that says what is in a file: python3 fake_redis.py PORT HOW [FILE]. Prints a line for each
+connection."""
 
 import socket
 import sys
@@ -40,6 +41,15 @@ def answer(connection, data):
         connection.sendall(b"-LOADING Redis is loading the dataset in memory\r\n" * commands(data))
     elif how == "empty":
         connection.sendall(b"*0\r\n" * commands(data))
+    elif how == "sentinel":  # that names the port in the file, and the epoch
+        master, epoch = open(sys.argv[3]).read().split()
+        for word in data.split(b"\r\n"):
+            if word == b"PING":
+                connection.sendall(b"+PONG\r\n")
+            elif word == b"GET-MASTER-ADDR-BY-NAME":
+                connection.sendall(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n" % (len(master), master.encode()))
+            elif word == b"MASTER":
+                connection.sendall(b"*4\r\n$4\r\nname\r\n$4\r\nmain\r\n$12\r\nconfig-epoch\r\n$%d\r\n%s\r\n" % (len(epoch), epoch.encode()))
     elif how == "endless":  # a walk that never ends, with other clients each time
         if b"PING" in data:
             connection.sendall(b"+PONG\r\n")

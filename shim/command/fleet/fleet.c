@@ -197,7 +197,8 @@ bool fleet_exchange(struct fleet *fleet, struct redis *redis, int wait_ms, const
 {
 	static const struct fleet_change none;
 	const size_t most = (size_t)CHANGES_A_SCRIPT * SCRIPTS_AT_ONCE;
-	bool due = now_ms() >= fleet->checked + check_ms(fleet);
+	/* Something is compared right after it joined: what fails there is found out before it is said that all is well. */
+	bool due = !fleet->compared || now_ms() >= fleet->checked + check_ms(fleet);
 	size_t done = 0;
 
 	if (number == 0)

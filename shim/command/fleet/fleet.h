@@ -70,7 +70,7 @@ struct fleet {
 	int lease_ms;
 	uint32_t threshold; /* the total from which this node wants to hear of a client */
 	bool joined;
-	bool compared; /* since it joined, and nothing was in the way of it */
+	bool compared; /* since it joined */
 	bool missed;   /* news were missed, so a snapshot is needed */
 	bool ended;    /* somebody's lease ended */
 

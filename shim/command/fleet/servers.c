@@ -4,11 +4,13 @@
 
 #include <netdb.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-	SENTINEL_MS = 200,	  /* how long to wait for a Sentinel while there is a master */
-	SENTINEL_PAUSE_MS = 5000, /* pause after no Sentinel answered */
+	SENTINEL_MS = 200,	   /* how long to wait for a Sentinel while others may answer; */
+	SENTINEL_PAUSE_MS = 60000, /* how long one that did not is left alone, as each attempt delays a turn, */
+	SENTINEL_SOON_MS = 2000,   /* and how long while the master does not answer */
 };
 
 /* Shares the remaining time among the remaining servers, so that a silent one does not use it up. */
@@ -76,40 +78,48 @@ static struct redis *open_host(struct servers *servers, const struct redis_addre
 	return redis;
 }
 
-/* ---- Sentinel ---- */
+/* ---- Sentinel ----
+ *
+ * After an election the Sentinels learn of the new master one after another, the leader first. So all are asked, and the one
+ * whose configuration has the highest epoch is right, as it is among them. */
 
-struct named {
-	struct redis_host host;
+struct answer {
+	struct sentinel *sentinel;
 	char *error;
-	bool good;
 };
+
+static bool is_text(const redisReply *reply, size_t room)
+{
+	return reply->type == REDIS_REPLY_STRING && reply->len < room;
+}
+
+/* [name, value, ...]. A user who may not ask for it can do without, see the README. */
+static void hear_epoch(struct sentinel *sentinel, const redisReply *reply)
+{
+	for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2)
+		if (is_text(reply->element[i], 64) && strcmp(reply->element[i]->str, "config-epoch") == 0 &&
+		    is_text(reply->element[i + 1], 32))
+			sentinel->epoch = strtoull(reply->element[i + 1]->str, NULL, 10);
+}
 
 static void hear_master(redisReply *reply, int number, void *with)
 {
-	struct named *named = with;
+	struct answer *answer = with;
+	struct redis_host *master = &answer->sentinel->master;
 
-	(void)number;
-	named->good = false;
-	if (reply->type == REDIS_REPLY_ERROR)
-		redis_quote(named->error, reply);
-	else if (reply->type == REDIS_REPLY_NIL)
-		snprintf(named->error, WIRE_ERROR, "Sentinel does not know a master of this name");
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[0]->type != REDIS_REPLY_STRING ||
-	    reply->element[1]->type != REDIS_REPLY_STRING || reply->element[0]->len >= sizeof(named->host.name) ||
-	    reply->element[1]->len >= sizeof(named->host.port))
+	if (number != 0) {
+		hear_epoch(answer->sentinel, reply);
 		return;
-	snprintf(named->host.name, sizeof(named->host.name), "%s", reply->element[0]->str);
-	snprintf(named->host.port, sizeof(named->host.port), "%s", reply->element[1]->str);
-	named->good = true;
-}
-
-static bool ask_sentinel(struct redis *sentinel, const struct redis_address *url, int wait_ms, struct named *named)
-{
-	const char *question[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", url->master};
-
-	snprintf(named->error, WIRE_ERROR, "not understood: no master's address");
-	return redis_add(sentinel, 3, question, NULL) && redis_exchange(sentinel, wait_ms, hear_master, named, named->error) &&
-	       named->good;
+	}
+	if (reply->type == REDIS_REPLY_ERROR)
+		redis_quote(answer->error, reply);
+	else if (reply->type == REDIS_REPLY_NIL)
+		snprintf(answer->error, WIRE_ERROR, "Sentinel does not know a master of this name");
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !is_text(reply->element[0], sizeof(master->name)) ||
+	    !is_text(reply->element[1], sizeof(master->port)))
+		return;
+	snprintf(master->name, sizeof(master->name), "%s", reply->element[0]->str);
+	snprintf(master->port, sizeof(master->port), "%s", reply->element[1]->str);
 }
 
 static struct redis *open_sentinel(const struct redis_address *url, const struct redis_host *host, uint64_t deadline,
@@ -124,61 +134,109 @@ static struct redis *open_sentinel(const struct redis_address *url, const struct
 	return sentinel;
 }
 
-static void drop_sentinel(struct servers *servers)
+static bool ask_sentinel(struct sentinel *sentinel, const struct redis_address *url, const struct redis_host *host,
+			 uint64_t deadline, char *error)
 {
-	redis_close(servers->sentinel);
-	servers->sentinel = NULL;
+	const char *question[] = {"SENTINEL", "GET-MASTER-ADDR-BY-NAME", url->master};
+	const char *facts[] = {"SENTINEL", "MASTER", url->master};
+	struct answer answer = {.sentinel = sentinel, .error = error};
+
+	if (sentinel->redis == NULL && (sentinel->redis = open_sentinel(url, host, deadline, error)) == NULL)
+		return false;
+	uint64_t now = now_ms();
+	snprintf(error, WIRE_ERROR, "not understood: no master's address");
+	return redis_add(sentinel->redis, 3, question, NULL) && redis_add(sentinel->redis, 3, facts, NULL) &&
+	       redis_exchange(sentinel->redis, now < deadline ? (int)(deadline - now) : 0, hear_master, &answer, error) &&
+	       sentinel->master.name[0] != '\0';
 }
 
-/* Asks one Sentinel, and connects to the master that it names. */
-static struct redis *open_by_sentinel(struct servers *servers, const struct redis_address *url, int which, uint64_t deadline,
-				      char *error)
+/* The one who knows best; NULL if none does. */
+static const struct sentinel *newest(const struct servers *servers)
+{
+	const struct sentinel *best = NULL;
+
+	for (int i = 0; i < HOSTS_MOST; i++)
+		if (servers->sentinel[i].master.name[0] != '\0' && (best == NULL || servers->sentinel[i].epoch > best->epoch))
+			best = &servers->sentinel[i];
+	return best;
+}
+
+/* Asks all Sentinels, each for so long at most, but for those that failed in the last pause_ms. False if none answers, with the
+ * last one's reason. */
+static bool ask_sentinels(struct servers *servers, const struct redis_address *url, uint64_t each_ms, uint64_t pause_ms,
+			  char *error)
 {
 	char why[WIRE_ERROR];
-	struct named named = {.error = why};
-	struct redis *redis = NULL;
-	uint64_t half = share(deadline, 2);
 
-	drop_sentinel(servers);
-	servers->sentinel_host = which;
-	servers->sentinel = open_sentinel(url, &url->host[which], half, why);
+	for (int i = 0; i < url->hosts; i++) {
+		struct sentinel *sentinel = &servers->sentinel[i];
+		uint64_t now = now_ms();
+		sentinel->master.name[0] = '\0';
+		sentinel->epoch = 0;
+		if ((sentinel->redis == NULL && sentinel->failed != 0 && now < sentinel->failed + pause_ms) ||
+		    ask_sentinel(sentinel, url, &url->host[i], now + each_ms, why))
+			continue;
+		redis_close(sentinel->redis);
+		*sentinel = (struct sentinel){.failed = now};
+		snprintf(error, WIRE_ERROR, "Sentinel %.60s port %.7s: %.150s", url->host[i].name, url->host[i].port, why);
+	}
+	servers->sentinels_asked = now_ms();
+	return newest(servers) != NULL;
+}
+
+static void drop_sentinels(struct servers *servers)
+{
+	for (int i = 0; i < HOSTS_MOST; i++) {
+		redis_close(servers->sentinel[i].redis);
+		servers->sentinel[i] = (struct sentinel){0};
+	}
+}
+
+static bool is_same(const struct redis_host *one, const struct redis_host *other)
+{
+	return strcmp(one->name, other->name) == 0 && strcmp(one->port, other->port) == 0;
+}
+
+/* Connects to the master that the Sentinels name. If they differ within one epoch (which we may not be permitted to ask for),
+ * each of those is tried. */
+static struct redis *open_by_sentinels(struct servers *servers, const struct redis_address *url, uint64_t deadline, char *error)
+{
+	const struct sentinel *best;
+	struct redis *redis = NULL;
 	uint64_t now = now_ms();
-	if (servers->sentinel != NULL && ask_sentinel(servers->sentinel, url, now < half ? (int)(half - now) : 0, &named)) {
-		servers->master = named.host; /* while connecting, the wait ends if another one is named */
-		redis = open_host(servers, url, &named.host, deadline, error);
-	} else {
-		snprintf(error, WIRE_ERROR, "Sentinel %.60s port %.7s: %.150s", url->host[which].name, url->host[which].port,
-			 why);
+	uint64_t each_ms = now < deadline ? (deadline - now) / 2 / (unsigned)url->hosts : 0;
+
+	if (!ask_sentinels(servers, url, each_ms < SENTINEL_MS ? each_ms : SENTINEL_MS, SENTINEL_SOON_MS, error))
+		ask_sentinels(servers, url, each_ms, 0, error);
+	servers->epoch = 0;
+	while (redis == NULL && (best = newest(servers)) != NULL && best->epoch >= servers->epoch) {
+		servers->epoch = best->epoch;
+		servers->master = best->master; /* while connecting, the wait ends if another one is named */
+		redis = open_host(servers, url, &servers->master, deadline, error);
+		if (redis == NULL && strstr(error, wire_given_up) != NULL)
+			break;
+		for (int i = 0; i < url->hosts && redis == NULL; i++)
+			if (is_same(&servers->sentinel[i].master, &servers->master))
+				servers->sentinel[i].master.name[0] = '\0';
 	}
-	servers->sentinel_asked = now_ms();
-	if (redis == NULL) {
-		drop_sentinel(servers);
+	if (redis == NULL)
 		servers->master.name[0] = '\0';
-	}
 	return redis;
 }
 
-bool servers_moved(struct servers *servers, int every_ms)
+bool servers_moved(struct servers *servers, int every_ms, bool answers)
 {
 	const struct redis_address *url = &servers->address[servers->chosen];
 	uint64_t now = now_ms();
 	char why[WIRE_ERROR];
-	struct named named = {.error = why};
 
-	if (servers->master.name[0] == '\0' || now < servers->sentinel_asked + (unsigned)every_ms)
+	if (servers->master.name[0] == '\0' || now < servers->sentinels_asked + (unsigned)every_ms)
 		return false;
-	servers->sentinel_asked = now;
-	if (servers->sentinel == NULL)
-		servers->sentinel = open_sentinel(url, &url->host[servers->sentinel_host], now + SENTINEL_MS, why);
-	if (servers->sentinel == NULL || !ask_sentinel(servers->sentinel, url, SENTINEL_MS, &named)) {
-		drop_sentinel(servers);
-		servers->sentinel_host = (servers->sentinel_host + 1) % url->hosts;
-		/* After all Sentinels failed, pause before asking the next. */
-		if (servers->sentinel_host == 0)
-			servers->sentinel_asked = now + SENTINEL_PAUSE_MS;
+	if (!ask_sentinels(servers, url, SENTINEL_MS, answers ? SENTINEL_PAUSE_MS : SENTINEL_SOON_MS, why))
 		return false;
-	}
-	return strcmp(named.host.name, servers->master.name) != 0 || strcmp(named.host.port, servers->master.port) != 0;
+	/* The one that named this master may not have answered now, and the others not know it yet. */
+	const struct sentinel *best = newest(servers);
+	return best->epoch >= servers->epoch && !is_same(&best->master, &servers->master);
 }
 
 /* ---- all servers ---- */
@@ -187,14 +245,18 @@ static struct redis *open_url(struct servers *servers, const struct redis_addres
 {
 	struct redis *redis = NULL;
 
-	for (int i = 0; i < url->hosts && redis == NULL; i++) {
-		uint64_t until = share(deadline, url->hosts - i);
-		if (url->master[0] != '\0')
-			redis = open_by_sentinel(servers, url, i, until, error);
-		else
-			redis = open_host(servers, url, &url->host[i], until, error);
-	}
+	if (url->master[0] != '\0')
+		return open_by_sentinels(servers, url, deadline, error);
+	for (int i = 0; i < url->hosts && redis == NULL; i++)
+		redis = open_host(servers, url, &url->host[i], share(deadline, url->hosts - i), error);
 	return redis;
+}
+
+void servers_forget(struct servers *servers)
+{
+	drop_sentinels(servers);
+	servers->master.name[0] = servers->redirect.name[0] = '\0';
+	servers->chosen = 0;
 }
 
 struct redis *servers_open(struct servers *servers, int wait_ms, char *error)
@@ -202,7 +264,6 @@ struct redis *servers_open(struct servers *servers, int wait_ms, char *error)
 	uint64_t deadline = now_ms() + (unsigned)wait_ms;
 	struct redis *redis = NULL;
 
-	drop_sentinel(servers);
 	servers->master.name[0] = '\0';
 	if (servers->redirect.name[0] != '\0') {
 		redis = open_host(servers, &servers->address[servers->chosen], &servers->redirect, share(deadline, 2), error);
@@ -212,6 +273,8 @@ struct redis *servers_open(struct servers *servers, int wait_ms, char *error)
 	}
 	int first = servers->chosen;
 	for (int i = 0; i < servers->number && redis == NULL; i++) {
+		if (i > 0)
+			drop_sentinels(servers); /* they are those of the URL before */
 		servers->chosen = (first + i) % servers->number;
 		redis = open_url(servers, &servers->address[servers->chosen], share(deadline, servers->number - i), error);
 	}

@@ -48,7 +48,7 @@ static bool has_moved(void *with)
 {
 	struct sync *sync = with;
 
-	return servers_moved(&sync->servers, sync->interval_ms);
+	return servers_moved(&sync->servers, sync->interval_ms / 4, false);
 }
 
 static void disconnect(struct sync *sync)
@@ -64,17 +64,16 @@ static void disconnect(struct sync *sync)
 static void complain(struct sync *sync, uint64_t now, const char *error)
 {
 	uint64_t interval = (uint64_t)sync->interval_ms;
+	uint64_t soon = interval / 4;
 
 	report_lost(&sync->report, error);
 	servers_failed(&sync->servers, error);
 	disconnect(sync);
 	if (sync->lost == 0)
 		sync->lost = now;
-	/* At first it retries after one interval, to find a new master soon, later after up to five. Random, so that nodes do
-	 * not all retry at the same time. */
-	sync->pause = now - sync->lost < PATIENCE_MS   ? interval
-		      : sync->pause * 2 < 5 * interval ? sync->pause * 2
-						       : 5 * interval;
+	/* At first it retries four times per interval or more, to join a new master within one, later less often. Random, so
+	 * that nodes do not all retry at the same time. */
+	sync->pause = now - sync->lost < PATIENCE_MS ? soon : sync->pause * 2 < 5 * interval ? sync->pause * 2 : 5 * interval;
 	sync->retry = now + sync->pause / 2 + (uint64_t)random() % (sync->pause / 2 + 1);
 }
 
@@ -202,7 +201,7 @@ static bool speak(struct sync *sync, uint64_t now, char *error)
 /* The same, but follows redirections to other servers at once. */
 static bool speak_to_whom_we_are_sent(struct sync *sync, uint64_t now, char *error)
 {
-	if (sync->redis != NULL && servers_moved(&sync->servers, MOVED_MS))
+	if (sync->redis != NULL && servers_moved(&sync->servers, MOVED_MS, true))
 		disconnect(sync);
 	for (int hops = 0; !speak(sync, now, error); hops++) {
 		if (hops == HOPS_MOST || stopping || !servers_redirected(&sync->servers, error))
@@ -238,22 +237,21 @@ static void turn(struct sync *sync)
 	if (!sync->fleet.joined)
 		return;
 	sync->heard = now;
-	/* Not before Redis did all that is asked of it, comparing as well: or what fails there would be said again and again.
-	 */
-	if (sync->fleet.compared) {
-		report_heard(&sync->report);
-		sync->lost = 0;
-	}
+	report_heard(&sync->report);
+	sync->lost = 0;
 }
 
-/* There are two turns per interval: a change here waits for our turn, and then for that of the others. */
+/* There are two turns per interval: a change here waits for our turn, and then for that of the others. The next attempt to
+ * connect may be sooner. */
 static void rest(const struct sync *sync, uint64_t began)
 {
-	uint64_t passed = now_ms() - began;
-	uint64_t turn_ms = (uint64_t)sync->interval_ms / 2;
+	uint64_t now = now_ms();
+	uint64_t next = began + (uint64_t)sync->interval_ms / 2;
 
-	if (passed < turn_ms)
-		poll(NULL, 0, (int)(turn_ms - passed));
+	if (sync->redis == NULL && sync->retry < next)
+		next = sync->retry;
+	if (now < next)
+		poll(NULL, 0, (int)(next - now));
 }
 
 static void stop(struct sync *sync)
@@ -284,7 +282,7 @@ int command_sync(int argc, char **argv)
 	sigaction(SIGINT, &stops, NULL);
 	sigaction(SIGHUP, &reloads, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	wire_heed(&stopping, has_moved, &sync, sync.interval_ms);
+	wire_heed(&stopping, has_moved, &sync, sync.interval_ms / 4);
 	srandom((unsigned)(clock_us() ^ (uint64_t)getpid()));
 	while (!stopping) {
 		uint64_t began = now_ms();

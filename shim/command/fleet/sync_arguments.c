@@ -122,7 +122,7 @@ bool sync_read_again(struct sync *sync)
 	}
 	memcpy(sync->servers.address, servers.address, sizeof(servers.address));
 	sync->servers.number = servers.number;
-	sync->servers.chosen = 0;
+	servers_forget(&sync->servers);
 	return true;
 }
 

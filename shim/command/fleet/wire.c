@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-	LOOK_UP_MS = 50,     /* how often a wait checks whether to continue */
+	LOOK_UP_MS = 50,     /* how often, at least, a wait checks whether to continue */
 	STOP_MS = 300,	     /* time to finish what is in progress after we are told to stop */
 	LAST_WORDS_MS = 700, /* additional time for everything after that */
 };
@@ -72,10 +72,12 @@ bool wire_wait(int descriptor, short events, uint64_t deadline)
 	uint64_t now = now_ms();
 	uint64_t asked = now;
 
+	uint64_t look_up_ms = heeded.gives_up != NULL && heeded.every_ms < LOOK_UP_MS ? heeded.every_ms : LOOK_UP_MS;
+
 	for (;;) {
 		deadline = deadline_if_stopping(deadline, now);
 		uint64_t left = now < deadline ? deadline - now : 0;
-		int result = poll(&ready, 1, (int)(left < LOOK_UP_MS ? left : LOOK_UP_MS));
+		int result = poll(&ready, 1, (int)(left < look_up_ms ? left : look_up_ms));
 		if (result > 0)
 			return true;
 		if (result < 0 && errno != EINTR)
