@@ -153,13 +153,10 @@ static bool join(struct sync *sync, uint64_t now, char *error)
 		snprintf(error, FLEET_ERROR, "the fleet forgot this node while it joined");
 		return false;
 	}
-	if (sync->forgotten) {
-		report_line("the fleet had lost this node's counts; they were sent again%s", "");
-		sync->forgotten = false;
+	if (sync->forgotten)
 		sync->fleet.mended += sync->fleet.mended == 0;
-	} else {
+	else
 		sync->fleet.mended = 0; /* corrections after a restart, or for an empty Redis, are expected */
-	}
 	sync->snapshot.next = now + SNAPSHOT_MS / 2 + (uint64_t)random() % SNAPSHOT_MS;
 	return true;
 }
@@ -193,8 +190,9 @@ static bool speak(struct sync *sync, uint64_t now, char *error)
 		report_evicting(&sync->report, sync->servers.facts.evicting);
 	}
 	machine_heard(&sync->machine, asked, sync->lease_ms, sync->fleet.mended, sync->report.evicting);
-	report_mended(&sync->report, now, sync->fleet.mended);
+	report_mended(&sync->report, now, sync->fleet.mended, sync->forgotten ? MENDED_NODE : MENDED_COUNTS);
 	sync->fleet.mended = 0;
+	sync->forgotten = false;
 	return true;
 }
 

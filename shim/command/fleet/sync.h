@@ -22,11 +22,15 @@ static inline bool is_due(struct every *every, uint64_t now, uint64_t ms)
 	return true;
 }
 
+/* What had to be corrected in Redis. */
+enum mended_how { MENDED_COUNTS, MENDED_NODE, MENDED_HOWS };
+
 struct report {
 	char said[8][FLEET_ERROR]; /* reasons of the present failure; [0] is "" if there is none */
 	unsigned saying;
-	unsigned long mended; /* not reported yet */
-	struct every say_mended;
+	unsigned long mended; /* counts, since it was last reported that nothing had to be corrected for a while */
+	uint64_t mended_last; /* ms */
+	bool mended_said[MENDED_HOWS];
 	bool heard;    /* once */
 	bool evicting; /* as reported last */
 };
@@ -69,8 +73,9 @@ void report_line(const char *format, const char *detail);
 void report_lost(struct report *report, const char *error);
 void report_heard(struct report *report);
 
-/* Reports that counts in Redis were corrected: at once, and then at most every 10 s. */
-void report_mended(struct report *report, uint64_t now, unsigned long mended);
+/* So many counts in Redis were corrected, perhaps none: reports it once for each way, until nothing had to be corrected for a
+ * minute. The metric counts them all. */
+void report_mended(struct report *report, uint64_t now, unsigned long mended, enum mended_how how);
 
 /* Reports a change. */
 void report_evicting(struct report *report, bool evicting);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SAY_MENDED_MS = 10000, LINE = FLEET_ERROR + 200 };
+enum { QUIET_MS = 60000 /* without a correction, until the next one is news again */, LINE = FLEET_ERROR + 200 };
 
 static void compose(char line[LINE], const char *format, const char *detail)
 {
@@ -56,19 +56,32 @@ void report_heard(struct report *reports)
 	reports->saying = 0;
 }
 
-void report_mended(struct report *reports, uint64_t now, unsigned long mended)
+void report_mended(struct report *reports, uint64_t now, unsigned long mended, enum mended_how how)
 {
+	static const char *const line[] = {
+	    [MENDED_COUNTS] =
+		"%s counts in Redis differed from what was sent, and were corrected: keys were deleted, evicted or "
+		"written by others",
+	    [MENDED_NODE] = "the fleet had lost this node's counts; they were sent again%.0s",
+	};
 	char number[24];
 
-	reports->mended += mended;
-	if (reports->mended == 0 || !is_due(&reports->say_mended, now, SAY_MENDED_MS))
+	if (mended == 0) {
+		if (reports->mended != 0 && now - reports->mended_last >= QUIET_MS) {
+			snprintf(number, sizeof(number), "%lu", reports->mended);
+			report_line("nothing had to be corrected in Redis for a minute, after %s counts", number);
+			reports->mended = 0;
+			memset(reports->mended_said, 0, sizeof(reports->mended_said));
+		}
 		return;
-	snprintf(number, sizeof(number), "%lu", reports->mended);
-	report_line(
-	    "%s counts in Redis differed from what was sent, and were corrected: keys were deleted, evicted or written by "
-	    "others",
-	    number);
-	reports->mended = 0;
+	}
+	reports->mended += mended;
+	reports->mended_last = now;
+	if (reports->mended_said[how])
+		return;
+	reports->mended_said[how] = true;
+	snprintf(number, sizeof(number), "%lu", mended);
+	report_line(line[how], number);
 }
 
 void report_evicting(struct report *reports, bool evicting)
