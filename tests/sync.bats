@@ -471,6 +471,38 @@ ends_soon() {
 	[ "$(grep -c 'maxmemory-policy allkeys' "$here/a")" = 1 ]
 }
 
+@test "sync: Redis that evicts all the time: what was lost is said once for each reason, and told again; the metric counts all of it" {
+	start_redis --maxmemory-policy allkeys-random
+	node_as "$EUID" 10
+	for client in $(seq 200); do echo admit "$client"; done >&"$node_in"
+	until_true eval '[[ $(wc -l <"$here/node_out") == 200 ]]'
+	sidecar a --table "$table" --lease 2000
+	until_true joined a
+	evict() { # what is in it does not fit any more
+		redis config set maxmemory $(($(redis info memory | sed -n 's/^used_memory:\([0-9]*\).*/\1/p') - 20000))
+		redis eval 'for i = 1, 200 do redis.call("SET", "other:" .. i, string.rep("x", 1000)) end' 0
+		redis config set maxmemory 0
+	} >/dev/null
+	mended() { "$CONNLIMIT" metrics | awk "/^connlimit_fleet_mended_total.*$table\"/ { print \$NF }"; }
+	more_was_mended() { evict; [[ $(mended) -gt $before ]]; }
+	for reason in 'had lost this node' 'were corrected'; do
+		said() { evict; says a "$reason"; }
+		until_true said
+	done
+	for _ in 1 2 3; do
+		before=$(mended)
+		until_true more_was_mended
+	done
+	[ "$(grep -c 'had lost this node' "$here/a")" = 1 ]
+	[ "$(grep -c 'were corrected' "$here/a")" = 1 ]
+	sum() {
+		redis eval 'local n = 0
+			for _, key in ipairs(redis.call("KEYS", "*:totals:*")) do for _, v in ipairs(redis.call("HVALS", key)) do n = n + v end end
+			return n' 0
+	}
+	until_true eval '[[ $(sum) == 200 ]]'
+}
+
 @test "sync: Redis's clock set forward and back by hours: nobody is lost, and the dead are forgotten in time" {
 	LD_PRELOAD=$BUILD/tests/other_clock.so OTHER_CLOCK=$here/clock start_redis
 	set_clock() { echo "$1" >"$here/clock.new" && mv "$here/clock.new" "$here/clock"; }

@@ -1,8 +1,8 @@
 """A fleet is right again within 10 s, whatever was done to what it keeps in Redis: fleet_model.py SEED ROUNDS [NODES]
 
 Nodes are tables of tests/programs/fleet_node.c with a real `connlimit sync` each. In each round they open and close at random, while keys,
-fields and entries are deleted, counts overwritten, keys made something else, Redis emptied, restarted and brought back to an older state, and
-sidecars killed, stopped and started anew. Then nothing is done any more: Redis's totals must become the sum of the tables, `near` those of them at half the limit, and
+fields and entries are deleted, counts overwritten, keys made something else or evicted, Redis emptied, restarted, brought back to an older
+state, stopped, made a replica, full, its clock set by hours, and sidecars killed, stopped and started anew. Then nothing is done any more: Redis's totals must become the sum of the tables, `near` those of them at half the limit, and
 what each table is told of the others the rest. Prints how long that took."""
 
 import os
@@ -27,12 +27,14 @@ class Redis:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         self.directory = tempfile.mkdtemp()
+        self.clock = os.path.join(self.directory, "clock")
         self.start()
 
     def start(self):
         self.process = subprocess.Popen(
             [server, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self.directory],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, "LD_PRELOAD": f"{build}/tests/other_clock.so", "OTHER_CLOCK": self.clock})
         for _ in range(200):
             try:
                 self.socket = socket.create_connection(("127.0.0.1", self.port))
@@ -161,6 +163,41 @@ def stop_sidecar():
     node.sidecar.send_signal(signal.SIGCONT)
 
 
+def evict():
+    redis.do("CONFIG", "SET", "maxmemory-policy", chance.choice(["allkeys-random", "allkeys-lru"]))
+    used = int(next(line for line in redis.do("INFO", "memory").split() if line.startswith(b"used_memory:"))[12:])
+    redis.do("CONFIG", "SET", "maxmemory", used + 20000)
+    for number in range(100):
+        redis.do("SET", f"other:{number}", "x" * 1000)
+    redis.do("CONFIG", "SET", "maxmemory", 0)
+    for number in range(100):
+        redis.do("DEL", f"other:{number}")
+
+
+def refuse_writes():
+    how = chance.choice([("CONFIG", "SET", "maxmemory", 1, 0), ("REPLICAOF", "127.0.0.1", 1)])
+    redis.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    redis.do(*how[:4])
+    for _ in range(20):
+        act()
+    time.sleep(chance.choice([0.05, 2 * LEASE / 1000]))
+    redis.do(*(how[:3] + how[4:] if how[0] == "CONFIG" else ("REPLICAOF", "NO", "ONE")))
+
+
+def stop_redis():
+    redis.process.send_signal(signal.SIGSTOP)
+    for _ in range(20):
+        act()
+    time.sleep(chance.choice([0.05, 2 * LEASE / 1000]))
+    redis.process.send_signal(signal.SIGCONT)
+
+
+def set_clock():
+    with open(redis.clock + ".new", "w") as file:
+        file.write(str(chance.choice([-36000, -3600, 0, 3600, 36000])))
+    os.rename(redis.clock + ".new", redis.clock)
+
+
 def act():
     client, node = chance.randrange(CLIENTS), chance.choice(fleet)
     if chance.random() < 0.55:
@@ -170,7 +207,8 @@ def act():
         node.do("drop", client)
 
 
-DISTURBANCES = [delete_key] * 12 + [delete_kind] * 6 + [change_field] * 8 + [change_type] * 6 + [delete_news] * 2 + [
+DISTURBANCES = [delete_key] * 12 + [delete_kind] * 6 + [change_field] * 8 + [change_type] * 6 + [delete_news, evict] * 2 + [
+    refuse_writes, refuse_writes, stop_redis, set_clock, set_clock,
     lambda: redis.do("FLUSHALL"), lambda: redis.do("SCRIPT", "FLUSH"), restart_redis, restore, kill_sidecar, kill_sidecar, stop_sidecar]
 
 
