@@ -338,6 +338,18 @@ total_of_one() { redis eval 'local k = redis.call("KEYS", "*:totals:*") return k
 	run -1 says a mended
 }
 
+@test "sync: a table without room for all who are near the fleet's limit is named, once" {
+	start_redis
+	bury_alive >/dev/null
+	redis zrem 'connlimit:{test}:thresholds' dead
+	redis zadd 'connlimit:{test}:leases' 99999999999999 dead # it lives
+	node_as "$EUID" 4 # which 20 000 are near, of whom its table has room for a third
+	sidecar a --table "$table"
+	until_true says a "no room for all of the [0-9]* clients near the fleet's limit"
+	sleep 2.5
+	[ "$(grep -c 'no room' "$here/a")" = 1 ]
+}
+
 @test "sync: systemd is told" {
 	python3 - "$here/socket" >"$here/told" 3>&- <<-'PYTHON' &
 		import socket, sys

@@ -37,6 +37,7 @@ struct joined {
 	uint64_t counted; /* of all entries; at most the capacity */
 	unsigned over;	  /* times in a row that it claimed more */
 	bool found;	  /* seen this time */
+	bool crowded;	  /* as reported last */
 	bool unproven;	  /* remote counts were not checked since it was joined, or since its prefixes changed */
 };
 
@@ -360,6 +361,20 @@ void machine_begin(struct machine *machine)
 		machine->joined[i]->unproven = true;
 }
 
+/* Those that have no place push each other out, and are back with the next call only. */
+static void report_crowded(struct joined *joined, uint32_t near)
+{
+	bool crowded = near > joined->table.entries;
+
+	if (crowded && !joined->crowded)
+		fprintf(
+		    stderr,
+		    "connlimit sync: table %s has no room for all of the %u clients near the fleet's limit, and admits some of "
+		    "them as if others held nothing: it needs a larger CONNLIMIT_CAPACITY\n",
+		    joined->name, near);
+	joined->crowded = crowded;
+}
+
 void machine_apply(struct machine *machine, bool all)
 {
 	struct client *client;
@@ -377,11 +392,16 @@ void machine_apply(struct machine *machine, bool all)
 	}
 	if (!all)
 		return;
+	uint32_t near = 0;
 	HASH_ITER(hh, machine->clients, client, next)
 	{
-		if (client->total != 0)
+		if (client->total != 0) {
+			near++;
 			apply(machine, client);
+		}
 	}
+	for (size_t i = 0; i < machine->tables; i++)
+		report_crowded(machine->joined[i], near);
 }
 
 void machine_heard(struct machine *machine, uint64_t when, int lease_ms, unsigned long mended, bool evicting)
