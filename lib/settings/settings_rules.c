@@ -20,6 +20,11 @@ static const char *limit_problem(const char *text, size_t length)
 					  : "has no such limit";
 }
 
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* A part of a limit: behind a comma, from its first byte on. */
 struct part {
 	size_t at;
@@ -70,6 +75,23 @@ static bool read_network_limit(struct rule *rule, const char *text, const struct
 	return read_number(limit, part->length, 1, LIMIT_MOST, &rule->per_network);
 }
 
+/* A misspelled word behind a comma: where it begins; `length` if there is none. */
+static size_t find_unknown_word(const char *text, size_t length)
+{
+	for (size_t at = 0; at < length;) {
+		const char *comma = memchr(text + at, ',', length - at);
+		size_t end = comma != NULL ? (size_t)(comma - text) : length;
+		size_t behind = at;
+		while (behind < end && is_letter(text[behind]))
+			behind++;
+		bool is_alone = behind > at && (behind == end || text[behind] == '=');
+		if (is_alone && !is_word(text + at, behind - at, "burst"))
+			return at;
+		at = end + 1;
+	}
+	return length;
+}
+
 /* "100", "unlimited", "deny", and behind commas a rate and a limit for networks. */
 static bool read_limit(struct rule *rule, const char *text, size_t length, size_t *bad, const char **problem)
 {
@@ -110,7 +132,11 @@ static bool read_limit(struct rule *rule, const char *text, size_t length, size_
 	*bad += behind.at;
 	if (good)
 		return true;
-	if (memchr(rate, '=', rate_length) != NULL && memmem(rate, rate_length, "burst", 5) == NULL)
+	size_t unknown = find_unknown_word(rate, rate_length);
+	if (unknown < rate_length) {
+		*bad = behind.at + unknown;
+		*problem = "has an unknown word after a comma";
+	} else if (memchr(rate, '=', rate_length) != NULL && memmem(rate, rate_length, "burst", 5) == NULL)
 		*problem = "goes on after a comma: rules are separated by blanks";
 	else if (rule->limit == LIMIT_DENY)
 		*problem = "has a rate for 'deny'";
@@ -136,11 +162,6 @@ static size_t find_port(const char *text, size_t length)
 		}
 	}
 	return colons == 1 ? last : length;
-}
-
-static bool is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 /* An error message for mistakes that network_parse would describe less clearly; NULL if there are none. */
