@@ -232,6 +232,7 @@ static inline __attribute__((always_inline)) bool release(struct table *table, u
 	uint64_t total = total_generation(table);
 	if (network != NO_NETWORK)
 		of_network = client_generation(atomic_load(&table->entry[network].word));
+	point_reached(POINT_RELEASE_SEEN);
 	if (!free_slot(table, slot, state, &freed, networks))
 		return false;
 	if (left_out(ORDERING_LOOK_THEN_FREE)) {

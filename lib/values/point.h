@@ -45,6 +45,7 @@ enum point {
 	POINT_CLOSE_COMPARED, /* a close knows what it means, and has not yet done it */
 	POINT_CLOSE_DECIDED,  /* it has, and the entry is still there */
 	POINT_BAN_NOT_FOUND,  /* an entry is marked, and has no ban: the mark is about to be taken away */
+	POINT_RELEASE_SEEN,   /* a release has seen for whom the slot counts, and not yet claimed it */
 	POINT_COPY_SEEN,      /* a dup has seen what it copies, and not yet marked it */
 };
 

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -628,6 +629,73 @@ static void set_while_a_release_is_under_way(void **state)
 	}
 }
 
+/* The connection is moved to another network meanwhile, and another one, which is between its steps, counts for the old. */
+static uint32_t old_network;
+
+static void move_and_count(void)
+{
+	settings.network_ipv4_prefix = 22;
+	publish(LIMIT_NONE, 9);
+	atomic_fetch_add(&table.entry[old_network].word, 1);
+}
+
+static uint32_t count_of(uint32_t entry)
+{
+	return (uint32_t)(atomic_load(&table.entry[entry].word) & CLIENT_COUNT);
+}
+
+static void what_counts_elsewhere_by_now_is_not_taken_from_the_old_network(void **state)
+{
+	reference held;
+	reference first;
+
+	(void)state;
+	publish(LIMIT_NONE, 8);
+	assert_int_equal(admit(1, 1, 1, &first), VERDICT_ADMITTED);
+	old_network = entry_of_network(1);
+	at(POINT_PUBLISHED, move_and_count);
+	assert_int_equal(admit(1, 2, 2, &held), VERDICT_ADMITTED);
+	assert_int_equal(hooked, POINTS);
+	assert_int_equal(count_of(old_network), 1);
+	assert_true(of_network(1) >= 2);
+	atomic_fetch_sub(&table.entry[old_network].word, 1);
+	table_release(&table, held);
+	settings.network_ipv4_prefix = 24;
+	publish(LIMIT_NONE, 8);
+	assert_int_equal(entry_of_network(1), old_network);
+	at(POINT_RELEASE_SEEN, move_and_count);
+	table_release(&table, first);
+	assert_int_equal(hooked, POINTS);
+	assert_int_equal(count_of(old_network), 1);
+	mend_all_counts();
+	assert_nothing_counted();
+}
+
+/* Without a descriptor, the kernel cannot be asked in any way. */
+static void without_the_kernel_a_network_has_what_is_certain(void **state)
+{
+	struct rlimit before;
+	reference held[4];
+
+	(void)state;
+	publish(LIMIT_NONE, 2);
+	assert_int_equal(admit(1, 1, 1, &held[0]), VERDICT_ADMITTED);
+	assert_int_equal(admit(1, 2, 2, &held[1]), VERDICT_ADMITTED);
+	table_doubt(&table, held[1]);
+	atomic_store(&table.header->network, network_namespace());
+	getrlimit(RLIMIT_NOFILE, &before);
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, before.rlim_max});
+	enum verdict third = admit(1, 3, 3, &held[2]);
+	bool unverified = refusal.unverified;
+	enum verdict fourth = admit(1, 4, 4, &held[3]);
+	enum refusal_reason reason = refusal.reason;
+	setrlimit(RLIMIT_NOFILE, &before);
+	assert_true(unverified);
+	assert_int_equal(third, VERDICT_ADMITTED);
+	assert_int_equal(fourth, VERDICT_REFUSED);
+	assert_int_equal(reason, REFUSED_PER_NETWORK);
+}
+
 /* As many networks as there may be connections, each of one client: all fit. */
 static void a_full_table_has_room_for_as_many_networks(void **state)
 {
@@ -799,6 +867,8 @@ int main(void)
 	    TEST(set_while_a_release_is_under_way),
 	    TEST(mended_while_networks_begin_to_be_counted),
 	    TEST(what_is_doubtful_is_doubtful_of_the_network),
+	    TEST(what_counts_elsewhere_by_now_is_not_taken_from_the_old_network),
+	    TEST(without_the_kernel_a_network_has_what_is_certain),
 	    TEST(a_full_table_has_room_for_as_many_networks),
 	    TEST(what_others_write_into_within),
 	    TEST(never_over_either_with_processes_and_threads),
