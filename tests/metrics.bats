@@ -213,7 +213,7 @@ for expression in asked:
     for name in re.findall(r"rate\((connlimit_\w+)", expression):
         assert kind[name] == "counter", expression
     print(re.sub(r"\$__rate_interval", "5m", re.sub(r"\$(table|instance)", ".*", expression)))
-assert len(used) >= 15
+assert len(used) >= 15 and {"connlimit_networks_at_limit", "connlimit_bans_total", "connlimit_clients_banned"} <= used
 # The expressions as Prometheus reads them, in the form of rules.
 rules = [{"record": "r:%d" % i, "expr": re.sub(r"\$__rate_interval", "5m", re.sub(r"\$(table|instance)", ".*", e))}
          for i, e in enumerate(asked) if not e.startswith("label_values")]
