@@ -268,6 +268,33 @@ print([(c['client'], c['balancer']) for c in json.load(sys.stdin)['connections']
 	grep -q "refused 127.0.1.3 at port $port of table test-$port (limit 2 per network, 127.0.1.0/24)" "$here/log"
 }
 
+@test "proxy: the client whom the header names is banned, and another one through the same balancer is not" {
+	for way in preload supervise; do
+		limits PER_IP=1 PROXY="127.0.9.0/24" BAN='"3/h for 10m"'
+		start_nginx_behind "$way"
+		start_haproxy send-proxy-v2
+		through_haproxy
+		hold 127.0.1.1 served
+		for _ in 1 2 3; do hold 127.0.1.1 refused; done
+		let_go 127.0.1.1
+		until_true at_balancer 0
+		hold 127.0.1.1 refused
+		hold 127.0.1.2 served
+		at_balancer 1
+		[ "$(json "[c['client'] for c in t['clients'] if c['banned']], t['refused_for']['ban']")" = "['127.0.1.1'] 1" ]
+		"$CONNLIMIT" ban 127.0.1.3 "test-$port"
+		hold 127.0.1.3 refused
+		"$CONNLIMIT" unban 127.0.1.1 "test-$port"
+		hold 127.0.1.1 served
+		# The balancer itself is a client like others.
+		"$CONNLIMIT" ban "$balancer" "test-$port"
+		hold 127.0.1.4 served
+		hold_nothing
+		kill_tree "$daemon"
+		port=$(free_port) front=$(free_port)
+	done
+}
+
 @test "proxy: a client whose workers were killed is not refused for what is gone: the kernel is asked about the balancer's connections" {
 	limits PER_IP=2 PROXY="127.0.9.0/24"
 	start_nginx_behind
