@@ -434,3 +434,138 @@ knows() {
 	until_true total_is 2
 	until_true grep -q 'the fleet had lost this node' "$here/sync1"
 }
+
+# ---- bans ----
+
+banned_at() { # N [ADDRESS]
+	in_node "$1" "$CONNLIMIT" status --json "fleet-$$-$1" | python3 -c "
+import json, sys
+t = json.load(sys.stdin)['tables'][0]
+sys.exit(not any(c['client'] == sys.argv[1] and c['banned'] for c in t['clients']))" "${2:-127.0.0.1}"
+}
+free_at() { ! banned_at "$@"; }
+left_at() { # N: seconds of 127.0.0.1's ban
+	in_node "$1" "$CONNLIMIT" status --json "fleet-$$-$1" | python3 -c "
+import json, sys
+print([c['banned_seconds'] for c in json.load(sys.stdin)['tables'][0]['clients'] if c['client'] == '127.0.0.1'][0])"
+}
+ban_at() { in_node "$1" "$CONNLIMIT" "${@:2}" "fleet-$$-$1"; }
+
+@test "fleet: with --bans, who is banned at one node is refused at all for the rest of the time, and unbanned at all" {
+	also=(--bans)
+	setup_fleet 9 3
+	ban_at 1 ban 127.0.0.1 for 10m
+	for n in 2 3; do
+		until_true banned_at $n
+		at $n
+		hold 127.0.0.1 refused
+		hold 127.0.0.2 served
+		(($(left_at $n) >= 560 && $(left_at $n) <= 603))
+	done
+	ban_at 3 ban 127.0.0.1 for 2h # another end, which holds everywhere
+	until_true eval '(($(left_at 1) > 6000 && $(left_at 2) > 6000))'
+	ban_at 2 unban 127.0.0.1
+	for n in 1 2 3; do
+		until_true free_at $n
+		at $n
+		hold 127.0.0.1 served
+	done
+	sleep 1 # nobody brings it back
+	for n in 1 2 3; do free_at $n; done
+	ban_at 2 ban 127.0.0.1
+	until_true banned_at 1
+	until_true banned_at 3
+	[ "$(left_at 3)" = None ]
+	ban_at 1 unban 127.0.0.0/8
+	until_true free_at 3
+	ban_at 1 ban 127.0.0.1 for 4s
+	until_true banned_at 3
+	until_true free_at 3
+	until_true free_at 1
+}
+
+@test "fleet: with --bans, who is refused too often at one node is banned at all, but not where it is unlimited" {
+	also=(--bans)
+	setup_fleet 1 3
+	printf '%s\n' CONNLIMIT_CLUSTER_PER_IP=1 'CONNLIMIT_BAN="3/m for 10m"' >"$here/limits1.env"
+	printf '%s\n' CONNLIMIT_CLUSTER_PER_IP=1 CONNLIMIT_RULES=127.0.0.1=unlimited >"$here/limits3.env"
+	"$CONNLIMIT" reload "fleet-$$-1"
+	"$CONNLIMIT" reload "fleet-$$-3"
+	at 1
+	hold 127.0.0.1 served
+	for _ in 1 2 3; do hold 127.0.0.1 refused; done
+	let_go 127.0.0.1
+	until_true total_is 0
+	hold 127.0.0.1 refused
+	until_true banned_at 2
+	at 2
+	hold 127.0.0.1 refused
+	at 3
+	for _ in 1 2 3; do hold 127.0.0.1 served; done
+	free_at 3
+	# It is not unlimited any more: the rest of the ban is for it.
+	echo CONNLIMIT_CLUSTER_PER_IP=1 >"$here/limits3.env"
+	"$CONNLIMIT" reload "fleet-$$-3"
+	until_true banned_at 3
+}
+
+@test "fleet: without --bans a node neither tells bans nor hears of them" {
+	setup_fleet 9 1
+	ban_at 1 ban 127.0.0.1 for 10m
+	kill -TERM "${sidecar[1]}"
+	until_true members 0
+	[ -z "$(redis --scan --pattern '*:bans:*')" ]
+	also=(--bans)
+	start_sidecar 1
+	until_true eval '[ -n "$(redis --scan --pattern "*:bans:*")" ]'
+	until_true members 1
+	also=()
+	kill -TERM "${sidecar[1]}"
+	until_true members 0
+	ban_at 1 unban 127.0.0.1
+	start_sidecar 1
+	until_true members 1
+	sleep 1
+	free_at 1
+}
+
+@test "fleet: bans survive the loss of all keys, a daemon's and a sidecar's restart, and being cut off" {
+	also=(--bans)
+	setup_fleet 9 2
+	ban_at 1 ban 127.0.0.1 for 10m
+	until_true banned_at 2
+	redis flushall
+	until_true eval '[ -n "$(redis --scan --pattern "*:bans:*")" ]' # as the node joins again
+	redis eval 'for _, key in ipairs(redis.call("KEYS", "*:bans:*")) do redis.call("DEL", key) end' 0
+	until_true eval '[ -n "$(redis --scan --pattern "*:bans:*")" ]' # in rotation
+	# A daemon that starts anew, with an empty table.
+	kill_tree "${node_daemon[2]}"
+	start_daemon 2 "fleet-$$-2"
+	node_port[2]=$port node_daemon[2]=$daemon
+	until_true banned_at 2
+	(($(left_at 2) <= 603))
+	# A sidecar that was not there when the ban was lifted.
+	kill -KILL "${sidecar[1]}"
+	ban_at 2 unban 127.0.0.1
+	until_true eval 'redis hvals "$(redis --scan --pattern "*:bans:*")" | grep -q -- -$'
+	banned_at 1
+	start_sidecar 1
+	until_true free_at 1
+	sleep 1
+	free_at 2
+	# One that was without Redis when it was lifted, and one that lifts without Redis.
+	ban_at 1 ban 127.0.0.1 for 10m
+	until_true banned_at 2
+	kill -STOP "$redis"
+	ban_at 2 unban 127.0.0.1
+	sleep 1.5
+	kill -CONT "$redis"
+	until_true free_at 1
+	kill -KILL "$redis"
+	ban_at 1 ban 127.0.0.1 for 10m
+	sleep 0.5
+	start_redis
+	until_true banned_at 2
+	at 2
+	hold 127.0.0.1 refused
+}

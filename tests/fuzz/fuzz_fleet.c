@@ -20,14 +20,27 @@ static void heard(const unsigned char *key, uint32_t number, void *with)
 		abort();
 }
 
+static void heard_ban(const struct fleet_ban *ban, void *with)
+{
+	unsigned *sum = with;
+
+	for (int i = 0; i < CLIENT_KEY; i++)
+		*sum += ban->key[i];
+	if (ban->turn > FLEET_TURN_NEW)
+		abort();
+}
+
 static void ask(unsigned what, struct fleet *fleet, struct redis *redis, char *error)
 {
 	static const struct fleet_bucket told[BUCKETS];
 	struct fleet_change change = {.key = {1}, .number = 1};
 	struct fleet_whole whole = {0};
+	struct fleet_ban ban = {.key = {1}, .seconds = 1};
 	unsigned sum = 0;
 
-	switch (what % 8) {
+	fleet->heard_ban = heard_ban;
+	fleet->heard_ban_with = &sum;
+	switch (what % 10) {
 	case 0: fleet_prepare(fleet, redis, 1000, error); break;
 	case 1: fleet_join(fleet, redis, 1000, error); break;
 	case 2: fleet_exchange(fleet, redis, 1000, &change, 1, told, heard, &sum, error); break;
@@ -40,6 +53,8 @@ static void ask(unsigned what, struct fleet *fleet, struct redis *redis, char *e
 		fleet_tell_whole(fleet, redis, 1000, &whole, true, error);
 		free(whole.bytes);
 		break;
+	case 7: fleet_tell_bans(fleet, redis, 1000, &ban, 1, error); break;
+	case 8: fleet_all_bans(fleet, redis, 1000, error); break;
 	default: fleet_leave(fleet, redis, 1000, error); break;
 	}
 	if (strlen(fleet->former) >= sizeof(fleet->former) || strlen(fleet->script) >= sizeof(fleet->script) ||

@@ -96,6 +96,7 @@ complete -c connlimit -n "__fish_seen_subcommand_from sync" -l cluster -x -d 'na
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l node -x -d 'name of this machine'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l table -x -a '(__connlimit_tables)' -d 'only this table'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l user -x -a '(__fish_complete_users)' -d 'tables of its daemons as well'
+complete -c connlimit -n "__fish_seen_subcommand_from sync" -l bans -d 'share bans as well'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l interval -x -d 'ms between exchanges'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l lease -x -d 'ms that word is good for'
 complete -c connlimit -n "__fish_seen_subcommand_from sync" -l verbose -d 'say what is told'

@@ -52,14 +52,19 @@ static void hear_news(struct hearing *hearing, const redisReply *reply)
 			fleet->missed = true;
 		fleet->last = number;
 		const redisReply *fields = entry->element[1];
-		if (fields->type == REDIS_REPLY_ARRAY && fields->elements == 2)
+		if (fields->type != REDIS_REPLY_ARRAY || fields->elements != 2 ||
+		    fields->element[0]->type != REDIS_REPLY_STRING)
+			continue;
+		if (strcmp(fields->element[0]->str, "bans") == 0)
+			hear_bans(hearing, fields->element[1]);
+		else if (fields->element[0]->len == 0)
 			hear_clients(hearing, fields->element[1]);
 	}
 	hearing->more = entries->elements >= NEWS_AT_ONCE;
 }
 
 /* Whether the fleet knows us, whose lease ended, and how far the news are. */
-static bool hear_standing(struct hearing *hearing)
+bool hear_standing(struct hearing *hearing)
 {
 	struct fleet *fleet = hearing->fleet;
 

@@ -6,14 +6,15 @@
  *     node:ID:B      hash    client -> connections that this node holds
  *     totals:B       hash    client -> sum over all nodes
  *     near:B         hash    client -> total, for totals at or over the lowest threshold
- *     changes        stream  news: "client total client total..." when totals at or over the lowest threshold change. Entries
- *                            are numbered without gaps, so a reader knows if it missed one
+ *     changes        stream  news: "client total client total..." when totals at or over the lowest threshold change, and
+ *                            words about bans. Entries are numbered without gaps, so a reader knows if it missed one
  *     leases         zset    node -> when its lease ends, in the fleet's time
  *     clock          string  Redis's clock when it was last read, and the fleet's time then. The fleet's time never goes back
  *                            or jumps, even if the nodes' clocks differ or Redis's clock is set
  *     incarnations   hash    node -> a number that it chose when it joined; "" while the node is being forgotten
  *     thresholds     zset    node -> the total from which it wants to hear of a client: half its limit
  *     compared       hash    B -> when the bucket's totals were last compared with what the nodes hold
+ *     bans:B         hash    client -> "TURN UNTIL", or "TURN UNTIL-" if its ban was lifted; in the fleet's time
  *
  * All changes are made by one script (fleet.lua), each in one atomic step: totals are the sums of the nodes' hashes.
  *
@@ -28,7 +29,11 @@
  * was restarted empty, or a replica that took over without the last changes.
  *
  * Clients below half the limit are not sent to other nodes. A node that has heard nothing about a client assumes that the
- * others hold nothing, and the first connection that brings the total to half the limit makes it known within an interval. */
+ * others hold nothing, and the first connection that brings the total to half the limit makes it known within an interval.
+ *
+ * Of bans, the last word about a client holds everywhere (machine_bans.h). Each new word takes a turn, the fleet's time or one
+ * more than the turn before. A node tells its own words again, with their turns, in rounds of 8 s; so those that were lost
+ * return, and an older one changes nothing, but is answered by the news of the one that holds. */
 #ifndef CONNLIMIT_COMMAND_FLEET_H
 #define CONNLIMIT_COMMAND_FLEET_H
 
@@ -50,6 +55,17 @@ struct fleet_change {
 	unsigned char key[CLIENT_KEY];
 	uint32_t number;
 };
+
+/* A word about a client's ban. */
+struct fleet_ban {
+	unsigned char key[CLIENT_KEY];
+	bool lifted;
+	uint32_t seconds; /* that the ban still lasts, UINT32_MAX for ever; if it was lifted, so long that is remembered */
+	uint64_t turn;	  /* the higher one holds; 48 bits */
+};
+#define FLEET_TURN_NEW ((UINT64_C(1) << 48) - 1) /* a new word: Redis gives it a turn */
+
+typedef void fleet_heard_ban(const struct fleet_ban *ban, void *with);
 
 /* The sums of a bucket, as this node told them. */
 struct fleet_bucket {
@@ -73,6 +89,10 @@ struct fleet {
 	bool compared; /* since it joined */
 	bool missed;   /* news were missed, so a snapshot is needed */
 	bool ended;    /* somebody's lease ended */
+
+	/* Called for each word about a ban that is among the news; NULL: bans are not shared. */
+	fleet_heard_ban *heard_ban;
+	void *heard_ban_with;
 
 	/* What checks found, for the caller to handle and to reset. */
 	unsigned long mended;		/* totals, and counts of this node, that had to be corrected in Redis */
@@ -120,6 +140,13 @@ void fleet_whole_client(struct fleet_whole *whole, const unsigned char *key, uin
 /* Sends it, and empties it. With `repair`, the totals of these buckets are checked too. */
 bool fleet_tell_whole(struct fleet *fleet, struct redis *redis, int wait_ms, struct fleet_whole *whole, bool repair,
 		      char *error);
+
+/* Tells words about bans. */
+bool fleet_tell_bans(struct fleet *fleet, struct redis *redis, int wait_ms, const struct fleet_ban *ban, size_t number,
+		     char *error);
+
+/* Calls fleet->heard_ban for every ban that is in force or was lifted. */
+bool fleet_all_bans(struct fleet *fleet, struct redis *redis, int wait_ms, char *error);
 
 /* Calls `heard` for every client in `near`. */
 bool fleet_snapshot(struct fleet *fleet, struct redis *redis, int wait_ms, fleet_heard *heard, void *with, char *error);

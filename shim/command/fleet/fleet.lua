@@ -3,7 +3,7 @@
 -- Each way through writes first what Redis refuses when its memory is full (maxmemory): so none is gone by half.
 local byte, sub, floor = string.byte, string.sub, math.floor
 local prefix, node, lease = sub(KEYS[1], 1, -7), ARGV[2], tonumber(ARGV[3])
-local BUCKETS, MOST, A_STEP = 1024, 16000000, 1000
+local BUCKETS, MOST, A_STEP, NEW = 1024, 16000000, 1000, 281474976710655
 
 -- A key of ours that others made something else goes, and heals as one that they deleted. A command that our user may not run is named.
 -- Any other error is raised by the second try.
@@ -73,7 +73,7 @@ end
 
 -- ---- totals as they change, and the news of it ----
 
-local threshold, news = nil, {}
+local threshold, news, ban_news = nil, {}, {}
 
 local function note(bucket, client, before, total)
 	threshold = threshold or lowest() or 1
@@ -99,11 +99,10 @@ local function add(bucket, client, step)
 end
 
 -- The numbers have no gaps, so a reader knows what it missed; a stream that was lost begins at a number that it never had.
-local function publish()
-	local number = last_news()
+local function publish_under(number, what, news)
 	for i = 1, #news, A_STEP do
 		local key, text = prefix .. 'changes', table.concat(news, '', i, math.min(i + A_STEP - 1, #news))
-		local function append() return redis.pcall('XADD', key, 'MAXLEN', '~', 10000, string.format('%.0f-0', number), '', text) end
+		local function append() return redis.pcall('XADD', key, 'MAXLEN', '~', 10000, string.format('%.0f-0', number), what, text) end
 		number = number + 1
 		if number == 1 or type(append()) == 'table' then
 			local time = call('TIME')
@@ -113,6 +112,10 @@ local function publish()
 		end
 	end
 	return number
+end
+
+local function publish()
+	return publish_under(publish_under(last_news(), '', news), 'bans', ban_news)
 end
 
 -- What the node holds of a client now.
@@ -197,6 +200,32 @@ local function compare(bucket)
 	return wrong, 2 * work
 end
 
+-- ---- bans ----
+
+-- A word as it travels, behind the client's 17 bytes: whether the ban was lifted, seconds that are left, the turn.
+local function pack_bytes(number, bytes)
+	local text = ''
+	for _ = 1, bytes do
+		text = string.char(number % 256) .. text
+		number = floor(number / 256)
+	end
+	return text
+end
+local function unpack_bytes(text, at, bytes)
+	local number = 0
+	for i = at, at + bytes - 1 do number = number * 256 + byte(text, i) end
+	return number
+end
+local function pack_ban(client, word, time)
+	return client .. pack_bytes(word.lifted, 1) .. pack_bytes(math.min(math.ceil((word.ends - time) / 1000), 4294967295), 4) .. pack_bytes(word.turn, 6)
+end
+
+-- The word that holds; nil where there is none, or it is over.
+local function ban_in(text, time)
+	local turn, ends, lifted = string.match(text or '', '^(%d+) (%d+)(-?)$')
+	if turn and ends + 0 > time and turn + 0 < NEW then return {turn = turn + 0, ends = ends + 0, lifted = #lifted} end
+end
+
 -- ---- what is asked for ----
 
 local operations = {}
@@ -248,6 +277,31 @@ function operations.whole()
 	answer = standing(time)
 	answer[4] = wrong
 	return answer
+end
+
+-- incarnation threshold (client lifted seconds turn bucket)...: words about bans, new ones and old ones again. As above.
+function operations.ban()
+	local answer = stranger()
+	if answer then return answer end
+	local time, data = renew(ARGV[5]), ARGV[6]
+	for at = 1, #data, 30 do
+		local client, key = sub(data, at, at + 16), bucketed('bans', unpack_two(data, at + 28))
+		local holds = ban_in(call('HGET', key, client), time)
+		local word = {lifted = byte(data, at + 17), ends = time + unpack_bytes(data, at + 18, 4) * 1000, turn = unpack_bytes(data, at + 22, 6)}
+		if word.turn == NEW then
+			word.turn = math.max(time, holds and holds.turn + 1 or 0)
+		elseif not holds and word.turn == 0 then
+			word.turn = time
+		end
+		if not holds or word.turn > holds.turn then
+			call('HSET', key, client, string.format('%.0f %.0f%s', word.turn, word.ends, word.lifted == 1 and '-' or ''))
+			holds = word
+		elseif word.turn == holds.turn then
+			holds = nil
+		end
+		if holds then ban_news[#ban_news + 1] = pack_ban(client, holds, time) end
+	end
+	return standing(time)
 end
 
 -- incarnation threshold due work from buckets (bucket clients sum)...: whether the node's hashes hold what it told, by number and sum;
@@ -318,6 +372,25 @@ function operations.near()
 	while bucket < BUCKETS and #found < A_STEP do
 		for client, total in pairs(pairs_in(bucketed('near', bucket))) do
 			if #client == 17 then found[#found + 1] = client .. pack(math.max(total, 0)) end
+		end
+		bucket = bucket + 1
+	end
+	return {bucket, table.concat(found)}
+end
+
+-- from: all words about bans that hold. What is over goes. {the bucket to go on at, (client lifted seconds turn)...}
+function operations.bans()
+	local bucket, found, time = ARGV[4] + 0, {}, now()
+	while bucket < BUCKETS and #found < A_STEP do
+		local key = bucketed('bans', bucket)
+		local list = call('HGETALL', key)
+		for i = 1, #list, 2 do
+			local word = ban_in(list[i + 1], time)
+			if word and #list[i] == 17 then
+				found[#found + 1] = pack_ban(list[i], word, time)
+			else
+				call('HDEL', key, list[i])
+			end
 		end
 		bucket = bucket + 1
 	end

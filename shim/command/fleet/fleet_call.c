@@ -124,7 +124,11 @@ void hear_answer(redisReply *reply, int number, void *with)
 		bool there = reply->type == REDIS_REPLY_ARRAY && i < reply->elements;
 		hearing->number[i] = there && reply->element[i]->type == REDIS_REPLY_INTEGER ? reply->element[i]->integer : 0;
 	}
-	if (hearing->heard != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+		return;
+	if (hearing->of_bans)
+		hear_bans(hearing, reply->element[1]);
+	else if (hearing->heard != NULL)
 		hear_clients(hearing, reply->element[1]);
 }
 

@@ -30,6 +30,7 @@ struct hearing {
 	char *error;
 	int told; /* number of replies of the script, which come first; the last of them is for "check" */
 	bool check;
+	bool of_bans;
 	bool good;
 	bool unknown_script; /* Redis lost it, by SCRIPT FLUSH or because a replica took over */
 	bool more;	     /* there may be more news to read */
@@ -40,8 +41,15 @@ struct hearing {
 void hear_error(struct hearing *hearing, const redisReply *reply);
 
 /* Reads {number, number, ...}; what is missing or not a number is 0. If the second element is text, it is "client total client
- * total...". */
+ * total..." or, with `of_bans`, words about bans. */
 void hear_answer(redisReply *reply, int number, void *with);
+
+/* Reads what begins an answer, {1, ms until somebody's lease ends, number of the last news}. False if the fleet does not know
+ * us. */
+bool hear_standing(struct hearing *hearing);
+
+/* Reads words about bans. */
+void hear_bans(struct hearing *hearing, const redisReply *text);
 
 /* Reads "client total client total...". */
 void hear_clients(struct hearing *hearing, const redisReply *text);

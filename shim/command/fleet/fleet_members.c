@@ -58,6 +58,13 @@ bool fleet_snapshot(struct fleet *fleet, struct redis *redis, int wait_ms, fleet
 	return walk(fleet, redis, wait_ms, "near", fleet->node, NULL, UINT64_MAX, &hearing);
 }
 
+bool fleet_all_bans(struct fleet *fleet, struct redis *redis, int wait_ms, char *error)
+{
+	struct hearing hearing = {.fleet = fleet, .error = error, .of_bans = true};
+
+	return walk(fleet, redis, wait_ms, "bans", fleet->node, NULL, UINT64_MAX, &hearing);
+}
+
 /* ---- joining ---- */
 
 static bool choose_incarnation(struct fleet *fleet, char *error)

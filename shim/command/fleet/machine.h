@@ -3,6 +3,7 @@
 #define CONNLIMIT_COMMAND_MACHINE_H
 
 #include "command/fleet/fleet.h"
+#include "command/fleet/machine_bans.h"
 
 #include "table/table.h"
 
@@ -49,6 +50,7 @@ struct machine {
 	size_t only_so_many;
 	uid_t user[USERS_MOST]; /* users whose tables are joined, in addition to root and our own user */
 	size_t users;
+	struct bans bans;
 	uint32_t threshold; /* half of the smallest limit in force */
 	bool telling;	    /* changes are collected to be told */
 };
@@ -90,14 +92,14 @@ void machine_add_to_apply(struct machine *machine, struct client *client);
 /* ---- tables (machine_tables.c) ---- */
 
 /* Finds the tables and takes over what changed in them since the last time, by comparing a word per entry. The counts of a
- * table are bounded by its capacity. */
+ * table are bounded by its capacity. Bans too, if they are shared. */
 void machine_look(struct machine *machine);
 
 /* The fleet was joined: changes from now on have to be told, and remote counts in tables have to be checked. */
 void machine_begin(struct machine *machine);
 
-/* Writes into the tables what others hold, for clients whose total changed. With `all`, for all clients, and corrects what an
- * earlier sidecar left. */
+/* Writes into the tables what others hold, for clients whose total changed, and bans. With `all`, for all clients, and corrects
+ * what an earlier sidecar left. */
 void machine_apply(struct machine *machine, bool all);
 
 /* Notes in every table that the fleet was heard at `when` (ms of clock_ms) and for how long that is valid, how many counts were

@@ -1,6 +1,7 @@
 #include "command/fleet/machine.h"
 
 #include "decisions/check.h"
+#include "table/bans.h"
 #include "table/remote.h"
 #include "table/segment.h"
 #include "values/alive.h"
@@ -34,6 +35,7 @@ struct joined {
 	struct table table;
 	struct limits limits; /* in force the last time */
 	struct seen *seen;
+	struct bans_there bans;
 	uint64_t counted; /* of all entries; at most the capacity */
 	unsigned over;	  /* times in a row that it claimed more */
 	bool found;	  /* seen this time */
@@ -99,9 +101,15 @@ static struct client *client_in(struct machine *machine, const struct table *tab
 	return machine_client(machine, key, true);
 }
 
+static struct bans_of bans_of(struct joined *joined)
+{
+	return (struct bans_of){&joined->bans, &joined->table, &joined->limits, joined->name, joined->owner};
+}
+
 /* Takes over what changed in one table since the last time. */
 static void look_at(struct machine *machine, struct joined *joined)
 {
+	const struct bans_of bans = bans_of(joined);
 	struct table *table = &joined->table;
 	bool over = false;
 
@@ -110,6 +118,8 @@ static void look_at(struct machine *machine, struct joined *joined)
 		uint64_t word = atomic_load_explicit(&table->entry[entry].word, memory_order_acquire);
 		bool known = true;
 
+		if (machine->bans.shared && ban_is_marked(table, entry))
+			bans_look_at(&machine->bans, &bans, entry);
 		if (word == seen->word)
 			continue;
 		uint64_t fingerprint = atomic_load_explicit(&table->entry[entry].fingerprint, memory_order_acquire);
@@ -124,6 +134,8 @@ static void look_at(struct machine *machine, struct joined *joined)
 		seen->word = known && whole ? word : CLIENT_TENTATIVE;
 		over = over || !whole;
 	}
+	if (machine->bans.shared)
+		bans_looked(&machine->bans, &bans);
 	joined->over = over ? joined->over + 1 : 0;
 	if (joined->over == LOOKS_OVER)
 		fprintf(stderr,
@@ -142,6 +154,7 @@ static void leave_table(struct machine *machine, size_t which, bool forget)
 	}
 	if (forget)
 		remote_forget(&joined->table);
+	bans_forget_there(&joined->bans);
 	table_leave(&joined->table);
 	free(joined->seen);
 	free(joined);
@@ -268,8 +281,10 @@ static bool visit(const struct segment_facts *facts, void *with)
 			continue;
 		/* One of the attachments is ours; another one means that the daemon lives. */
 		joined->found = facts->attached > 1 && belongs(machine, &joined->table, &joined->limits);
-		if (before.ipv4_prefix != joined->limits.ipv4_prefix || before.ipv6_prefix != joined->limits.ipv6_prefix)
+		if (before.ipv4_prefix != joined->limits.ipv4_prefix || before.ipv6_prefix != joined->limits.ipv6_prefix) {
 			joined->unproven = true;
+			bans_forget_there(&joined->bans);
+		}
 		return true;
 	}
 	if (facts->attached > 0 && facts->readable && is_of_known_user(machine, facts->owner))
@@ -389,7 +404,11 @@ void machine_apply(struct machine *machine, bool all)
 		all = all || machine->joined[i]->unproven;
 		if (machine->joined[i]->unproven)
 			prove(machine, machine->joined[i]);
+		const struct bans_of bans = bans_of(machine->joined[i]);
+		if (machine->bans.shared)
+			bans_place(&machine->bans, &bans, all);
 	}
+	bans_placed(&machine->bans);
 	if (!all)
 		return;
 	uint32_t near = 0;

@@ -84,6 +84,25 @@ static void heard(const unsigned char *key, uint32_t total, void *with)
 	machine_hear(&sync->machine, key, total);
 }
 
+static void heard_ban(const struct fleet_ban *ban, void *with)
+{
+	struct sync *sync = with;
+
+	bans_hear(&sync->machine.bans, ban);
+}
+
+/* Words about bans, if they are shared. */
+static bool tell_bans(struct sync *sync, char *error)
+{
+	size_t number = sync->machine.bans.shared ? bans_to_tell(&sync->machine.bans) : 0;
+
+	if (!fleet_tell_bans(&sync->fleet, sync->redis, sync->lease_ms, sync->machine.bans.telling, number, error))
+		return false;
+	if (sync->fleet.joined)
+		bans_told(&sync->machine.bans, number);
+	return true;
+}
+
 static bool exchange(struct sync *sync, char *error)
 {
 	size_t told = machine_take_changes(&sync->machine);
@@ -93,7 +112,7 @@ static bool exchange(struct sync *sync, char *error)
 		return false;
 	if (sync->verbose && told > 0)
 		fprintf(stderr, "connlimit sync: sent %zu clients\n", told);
-	return true;
+	return tell_bans(sync, error);
 }
 
 static bool snapshot(struct sync *sync, char *error)
@@ -103,7 +122,7 @@ static bool snapshot(struct sync *sync, char *error)
 	if (!fleet_snapshot(&sync->fleet, sync->redis, sync->lease_ms, heard, sync, error))
 		return false;
 	machine_snapshot_ends(&sync->machine);
-	return true;
+	return sync->fleet.heard_ban == NULL || fleet_all_bans(&sync->fleet, sync->redis, sync->lease_ms, error);
 }
 
 /* Tells all clients in `number` buckets, replacing what the fleet has there. With NULL, in all buckets. */
@@ -143,6 +162,7 @@ static bool join(struct sync *sync, uint64_t now, char *error)
 	}
 	machine_pause(&sync->machine);
 	machine_begin(&sync->machine);
+	bans_begin(&sync->machine.bans);
 	sync->fleet.threshold = sync->machine.threshold;
 	if (!fleet_join(&sync->fleet, sync->redis, sync->lease_ms, error) || !tell_whole(sync, NULL, BUCKETS, error) ||
 	    !exchange(sync, error))
@@ -220,6 +240,7 @@ static void turn(struct sync *sync)
 	if (is_due(&sync->verify, now, VERIFY_MS)) {
 		machine_verify(&sync->machine, VERIFY_WORK_MS);
 		machine_tidy(&sync->machine);
+		bans_tidy(&sync->machine.bans);
 	}
 	if (sync->redis == NULL && now < sync->retry) {
 		if (now - sync->heard >= (uint64_t)sync->lease_ms)
@@ -275,6 +296,8 @@ int command_sync(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	fleet_init(&sync.fleet, sync.cluster, sync.node, sync.lease_ms, &stopping);
+	sync.fleet.heard_ban = sync.machine.bans.shared ? heard_ban : NULL;
+	sync.fleet.heard_ban_with = &sync;
 	notify("READY=1\nSTATUS=connecting");
 	sigaction(SIGTERM, &stops, NULL);
 	sigaction(SIGINT, &stops, NULL);

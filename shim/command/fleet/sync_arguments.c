@@ -30,6 +30,8 @@ static const char help[] =
     "  --table NAME       only this table; may be given more than once\n"
     "  --user USER        also join tables of this user's daemons; may be given more\n"
     "                     than once. Root's tables and your own are always joined\n"
+    "  --bans             share bans as well: who is banned at one machine is refused\n"
+    "                     at all, and who is unbanned at one is unbanned at all\n"
     "  --interval MS      most time until others hear of a change, 10 to 10000 (100)\n"
     "  --lease MS         how long counts remain valid without news, at least 5\n"
     "                     intervals (3000)\n"
@@ -178,13 +180,21 @@ static bool add_user(struct machine *machine, const char *name, const char **why
 int sync_arguments(struct sync *sync, int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"redis", required_argument, NULL, 'r'}, {"redis-file", required_argument, NULL, 'f'},
-	    {"ca", required_argument, NULL, 'a'},    {"cert", required_argument, NULL, 'C'},
-	    {"key", required_argument, NULL, 'K'},   {"cluster", required_argument, NULL, 'c'},
-	    {"node", required_argument, NULL, 'n'},  {"table", required_argument, NULL, 't'},
-	    {"user", required_argument, NULL, 'u'},  {"interval", required_argument, NULL, 'i'},
-	    {"lease", required_argument, NULL, 'l'}, {"verbose", no_argument, NULL, 'v'},
-	    {"help", no_argument, NULL, 'h'},	     {0},
+	    {"redis", required_argument, NULL, 'r'},
+	    {"redis-file", required_argument, NULL, 'f'},
+	    {"ca", required_argument, NULL, 'a'},
+	    {"cert", required_argument, NULL, 'C'},
+	    {"key", required_argument, NULL, 'K'},
+	    {"cluster", required_argument, NULL, 'c'},
+	    {"node", required_argument, NULL, 'n'},
+	    {"table", required_argument, NULL, 't'},
+	    {"user", required_argument, NULL, 'u'},
+	    {"interval", required_argument, NULL, 'i'},
+	    {"lease", required_argument, NULL, 'l'},
+	    {"bans", no_argument, NULL, 'b'},
+	    {"verbose", no_argument, NULL, 'v'},
+	    {"help", no_argument, NULL, 'h'},
+	    {0},
 	};
 	static char host[65];
 	char *url[URLS_MOST];
@@ -224,6 +234,7 @@ int sync_arguments(struct sync *sync, int argc, char **argv)
 			if (!number_option(optarg, 50, 3600000, &sync->lease_ms))
 				return wrong("--lease", optarg, "is not a number of milliseconds from 50 to 3600000");
 			break;
+		case 'b': sync->machine.bans.shared = true; break;
 		case 'v': sync->verbose = true; break;
 		case 'h': fputs(help, stdout); return output_end();
 		default: return STATUS_USAGE;
