@@ -325,7 +325,7 @@ static const struct value values[] = {
 	{SETTING_TABLE, "..", NULL, "'..' has a character"},
 	{SETTING_TABLE, "=", NULL, "'=' has a character"},
 	{SETTING_TABLE, "=0123456789abcdeF=nginx", NULL, "(at character 18) has a character"},
-	{SETTING_TABLE, "=0123456789abcdef=", NULL, "is too long"},
+	{SETTING_TABLE, "=0123456789abcdef=", NULL, "has a character that is not allowed there"},
 	{SETTING_TABLE, "=a/b", NULL, "'=a/b' (at character 3) has a character"},
 	{SETTING_TABLE, "a/b", NULL, "'a/b' (at character 2) has a character that is not allowed"},
 	{SETTING_TABLE, "a b", NULL, "(at character 2)"},
