@@ -17,12 +17,6 @@
 
 #define BAN_FOREVER UINT32_MAX /* as long as the table is there */
 
-/* Whether the client in `entry` may be banned. */
-static inline bool ban_is_marked(const struct table *table, uint32_t entry)
-{
-	return atomic_load_explicit(&table->entry[entry].banned, memory_order_relaxed) != 0;
-}
-
 /* For how many seconds, rounded up, the client in `entry` is still banned; 0 if it is not, or BAN_FOREVER. Of a word that
  * nobody can have written as a ban, 0. Async-signal-safe. */
 uint32_t ban_left(const struct table *table, uint32_t entry, uint64_t fingerprint);

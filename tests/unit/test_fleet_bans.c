@@ -61,7 +61,7 @@ static void look(void)
 
 	limits_read(&table, &limits);
 	for (uint32_t entry = 0; entry < table.entries; entry++)
-		if (ban_is_marked(&table, entry))
+		if ((client_marks(&table, entry) & MARK_BANNED) != 0)
 			bans_look_at(&bans, &of, entry);
 	bans_looked(&bans, &of);
 }
@@ -195,7 +195,7 @@ static void test_lifted_is_what_the_same_client_has_no_more(void **state)
 	/* The entry goes to another client: the ban is lost, not lifted, and is placed anew. */
 	assert_true(client_find(&table, client_fingerprint(&table, &who), &entry, &word));
 	atomic_store(&table.entry[entry].fingerprint, 1);
-	atomic_store(&table.entry[entry].banned, 0);
+	client_unmark(&table, entry, MARK_BANNED);
 	look();
 	assert_int_equal(tell(true), 1);
 	place();

@@ -795,10 +795,10 @@ static void *hammer(void *with)
 	return NULL;
 }
 
-static void hammer_all(void (*meanwhile)(void))
+static void hammer_all(void (*meanwhile)(void), bool limited)
 {
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	tally->limited = meanwhile == NULL;
+	tally->limited = limited;
 	hammer_in_processes_and_threads(&table, HAMMERS, hammer, meanwhile);
 }
 
@@ -806,7 +806,7 @@ static void never_over_either_with_processes_and_threads(void **state)
 {
 	(void)state;
 	publish(MOST_OF_CLIENT, MOST_OF_NETWORK);
-	hammer_all(NULL);
+	hammer_all(NULL, true);
 	assert_int_equal(tally->over, 0);
 	assert_int_equal(tally->uncounted, 0);
 	assert_true(tally->refused[REFUSED_PER_NETWORK] > 0);
@@ -831,7 +831,7 @@ static void set_and_unset_under_load(void **state)
 	reference held[MOST_OF_NETWORK + 1];
 
 	(void)state;
-	hammer_all(set_and_unset);
+	hammer_all(set_and_unset, false);
 	for (uint32_t slot = 0; slot < table.capacity; slot++)
 		assert_int_equal(atomic_load(&table.owner[slot]), 0);
 	/* Whatever was in the air: now exactly so many fit. */
@@ -840,6 +840,35 @@ static void set_and_unset_under_load(void **state)
 	assert_int_equal(admit(1, MOST_OF_NETWORK, 1, &held[MOST_OF_NETWORK]), VERDICT_REFUSED);
 	for (unsigned i = 0; i < MOST_OF_NETWORK; i++)
 		table_release(&table, held[i]);
+	mend_all_counts();
+	check_all(&table);
+	assert_nothing_counted();
+}
+
+static void change_prefixes_and_limits(void)
+{
+	for (unsigned i = 0; i < 400; i++) {
+		settings.network_ipv4_prefix = i % 4 < 2 ? 22 : 24;
+		settings.ipv4_prefix = (i + 1) % 4 < 2 ? 30 : 32; /* one of them at a time */
+		publish(MOST_OF_CLIENT - i % 2, MOST_OF_NETWORK - i % 5);
+		usleep(200);
+	}
+	settings.network_ipv4_prefix = 24;
+	settings.ipv4_prefix = 32;
+	publish(MOST_OF_CLIENT, MOST_OF_NETWORK);
+}
+
+/* Wider prefixes and lower limits allow less: so what the narrow ones and the highest limits allow is at no moment exceeded,
+ * where there are no more connections than a decision can move (regroup.h). */
+static void never_over_either_while_prefixes_and_limits_change(void **state)
+{
+	(void)state;
+	publish(MOST_OF_CLIENT, MOST_OF_NETWORK);
+	hammer_all(change_prefixes_and_limits, true);
+	assert_int_equal(tally->over, 0);
+	assert_int_equal(tally->uncounted, 0);
+	assert_true(tally->refused[REFUSED_PER_NETWORK] > 0);
+	assert_true(tally->refused[REFUSED_PER_IP] > 0);
 	mend_all_counts();
 	check_all(&table);
 	assert_nothing_counted();
@@ -873,6 +902,7 @@ int main(void)
 	    TEST(what_others_write_into_within),
 	    TEST(never_over_either_with_processes_and_threads),
 	    TEST(set_and_unset_under_load),
+	    TEST(never_over_either_while_prefixes_and_limits_change),
 	};
 	return cmocka_run_group_tests_name("networks", tests, NULL, NULL);
 }

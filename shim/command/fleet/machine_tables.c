@@ -1,7 +1,7 @@
 #include "command/fleet/machine.h"
 
 #include "decisions/check.h"
-#include "table/bans.h"
+#include "table/clients.h"
 #include "table/remote.h"
 #include "table/segment.h"
 #include "values/alive.h"
@@ -118,7 +118,7 @@ static void look_at(struct machine *machine, struct joined *joined)
 		uint64_t word = atomic_load_explicit(&table->entry[entry].word, memory_order_acquire);
 		bool known = true;
 
-		if (machine->bans.shared && ban_is_marked(table, entry))
+		if (machine->bans.shared && (client_marks(table, entry) & MARK_BANNED) != 0)
 			bans_look_at(&machine->bans, &bans, entry);
 		if (word == seen->word)
 			continue;
