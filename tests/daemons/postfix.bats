@@ -34,7 +34,7 @@ start() {
 		import_environment = LD_PRELOAD CONNLIMIT_FILE CONNLIMIT_TABLE
 	POSTFIX
 	cat >"$here/etc/postfix/master.cf" <<-POSTFIX
-		$port inet n - y - - smtpd
+		${listener:-$port inet n - y - - smtpd}
 		anvil unix - - y - 1 anvil
 		cleanup unix n - y - 0 cleanup
 		postlog unix-dgram n - n - 1 postlogd
@@ -58,4 +58,42 @@ start() {
 		run -0 "$CONNLIMIT" check "/opt/connlimit-test/postfix/usr/lib/postfix/sbin/$program"
 		[[ $output == *": can be limited" ]]
 	done
+}
+
+# ---- behind haproxy, which speaks the PROXY protocol to it ----
+
+# behind_haproxy: Postfix, and haproxy before it from another address; each client has its own limit, by both versions.
+behind_haproxy() {
+	needs haproxy
+	printf '%s\n' CONNLIMIT_PER_IP=2 CONNLIMIT_PROXY=127.0.9.0/24 >"$limits"
+	start
+	local behind=$port version
+	for version in send-proxy send-proxy-v2; do
+		port=$(free_port)
+		printf '%s\n' defaults 'mode tcp' 'timeout connect 10s' 'timeout client 300s' 'timeout server 300s' 'listen front' \
+			"bind 127.0.0.1:$port" "server daemon 127.0.0.1:$behind source 127.0.9.1 $version" >"$here/haproxy.cfg"
+		haproxy -db -f "$here/haproxy.cfg" >>"$here/haproxy.log" 2>&1 3>&- </dev/null &
+		pids+=($!)
+		until_true listening
+		hold 127.0.1.1 served
+		hold 127.0.1.1 served
+		hold 127.0.1.1 refused
+		hold 127.0.1.2 served
+		[ "$(counted 127.0.1.1) $(counted 127.0.1.2) $(counted 127.0.9.1)" = "2 1 0" ]
+		[ "$(ss -Htn state established "sport = :$behind" "dst = 127.0.9.1" | wc -l)" -eq 3 ]
+		run ! grep "no PROXY header" <(own_status)
+		hold_nothing
+		until_true eval '[ -z "$(ss -Htn "sport = :$behind" "dst = 127.0.9.1")" ]'
+	done
+}
+
+@test "postfix: smtpd behind haproxy (v1, v2): each client has its own limit" {
+	listener="$port inet n - y - - smtpd -o smtpd_upstream_proxy_protocol=haproxy"
+	behind_haproxy
+}
+
+@test "postfix: postscreen behind haproxy (v1, v2), which hands its connections to smtpd: each client has its own limit" {
+	listener="$port inet n - n - 1 postscreen -o postscreen_upstream_proxy_protocol=haproxy -o postscreen_cache_map=
+smtpd pass - - n - - smtpd"
+	behind_haproxy
 }
