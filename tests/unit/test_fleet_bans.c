@@ -177,6 +177,38 @@ static void test_the_higher_turn_holds(void **state)
 	assert_true(is_banned(1));
 }
 
+static void test_a_word_not_told_yet_is_the_later_one(void **state)
+{
+	(void)state;
+	look();
+	ban(1, 600);
+	look();
+	hear(1, true, 600, 9);
+	place();
+	assert_true(is_banned(1));
+	assert_int_equal(tell(false), 1);
+	hear(1, true, 600, 10);
+	place();
+	assert_false(is_banned(1));
+}
+
+static void test_a_table_that_joins_later_is_told_all(void **state)
+{
+	(void)state;
+	hear(1, true, 600, 5);
+	hear(2, false, 600, 5);
+	look();
+	place();
+	bans_forget_there(&there);
+	unban(2);
+	ban(1, 600);
+	look();
+	place();
+	assert_false(is_banned(1));
+	assert_true(is_banned(2));
+	assert_int_equal(tell(true) + tell(false), 0);
+}
+
 static void test_lifted_is_what_the_same_client_has_no_more(void **state)
 {
 	(void)state;
@@ -244,6 +276,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_no_user_has_more_than_its_share, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(test_who_is_exempt_is_not_banned_by_what_is_heard, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(test_the_higher_turn_holds, open_table, close_table),
+	    cmocka_unit_test_setup_teardown(test_a_word_not_told_yet_is_the_later_one, open_table, close_table),
+	    cmocka_unit_test_setup_teardown(test_a_table_that_joins_later_is_told_all, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(test_lifted_is_what_the_same_client_has_no_more, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(test_other_prefixes_lift_nothing, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(test_what_was_there_before_is_no_new_word, open_table, close_table),
