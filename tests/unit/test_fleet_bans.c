@@ -236,6 +236,27 @@ static void test_lifted_is_what_the_same_client_has_no_more(void **state)
 	assert_true(is_banned(3));
 }
 
+/* What was heard is unbanned before the sidecar has looked at the table again, or banned again for as long as before. */
+static void test_what_is_changed_right_after_it_was_placed_is_a_word(void **state)
+{
+	(void)state;
+	look();
+	hear(1, false, 600, 5);
+	place();
+	unban(1);
+	look();
+	assert_int_equal(tell(true), 1);
+	hear(2, false, 600, 5);
+	place();
+	look();
+	hear(2, true, 600, 6);
+	place();
+	assert_false(is_banned(2));
+	ban(2, 600);
+	look();
+	assert_int_equal(tell(false), 1);
+}
+
 static void test_other_prefixes_lift_nothing(void **state)
 {
 	(void)state;
@@ -279,6 +300,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_a_word_not_told_yet_is_the_later_one, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(test_a_table_that_joins_later_is_told_all, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(test_lifted_is_what_the_same_client_has_no_more, open_table, close_table),
+	    cmocka_unit_test_setup_teardown(test_what_is_changed_right_after_it_was_placed_is_a_word, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(test_other_prefixes_lift_nothing, open_table, close_table),
 	    cmocka_unit_test_setup_teardown(test_what_was_there_before_is_no_new_word, open_table, close_table),
 	};

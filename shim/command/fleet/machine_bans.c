@@ -166,6 +166,31 @@ static bool key_in(unsigned char key[CLIENT_KEY], const struct bans_of *of, uint
 	return true;
 }
 
+/* Notes what stands in an entry. False if there is no memory for it. */
+static bool note_there(const struct bans_of *of, uint32_t entry, uint64_t fingerprint, uint64_t until,
+		       const unsigned char key[CLIENT_KEY])
+{
+	struct ban_there *there;
+
+	HASH_FIND(hh, of->there->there, &entry, sizeof(entry), there);
+	if (there == NULL) {
+		if ((there = calloc(1, sizeof(*there))) == NULL)
+			return false;
+		there->entry = entry;
+		HASH_ADD(hh, of->there->there, entry, sizeof(entry), there);
+	}
+	there->fingerprint = fingerprint;
+	there->until = until;
+	memcpy(there->key, key, CLIENT_KEY);
+	return true;
+}
+
+static void forget_there(const struct bans_of *of, struct ban_there *there)
+{
+	HASH_DEL(of->there->there, there);
+	free(there);
+}
+
 void bans_look_at(struct bans *bans, const struct bans_of *of, uint32_t entry)
 {
 	uint64_t fingerprint = atomic_load_explicit(&of->table->entry[entry].fingerprint, memory_order_acquire);
@@ -186,15 +211,7 @@ void bans_look_at(struct bans *bans, const struct bans_of *of, uint32_t entry)
 	/* What stood there before we came is no news to whom knows better. */
 	if (!as_known && (of->there->looked || known == NULL) && !take(bans, of, key, false, until, of->there->looked))
 		return; /* and again at the next look */
-	if (there == NULL) {
-		if ((there = calloc(1, sizeof(*there))) == NULL)
-			return;
-		there->entry = entry;
-		HASH_ADD(hh, of->there->there, entry, sizeof(entry), there);
-	}
-	there->fingerprint = fingerprint;
-	there->until = until;
-	memcpy(there->key, key, CLIENT_KEY);
+	note_there(of, entry, fingerprint, until, key);
 }
 
 /* The ban of a client that has none any more there. True if that is dealt with. */
@@ -230,10 +247,8 @@ void bans_looked(struct bans *bans, const struct bans_of *of)
 			there->fingerprint)
 			continue;
 		bool over = there->until != FOREVER && now + SAME_MS / 2 >= there->until;
-		if (!over && !lift(bans, of, there, now))
-			continue;
-		HASH_DEL(of->there->there, there);
-		free(there);
+		if (over || lift(bans, of, there, now))
+			forget_there(of, there);
 	}
 	of->there->looked = true;
 	if (of->there->limits_version != of->limits->version)
@@ -256,6 +271,32 @@ void bans_forget_there(struct bans_there *there)
 
 /* ---- writing into a table ---- */
 
+/* The ban was ended there by us: what begins there from now on is a new one. */
+static void take_away(const struct bans_of *of, const struct network *client)
+{
+	uint64_t fingerprint = client_fingerprint(of->table, client);
+	struct ban_there *there = NULL;
+	uint32_t entry;
+	uint64_t word;
+
+	ban_end(of->table, client);
+	if (client_find(of->table, fingerprint, &entry, &word))
+		HASH_FIND(hh, of->there->there, &entry, sizeof(entry), there);
+	if (there != NULL && there->fingerprint == fingerprint)
+		forget_there(of, there);
+}
+
+/* What we write is noted at once: or who lifts it before the next look would have lifted it there alone. */
+static bool note_placed(const struct bans_of *of, const struct network *client, const struct ban_known *known)
+{
+	uint64_t fingerprint = client_fingerprint(of->table, client);
+	uint32_t entry;
+	uint64_t word;
+
+	return client_find(of->table, fingerprint, &entry, &word) &&
+	       note_there(of, entry, fingerprint, known->until, known->key);
+}
+
 /* False if there is no room for it now. */
 static bool place(const struct bans_of *of, const struct ban_known *known, uint64_t now)
 {
@@ -268,12 +309,13 @@ static bool place(const struct bans_of *of, const struct ban_known *known, uint6
 	uint32_t there = ban_of(of->table, &client);
 	if (known->lifted) {
 		if (there != 0)
-			ban_end(of->table, &client);
+			take_away(of, &client);
 		return true;
 	}
 	if (left == 0 || (there != 0 && is_same_end(end_of(there, now), known->until)))
 		return true;
-	return ban_address(of->table, &client.address, left) != BAN_NO_ROOM;
+	enum ban_begun begun = ban_address(of->table, &client.address, left);
+	return begun == BAN_EXEMPT || (begun == BAN_BEGUN && note_placed(of, &client, known));
 }
 
 void bans_place(struct bans *bans, const struct bans_of *of, bool all)
@@ -287,6 +329,8 @@ void bans_place(struct bans *bans, const struct bans_of *of, bool all)
 		there->placed = false;
 	if (!bans->to_place && there->met && there->placed)
 		return;
+	if (!there->placed)
+		there->crowded = false; /* all is tried again */
 	HASH_ITER(hh, bans->known, known, next)
 	{
 		bool due = known->place || !there->met || (!there->placed && !known->lifted);
