@@ -65,3 +65,21 @@ start_server() {
 	hold 127.0.0.1 served
 	hold 127.0.0.1 refused
 }
+
+@test "reload: finds the file's name in a process with much read-only memory" {
+	cat >"$here/server.py" <<-'PYTHON'
+		import mmap, socket, sys
+
+		listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+		pages = mmap.mmap(-1, 1000 * mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ)
+		print("mapped", flush=True)
+		while True:
+		    listener.accept()
+	PYTHON
+	limit_is 1
+	limited python3 "$here/server.py" "$port"
+	until_true grep -q mapped "$here/out"
+	limit_is 2
+	"$CONNLIMIT" reload "test-$port"
+	own_status | grep -q 'limit .*2 per client'
+}

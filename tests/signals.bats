@@ -249,6 +249,67 @@ time.sleep(60)')
 	hold 127.0.0.1 refused
 }
 
+# What the kernel answers such a call with from now on: confine(NUMBER, ANSWER, FIRST_ARGUMENT).
+confines() {
+	cat <<-'PYTHON'
+		import ctypes, platform, struct
+
+		ARM = platform.machine() == "aarch64"
+
+		def confine(number, answer, first=None):
+		    steps = [(0x20, 0, 0, 0), (0x15, 0, 3 if first is not None else 1, number)]  # seccomp(2), classic BPF
+		    steps += [(0x20, 0, 0, 16), (0x15, 0, 1, first)] if first is not None else []
+		    steps += [(0x06, 0, 0, answer), (0x06, 0, 0, 0x7FFF0000)]
+		    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+		    filter_ = struct.pack("HxxxxxxQ", len(steps), ctypes.addressof(program))
+		    libc = ctypes.CDLL(None)
+		    assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filter_, 0, 0) == 0
+	PYTHON
+}
+
+is_confined() { grep -q '^Seccomp:	2' "/proc/$daemon/status"; }
+
+@test "signals: a daemon that has forbidden itself to block signals reloads; one that may not open the file says so" {
+	prepare_server < <(
+		confines
+		cat <<-'PYTHON'
+			listener = listen()
+			signal.signal(signal.SIGHUP, lambda *_: None)
+			if os.path.exists(sys.argv[0] + ".no-open"):
+			    confine(56 if ARM else 257, 0x80000000)  # openat: killed
+			else:
+			    confine(135 if ARM else 14, 0x00050000 | 1, signal.SIG_BLOCK)  # rt_sigprocmask: EPERM
+			held = []
+			while True:
+			    client, _ = listener.accept()
+			    try:
+			        if client.recv(1000):
+			            client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+			            held.append(client)
+			    except OSError:
+			        pass
+		PYTHON
+	)
+	limited python3 "$here/server.py" "$port"
+	until_true is_confined
+	reloads_by "$daemon"
+	kill_tree "$daemon"
+	hold_nothing
+	limit_is 1
+	: >"$here/server.py.no-open"
+	limited python3 "$here/server.py" "$port"
+	until_true is_confined
+	hold 127.0.0.1 served
+	limit_is 2
+	kill -HUP "$daemon"
+	until_true grep -q "the old limits stand: this process has forbidden itself to read the file (seccomp(2)): use connlimit reload" "$here/errors"
+	own_status | grep -q 'reload .*failed'
+	hold 127.0.0.1 refused
+	"$CONNLIMIT" reload "test-$port"
+	hold 127.0.0.1 served
+	kill -0 "$daemon"
+}
+
 @test "signals: workers that may not read the file leave a reload to their master, and status does not say that it failed" {
 	((EUID == 0)) || skip "needs root, whose file it is"
 	prepare_server <<-'PYTHON'

@@ -2,7 +2,7 @@
  *
  * `connlimit reload` reads that file again. It cannot trust a path in the table, which any worker may have written, and the
  * environment shown by /proc is often gone, as daemons write their titles over it. So the path is in a page that other
- * processes cannot write to, after a mark by which it is found (proc_pid_mem(5)). */
+ * processes cannot write to, which is a mapping by itself, after a mark by which it is found (proc_pid_mem(5)). */
 #ifndef CONNLIMIT_START_H
 #define CONNLIMIT_START_H
 

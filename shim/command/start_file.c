@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GROUPS_MOST = 256, PAGE = 4096, PAGES_MOST = 256, CPU_MS = 1000, WALL_MS = 5000 };
+enum { GROUPS_MOST = 256, PAGES_MOST = 256, CPU_MS = 1000, WALL_MS = 5000 };
 
 /* A process of the daemon. Its directory in /proc is kept open, so that it cannot become another process's. */
 struct process {
@@ -79,9 +79,10 @@ static bool is_of(struct process *process, uid_t owner, bool anybody)
 	return good;
 }
 
-/* Looks for the page in read-only memory of the process's own. */
+/* Looks for the page among read-only mappings of the process's own that are one page long. */
 static bool find_file(struct process *process)
 {
+	const uint64_t one = (uint64_t)sysconf(_SC_PAGESIZE);
 	FILE *maps = open_text(process->directory, "maps");
 	int memory = openat(process->directory, "mem", O_RDONLY | O_CLOEXEC);
 	char *line = NULL;
@@ -93,16 +94,15 @@ static bool find_file(struct process *process)
 		uint64_t from;
 		uint64_t to;
 		int end = 0;
+		struct start_page page;
 
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " r--p 00000000 00:00 0 %n", &from, &to, &end) != 2 || end == 0)
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " r--p 00000000 00:00 0 %n", &from, &to, &end) != 2 || end == 0 ||
+		    to - from != one || pages++ >= PAGES_MOST)
 			continue;
-		for (; from < to && pages < PAGES_MOST && !found; from += PAGE, pages++) {
-			struct start_page page;
-			found = pread(memory, &page, sizeof(page), (off_t)from) == (ssize_t)sizeof(page) &&
-				strncmp(page.mark, START_MARK, sizeof(page.mark)) == 0;
-			if (found)
-				memcpy(process->file, page.file, sizeof(process->file));
-		}
+		found = pread(memory, &page, sizeof(page), (off_t)from) == (ssize_t)sizeof(page) &&
+			strncmp(page.mark, START_MARK, sizeof(page.mark)) == 0;
+		if (found)
+			memcpy(process->file, page.file, sizeof(process->file));
 	}
 	process->file[PATH_MOST] = '\0';
 	free(line);

@@ -39,7 +39,7 @@ static bool holds_signals(signal_set *before)
 	enum { LIBC_SETXID = 33 };
 	signal_set all = ~signal_alone(LIBC_SETXID);
 
-	return door_sigprocmask(SIG_BLOCK, &all, before) == 0;
+	return door_sigprocmask(SIG_SETMASK, &all, before) == 0;
 }
 
 static void lets_signals_go(const signal_set *before)
@@ -201,7 +201,7 @@ bool reload_read(struct settings *settings, struct settings_error *error)
 	return good;
 }
 
-/* A worker that has confined itself leaves the reload to the others. */
+/* Whether this process has not forbidden itself to read the file. */
 static bool may_read(void)
 {
 	return MAY_CALL_EACH(SYS_openat, SYS_read, SYS_close, SYS_geteuid, SYS_gettid, SYS_getpid, SYS_rt_sigprocmask) &&
@@ -267,11 +267,23 @@ static void reload_of_workers(void)
 	table_leave(&table);
 }
 
+/* A worker that has confined itself leaves the reload to the others. Of the topmost process a reload is expected. */
+static void cannot_read(void)
+{
+	static const char why[] = "this process has forbidden itself to read the file (seccomp(2)): use connlimit reload";
+
+	if (!limiter_is_open() || !topmost())
+		return;
+	memcpy(error_of_reading.text, why, sizeof(why));
+	error_of_reading.secret = false;
+	failed(limiter_table());
+}
+
 static void reload_once(void)
 {
 	if (!may_read())
-		return;
-	if (limiter_is_open())
+		cannot_read();
+	else if (limiter_is_open())
 		reload_into(limiter_table());
 	else if (atomic_load(&limiter_state) == LIMITER_UNOPENED)
 		reload_of_workers();

@@ -19,4 +19,5 @@ void start_page_keep(const char *file)
 	strncpy(page->file, file, sizeof(page->file) - 1);
 	memcpy(page->mark, START_MARK, sizeof(START_MARK));
 	door(SYS_mprotect, (long)page, sizeof(*page), PROT_READ, 0, 0, 0);
+	door_madvise(page, sizeof(*page), MADV_DONTDUMP); /* so the kernel merges it with no mapping of the daemon's */
 }
