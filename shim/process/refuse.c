@@ -28,10 +28,14 @@ _Static_assert(sizeof(BODY) - 1 == 64, "Content-Length");
 static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
 
 /* connect(2): AF_UNSPEC dissolves the association, which for TCP sends a reset. A read then fails with ECONNRESET, as after a
- * reset by the client. */
+ * reset by the client. The shutdown fails with ENOTCONN, but has an effect: from then on the socket is readable, which many a
+ * daemon waits for alone (poll(2), POLLIN), and after the error comes the end, as after a reset by the client too. */
 static bool disconnect(int descriptor)
 {
-	return door_connect(descriptor, &nowhere, sizeof(nowhere)) == 0;
+	if (door_connect(descriptor, &nowhere, sizeof(nowhere)) != 0)
+		return false;
+	(void)door_shutdown(descriptor, SHUT_RDWR);
+	return true;
 }
 
 /* Determines the effect of the next close: either a reset, which leaves no TIME_WAIT state for an attacker to pile up, or a

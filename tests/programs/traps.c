@@ -1120,6 +1120,45 @@ static void test_chroot(void)
 }
 
 /* Limit 1. Whoever polls finds somebody there, whose address is told: the last one that was refused, where nobody may stay. */
+/* All that a daemon can see of a connection that is at its end. */
+static void see(int s, char *seen, size_t size)
+{
+	struct pollfd ready = {.fd = s, .events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP};
+	struct sockaddr_storage peer;
+	socklen_t length = sizeof(peer);
+	char byte;
+
+	int found = poll(&ready, 1, 1000);
+	int first = recv(s, &byte, 1, MSG_DONTWAIT) < 0 ? errno : 0;
+	int second = recv(s, &byte, 1, MSG_DONTWAIT) < 0 ? errno : 0;
+	int sent = send(s, "+", 1, MSG_NOSIGNAL) < 0 ? errno : 0;
+	int named = getpeername(s, (struct sockaddr *)&peer, &length) < 0 ? errno : 0;
+	int ended = shutdown(s, SHUT_RDWR) < 0 ? errno : 0;
+	snprintf(seen, size, "poll %d %x, recv %d and %d, send %d, getpeername %d, shutdown %d", found, (unsigned)ready.revents,
+		 first, second, sent, named, ended);
+}
+
+/* A poll for POLLIN alone must end: some daemons look at nothing else, and would turn for ever. */
+static void test_refused_seen(void)
+{
+	struct linger at_once = {.l_onoff = 1};
+	char of_reset[200];
+	char of_refused[200];
+
+	int client = connect_from("127.0.0.2");
+	int s = accept(listener, NULL, NULL);
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(client);
+	see(s, of_reset, sizeof(of_reset));
+	EXPECT(serve() >= 0, "not served");
+	fcntl(listener, F_SETFL, O_NONBLOCK);
+	connect_from("127.0.0.1");
+	s = accept(listener, NULL, NULL);
+	EXPECT(s >= 0, "nobody there: %s", strerror(errno));
+	see(s, of_refused, sizeof(of_refused));
+	EXPECT(strcmp(of_reset, of_refused) == 0, "%s where the client reset: %s", of_refused, of_reset);
+}
+
 static void test_refused_polled(void)
 {
 	struct sockaddr_in peer;
@@ -1411,6 +1450,7 @@ int main(int argc, char **argv)
 	    {"confined_worker", test_confined_worker},
 	    {"chroot", test_chroot},
 	    {"refused_polled", test_refused_polled},
+	    {"refused_seen", test_refused_seen},
 	    {"few_descriptors", test_few_descriptors},
 	    {"endless_descriptors", test_endless_descriptors},
 	    {"locked", test_locked},

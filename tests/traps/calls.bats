@@ -61,6 +61,12 @@ trap_of() {
 
 @test "without netlink, /proc/net/tcp tells who is gone" { trap_of no_netlink 1; }
 @test "a daemon that polls gets, of the refused, a connection that was reset, with its address, and no error of accept" { trap_of refused_polled 1; }
+@test "a refused connection looks to a daemon like one that its client reset, however the client is refused" {
+	trap_of refused_seen 1
+	for refusal in close http text:busy; do
+		CONNLIMIT_REFUSE=$refusal trap_of refused_seen 1
+	done
+}
 @test "what a vfork child forbids itself its parent may do" { trap_of vfork_confined 1; }
 @test "without both, the limit holds, and refusals on the table's word are counted" { trap_of blind 1; }
 @test "a worker that is killed for any call but its own refuses, is told to reload, and ends as ever" { trap_of confined 1; }
