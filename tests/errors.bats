@@ -284,3 +284,25 @@ assert subprocess.call(["env", "LD_PRELOAD=" + sys.argv[1], "true"], stderr=into
 			    first.kill()
 		PYTHON' - "$here" "$PRELOAD" 3>&-
 }
+
+@test "a daemon that executes itself as another than its real user, before it listens, is told that it is not limited" {
+	((EUID == 0)) || skip "needs root"
+	cat >"$here/server.py" <<-'PYTHON'
+		import os, socket, sys, time
+
+		if sys.argv[2] == "again":
+		    kept = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+		    time.sleep(60)
+		os.setresuid(0 if sys.argv[2] == "same" else 65534, 0, 0)
+		os.execv(sys.executable, [sys.executable, sys.argv[0], sys.argv[1], "again"])
+	PYTHON
+	limit_is 1
+	limited python3 "$here/server.py" "$port" other
+	until_true grep -q "^connlimit: note: .* preloads are ignored: .* NOT limited" "$here/errors"
+	no_table
+	kill_tree "$daemon"
+	: >"$here/errors"
+	limited python3 "$here/server.py" "$port" same
+	own_status | grep -q 'limit .*1 per client'
+	[ ! -s "$here/errors" ]
+}

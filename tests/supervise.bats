@@ -362,12 +362,14 @@ nothing_listens() { [[ -z $(ss -Htln "sport = :$port") ]]; }
 }
 in_force() { own_status | grep -q "limit  *$1 per client"; }
 
-@test "it is found by its process, shown, and its clients are disconnected" {
+@test "it is found by any of its processes, shown, and its clients are disconnected" {
 	limit_is 3
 	limited "$accepting" "$port" forks
 	hold 127.0.0.1 served
 	hold 127.0.0.2 served
-	"$CONNLIMIT" status "$daemon" | grep -q "daemon  *accepting, started as pid $daemon,"
+	for pid in "$daemon" $(pgrep -P "$daemon"); do
+		"$CONNLIMIT" status "$pid" | grep -q "daemon  *accepting, started as pid $daemon, 5 processes," # two are the supervisor's
+	done
 	"$CONNLIMIT" clients 127.0.0.1 "test-$port" | grep -q "^127.0.0.1"
 	"$CONNLIMIT" metrics | grep -q "test-$port"
 	"$CONNLIMIT" disconnect 127.0.0.1 "test-$port" | grep -q '1 of 1 connections ended'

@@ -135,9 +135,52 @@ static bool has(const struct processes *processes, const struct mapping *mapping
 	return false;
 }
 
+static bool add_one(struct processes *processes, size_t *room, struct mapping mapping, pid_t supervisor, pid_t pid)
+{
+	mapping.pid = pid;
+	return has(processes, &mapping, pid) || !may_speak_for(supervisor, pid) || add(processes, room, &mapping);
+}
+
+/* What a thread has started (proc_pid_task_children(5)). */
+static bool add_children_of(struct processes *processes, size_t *room, const struct mapping *mapping, pid_t supervisor,
+			    const char *thread)
+{
+	char path[300];
+	long child;
+	bool good = true;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/children", (int)mapping->pid, thread);
+	FILE *children = fopen(path, "re");
+	while (good && children != NULL && fscanf(children, "%ld", &child) == 1)
+		good = add_one(processes, room, *mapping, supervisor, (pid_t)child);
+	if (children != NULL)
+		fclose(children);
+	return good;
+}
+
+/* What a supervised program starts is supervised with it. Not found is what was left by the process that started it. */
+static void add_descendants(struct processes *processes, size_t *room, size_t from, pid_t supervisor)
+{
+	enum { DESCENDANTS_MOST = 4096 };
+	bool good = true;
+
+	for (size_t i = from; good && i < processes->number && i - from < DESCENDANTS_MOST; i++) {
+		const struct mapping mapping = processes->mapping[i]; /* adding may move it */
+		char path[64];
+		const struct dirent *entry;
+
+		snprintf(path, sizeof(path), "/proc/%d/task", (int)mapping.pid);
+		DIR *threads = opendir(path);
+		while (good && threads != NULL && (entry = readdir(threads)) != NULL)
+			good = entry->d_name[0] == '.' || add_children_of(processes, room, &mapping, supervisor, entry->d_name);
+		if (threads != NULL)
+			closedir(threads);
+	}
+}
+
 /* A supervisor (supervise/supervise.h) has the table mapped on behalf of its program. The kernel tells that it is one by its
  * notification descriptor, and whose by a pidfd. */
-static void add_supervised(struct processes *processes, size_t *room, struct mapping mapping)
+static void add_supervised(struct processes *processes, size_t *room, const struct mapping mapping)
 {
 	char path[64];
 	char target[64];
@@ -161,11 +204,11 @@ static void add_supervised(struct processes *processes, size_t *room, struct map
 			number++;
 	}
 	closedir(descriptors);
-	for (size_t i = 0; i < number && supervises; i++) {
-		mapping.pid = of[i];
-		if (!has(processes, &mapping, of[i]) && may_speak_for(supervisor, of[i]) && !add(processes, room, &mapping))
+	size_t from = processes->number;
+	for (size_t i = 0; i < number && supervises; i++)
+		if (!add_one(processes, room, mapping, supervisor, of[i]))
 			return;
-	}
+	add_descendants(processes, room, from, supervisor);
 }
 
 void processes_find(struct processes *processes)

@@ -193,8 +193,11 @@ void process_why_no_table(char *text, size_t size, pid_t pid)
 	else if (mapped.object)
 		snprintf(text, size, "has no table: it has the preload object, but does not listen yet");
 	else if (!named_object(pid, path))
-		snprintf(text, size,
-			 "has no table: it was not started under connlimit: no LD_PRELOAD in its environment names %s", object);
+		snprintf(
+		    text, size,
+		    "has no table: it was not started under connlimit: no LD_PRELOAD in its environment names %s (if it is "
+		    "supervised, but has left the process that started it, name its table)",
+		    object);
 	else
 		say_ignored(text, size, pid, path, mapped.loader);
 }

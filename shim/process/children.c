@@ -3,6 +3,7 @@
 #include "process/descriptors.h"
 #include "process/limiter.h"
 #include "process/reload.h"
+#include "process/report.h"
 #include "process/sole.h"
 
 #include "table/bridge.h"
@@ -68,13 +69,32 @@ COLD uint64_t accept_token_slowly(void)
 	return sole_take_token();
 }
 
+/* Where the real user differs from the effective one, the loader ignores preloads (ld.so(8)). A daemon that executes itself so
+ * before it listens would serve without limits, and nobody would know why. */
+static COLD void executes_unseen(void)
+{
+	static bool said;
+
+	if (said || (door(SYS_getuid, 0, 0, 0, 0, 0, 0) == door(SYS_geteuid, 0, 0, 0, 0, 0, 0) &&
+		     door(SYS_getgid, 0, 0, 0, 0, 0, 0) == door(SYS_getegid, 0, 0, 0, 0, 0, 0)))
+		return;
+	said = true;
+	report_urgent(
+	    "note: a program is executed as a user who is not the real one, so preloads are ignored: if it accepts "
+	    "connections, they are NOT limited (but see connlimit run --way supervise)",
+	    NULL);
+}
+
 int child_executes(void)
 {
 	int kept = errno;
 	int bridge = -1;
 
-	if (!limiter_is_open())
+	if (!limiter_is_open()) {
+		executes_unseen();
+		errno = kept;
 		return EXEC_UNPREPARED;
+	}
 	if (descriptor_made_for != 0)
 		descriptor_let_go(descriptor_made_for);
 	descriptors_let_go_begins();

@@ -158,7 +158,7 @@ static void join(void)
 	static char why[JOIN_WHY];
 
 	if (!join_table(&limiter_of_process, &limiter_settings, &settings.opening, reload_listed(), why)) {
-		report_no_start(why, ": " JOIN_WAYS, NULL);
+		report_urgent(why, ": " JOIN_WAYS, NULL);
 		_exit(EX_CONFIG);
 	}
 	if (why[0] != '\0')
@@ -271,7 +271,7 @@ static bool is_wrong;
 
 static void refuse_to_start(void)
 {
-	report_no_start(start_error.text, NULL);
+	report_urgent(start_error.text, NULL);
 	_exit(EX_CONFIG);
 }
 

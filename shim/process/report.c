@@ -180,7 +180,7 @@ static bool is_null(int descriptor)
 	return door_fstat(descriptor, &facts) == 0 && S_ISCHR(facts.st_mode) && facts.st_rdev == makedev(1, 3);
 }
 
-void report_no_start(const char *part, ...)
+void report_urgent(const char *part, ...)
 {
 	struct line line;
 	va_list parts;

@@ -16,8 +16,8 @@ void report_of(const struct report_facts *facts, const char *part, ...) __attrib
 /* Called at the program's start: remembers which file standard error is. */
 void report_begin(void);
 
-/* Prints why the daemon does not start, as report does. If standard error is closed, /dev/null, full, or not for messages, it
- * goes to syslog. Waits at most a second. */
-void report_no_start(const char *part, ...) __attribute__((sentinel));
+/* Prints why the daemon does not start, or is not limited at all, as report does. If standard error is closed, /dev/null, full,
+ * or not for messages, it goes to syslog. Waits at most a second. */
+void report_urgent(const char *part, ...) __attribute__((sentinel));
 
 #endif

@@ -23,6 +23,7 @@
 #include "process/peer.h"
 #include "process/real.h"
 #include "process/refuse.h"
+#include "process/report.h"
 #include "process/sole.h"
 #include "table/records.h"
 #include "values/fingerprint.h"
@@ -231,6 +232,11 @@ void limiter_in_any_child(void)
 
 void reload_belongs_here(void)
 {
+}
+
+void report_urgent(const char *part, ...)
+{
+	(void)part;
 }
 
 void handlers_inherit(bool beside)
