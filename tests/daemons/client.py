@@ -114,6 +114,10 @@ def rsync(s):
     until(s, b"@RSYNCD: ")
 
 
+def socks(s):
+    say(s, b"\5\1\0", b"\5\0")
+
+
 def tls(s):
     """A handshake, and no more: what follows is the kernel's business, not the library's."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -174,7 +178,7 @@ FAREWELL = {
     "smtp": b"QUIT\r\n",
     "xmpp": b"</stream:stream>",
 }
-GREETING = {f.__name__: f for f in (dns, fastcgi, http, prometheus, etcd, echo, redis, memcached, ftp, imap, irc, banner, postgres, rsync, smtp, tls, xmpp)}
+GREETING = {f.__name__: f for f in (dns, fastcgi, http, prometheus, etcd, echo, redis, memcached, ftp, imap, irc, banner, postgres, rsync, smtp, socks, tls, xmpp)}
 serial = itertools.count()
 
 
