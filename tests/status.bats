@@ -279,3 +279,26 @@ json() { "$CONNLIMIT" status --json "test-$port" | python3 -c "import json, sys;
 		        assert text.count("\n10.") == 200000
 	PYTHON
 }
+
+@test "status: compares the counts of a daemon that was in a chroot without /proc when it began to listen" {
+	((EUID == 0)) || skip "needs root"
+	mkdir "$here/empty"
+	cat >"$here/server.py" <<-'PYTHON'
+		import os, socket, sys
+
+		os.chroot(os.path.dirname(sys.argv[0]) + "/empty")
+		listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+		held = []
+		while True:
+		    client, _ = listener.accept()
+		    client.recv(1000)
+		    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		    held.append(client)
+	PYTHON
+	limit_is 2
+	limited python3 "$here/server.py" "$port"
+	hold 127.0.0.1 served
+	until_true covers_one
+	[ "$(json "t['degraded']")" = "[]" ]
+}
+covers_one() { [[ $("$CONNLIMIT" status "test-$port") == *"coverage 1 of 1"* ]]; }

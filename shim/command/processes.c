@@ -33,13 +33,21 @@ static dev_t kernels_device(void)
 	return device;
 }
 
-static uint64_t ipc_namespace(const char *process)
+static uint64_t namespace_of(const char *process, const char *kind)
 {
 	char path[300];
 	struct stat facts;
 
-	snprintf(path, sizeof(path), "/proc/%s/ns/ipc", process);
+	snprintf(path, sizeof(path), "/proc/%s/ns/%s", process, kind);
 	return stat(path, &facts) == 0 ? facts.st_ino : 0;
+}
+
+uint64_t process_network(pid_t pid)
+{
+	char process[16];
+
+	snprintf(process, sizeof(process), "%d", (int)pid);
+	return namespace_of(process, "net");
 }
 
 static bool add(struct processes *processes, size_t *room, const struct mapping *mapping)
@@ -90,7 +98,7 @@ static void look_at(struct processes *processes, size_t *room, const char *proce
 		if (strstr(*line, " (deleted)") == NULL || !read_line(*line, &mapping))
 			continue;
 		mapping.pid = (pid_t)strtol(process, NULL, 10);
-		mapping.ipc = ipc_namespace(process);
+		mapping.ipc = namespace_of(process, "ipc");
 		if (!add(processes, room, &mapping))
 			break;
 	}
@@ -219,7 +227,7 @@ void processes_find(struct processes *processes)
 	char *line = NULL;
 	size_t size = 0;
 
-	*processes = (struct processes){.ipc = ipc_namespace("self")};
+	*processes = (struct processes){.ipc = namespace_of("self", "ipc")};
 	if (all == NULL)
 		return;
 	if (kernels_device() != 0)

@@ -31,6 +31,9 @@ struct processes {
 void processes_find(struct processes *processes);
 void processes_free(struct processes *processes);
 
+/* The inode of a process's network namespace; 0 if we may not know. */
+uint64_t process_network(pid_t pid);
+
 /* Visits the inode of each of a process's sockets, among at most `most` entries of /proc/PID/fd. Visits none if we may not
  * look. */
 void process_sockets(pid_t pid, unsigned most, void (*visit)(unsigned long inode, void *with), void *with);

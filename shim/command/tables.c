@@ -257,6 +257,9 @@ static bool read_all(struct search *search, const struct wanted *wanted)
 		if (most >= LEAST_MS)
 			how = reader_read(view, &by_name, most, &used, why, sizeof(why));
 		left -= used < left ? used : left;
+		/* Who made the table in a chroot without /proc could not say. */
+		for (size_t one = 0; how == READ_DONE && view->network == 0 && one < place->pids; one++)
+			view->network = process_network(place->pid[one]);
 		if (how == READ_DONE)
 			search->tables->number++;
 		else if (how == READ_FAILED && !note_unread(search->tables, place, why))
