@@ -60,3 +60,44 @@ wrong_includes() {
 			<(sed -n 's,^- \*\*\(.*\)/\*\* .*,\1,p' "$SOURCE/$part/README.md" | LC_ALL=C sort)
 	done
 }
+
+# ---- circles ----
+
+# circles: reads pairs "A B", of which A needs B, and prints those files that need each other in a circle.
+circles() { LC_ALL=C sort -u | tsort 2>&1 >/dev/null | sed -n "s/^tsort: \([^ ]*\)\$/\1/p"; }
+
+# Which header includes which.
+header_pairs() {
+	(cd "$1" && for wing in lib shim; do
+		(cd $wing && grep -rHo --include='*.h' '^#include "[^"]*\.h"' . | sed 's/^\.\/\(.*\):#include "\(.*\)"$/\1 \2/')
+	done)
+}
+
+# Which source calls, or uses a variable of, which.
+call_pairs() { # OBJECT...
+	nm -A --no-sort "$@" | sed 's/^[^ ]*\/\(lib\|shim\)_\([^:]*\)\.c\.o:/\1_\2 /' |
+		awk '{ kind = $(NF - 1); symbol = $NF }
+			kind == "U" { if (!(($1, symbol) in seen)) { seen[$1, symbol]; user[++n] = $1; wanted[n] = symbol } next }
+			kind ~ /^[TDBRVW]$/ { home[symbol] = $1 }
+			END { for (i = 1; i <= n; i++) if (wanted[i] in home && home[wanted[i]] != user[i]) print user[i], home[wanted[i]] }'
+}
+
+@test "wings: no header includes itself by others" {
+	[ "$(header_pairs "$SOURCE" | wc -l)" -gt 100 ]
+	diff /dev/null <(header_pairs "$SOURCE" | circles)
+}
+
+@test "wings: no source calls itself by others" {
+	local product objects
+	for product in libconnlimit_internal.a libconnlimit_preload.so connlimit; do
+		mapfile -t objects < <(find "$BUILD/$product.p" -name '*.c.o')
+		[ "$product" = libconnlimit_internal.a ] || mapfile -t -O ${#objects[@]} objects < <(find "$BUILD/libconnlimit_internal.a.p" -name '*.c.o')
+		[ "$(call_pairs "${objects[@]}" | wc -l)" -gt 30 ]
+		diff /dev/null <(call_pairs "${objects[@]}" | circles)
+	done
+}
+
+@test "wings: a circle is found" {
+	[ "$(printf '%s\n' 'a b' 'b c' 'c a' 'c d' | circles | wc -l)" -eq 3 ]
+	[ "$(printf '%s\n' 'a b' 'b c' 'a c' | circles | wc -l)" -eq 0 ]
+}

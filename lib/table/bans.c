@@ -1,42 +1,17 @@
 #include "table/bans.h"
 
+#include "table/ban_word.h"
 #include "table/clients.h"
 #include "table/events.h"
 #include "table/rate.h"
 #include "values/clock.h"
 #include "values/point.h"
 
-enum { TAG_BITS = 24, TRIES = 16 };
-#define TAG ((UINT64_C(1) << TAG_BITS) - 1)
-#define UNTIL_FOREVER (UINT64_MAX >> TAG_BITS)
-
-/* Of the client's whole fingerprint: those that may share an entry have many of its bits in common. */
-static uint64_t tag_of(uint64_t fingerprint)
-{
-	return fingerprint * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TAG_BITS);
-}
-
-static uint64_t ban_word(uint64_t fingerprint, uint64_t until)
-{
-	return until << TAG_BITS | tag_of(fingerprint);
-}
-
-static uint32_t left_of(uint64_t word, uint64_t fingerprint)
-{
-	uint64_t until = word >> TAG_BITS;
-
-	if (until == 0 || (word & TAG) != tag_of(fingerprint))
-		return 0;
-	if (until == UNTIL_FOREVER)
-		return BAN_FOREVER;
-	uint64_t now = clock_ms();
-	uint64_t left = until > now ? (until - now + 999) / 1000 : 0;
-	return left <= BAN_MOST + 1 ? (uint32_t)left : 0;
-}
+enum { TRIES = 16 };
 
 uint32_t ban_left(const struct table *table, uint32_t entry, uint64_t fingerprint)
 {
-	return left_of(atomic_load(&client_notes(table, entry)->ban), fingerprint);
+	return ban_word_left(atomic_load(&client_notes(table, entry)->ban), fingerprint);
 }
 
 COLD uint32_t ban_look(struct table *table, uint32_t entry, uint64_t fingerprint)
@@ -56,7 +31,7 @@ COLD uint32_t ban_look(struct table *table, uint32_t entry, uint64_t fingerprint
 /* In place of `seen`. Of several processes that refuse the client at this moment, one begins the ban. */
 static bool begin(struct table *table, uint32_t entry, uint64_t fingerprint, uint64_t seen, uint32_t seconds)
 {
-	uint64_t until = seconds == BAN_FOREVER ? UNTIL_FOREVER : clock_ms() + (uint64_t)seconds * 1000;
+	uint64_t until = seconds == BAN_FOREVER ? BAN_UNTIL_FOREVER : clock_ms() + (uint64_t)seconds * 1000;
 	struct client_notes *notes = client_noted(table, entry);
 
 	if (!atomic_compare_exchange_strong(&notes->ban, &seen, ban_word(fingerprint, until)))
@@ -88,7 +63,7 @@ COLD uint32_t ban_count(struct table *table, uint32_t entry, uint64_t fingerprin
 	struct client_notes *notes = client_noted(table, entry);
 	uint64_t seen = atomic_load(&notes->ban);
 
-	if (left_of(seen, fingerprint) != 0) {
+	if (ban_word_left(seen, fingerprint) != 0) {
 		client_mark(table, entry, MARK_BANNED);
 		return 0;
 	}
@@ -143,7 +118,7 @@ bool ban_end(struct table *table, const struct network *client)
 		return false;
 	struct client_notes *notes = client_noted(table, entry);
 	uint64_t seen = atomic_load(&notes->ban);
-	for (int i = 0; i < TRIES && left_of(seen, fingerprint) != 0; i++)
+	for (int i = 0; i < TRIES && ban_word_left(seen, fingerprint) != 0; i++)
 		if (atomic_compare_exchange_strong(&notes->ban, &seen, 0)) {
 			atomic_store_explicit(&notes->ban_tokens, 0, memory_order_relaxed);
 			ban_look(table, entry, fingerprint);

@@ -1,7 +1,7 @@
 /* Bans: a client that was refused too often, or that an operator banned, is refused for a time, whatever it holds.
  *
  * A ban is one word of the client's notes (layout.h, `ban`): until when, and for which client. So an entry that has gone to
- * another client meanwhile has no ban, whoever wrote there last, and in which order. `banned` in the entry is a mark beside
+ * another client meanwhile has no ban, whoever wrote there last, and in which order. MARK_BANNED in the entry is beside
  * what an admission reads anyway: without it nobody looks at the word, and a client that has no ban costs no instruction.
  *
  * The word is written before the mark. A process that dies in between leaves a ban that is not in force; the client's next
@@ -13,12 +13,10 @@
 #ifndef CONNLIMIT_BANS_H
 #define CONNLIMIT_BANS_H
 
+#include "table/ban_word.h"
 #include "table/table.h"
 
-#define BAN_FOREVER UINT32_MAX /* as long as the table is there */
-
-/* For how many seconds, rounded up, the client in `entry` is still banned; 0 if it is not, or BAN_FOREVER. Of a word that
- * nobody can have written as a ban, 0. Async-signal-safe. */
+/* For how many seconds the client in `entry` is still banned, as ban_word_left. Async-signal-safe. */
 uint32_t ban_left(const struct table *table, uint32_t entry, uint64_t fingerprint);
 
 /* The same in an admission, for an entry that is marked: takes the mark away if there is no ban. */

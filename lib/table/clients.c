@@ -1,6 +1,6 @@
 #include "table/clients.h"
 
-#include "table/bans.h"
+#include "table/ban_word.h"
 #include "values/clock.h"
 #include "values/point.h"
 
@@ -109,9 +109,9 @@ static unsigned loss(const struct table *table, uint32_t entry, uint64_t fingerp
 {
 	if (fingerprint == 0)
 		return 0;
-	if ((client_marks(table, entry) & MARK_BANNED) != 0 && ban_left(table, entry, fingerprint) != 0)
-		return MOST_LOSS;
 	const struct client_notes *notes = client_notes(table, entry);
+	if ((client_marks(table, entry) & MARK_BANNED) != 0 && ban_word_left(atomic_load(&notes->ban), fingerprint) != 0)
+		return MOST_LOSS;
 	uint64_t tokens = atomic_load_explicit(&notes->tokens, memory_order_relaxed);
 	if (atomic_load_explicit(&notes->remote, memory_order_relaxed) != 0 || (tokens != 0 && tokens > clock_us()))
 		return 2;

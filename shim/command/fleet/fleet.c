@@ -63,25 +63,6 @@ static void hear_news(struct hearing *hearing, const redisReply *reply)
 	hearing->more = entries->elements >= NEWS_AT_ONCE;
 }
 
-/* Whether the fleet knows us, whose lease ended, and how far the news are. */
-bool hear_standing(struct hearing *hearing)
-{
-	struct fleet *fleet = hearing->fleet;
-
-	if (hearing->number[0] != 1) {
-		fleet->joined = false;
-		snprintf(fleet->former, sizeof(fleet->former), "%s", hearing->number[0] == 2 ? fleet->incarnation : "");
-		return false;
-	}
-	fleet->ended = hearing->number[1] < 0;
-	/* The stream has fewer entries than were read: it was deleted and started again. */
-	if ((unsigned long long)hearing->number[2] < fleet->last) {
-		fleet->missed = true;
-		fleet->last = (unsigned long long)hearing->number[2];
-	}
-	return true;
-}
-
 static void hear_check(struct hearing *hearing, const redisReply *reply)
 {
 	struct fleet *fleet = hearing->fleet;

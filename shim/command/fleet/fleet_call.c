@@ -114,6 +114,31 @@ void hear_clients(struct hearing *hearing, const redisReply *text)
 	}
 }
 
+static uint64_t bytes_in(const unsigned char *from, int bytes)
+{
+	uint64_t number = 0;
+
+	for (int i = 0; i < bytes; i++)
+		number = number << 8 | from[i];
+	return number;
+}
+
+void hear_bans(struct hearing *hearing, const redisReply *text)
+{
+	const struct fleet *fleet = hearing->fleet;
+
+	if (text->type != REDIS_REPLY_STRING || fleet->heard_ban == NULL)
+		return;
+	for (size_t at = 0; at + BAN_WORD <= text->len; at += BAN_WORD) {
+		const unsigned char *from = (const unsigned char *)text->str + at;
+		struct fleet_ban ban = {.lifted = from[CLIENT_KEY] != 0};
+		memcpy(ban.key, from, CLIENT_KEY);
+		ban.seconds = (uint32_t)bytes_in(from + CLIENT_KEY + 1, 4);
+		ban.turn = bytes_in(from + CLIENT_KEY + 5, 6);
+		fleet->heard_ban(&ban, fleet->heard_ban_with);
+	}
+}
+
 void hear_answer(redisReply *reply, int number, void *with)
 {
 	struct hearing *hearing = with;
@@ -130,6 +155,24 @@ void hear_answer(redisReply *reply, int number, void *with)
 		hear_bans(hearing, reply->element[1]);
 	else if (hearing->heard != NULL)
 		hear_clients(hearing, reply->element[1]);
+}
+
+bool hear_standing(struct hearing *hearing)
+{
+	struct fleet *fleet = hearing->fleet;
+
+	if (hearing->number[0] != 1) {
+		fleet->joined = false;
+		snprintf(fleet->former, sizeof(fleet->former), "%s", hearing->number[0] == 2 ? fleet->incarnation : "");
+		return false;
+	}
+	fleet->ended = hearing->number[1] < 0;
+	/* The stream has fewer entries than were read: it was deleted and started again. */
+	if ((unsigned long long)hearing->number[2] < fleet->last) {
+		fleet->missed = true;
+		fleet->last = (unsigned long long)hearing->number[2];
+	}
+	return true;
 }
 
 /* ---- what is told ---- */

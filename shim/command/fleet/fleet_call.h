@@ -48,6 +48,9 @@ void hear_answer(redisReply *reply, int number, void *with);
  * us. */
 bool hear_standing(struct hearing *hearing);
 
+/* A word about a ban: the client, whether it was lifted, seconds and turn, in bytes. */
+enum { BAN_WORD = CLIENT_KEY + 1 + 4 + 6 };
+
 /* Reads words about bans. */
 void hear_bans(struct hearing *hearing, const redisReply *text);
 
