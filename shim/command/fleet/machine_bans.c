@@ -92,8 +92,10 @@ static void give_up(struct bans *bans, struct ban_known *known)
 static void drop(struct bans *bans, struct ban_known *known)
 {
 	give_up(bans, known);
+#ifndef __clang_analyzer__ /* which believes that uthash frees a full table here */
 	HASH_DEL(bans->known, known);
 	free(known);
+#endif
 }
 
 static struct ban_known *find(struct bans *bans, const unsigned char *key)
@@ -185,10 +187,15 @@ static bool note_there(const struct bans_of *of, uint32_t entry, uint64_t finger
 	return true;
 }
 
-static void forget_there(const struct bans_of *of, struct ban_there *there)
+static void forget_there(struct bans_there *from, struct ban_there *there)
 {
-	HASH_DEL(of->there->there, there);
+#ifndef __clang_analyzer__ /* as above */
+	HASH_DEL(from->there, there);
 	free(there);
+#else
+	(void)from;
+	(void)there;
+#endif
 }
 
 void bans_look_at(struct bans *bans, const struct bans_of *of, uint32_t entry)
@@ -248,7 +255,7 @@ void bans_looked(struct bans *bans, const struct bans_of *of)
 			continue;
 		bool over = there->until != FOREVER && now + SAME_MS / 2 >= there->until;
 		if (over || lift(bans, of, there, now))
-			forget_there(of, there);
+			forget_there(of->there, there);
 	}
 	of->there->looked = true;
 	if (of->there->limits_version != of->limits->version)
@@ -263,8 +270,7 @@ void bans_forget_there(struct bans_there *there)
 
 	HASH_ITER(hh, there->there, each, next)
 	{
-		HASH_DEL(there->there, each);
-		free(each);
+		forget_there(there, each);
 	}
 	*there = (struct bans_there){0};
 }
@@ -283,7 +289,7 @@ static void take_away(const struct bans_of *of, const struct network *client)
 	if (client_find(of->table, fingerprint, &entry, &word))
 		HASH_FIND(hh, of->there->there, &entry, sizeof(entry), there);
 	if (there != NULL && there->fingerprint == fingerprint)
-		forget_there(of, there);
+		forget_there(of->there, there);
 }
 
 /* What we write is noted at once: or who lifts it before the next look would have lifted it there alone. */
