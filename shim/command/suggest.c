@@ -158,11 +158,12 @@ static void print_peaks(const struct table_view *view, bool networks)
 	}
 	if (peaks.cut_off > 0)
 		printf(
-		    "\n  %zu of them were refused connections, so their peak may be too low: use CONNLIMIT_MODE=observe to "
-		    "find out\n",
-		    peaks.cut_off);
+		    "\n  %zu of them %s refused connections, so %s peak may be too low: use CONNLIMIT_MODE=observe to find "
+		    "out\n",
+		    peaks.cut_off, peaks.cut_off == 1 ? "was" : "were", peaks.cut_off == 1 ? "its" : "their");
 	if (peaks.by_rule > 0)
-		printf("\n  %zu more have a limit by rule and are left out\n", peaks.by_rule);
+		printf("\n  %zu more %s a limit by rule and %s left out\n", peaks.by_rule, peaks.by_rule == 1 ? "has" : "have",
+		       peaks.by_rule == 1 ? "is" : "are");
 	free(peaks.peak);
 }
 

@@ -26,7 +26,7 @@ suggested() { "$CONNLIMIT" suggest "test-$port"; }
 	reload
 	for _ in $(seq 10); do hold 127.0.3.7 served; done
 	hold 127.0.3.7 refused
-	suggested | grep -q 'of them were refused'
+	suggested | grep -q '1 of them was refused'
 }
 
 @test "suggest: clients under a rule are left out, an unknown table is an error" {
@@ -35,7 +35,7 @@ suggested() { "$CONNLIMIT" suggest "test-$port"; }
 	hold 127.0.4.1 served
 	hold 127.0.0.1 served
 	suggested | grep -q '^  1 client seen'
-	suggested | grep -q '1 more have a limit by rule'
+	suggested | grep -q '1 more has a limit by rule and is left out'
 	run -1 "$CONNLIMIT" suggest no-such-table
 	run -2 "$CONNLIMIT" suggest --what
 }
