@@ -515,6 +515,22 @@ ends_soon() {
 	until_true eval '[[ $(sum) == 200 ]]'
 }
 
+@test "sync: that other clients are near after a limit was lowered is no correction" {
+	start_redis
+	node_as "$EUID" 10
+	for _ in 1 2 3; do echo admit 1; done >&"$node_in"
+	sidecar a --table "$table" --lease 500
+	until_true eval '[[ $(total_of_one) == 3 ]]'
+	until_true eval '[[ $(redis hlen "connlimit:{test}:compared") == 1024 ]]'
+	near() { redis keys 'connlimit:{test}:near:*' | grep -q .; }
+	run -1 near
+	redis zadd 'connlimit:{test}:thresholds' 1 other # it did not get to adding them itself
+	until_true near
+	sleep 1
+	run -1 says a 'were corrected'
+	[ "$("$CONNLIMIT" metrics | awk "/^connlimit_fleet_mended_total.*$table\"/ { print \$NF }")" = 0 ]
+}
+
 @test "sync: Redis's clock set forward and back by hours: nobody is lost, and the dead are forgotten in time" {
 	LD_PRELOAD=$BUILD/tests/other_clock.so OTHER_CLOCK=$here/clock start_redis
 	set_clock() { echo "$1" >"$here/clock.new" && mv "$here/clock.new" "$here/clock"; }

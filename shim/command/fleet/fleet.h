@@ -13,7 +13,8 @@
  *                            or jumps, even if the nodes' clocks differ or Redis's clock is set
  *     incarnations   hash    node -> a number that it chose when it joined; "" while the node is being forgotten
  *     thresholds     zset    node -> the total from which it wants to hear of a client: half its limit
- *     compared       hash    B -> when the bucket's totals were last compared with what the nodes hold
+ *     compared       hash    B -> when the bucket's totals were last compared with what the nodes hold, and the lowest
+ *                            threshold then
  *     bans:B         hash    client -> "TURN UNTIL", or "TURN UNTIL-" if its ban was lifted; in the fleet's time
  *
  * All changes are made by one script (fleet.lua), each in one atomic step: totals are the sums of the nodes' hashes.

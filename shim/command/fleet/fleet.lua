@@ -155,9 +155,15 @@ local function sum_in(key, least)
 	return sum, #list, high, high_sum
 end
 
+-- When a bucket was last compared, and by which threshold.
+local function last_compared(bucket)
+	local time, least = string.match(call('HGET', prefix .. 'compared', bucket) or '', '^(%d+) (%d+)$')
+	return tonumber(time) or 0, tonumber(least)
+end
+
 -- Sets a bucket's totals, and who of it is near, right where they are not the sum of what the nodes hold. Returns how many were not,
--- and how many fields were looked at.
-local function compare(bucket)
+-- and how many fields were looked at. Since the threshold changed, other clients are near, and nothing is wrong with that.
+local function compare(bucket, least)
 	if not members then
 		members = {}
 		for _, member in ipairs(call('ZRANGE', KEYS[1], 0, -1)) do members[member] = true end
@@ -193,7 +199,7 @@ local function compare(bucket)
 			end
 		end
 		if total ~= should or (is_near[client] or 0) ~= (should >= threshold and should or 0) then
-			wrong = wrong + 1
+			if total ~= should or threshold == least then wrong = wrong + 1 end
 			note(bucket, client, math.max(total, is_near[client] and threshold or 0), should)
 		end
 	end
@@ -272,7 +278,10 @@ function operations.whole()
 			call('HDEL', bucketed('node:' .. node, bucket), client)
 			add(bucket, client, -math.max(count, 0))
 		end
-		if ARGV[6] == '1' then wrong = wrong + compare(bucket) end
+		if ARGV[6] == '1' then
+			local _, least = last_compared(bucket)
+			wrong = wrong + compare(bucket, least)
+		end
 	end
 	answer = standing(time)
 	answer[4] = wrong
@@ -323,11 +332,11 @@ function operations.check()
 		if clients ~= should[1] or sum ~= should[2] then
 			own[#own + 1] = bucket
 		elseif work > 0 then
-			local last = tonumber(call('HGET', prefix .. 'compared', bucket)) or 0
+			local last, least = last_compared(bucket)
 			if last > time or time - last >= due then
-				local found, spent = compare(bucket)
+				local found, spent = compare(bucket, least)
 				wrong, work = wrong + found, work - spent
-				call('HSET', prefix .. 'compared', bucket, time)
+				call('HSET', prefix .. 'compared', bucket, string.format('%.0f %.0f', time, threshold))
 			end
 		end
 	end
