@@ -26,6 +26,7 @@ enum {
 	MOVED_MS = 1000,   /* how often Sentinel is asked for the master */
 	LEAVE_MS = 500,
 	PATIENCE_MS = 30000, /* time after a loss until it tries less often */
+	SOON_LEAST_MS = 10,  /* between attempts, however short the interval */
 	HOPS_MOST = 5,	     /* redirections followed in one turn */
 };
 
@@ -44,11 +45,17 @@ static void on_reload(int signal)
 	read_again = 1;
 }
 
+/* How often it looks for a master that answers: to have joined it within an interval. */
+static int soon_ms(const struct sync *sync)
+{
+	return sync->interval_ms / 4 > SOON_LEAST_MS ? sync->interval_ms / 4 : SOON_LEAST_MS;
+}
+
 static bool has_moved(void *with)
 {
 	struct sync *sync = with;
 
-	return servers_moved(&sync->servers, sync->interval_ms / 4, false);
+	return servers_moved(&sync->servers, soon_ms(sync), false);
 }
 
 static void disconnect(struct sync *sync)
@@ -64,15 +71,14 @@ static void disconnect(struct sync *sync)
 static void complain(struct sync *sync, uint64_t now, const char *error)
 {
 	uint64_t interval = (uint64_t)sync->interval_ms;
-	uint64_t soon = interval / 4;
+	uint64_t soon = (uint64_t)soon_ms(sync);
 
 	report_lost(&sync->report, error);
 	servers_failed(&sync->servers, error);
 	disconnect(sync);
 	if (sync->lost == 0)
 		sync->lost = now;
-	/* At first it retries four times per interval or more, to join a new master within one, later less often. Random, so
-	 * that nodes do not all retry at the same time. */
+	/* Later it retries less often. Random, so that nodes do not all retry at the same time. */
 	sync->pause = now - sync->lost < PATIENCE_MS ? soon : sync->pause * 2 < 5 * interval ? sync->pause * 2 : 5 * interval;
 	sync->retry = now + sync->pause / 2 + (uint64_t)random() % (sync->pause / 2 + 1);
 }
@@ -303,7 +309,7 @@ int command_sync(int argc, char **argv)
 	sigaction(SIGINT, &stops, NULL);
 	sigaction(SIGHUP, &reloads, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	wire_heed(&stopping, has_moved, &sync, sync.interval_ms / 4);
+	wire_heed(&stopping, has_moved, &sync, soon_ms(&sync));
 	srandom((unsigned)(clock_us() ^ (uint64_t)getpid()));
 	while (!stopping) {
 		uint64_t began = now_ms();
