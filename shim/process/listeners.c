@@ -5,6 +5,7 @@
 #include "process/limiter.h"
 #include "process/real.h"
 
+#include "table/rate.h"
 #include "values/clock.h"
 #include "values/door.h"
 #include "values/near.h"
@@ -129,16 +130,14 @@ static void follow(int descriptor, reference held)
 
 /* It may take a walk over all of the process's descriptors: whoever writes other limits into the table without end makes us do
  * so now and then, and not for each connection. */
-enum { FOLLOW_MS = 50 };
+static const struct rate following = {.every_us = 50000, .burst = 8};
 
 COLD void listeners_follow_limits(int connection)
 {
-	static _Atomic uint64_t not_before;
-	uint64_t now = clock_ms();
-	uint64_t after = atomic_load(&not_before);
+	static _Atomic uint64_t bucket;
 	struct limits limits;
 
-	if (now < after || !atomic_compare_exchange_strong(&not_before, &after, now + FOLLOW_MS))
+	if (!rate_take(&bucket, &following, clock_us()))
 		return;
 	limits_read(limiter_table(), &limits);
 	atomic_store(&listeners_version, limits.version);

@@ -18,6 +18,8 @@ start_haproxy() {
 	cat >"$here/haproxy.cfg" <<-CONF
 		defaults
 		    mode tcp
+		    # A reset while it sends the header is a failed connection for haproxy.
+		    retries 0
 		    timeout connect 10s
 		    timeout client 300s
 		    timeout server 300s
