@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 		static struct settings standard;
 		settings_default(&standard);
 		/* Nothing of a bad file is taken. */
-		if (memcmp(&settings, &standard, offsetof(struct settings, rule)) != 0)
+		if (memcmp(&settings, &standard, offsetof(struct settings, balancer)) != 0)
 			abort();
 	}
 	return 0;
