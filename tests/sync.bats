@@ -496,10 +496,17 @@ ends_soon() {
 		redis config set maxmemory 0
 	} >/dev/null
 	mended() { "$CONNLIMIT" metrics | awk "/^connlimit_fleet_mended_total.*$table\"/ { print \$NF }"; }
-	more_was_mended() { evict; [[ $(mended) -gt $before ]]; }
+	more_was_mended() {
+		((tries++ % 30 != 0)) || evict
+		[[ $(mended) -gt $before ]]
+	}
 	for reason in 'had lost this node' 'were corrected'; do
-		said() { evict; says a "$reason"; }
-		until_true said
+		tries=0
+		said() { # what is lost again and again is told again, and not compared meanwhile
+			((tries++ % 30 != 0)) || evict
+			says a "$reason"
+		}
+		until_true said || until_true said
 	done
 	for _ in 1 2 3; do
 		before=$(mended)
