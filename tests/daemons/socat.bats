@@ -12,6 +12,7 @@ ready() { needs socat; }
 
 # Its child waits for the program behind it.
 let_go() { let_go_with_its_process "$1"; }
+rounds_ended() { until_true fewer_than 1; }
 
 start() { launch socat "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr,backlog=128" EXEC:cat; }
 

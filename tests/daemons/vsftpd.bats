@@ -17,6 +17,7 @@ ready() {
 # vsftpd shuts the connection down some time before it closes it: the kernel has it in TIME_WAIT while a process still holds it, and
 # until that ends the client is at its limit. So wait for the end of the one that served.
 let_go() { let_go_with_its_process "$1"; }
+rounds_ended() { until_true fewer_than 1; }
 
 start() {
 	cat >"$here/vsftpd.conf" <<-VSFTPD
