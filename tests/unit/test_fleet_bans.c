@@ -130,7 +130,7 @@ static void test_no_user_has_more_than_its_share(void **state)
 	for (unsigned i = BANS_BURST + 50; i < 1500; i++)
 		ban(i, 600);
 	for (int i = 0; i < 15; i++) {
-		bans.share[0].since -= 1000; /* a second passes */
+		bans.share[0].tokens -= 1000000; /* a second passes */
 		look();
 	}
 	tell(false);

@@ -100,6 +100,16 @@ void hear_error(struct hearing *hearing, const redisReply *reply)
 	redis_quote(hearing->error, reply);
 }
 
+/* Reads a number in network byte order. */
+static uint64_t bytes_in(const unsigned char *from, int bytes)
+{
+	uint64_t number = 0;
+
+	for (int i = 0; i < bytes; i++)
+		number = number << 8 | from[i];
+	return number;
+}
+
 void hear_clients(struct hearing *hearing, const redisReply *text)
 {
 	enum { ONE = CLIENT_KEY + 3 };
@@ -108,19 +118,9 @@ void hear_clients(struct hearing *hearing, const redisReply *text)
 		return;
 	for (size_t at = 0; at + ONE <= text->len; at += ONE) {
 		const unsigned char *client = (const unsigned char *)text->str + at;
-		const unsigned char *number = client + CLIENT_KEY;
-		uint32_t total = (uint32_t)number[0] << 16 | (uint32_t)number[1] << 8 | number[2];
+		uint32_t total = (uint32_t)bytes_in(client + CLIENT_KEY, 3);
 		hearing->heard(client, total < LIMIT_MOST ? total : LIMIT_MOST, hearing->with);
 	}
-}
-
-static uint64_t bytes_in(const unsigned char *from, int bytes)
-{
-	uint64_t number = 0;
-
-	for (int i = 0; i < bytes; i++)
-		number = number << 8 | from[i];
-	return number;
 }
 
 void hear_bans(struct hearing *hearing, const redisReply *text)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 /* uthash's macros compare signed with unsigned numbers. */
@@ -17,6 +18,21 @@
 #include <uthash.h>
 
 enum { TABLES_MOST = 256, USERS_MOST = 64 };
+
+/* A client as it is sent, and as tables know it. */
+static inline void key_of(unsigned char key[CLIENT_KEY], const struct network *network)
+{
+	memcpy(key, network->address.bytes, 16);
+	key[16] = network->prefix;
+}
+
+static inline struct network network_of(const unsigned char key[CLIENT_KEY])
+{
+	struct network network = {.prefix = key[16]};
+
+	memcpy(network.address.bytes, key, 16);
+	return network;
+}
 
 struct client {
 	unsigned char key[CLIENT_KEY];

@@ -3,6 +3,7 @@
 
 #include "table/bans.h"
 #include "table/clients.h"
+#include "table/rate.h"
 #include "values/clock.h"
 
 #include <stdio.h>
@@ -60,7 +61,7 @@ static bool is_same_end(uint64_t one, uint64_t other)
 
 /* ---- shares ---- */
 
-static struct ban_share *share_of(struct bans *bans, uid_t owner, uint64_t now)
+static struct ban_share *share_of(struct bans *bans, uid_t owner)
 {
 	size_t i = 0;
 
@@ -70,13 +71,8 @@ static struct ban_share *share_of(struct bans *bans, uid_t owner, uint64_t now)
 		return NULL;
 	struct ban_share *share = &bans->share[i];
 	if (i == bans->shares) {
-		*share = (struct ban_share){.owner = owner, .left = BANS_BURST, .since = now};
+		*share = (struct ban_share){.owner = owner};
 		bans->shares++;
-	}
-	uint64_t more = (now - share->since) * BANS_RATE / 1000;
-	if (more > 0) {
-		share->left = more + share->left < BANS_BURST ? share->left + (uint32_t)more : BANS_BURST;
-		share->since = now;
 	}
 	return share;
 }
@@ -121,13 +117,12 @@ static struct ban_known *find_or_add(struct bans *bans, const unsigned char *key
 /* Takes over what a table says of a client now. False if that is more than its owner's share. */
 static bool take(struct bans *bans, const struct bans_of *of, const unsigned char *key, bool lifted, uint64_t until, bool fresh)
 {
-	uint64_t now = clock_ms();
-	struct ban_share *share = share_of(bans, of->owner, now);
-	struct ban_known *known;
+	static const struct rate words = {.every_us = 1000000 / BANS_RATE, .burst = BANS_BURST};
+	struct ban_share *share = share_of(bans, of->owner);
+	struct ban_known *known = find(bans, key);
 
-	if (share == NULL || (fresh && share->left == 0))
+	if (share == NULL)
 		return false;
-	known = find(bans, key);
 	bool counted = known != NULL && known->own && &bans->share[known->share] == share && known->lifted == lifted;
 	if (!counted && share->number[lifted] >= BANS_SHARE) {
 		if (!share->said)
@@ -138,9 +133,10 @@ static bool take(struct bans *bans, const struct bans_of *of, const unsigned cha
 		share->said = true;
 		return false;
 	}
+	if (!rate_take(&share->tokens, &words, clock_us()) && fresh)
+		return false;
 	if (known == NULL && (known = find_or_add(bans, key)) == NULL)
 		return false;
-	share->left -= share->left > 0;
 	give_up(bans, known);
 	share->number[lifted]++;
 	known->own = true;
@@ -163,8 +159,7 @@ static bool key_in(unsigned char key[CLIENT_KEY], const struct bans_of *of, uint
 	if (!table_client(of->table, entry, &facts) || facts.network.prefix > 128 ||
 	    limits_client(of->limits, &facts.network.address).prefix != facts.network.prefix)
 		return false;
-	memcpy(key, facts.network.address.bytes, 16);
-	key[16] = facts.network.prefix;
+	key_of(key, &facts.network);
 	return true;
 }
 
@@ -306,10 +301,9 @@ static bool note_placed(const struct bans_of *of, const struct network *client, 
 /* False if there is no room for it now. */
 static bool place(const struct bans_of *of, const struct ban_known *known, uint64_t now)
 {
-	struct network client = {.prefix = known->key[16]};
+	struct network client = network_of(known->key);
 	uint32_t left = seconds_to(known->until, now);
 
-	memcpy(client.address.bytes, known->key, 16);
 	if (limits_client(of->limits, &client.address).prefix != client.prefix)
 		return true;
 	uint32_t there = ban_of(of->table, &client);

@@ -25,10 +25,9 @@ enum { BANS_SHARE = 1000, BANS_RATE = 100, BANS_BURST = 200 };
 /* What a user's daemons have told. */
 struct ban_share {
 	uid_t owner;
-	uint32_t number[2]; /* bans in force, and lifted ones */
-	uint32_t left;	    /* words that it may say now */
-	uint64_t since;	    /* ms of clock_ms when that was reckoned */
-	bool said;	    /* that it is too many */
+	uint32_t number[2];	 /* bans in force, and lifted ones */
+	_Atomic uint64_t tokens; /* bucket of words (rate.h) */
+	bool said;		 /* that it is too many */
 };
 enum { BAN_SHARES = 128 };
 

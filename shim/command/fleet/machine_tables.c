@@ -43,12 +43,6 @@ struct joined {
 	bool unproven;	  /* remote counts were not checked since it was joined, or since its prefixes changed */
 };
 
-static void key_of(unsigned char *key, const struct network *network)
-{
-	memcpy(key, network->address.bytes, 16);
-	key[16] = network->prefix;
-}
-
 static uint32_t count_in(uint64_t word)
 {
 	return (word & CLIENT_TENTATIVE) == 0 ? (uint32_t)(word & CLIENT_COUNT) : 0;
@@ -327,10 +321,8 @@ static void apply(struct machine *machine, const struct client *client)
 {
 	static bool warned;
 	uint32_t elsewhere = client->total > client->told ? client->total - client->told : 0;
-	struct network network;
+	struct network network = network_of(client->key);
 
-	memcpy(network.address.bytes, client->key, 16);
-	network.prefix = client->key[16];
 	for (size_t i = 0; i < machine->tables; i++) {
 		struct joined *joined = machine->joined[i];
 		uint32_t beside = 0;
