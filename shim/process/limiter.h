@@ -28,9 +28,6 @@ static inline bool limiter_is_open(void)
 extern struct settings limiter_settings;
 extern char limiter_name[TABLE_NAME_MOST + 1];
 
-/* This program is about to listen: it says if its settings are not those of the start that executed it. */
-void limiter_listens(void);
-
 /* Whether there is, or may later be, a table. */
 static inline bool limiter_is_of_daemon(void)
 {

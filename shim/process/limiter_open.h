@@ -24,6 +24,9 @@ static inline bool limiter_open_for(int listener)
 	return __builtin_expect(limiter_is_open(), 1) || limiter_open_for_slowly(listener);
 }
 
+/* This program is about to listen: it says if its settings are not those of the start that executed it. */
+void limiter_listens(void);
+
 /* Called when this process passes a descriptor to another process, or receives one. If that is a TCP socket, this is one of the
  * daemon's processes. A process that passes one on opens the table, as if it listened. A process that receives one only joins a
  * table that exists. errno may change. */
