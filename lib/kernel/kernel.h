@@ -140,8 +140,7 @@ int kernel_diag_socket(void);
 /* Calls `visit` for each TCP socket of a family (AF_UNSPEC: of both), in one of `states` (a bit for each), and with this local
  * port (0: any), by sock_diag, until `visit` returns false. `buffer` is room for one datagram of replies, aligned for a struct
  * nlmsghdr. The kernel makes no datagram larger than the buffer (netlink_dump), unless its pages are larger. False if not all
- * were visited.
- */
+ * were visited. */
 bool kernel_list(int family, unsigned states, uint16_t port, char *buffer, size_t size, visit_socket *visit, void *with);
 
 /* Whether a TCP socket of this state and inode is open in a process. In other states it was closed, or was not accepted yet. */

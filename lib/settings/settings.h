@@ -1,7 +1,7 @@
 /* The settings: what an operator can configure, and how it is read.
  *
- * One table (settings_table.c) has each setting's name, default, parser, form and help. The environment,
- * CONNLIMIT_FILE, the options of `connlimit run`, --help, the manual page and `status` all use it.
+ * One table (settings_table.c) has each setting's name, default, parser, form and help. The environment, CONNLIMIT_FILE, the
+ * options of `connlimit run`, --help, the manual page and `status` all use it.
  *
  * Parsing allocates nothing, calls no locale-dependent function and is async-signal-safe, so that a signal handler can reload.
  * A value is either accepted as a whole or rejected with an error that names the variable, the text with the position of the
@@ -133,8 +133,8 @@ struct settings {
 	 * one: the daemon, or what started it. */
 	uint8_t handed_on;
 	uint64_t start_id; /* tells this start from others of the same table; 0: none, as a library's, or not known */
-	uint32_t
-	    balancers; /* how many of these there are; beyond that they mean nothing, and mostly are memory never touched */
+	/* How many of each there are. What lies beyond means nothing, and mostly is memory that was never touched. */
+	uint32_t balancers;
 	uint32_t lists;
 	uint32_t rules;
 	struct network balancer[BALANCERS_MOST];

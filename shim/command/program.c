@@ -350,6 +350,11 @@ static bool script_interpreter(const struct image *image, char *path, size_t siz
 	return true;
 }
 
+static size_t size_read(const struct stat *facts)
+{
+	return facts->st_size < READ_MOST ? (size_t)facts->st_size : READ_MOST;
+}
+
 /* A copy: a mapping of the file would end us by SIGBUS if somebody truncated it now. What is missing then is 0. */
 static unsigned char *copy_file(int descriptor, size_t size)
 {
@@ -386,18 +391,16 @@ static bool read_file(struct program *program, struct image *image, struct stat 
 		return false;
 	}
 	void *bytes = MAP_FAILED;
-	size_t size = 0;
 	if (fstat(descriptor, facts) != 0)
 		found(program, RULES_OUT_ALL, "it cannot be examined: %s", strerror(errno));
 	else if (!S_ISREG(facts->st_mode))
 		found(program, RULES_OUT_ALL, "it is not a regular file");
 	else if (facts->st_size == 0)
 		found(program, RULES_OUT_ALL, "it is empty");
-	else if ((bytes = copy_file(descriptor, size = facts->st_size < READ_MOST ? (size_t)facts->st_size : READ_MOST)) ==
-		 MAP_FAILED)
+	else if ((bytes = copy_file(descriptor, size_read(facts))) == MAP_FAILED)
 		found(program, RULES_OUT_ALL, "it cannot be examined: %s", strerror(errno));
 	close(descriptor);
-	*image = (struct image){.bytes = bytes, .size = size};
+	*image = (struct image){.bytes = bytes, .size = size_read(facts)};
 	return bytes != MAP_FAILED;
 }
 

@@ -230,7 +230,6 @@ static void say_version(const struct outcome *outcome, const struct place *place
 
 static enum read_how failed(const struct outcome *outcome, const struct place *place, char *why, size_t room)
 {
-
 	switch (outcome->what) {
 	case V_NO_TABLE: return READ_NO_TABLE;
 	case V_NOT_WANTED: return READ_NOT_WANTED;
